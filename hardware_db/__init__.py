@@ -1,0 +1,1 @@
+"""The hardware catalogue: TOML records of accelerators, interconnects and systems. Data only."""

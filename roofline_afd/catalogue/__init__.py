@@ -1,0 +1,1 @@
+"""Records of hardware and models: parsing, provenance, overlays and overrides."""

@@ -1,0 +1,212 @@
+"""Hardware in SI: accelerators, interconnects, and the systems one buys."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from roofline_afd.catalogue.overrides import override
+from roofline_afd.catalogue.records import Quantity, Record, properties, quantity_keys
+from roofline_afd.catalogue.store import Catalogue
+from roofline_afd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PEAK_KEYS = {"bf16": "bf16_tflops", "fp8": "fp8_tflops", "int8": "int8_tops", "fp4": "fp4_tflops"}
+"""Peak of a precision to the record key that holds it."""
+NEEDED = ("memory_gb", "memory_gb_per_s", "scale_up_gb_per_s", "scale_up_efficiency")
+"""What no computation can do without, besides a peak rate."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One device: peak dense rates [FLOP/s] by precision, memory [B], memory bandwidth [B/s]."""
+
+    id: str
+    name: str
+    peak_flop_per_s: Mapping[str, float]
+    memory_bytes: float
+    memory_bytes_per_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interconnect:
+    """One fabric, per device and direction: peak [B/s] and the efficiencies that scale it [1]."""
+
+    id: str
+    name: str
+    topology: str
+    bytes_per_s: float
+    efficiency: float
+    measured_efficiency: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class System:
+    """What one buys: accelerator, node, scale-up domain and scale-out fabric, with all provenance.
+
+    `quantities` holds every number of the system and its parts under the key `--set` knows it by: an
+    accelerator's key as it is, a fabric's with `scale_up_` or `scale_out_` before it.
+    """
+
+    id: str
+    name: str
+    node_name: str
+    accelerator: Accelerator
+    scale_up: Interconnect
+    scale_out: Interconnect | None
+    devices_per_node: int
+    scale_up_domain_devices: int
+    quantities: Mapping[str, Quantity]
+    overridden: tuple[str, ...] = ()
+
+    @property
+    def superpod(self) -> bool:
+        """Whether one scale-up domain has room for an attention node and an FFN node."""
+        return self.scale_up_domain_devices >= 2 * self.devices_per_node
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SystemParts:
+    """The records a system is made of, and all its quantities under their system-wide keys."""
+
+    system: Record
+    accelerator: Record
+    scale_up: Record
+    scale_out: Record | None
+    quantities: Mapping[str, Quantity]
+
+    @property
+    def missing(self) -> list[str]:
+        """Keys without a known value that every computation needs."""
+        absent = [key for key in NEEDED if key not in self.quantities]
+        if not any(key in self.quantities for key in PEAK_KEYS.values()):
+            absent.insert(0, " or ".join(PEAK_KEYS.values()))
+        return absent
+
+
+def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemParts:
+    """Look up a system and its parts, and merge their quantities; the system's own values win.
+
+    Parameters
+    ----------
+    name : str
+        Id of a system.
+    catalogue : Catalogue, optional
+        Where to look; the shipped one with the user's overlays by default.
+
+    Returns
+    -------
+    SystemParts
+        Records and merged quantities.
+
+    Raises
+    ------
+    InputError
+        If the system, or a part it names, is unknown.
+    """
+    catalogue = catalogue or Catalogue()
+    record = catalogue.record("system", name)
+
+    def part(kind: str, key: str) -> Record:
+        try:
+            return catalogue.record(kind, record.text(key))
+        except InputError as error:
+            raise InputError(f"system {name}: {key}: {error}") from error
+
+    accelerator, scale_up = part("accelerator", "accelerator"), part("interconnect", "scale_up")
+    scale_out = part("interconnect", "scale_out") if "scale_out" in record.data else None
+    merged = dict(accelerator.quantities)
+    for prefix, fabric in (("scale_up_", scale_up), ("scale_out_", scale_out)):
+        if fabric is not None:
+            merged |= {
+                prefix + key: dataclasses.replace(value, key=prefix + key)
+                for key, value in fabric.quantities.items()
+            }
+    merged |= record.quantities
+    order = {key: rank for rank, key in enumerate(properties("system"))}
+    quantities = dict(sorted(merged.items(), key=lambda item: order[item[0]]))
+    return SystemParts(record, accelerator, scale_up, scale_out, quantities)
+
+
+def load_system(
+    name: str, *, overrides: Mapping[str, float | str] | None = None, catalogue: Catalogue | None = None
+) -> System:
+    """Load a system in SI, with any value overridden.
+
+    Parameters
+    ----------
+    name : str
+        Id of a system, for example `"h800"`.
+    overrides : mapping of str to float or str, optional
+        Record key to value in the key's unit, or text with a unit (`"400 Gb/s"`).
+    catalogue : Catalogue, optional
+        Where to look; the shipped one with the user's overlays by default.
+
+    Returns
+    -------
+    System
+        SI values and the provenance of each.
+
+    Raises
+    ------
+    InputError
+        If the id or a key is unknown, a value is out of bounds, or the system is known but incomplete.
+
+    Examples
+    --------
+    >>> load_system("h800", overrides={"scale_out_gb_per_s": "800 Gb/s"}).scale_out.bytes_per_s
+    100000000000.0
+    """
+    parts = system_parts(name, catalogue=catalogue)
+    quantities = override(parts.quantities, overrides or {}, record="system", name=name)
+    parts = dataclasses.replace(parts, quantities=quantities)
+    if parts.missing:
+        raise InputError(
+            f"system {name} is known but incomplete: no source gives {', '.join(parts.missing)}; supply it with --set KEY=VALUE"
+        )
+
+    def optional(key: str) -> float | None:
+        return quantities[key].si if key in quantities else None
+
+    def fabric(prefix: str, record: Record) -> Interconnect:
+        return Interconnect(
+            id=record.id,
+            name=record.text("name"),
+            topology=record.text("topology"),
+            bytes_per_s=quantities[prefix + "gb_per_s"].si,
+            efficiency=quantities[prefix + "efficiency"].si,
+            measured_efficiency=optional(prefix + "measured_efficiency"),
+        )
+
+    scale_out = parts.scale_out
+    return System(
+        id=parts.system.id,
+        name=parts.system.text("name"),
+        node_name=parts.system.text("node_name") or "node",
+        accelerator=Accelerator(
+            id=parts.accelerator.id,
+            name=parts.accelerator.text("name"),
+            peak_flop_per_s={
+                precision: quantities[key].si for precision, key in PEAK_KEYS.items() if key in quantities
+            },
+            memory_bytes=quantities["memory_gb"].si,
+            memory_bytes_per_s=quantities["memory_gb_per_s"].si,
+        ),
+        scale_up=fabric("scale_up_", parts.scale_up),
+        scale_out=None
+        if scale_out is None
+        or "scale_out_gb_per_s" not in quantities
+        or "scale_out_efficiency" not in quantities
+        else fabric("scale_out_", scale_out),
+        devices_per_node=int(quantities["devices_per_node"].value),
+        scale_up_domain_devices=int(quantities["scale_up_domain_devices"].value),
+        quantities=quantities,
+        overridden=tuple(overrides or ()),
+    )
+
+
+def system_keys() -> dict[str, str]:
+    """Return every key `--set` knows of a system, with its unit."""
+    return quantity_keys("system")

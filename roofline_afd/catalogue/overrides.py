@@ -1,0 +1,102 @@
+"""Overrides: `--set KEY=VALUE` on any number of a record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roofline_afd.catalogue.records import GIVEN, Quantity, Source, check_value, quantity_keys
+from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.units import parse_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+USER = Source(title="set by the user", date="")
+
+
+def _schema_of(record: str, key: str) -> tuple[str, str] | None:
+    """Return the record kind whose schema describes a key, and the key there; None for unknown keys."""
+    if key in quantity_keys(record):
+        return record, key
+    table, _, last = key.rpartition(".")
+    if record == "model" and table.startswith("attention.") and last in quantity_keys("attention"):
+        return "attention", last
+    return None
+
+
+def override(
+    quantities: Mapping[str, Quantity], overrides: Mapping[str, float | str], *, record: str, name: str
+) -> dict[str, Quantity]:
+    """Return quantities with some values replaced by the user's.
+
+    Parameters
+    ----------
+    quantities : mapping of str to Quantity
+        What the catalogue holds.
+    overrides : mapping of str to float or str
+        Key to value in the key's unit, or text with a unit.
+    record : str
+        `"system"` or `"model"`: whose keys are valid.
+    name : str
+        Id of the record, for messages.
+
+    Returns
+    -------
+    dict of str to Quantity
+        All quantities; the replaced ones of kind `"given"`.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown (names the nearest) or a value is out of the schema's bounds.
+    """
+    result = dict(quantities)
+    for key, given in overrides.items():
+        described = _schema_of(record, key)
+        tables = {known.rpartition(".")[0] for known in quantities}
+        if described is None or ("." in key and key.rpartition(".")[0] not in tables):
+            known = {*quantity_keys(record), *quantities}
+            raise InputError(f"unknown {record} key {shown(key)}{nearest(key, known)}")
+        unit = quantity_keys(described[0])[described[1]]
+        try:
+            value = parse_number(given, unit=unit) if isinstance(given, str) else given
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
+        number = int(value) if isinstance(value, float) and value.is_integer() and unit == "1" else value
+        try:
+            check_value(described[0], described[1], number)
+        except InputError as error:
+            raise InputError(str(error).replace(described[1], key, 1)) from error
+        result[key] = Quantity(key, number, unit, GIVEN, (USER,), record=f"{record} {name}")
+    return result
+
+
+def parse_pairs(pairs: Iterable[str], *, option: str = "--set") -> dict[str, str]:
+    """Read `KEY=VALUE` arguments.
+
+    Parameters
+    ----------
+    pairs : iterable of str
+        As given on the command line.
+    option : str
+        How messages call the option.
+
+    Returns
+    -------
+    dict of str to str
+        Key to the text of its value.
+
+    Raises
+    ------
+    InputError
+        If a pair has no `=`, no value, or a key comes twice.
+    """
+    result: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise InputError(f"{option} {shown(pair)} is not KEY=VALUE")
+        if key.strip() in result:
+            raise InputError(f"{option} {key.strip()} is given twice")
+        result[key.strip()] = value.strip()
+    return result

@@ -1,0 +1,59 @@
+"""Number formats: bytes per element, and the peak rate a matrix product in them runs at."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from roofline_afd.errors import InputError, nearest, shown
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Precision:
+    """A number format; `bytes` counts the block scales that are part of it [B/element]."""
+
+    id: str
+    bytes: float
+    peak: str | None
+    """Which peak of an accelerator its products reach; None where the format only stores weights."""
+    note: str
+
+
+PRECISIONS = {
+    precision.id: precision
+    for precision in (
+        Precision("bf16", 2.0, "bf16", "bfloat16 or float16"),
+        Precision("fp8", 1.0, "fp8", "E4M3 or E5M2; scales of 128-wide blocks (0.02 to 3 %) not counted"),
+        Precision("int8", 1.0, "int8", "scale per token and channel, not counted"),
+        Precision("fp4", 0.5, "fp4", "E2M1 without scales, the convention of published rooflines"),
+        Precision(
+            "mxfp4", 0.5 + 1 / 32, "fp4", "E2M1, one E8M0 scale for 32 elements (OCP Microscaling 1.0)"
+        ),
+        Precision("nvfp4", 0.5 + 1 / 16, "fp4", "E2M1, one E4M3 scale for 16 elements"),
+        Precision("int4", 0.5, None, "weights only; scales not counted"),
+    )
+}
+
+
+def precision(name: str, *, option: str = "precision") -> Precision:
+    """Return a number format by id.
+
+    Parameters
+    ----------
+    name : str
+        A key of `PRECISIONS`.
+    option : str
+        How a message calls the option it came from.
+
+    Returns
+    -------
+    Precision
+        The format.
+
+    Raises
+    ------
+    InputError
+        If the id is unknown.
+    """
+    if name not in PRECISIONS:
+        raise InputError(f"{option} {shown(name)} is not a precision{nearest(name, PRECISIONS)}")
+    return PRECISIONS[name]

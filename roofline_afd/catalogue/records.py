@@ -1,0 +1,427 @@
+"""TOML records: every number with its unit, kind and source, checked against a JSON Schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import re
+import tomllib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.units import to_si
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+KINDS = ("measured", "datasheet", "derived", "reported", "estimated")
+"""Kinds of provenance, strongest first; a value set by the user is of kind `GIVEN` and ranks with none."""
+GIVEN = "given"
+MAX_RECORD_BYTES = 1_000_000
+FOLDERS = {"accelerator": "accelerators", "interconnect": "interconnects", "system": "systems"}
+"""Folder of each kind of hardware record below `hardware_db`; models lie in folders by vendor."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """Where a number was read: title, address, date of publication (else of reading)."""
+
+    title: str
+    date: str
+    url: str = ""
+    revision: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        """One line for tables and notes."""
+        parts = (self.title, self.revision and f"@{self.revision}", self.url, self.date)
+        return ", ".join(part for part in parts if part)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another figure in circulation for the same quantity, with who uses it."""
+
+    value: float
+    sources: tuple[Source, ...]
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number of a record, in the unit its key names, with its provenance."""
+
+    key: str
+    value: float
+    unit: str
+    kind: str
+    sources: tuple[Source, ...]
+    note: str = ""
+    alternatives: tuple[Alternative, ...] = ()
+    record: str = ""
+
+    @property
+    def si(self) -> float:
+        """The value in SI."""
+        return to_si(self.value, self.unit)
+
+    @property
+    def source(self) -> str:
+        """All sources in one line."""
+        return "; ".join(str(source) for source in self.sources)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """One TOML file: plain entries in `data`, numbers with provenance in `quantities` (dotted keys)."""
+
+    record: str
+    id: str
+    file: str
+    data: Mapping[str, Any]
+    quantities: Mapping[str, Quantity]
+    sources: Mapping[str, Source]
+
+    def text(self, key: str) -> str:
+        """Return a text entry, empty where the record has none."""
+        return str(self.data.get(key, ""))
+
+
+def weakest_kind(quantities: Iterable[Quantity]) -> str:
+    """Return the weakest provenance kind among quantities, which a result built on them carries.
+
+    Parameters
+    ----------
+    quantities : iterable of Quantity
+        What the result rests on.
+
+    Returns
+    -------
+    str
+        A member of `KINDS`, or `GIVEN` if the user set them all.
+    """
+    ranks = [KINDS.index(quantity.kind) for quantity in quantities if quantity.kind in KINDS]
+    return KINDS[max(ranks)] if ranks else GIVEN
+
+
+@functools.cache
+def schema(database: str) -> dict[str, Any]:
+    """Return the JSON Schema of `hardware_db` or `model_db`."""
+    loaded: dict[str, Any] = json.loads(files(database).joinpath("schema.json").read_text("utf-8"))
+    return loaded
+
+
+def _resolve(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """Follow `$ref` until none is left; what stands beside a `$ref` wins over what it points to."""
+    merged = dict(node)
+    while "$ref" in merged:
+        target: Any = root
+        for part in merged.pop("$ref").removeprefix("#/").split("/"):
+            target = target[part]
+        merged = {**target, **merged}
+    return merged
+
+
+@functools.cache
+def properties(record: str) -> dict[str, dict[str, Any]]:
+    """Return the schema of each key of a record kind, references resolved.
+
+    Parameters
+    ----------
+    record : str
+        `accelerator`, `interconnect`, `system`, `model`, or `attention` (a table of a model).
+
+    Returns
+    -------
+    dict
+        Key to schema node; quantities carry `x-unit` and `description`.
+    """
+    root = schema(database_of(record))
+    return {key: _resolve(node, root) for key, node in root["$defs"][record]["properties"].items()}
+
+
+def database_of(record: str) -> str:
+    """Return the package that holds records of a kind."""
+    return "hardware_db" if record in FOLDERS else "model_db"
+
+
+def quantity_keys(record: str) -> dict[str, str]:
+    """Return the numeric keys of a record kind and the unit of each."""
+    return {key: node["x-unit"] for key, node in properties(record).items() if "x-unit" in node}
+
+
+@functools.cache
+def _validator(record: str) -> Validator:
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - 80 ms, only to check records
+
+    checker = Draft202012Validator.TYPE_CHECKER.redefine(
+        "number",
+        lambda _, value: (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ),
+    )
+    strict = validators.extend(Draft202012Validator, type_checker=checker)
+    root = schema(database_of(record))
+    return strict({"$ref": f"#/$defs/{record}", "$defs": root["$defs"]})
+
+
+def _path(error: ValidationError) -> str:
+    return ".".join(str(part) for part in error.absolute_path)
+
+
+def _describe(error: ValidationError) -> Iterator[str]:
+    """Say one schema violation in our words: where, what, and what is valid."""
+    where, value, rule, limit = _path(error), error.instance, error.validator, error.validator_value
+    place = f"{where}: " if where else ""
+    node = error.schema if isinstance(error.schema, dict) else {}
+    if rule == "additionalProperties" and isinstance(value, dict):
+        known = node.get("properties", {})
+        for key in value:
+            if key not in known:
+                yield f"{place}unknown key {shown(key)}{nearest(key, known)}"
+    elif rule == "required" and isinstance(value, dict):
+        yield from (f"{place}missing {key}" for key in limit if key not in value)
+    elif rule == "dependentRequired" and isinstance(value, dict):
+        yield from (
+            f"{place}missing {key}, needed with {given}"
+            for given, needed in limit.items()
+            if given in value
+            for key in needed
+            if key not in value
+        )
+    elif rule == "type" and limit == "object" and not isinstance(value, dict):
+        yield f"{place}{shown(value)} has no source: write {{ value = ..., kind = ..., source = ... }}"
+    elif rule == "type":
+        finite = "finite " if limit == "number" else ""
+        yield f"{place}{shown(value)} is not a {finite}{limit}"
+    elif rule in {"enum", "const"}:
+        valid = [str(choice) for choice in (limit if rule == "enum" else [limit])]
+        yield f"{place}{shown(value)} is not valid{nearest(str(value)[:80], valid)}"
+    elif rule in {"minimum", "exclusiveMinimum", "maximum"}:
+        bound = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}[str(rule)]
+        yield f"{place}{shown(value)} must be {bound} {limit:g}"
+    elif rule == "pattern":
+        yield f"{place}{shown(value)} has characters that are not allowed here"
+    else:
+        yield f"{place}{shown(value)} breaks the rule {rule} = {shown(limit)}"
+
+
+def _expand(data: Any, node: Mapping[str, Any], root: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Write out what the format lets one abbreviate: bare numbers, and single sources without brackets."""
+    node = _resolve(node, root)
+    if "x-unit" in node:
+        if isinstance(data, int | float) and not isinstance(data, bool) and defaults:
+            data = {"value": data, **defaults}
+        if isinstance(data, dict):
+            data = dict(data)
+            for holder in (
+                data,
+                *(item for item in _as_list(data.get("alternatives")) if isinstance(item, dict)),
+            ):
+                if isinstance(holder.get("source"), str):
+                    holder["source"] = [holder["source"]]
+        return data
+    if isinstance(data, dict):
+        inner = node.get("properties", {})
+        rest = node.get("additionalProperties")
+        return {
+            key: _expand(value, inner.get(key, rest if isinstance(rest, dict) else {}), root, defaults)
+            for key, value in data.items()
+        }
+    return data
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _source_uses(data: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (place, source key) for every use of a source in an expanded record."""
+    for key, value in data.items():
+        where = f"{place}.{key}" if place else key
+        if key == "source":
+            yield from ((place, name) for name in _as_list(value) if isinstance(name, str))
+        elif isinstance(value, dict):
+            yield from _source_uses(value, where)
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, dict):
+                    yield from _source_uses(item, where)
+
+
+def check_value(record: str, key: str, value: float) -> None:
+    """Check a number against the bounds the schema sets for a key.
+
+    Parameters
+    ----------
+    record : str
+        Kind of record (see `properties`).
+    key : str
+        Key of a quantity.
+    value : float
+        The number, in the key's unit.
+
+    Raises
+    ------
+    InputError
+        If the number is out of bounds, not finite, or not whole where a count is wanted.
+    """
+    rule = properties(record)[key]["properties"]["value"]
+    faults = [
+        line
+        for error in _validator(record).evolve(schema=rule).iter_errors(value)
+        for line in _describe(error)
+    ]
+    if faults:
+        raise InputError(f"{key}: {faults[0]}")
+
+
+class RecordError(InputError):
+    """A record is faulty; `faults` lists every fault found in it."""
+
+    def __init__(self, file: str, faults: Iterable[str]) -> None:
+        self.file = file
+        self.faults = tuple(faults)
+        more = f"; and {len(self.faults) - 3} more faults" if len(self.faults) > 3 else ""  # noqa: PLR2004
+        super().__init__(f"{file}: {'; '.join(self.faults[:3])}{more}")
+
+
+def read_record(path: Traversable | Path, *, file: str) -> Record:
+    """Read and check one TOML record.
+
+    Parameters
+    ----------
+    path : Traversable or Path
+        The file.
+    file : str
+        How messages call it.
+
+    Returns
+    -------
+    Record
+        The record, its numbers with unit, kind and sources.
+
+    Raises
+    ------
+    RecordError
+        If the file cannot be read or is no valid record; all faults at once.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RecordError(file, [f"cannot be read: {error.strerror or error}"]) from error
+    if len(raw) > MAX_RECORD_BYTES:
+        raise RecordError(file, [f"{len(raw):,} bytes; a record has at most {MAX_RECORD_BYTES:,}"])
+    return parse_record(raw, file=file)
+
+
+def parse_record(raw: bytes, *, file: str) -> Record:
+    """Parse and check the bytes of one TOML record.
+
+    Parameters
+    ----------
+    raw : bytes
+        UTF-8 TOML.
+    file : str
+        How messages call it; where it ends in `.toml`, its stem must be the id.
+
+    Returns
+    -------
+    Record
+        The record, its numbers with unit, kind and sources.
+
+    Raises
+    ------
+    RecordError
+        With every fault found.
+    """
+    try:
+        data = tomllib.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecordError(file, ["is not UTF-8 text"]) from error
+    except RecursionError as error:
+        raise RecordError(file, ["is nested too deeply"]) from error
+    except ValueError as error:
+        first = str(error).splitlines()[0][:120]
+        raise RecordError(file, [f"is not valid TOML: {first}"]) from error
+    record = data.get("record")
+    valid = (*FOLDERS, "model")
+    if not isinstance(record, str) or record not in valid:
+        what = "missing record" if record is None else f"record: {shown(record)} is not valid"
+        raise RecordError(file, [f"{what}; write record = one of {', '.join(valid)}"])
+    try:
+        full, faults = _check(data, record, file)
+        if not faults:
+            return _build(full, record, file)
+    except RecursionError as error:
+        raise RecordError(file, ["is nested too deeply"]) from error
+    raise RecordError(file, dict.fromkeys(faults))
+
+
+def _check(data: Mapping[str, Any], record: str, file: str) -> tuple[dict[str, Any], list[str]]:
+    """Expand a parsed record and list every fault in it."""
+    root = schema(database_of(record))
+    defaults = {
+        key: data[f"default_{key}"]
+        for key in ("kind", "source")
+        if isinstance(data.get(f"default_{key}"), str | list)
+    }
+    full = _expand(data, root["$defs"][record], root, defaults if len(defaults) == 2 else {})  # noqa: PLR2004
+    if isinstance(full.get("default_source"), str):
+        full["default_source"] = [full["default_source"]]
+    faults = [line for error in _validator(record).iter_errors(full) for line in _describe(error)]
+    sources = full.get("sources")
+    if isinstance(sources, dict):
+        used = list(_source_uses({key: value for key, value in full.items() if key != "sources"}))
+        faults += [
+            f"{place}: unknown source {shown(name)}{nearest(name, sources)}"
+            for place, name in used
+            if name not in sources
+        ]
+        faults += [f"sources.{name}: not used" for name in sources if name not in {name for _, name in used}]
+    stem = re.sub(r"^.*[/\\]|\.toml$", "", file)
+    if isinstance(full.get("id"), str) and full["id"] != stem:
+        faults.append(f"id: {shown(full['id'])} differs from the file name {shown(stem)}")
+    return full, faults
+
+
+def _build(full: Mapping[str, Any], record: str, file: str) -> Record:
+    root = schema(database_of(record))
+    sources = {key: Source(**value) for key, value in full["sources"].items()}
+    quantities: dict[str, Quantity] = {}
+
+    def walk(data: Mapping[str, Any], node: Mapping[str, Any], prefix: str) -> None:
+        inner, rest = node.get("properties", {}), node.get("additionalProperties")
+        for key, value in data.items():
+            child = _resolve(inner.get(key, rest if isinstance(rest, dict) else {}), root)
+            if "x-unit" in child:
+                quantities[prefix + key] = Quantity(
+                    key=prefix + key,
+                    value=value["value"],
+                    unit=child["x-unit"],
+                    kind=value["kind"],
+                    sources=tuple(sources[name] for name in value["source"]),
+                    note=value.get("note", ""),
+                    alternatives=tuple(
+                        Alternative(
+                            value=other["value"],
+                            sources=tuple(sources[name] for name in other["source"]),
+                            note=other.get("note", ""),
+                        )
+                        for other in value.get("alternatives", ())
+                    ),
+                    record=f"{record} {full['id']}",
+                )
+            elif isinstance(value, dict) and key != "sources":
+                walk(value, child, f"{prefix}{key}.")
+
+    walk(full, root["$defs"][record], "")
+    return Record(record=record, id=full["id"], file=file, data=full, quantities=quantities, sources=sources)

@@ -1,0 +1,192 @@
+"""The catalogue: shipped records, and the user's overlays above them."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roofline_afd.catalogue.records import FOLDERS, Record, RecordError, database_of, read_record
+from roofline_afd.errors import InputError, nearest, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from importlib.resources.abc import Traversable
+
+RECORD_KINDS = (*FOLDERS, "model")
+ENVIRONMENT = {"hardware_db": "ROOFLINE_AFD_HARDWARE_DB", "model_db": "ROOFLINE_AFD_MODEL_DB"}
+"""Environment variables with more overlay paths, separated as PATH is."""
+MAX_OVERLAY_ENTRIES = 20_000
+
+
+def user_folder(database: str) -> Path:
+    """Return the user's own overlay folder of `hardware_db` or `model_db`; it need not exist."""
+    from platformdirs import user_config_path  # noqa: PLC0415 - only where records are read
+
+    return user_config_path("roofline-afd") / database
+
+
+def _walk(folder: Traversable) -> Iterator[Traversable]:
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        if entry.is_dir():
+            yield from _walk(entry)
+        elif entry.name.endswith(".toml"):
+            yield entry
+
+
+def _overlay_files(path: Path, flag: str) -> Iterator[Path]:
+    """Yield the record files of an overlay path, a file or a folder."""
+    if path.is_file():
+        yield path
+        return
+    if not path.is_dir():
+        what = "is no regular file or folder" if path.exists() else "does not exist"
+        raise InputError(f"{flag} {shown(str(path))} {what}")
+    seen = 0
+    found = False
+    for folder, folders, names in os.walk(path, onerror=_refuse):
+        folders.sort()
+        seen += len(folders) + len(names)
+        if seen > MAX_OVERLAY_ENTRIES:
+            raise InputError(
+                f"{flag} {shown(str(path))} holds over {MAX_OVERLAY_ENTRIES:,} files: name a narrower folder"
+            )
+        for name in sorted(names):
+            if name.endswith(".toml"):
+                found = True
+                yield Path(folder) / name
+    if not found:
+        raise InputError(f"{flag} {shown(str(path))} holds no .toml records")
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{shown(str(error.filename))} cannot be read: {error.strerror}") from error
+
+
+class Catalogue:
+    """Records by kind and id: the shipped ones, overlaid by the user's folder, environment and arguments.
+
+    Parameters
+    ----------
+    hardware_db, model_db : sequence of path
+        Overlay files or folders; later ones lie above earlier ones.
+    collect_faults : bool
+        Keep faulty overlay records in `faults` instead of raising at the first one.
+
+    Raises
+    ------
+    InputError
+        If an overlay cannot be read, is faulty, or uses a known id without `replaces = true`.
+    """
+
+    def __init__(
+        self,
+        hardware_db: Sequence[str | Path] = (),
+        model_db: Sequence[str | Path] = (),
+        *,
+        collect_faults: bool = False,
+    ) -> None:
+        self.faults: list[RecordError] = []
+        self._collect = collect_faults
+        self._shipped: dict[tuple[str, str], Traversable] = {}
+        self._records: dict[tuple[str, str], Record] = {}
+        for record, folder in FOLDERS.items():
+            for entry in _walk(files("hardware_db") / folder):
+                self._shipped[record, entry.name.removesuffix(".toml")] = entry
+        for entry in _walk(files("model_db")):
+            self._shipped["model", entry.name.removesuffix(".toml")] = entry
+        for database, flag, given in (
+            ("hardware_db", "--hardware-db", hardware_db),
+            ("model_db", "--model-db", model_db),
+        ):
+            folder = user_folder(database)
+            if folder.is_dir() and any(folder.rglob("*.toml")):
+                self._overlay(database, folder, str(folder))
+            variable = ENVIRONMENT[database]
+            for path in filter(None, os.environ.get(variable, "").split(os.pathsep)):
+                self._overlay(database, Path(path), variable)
+            for path in given:
+                self._overlay(database, Path(path), flag)
+
+    def _overlay(self, database: str, path: Path, flag: str) -> None:
+        for file in _overlay_files(path, flag):
+            try:
+                self._add(database, read_record(file, file=str(file)))
+            except RecordError as error:
+                if not self._collect:
+                    raise
+                self.faults.append(error)
+
+    def _add(self, database: str, record: Record) -> None:
+        key = (record.record, record.id)
+        if database_of(record.record) != database:
+            other = "--hardware-db" if database == "model_db" else "--model-db"
+            raise RecordError(record.file, [f"is a record of kind {record.record}: give it with {other}"])
+        known = key in self._shipped or key in self._records
+        replaces = bool(record.data.get("replaces"))
+        if known and not replaces:
+            where = self._records[key].file if key in self._records else "the shipped catalogue"
+            raise RecordError(
+                record.file,
+                [
+                    f"duplicate id {record.id!r}, known from {where}: add replaces = true to replace it, or rename"
+                ],
+            )
+        if replaces and not known:
+            raise RecordError(
+                record.file,
+                [
+                    f"replaces = true, but no {record.record} {record.id!r} is known{nearest(record.id, self.ids(record.record))}"
+                ],
+            )
+        self._records[key] = record
+
+    def ids(self, record: str) -> list[str]:
+        """Return the known ids of a kind of record, sorted."""
+        return sorted({name for kind, name in (*self._shipped, *self._records) if kind == record})
+
+    def find(self, record: str, name: str) -> Record | None:
+        """Return a record, or None where the id is unknown."""
+        key = (record, name)
+        if key not in self._records and key in self._shipped:
+            entry = self._shipped[key]
+            folder = FOLDERS.get(record, "")
+            file = "/".join(filter(None, (database_of(record), folder, entry.name)))
+            self._records[key] = read_record(entry, file=file)
+        return self._records.get(key)
+
+    def record(self, record: str, name: str) -> Record:
+        """Return a record by kind and id; a model also by an alias.
+
+        Parameters
+        ----------
+        record : str
+            One of `RECORD_KINDS`.
+        name : str
+            The id.
+
+        Returns
+        -------
+        Record
+            The topmost one of that id.
+
+        Raises
+        ------
+        InputError
+            If the id is unknown; names the nearest ones.
+        """
+        found = self.find(record, name)
+        if found is not None:
+            return found
+        aliases = {}
+        if record == "model":
+            for model in self.records("model"):
+                aliases.update(dict.fromkeys(model.data.get("aliases", ()), model))
+            if name in aliases:
+                return aliases[name]
+        raise InputError(f"unknown {record} {shown(name)}{nearest(name, (*self.ids(record), *aliases))}")
+
+    def records(self, record: str) -> Iterable[Record]:
+        """Yield every record of a kind, by id."""
+        return (self.record(record, name) for name in self.ids(record))
