@@ -44,7 +44,7 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """Import a name when it is first used, so that `--help` and small scripts stay quick."""
     if name in _HOMES:
-        from importlib import import_module  # noqa: PLC0415
+        from importlib import import_module
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class Answer:
 
     command: str
     inputs: dict[str, Any]
-    columns: dict[str, NDArray[Any] | Words]
+    columns: Mapping[str, NDArray[Any] | Words]
     summary: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     table_keys: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Answer:
 
     def frame(self) -> pd.DataFrame:
         """Return the results as a table; `attrs` holds summary, inputs and notes."""
-        import pandas as pd  # noqa: PLC0415 - 250 ms, only for those who want a table
+        import pandas as pd  # 250 ms, only for those who want a table
 
         columns = {
             key: pd.Categorical.from_codes(value.codes, pd.Index(value.words))
@@ -145,8 +145,8 @@ def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list
         notes.append(f"taken by default: {', '.join(unset)}")
     if scenario.weights.peak != scenario.operand:
         notes.append(
-            f"{scenario.system.accelerator.id} does not multiply in {scenario.weights.id}: weights are widened, "
-            f"and the product runs at the {scenario.operand} peak"
+            f"{scenario.system.accelerator.id} does not multiply in {scenario.weights.id}: "
+            f"weights are widened, and the product runs at the {scenario.operand} peak"
         )
     given = [value for value in used if value.kind == GIVEN]
     notes += [f"set by the user: {value.key} = {value.value:g} ({value.note})" for value in given]

@@ -1,4 +1,4 @@
-"""The catalogues as tables: what is known, each value with unit, kind and source, and what is wrong with it."""
+"""The catalogues as tables: what is known, each value with unit, kind and source, and what is wrong."""
 
 from __future__ import annotations
 
@@ -69,7 +69,18 @@ TABLE_KEYS = {
         "kv_bytes_per_token",
     ),
 }
-TEXTS = ("name", "vendor", "status", "launch", "release", "device_unit", "memory_type", "scope", "topology", "weights")
+TEXTS = (
+    "name",
+    "vendor",
+    "status",
+    "launch",
+    "release",
+    "device_unit",
+    "memory_type",
+    "scope",
+    "topology",
+    "weights",
+)
 
 
 def _answer(
@@ -99,7 +110,11 @@ def _row(record: Record, quantities: Mapping[str, Quantity], *, full: bool) -> d
         row[key] = value.value
         row[f"{key}_kind"] = value.kind
         if full:
-            row |= {f"{key}_unit": value.unit, f"{key}_source": value.source, f"{key}_note": value.note or None}
+            row |= {
+                f"{key}_unit": value.unit,
+                f"{key}_source": value.source,
+                f"{key}_note": value.note or None,
+            }
             row[f"{key}_record"] = value.record
     return row
 
@@ -134,8 +149,13 @@ def _model_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[str,
         row[key] = value
         row[f"{key}_kind"] = "derived"
         if full:
-            row |= {f"{key}_unit": "B" if key.endswith("token") else "1", f"{key}_source": "counted from the shape"}
-            row[f"{key}_note"] = "cache in bf16" if key.endswith("token") else "norms, biases and MTP left out"
+            row |= {
+                f"{key}_unit": "B" if key.endswith("token") else "1",
+                f"{key}_source": "counted from the shape",
+            }
+            row[f"{key}_note"] = (
+                "cache in bf16" if key.endswith("token") else "norms, biases and MTP left out"
+            )
             row[f"{key}_record"] = f"model {record.id}"
     return row
 
@@ -247,7 +267,14 @@ def validate_hardware(catalogue: Catalogue) -> Answer:
 
 
 def _checked(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": name, "record": kind, "file": None, "numbers": 0, "estimated": 0, "missing": None}
+    row: dict[str, Any] = {
+        "id": name,
+        "record": kind,
+        "file": None,
+        "numbers": 0,
+        "estimated": 0,
+        "missing": None,
+    }
     try:
         record = catalogue.record(kind, name)
     except RecordError as error:
@@ -265,7 +292,9 @@ def _validated(command: str, rows: list[dict[str, Any]], catalogue: Catalogue) -
     ]
     faulty = sum(bool(row["faults"]) for row in rows)
     numbers, estimated = sum(row["numbers"] for row in rows), sum(row["estimated"] for row in rows)
-    verdict = f"{faulty} of {len(rows)} records are faulty." if faulty else f"All {len(rows)} records are valid."
+    verdict = (
+        f"{faulty} of {len(rows)} records are faulty." if faulty else f"All {len(rows)} records are valid."
+    )
     return _answer(
         command,
         rows,

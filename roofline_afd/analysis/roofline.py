@@ -40,6 +40,20 @@ BINDINGS = (
     "HBM capacity",
     "scale-up domain size",
 )
+TABLE_KEYS = (
+    "ffn_nodes",
+    "pairs_per_device",
+    "experts_per_device",
+    "intensity",
+    "weight_time_us",
+    "compute_time_us",
+    "ofu",
+    "temporal_sparsity",
+    "hfu",
+    "regime",
+    "feasible",
+    "binding",
+)
 FIRST_RULED_OUT = 3
 """Index of the first binding that rules a deployment out; the ones before only limit the roof."""
 BLOCK_ROWS = 8192
@@ -68,7 +82,7 @@ def _top_bandwidth(inputs: FfnStageInputs) -> float:
 
 
 def _top_until(inputs: FfnStageInputs) -> float:
-    """Return the FFN node count up to which the flat roof at few nodes is reached; 0 for none, inf for all."""
+    """Return the FFN node count up to which the flat roof at few nodes is reached; inf for all."""
     top, out, top_k = _top_bandwidth(inputs), inputs.scale_out, inputs.top_k
     senders = inputs.attention_devices / inputs.devices_per_node
     if inputs.superpod:
@@ -103,6 +117,17 @@ def regimes(inputs: FfnStageInputs) -> list[Regime]:
     -------
     list of Regime
         From 0 FFN nodes to infinity without gaps.
+
+    Notes
+    -----
+    scale-up (or compute) bound to N_F = k * BW_out / min(BW_up, BW_c); stable intensity to N_F = k; dead
+    zone to N_F = E/g: pairs are fixed by scale-out, so HFU stays at its floor while OFU rises and the
+    device idles more; beyond, one expert per device. No dead zone inside a scale-up domain, where
+    E/g <= k, where compute binds at the floor, or where the expected fan-out rises with N_F.
+
+    References
+    ----------
+    arXiv 2602.09721, regimes of the FFN stage.
     """
     top_k = inputs.top_k
     one_expert_from = inputs.routed_experts / inputs.devices_per_node
@@ -292,6 +317,7 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> An
             "binding": Words(binding, BINDINGS),
         },
         summary=summary,
+        table_keys=TABLE_KEYS,
         notes=[*_notes(inputs, summary, binding), *provenance_notes(scenario, inputs.quantities)],
     )
 
@@ -337,7 +363,7 @@ def _sentence(inputs: FfnStageInputs, summary: dict[str, Any]) -> str:
         low, high = summary["dead_zone_from"], summary["dead_zone_to"]
         text = (
             f"Dead zone from {low:g} to {high:g} FFN {unit}s: HFU stays at {floor}, "
-            "set by the scale-out link; more FFN instances only idle more."
+            "set by the scale-out link, however many FFN instances are added."
         )
     elif inputs.superpod:
         text = f"No dead zone inside the scale-up domain: HFU can reach {ceiling} at every FFN {unit} count."
@@ -348,7 +374,8 @@ def _sentence(inputs: FfnStageInputs, summary: dict[str, Any]) -> str:
     if summary["best_hfu"] is None:
         return f"{text} No FFN {unit} count asked for is feasible."
     best = summary["best_ffn_nodes"]
-    return f"{text} Best of those asked for: {best} FFN {unit}{'s' if best > 1 else ''}, HFU {summary['best_hfu']:.1%}."
+    plural = "s" if best > 1 else ""
+    return f"{text} Best of those asked for: {best} FFN {unit}{plural}, HFU {summary['best_hfu']:.1%}."
 
 
 def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.int8]) -> list[str]:
@@ -357,7 +384,7 @@ def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.
     for code in range(FIRST_RULED_OUT, len(BINDINGS)):
         count = int((binding == code).sum())
         if count:
-            notes.append(f"{count} of {binding.size} rows are infeasible: {BINDINGS[code]}")
+            notes.append(f"infeasible rows: {count} of {binding.size}, binding {BINDINGS[code]}")
     if scenario.links == "nominal":
         notes.append(
             "links are nominal: a fixed share of the scale-up peak, scale-out at line rate; "

@@ -226,10 +226,12 @@ def _check_shape(model: Model) -> None:
             raise InputError(f"model {model.id}: {small} {low} exceeds {large} {high}")
     if model.routed_experts % model.expert_groups:
         raise InputError(
-            f"model {model.id}: routed_experts {model.routed_experts} is no multiple of expert_groups {model.expert_groups}"
+            f"model {model.id}: routed_experts {model.routed_experts} is no multiple of "
+            f"expert_groups {model.expert_groups}"
         )
     within_groups = model.groups_per_token * model.routed_experts // model.expert_groups
     if model.top_k > within_groups:
         raise InputError(
-            f"model {model.id}: top_k {model.top_k} exceeds the {within_groups} experts its groups_per_token hold"
+            f"model {model.id}: top_k {model.top_k} exceeds the {within_groups} experts "
+            "its groups_per_token hold"
         )

@@ -160,7 +160,7 @@ def quantity_keys(record: str) -> dict[str, str]:
 
 @functools.cache
 def _validator(record: str) -> Validator:
-    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - 80 ms, only to check records
+    from jsonschema import Draft202012Validator, validators  # 80 ms, only to check records
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "number",
@@ -175,46 +175,51 @@ def _validator(record: str) -> Validator:
     return strict({"$ref": f"#/$defs/{record}", "$defs": root["$defs"]})
 
 
-def _path(error: ValidationError) -> str:
-    return ".".join(str(part) for part in error.absolute_path)
-
-
 def _describe(error: ValidationError) -> Iterator[str]:
     """Say one schema violation in our words: where, what, and what is valid."""
-    where, value, rule = _path(error), error.instance, error.validator
-    limit: Any = error.validator_value
+    where = ".".join(str(part) for part in error.absolute_path)
     place = f"{where}: " if where else ""
-    node = error.schema if isinstance(error.schema, dict) else {}
-    if rule == "additionalProperties" and isinstance(value, dict):
-        known = node.get("properties", {})
-        for key in value:
-            if key not in known:
-                yield f"{place}unknown key {shown(key)}{nearest(key, known)}"
-    elif rule == "required" and isinstance(value, dict):
-        yield from (f"{place}missing {key}" for key in limit if key not in value)
-    elif rule == "dependentRequired" and isinstance(value, dict):
-        yield from (
-            f"{place}missing {key}, needed with {given}"
-            for given, needed in limit.items()
-            if given in value
-            for key in needed
-            if key not in value
-        )
-    elif rule == "type" and limit == "object" and not isinstance(value, dict):
-        yield f"{place}{shown(value)} has no source: write {{ value = ..., kind = ..., source = ... }}"
-    elif rule == "type":
-        finite = "finite " if limit == "number" else ""
-        yield f"{place}{shown(value)} is not a {finite}{limit}"
-    elif rule in {"enum", "const"}:
-        valid = [str(choice) for choice in (limit if rule == "enum" else [limit])]
-        yield f"{place}{shown(value)} is not valid{nearest(str(value)[:80], valid)}"
-    elif rule in {"minimum", "exclusiveMinimum", "maximum"}:
-        bound = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}[str(rule)]
-        yield f"{place}{shown(value)} must be {bound} {limit:g}"
-    elif rule == "pattern":
-        yield f"{place}{shown(value)} has characters that are not allowed here"
+    if isinstance(error.instance, dict) and error.validator in _KEY_RULES:
+        yield from (place + fault for fault in _describe_keys(error))
     else:
-        yield f"{place}{shown(value)} breaks the rule {rule} = {shown(limit)}"
+        yield place + _describe_value(error)
+
+
+_KEY_RULES = ("additionalProperties", "required", "dependentRequired")
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
+
+
+def _describe_keys(error: ValidationError) -> Iterator[str]:
+    """Say which keys of a table are unknown or missing."""
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        yield from (f"unknown key {shown(key)}{nearest(key, known)}" for key in value if key not in known)
+    elif error.validator == "required":
+        yield from (f"missing {key}" for key in limit if key not in value)
+    else:
+        for given, needed in limit.items():
+            if given in value:
+                yield from (f"missing {key}, needed with {given}" for key in needed if key not in value)
+
+
+def _describe_value(error: ValidationError) -> str:
+    """Say what is wrong with a value."""
+    value, rule = error.instance, str(error.validator)
+    limit: Any = error.validator_value
+    if rule == "type" and limit == "object":
+        return f"{shown(value)} has no source: write {{ value = ..., kind = ..., source = ... }}"
+    if rule == "type":
+        return f"{shown(value)} is not a {'finite ' if limit == 'number' else ''}{limit}"
+    if rule in {"enum", "const"}:
+        valid = [str(choice) for choice in (limit if rule == "enum" else [limit])]
+        return f"{shown(value)} is not valid{nearest(str(value)[:80], valid)}"
+    if rule in _BOUNDS:
+        return f"{shown(value)} must be {_BOUNDS[rule]} {limit:g}"
+    if rule == "pattern":
+        return f"{shown(value)} has characters that are not allowed here"
+    return f"{shown(value)} breaks the rule {rule} = {shown(limit)}"
 
 
 def _expand(data: Any, node: Mapping[str, Any], root: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:  # noqa: ANN401

@@ -28,9 +28,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     int
         0 answered, 1 the answer is "no", 2 bad usage; 70 a fault of the program, 130 interrupted.
     """
-    import typer  # noqa: PLC0415 - keeps the import of the package itself light
+    import typer  # keeps the import of the package itself light
 
-    from roofline_afd.cli.app import app  # noqa: PLC0415
+    from roofline_afd.cli.app import app
 
     click_error = typer.BadParameter.__mro__[2]  # the base of every usage error
     try:

@@ -14,9 +14,11 @@ def add(app: typer.Typer) -> None:
     group = typer.Typer(help="Mixture-of-experts model shapes, every value with unit, kind and source.")
     app.add_typer(group, name="models")
 
-    @register(group, "list", help_text="List the models, with parameters and cache bytes counted from the shape.")
+    @register(
+        group, "list", help_text="List the models, with parameters and cache bytes counted from the shape."
+    )
     def list_(output: Output, databases: Databases) -> None:
-        from roofline_afd.analysis.listing import list_models  # noqa: PLC0415 - not for --help
+        from roofline_afd.analysis.listing import list_models  # not for --help
 
         output.deliver(list_models(databases.catalogue()))
 
@@ -26,13 +28,13 @@ def add(app: typer.Typer) -> None:
         output: Output,
         databases: Databases,
     ) -> None:
-        from roofline_afd.analysis.listing import show_model  # noqa: PLC0415
+        from roofline_afd.analysis.listing import show_model
 
         output.deliver(show_model(databases.catalogue(), id_))
 
     @register(group, "validate", help_text="Check every model record; exit 1 if one is faulty.")
     def validate(output: Output, databases: Databases) -> None:
-        from roofline_afd.analysis.listing import validate_models  # noqa: PLC0415
+        from roofline_afd.analysis.listing import validate_models
 
         answer = validate_models(databases.catalogue(collect_faults=True))
         output.deliver(answer)

@@ -11,13 +11,14 @@ import dataclasses
 import inspect
 import sys
 import typing
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
 
 from roofline_afd.docstrings import documentation
+from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import DUPLEXES, FAN_OUTS, LINKS, Scenario
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ HARDWARE_PANEL, QUESTION_PANEL, OUTPUT_PANEL = "What is asked about", "Question"
 
 def _complete(record: str) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
-        from roofline_afd.catalogue.store import Catalogue  # noqa: PLC0415 - only on a completion
+        from roofline_afd.catalogue.store import Catalogue  # only on a completion
 
         return [name for name in Catalogue().ids(record) if name.startswith(incomplete)]
 
@@ -49,6 +50,7 @@ class Output:
     format: Annotated[
         str | None,
         typer.Option(
+            metavar="FORMAT",
             help="table, json, csv or markdown. Default: environment variable ROOFLINE_AFD_FORMAT, else "
             "table on a terminal and csv when piped.",
             autocompletion=_among("table", "json", "csv", "markdown"),
@@ -57,16 +59,17 @@ class Output:
     ] = None
     output: Annotated[
         Path | None,
-        typer.Option(help="Write to FILE; its suffix decides the format.", rich_help_panel=OUTPUT_PANEL),
+        typer.Option(
+            metavar="FILE", help="Write to FILE; its suffix decides the format.", rich_help_panel=OUTPUT_PANEL
+        ),
     ] = None
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
     ] = False
 
-
     def check(self) -> None:
         """Refuse a bad format or file name before any work is done."""
-        from roofline_afd.view.tables import check_output, choose_format  # noqa: PLC0415 - not for --help
+        from roofline_afd.view.tables import check_output, choose_format  # not for --help
 
         choose_format(self.format, self.output, terminal=sys.stdout.isatty())
         if self.output is not None:
@@ -74,7 +77,7 @@ class Output:
 
     def deliver(self, answer: Answer) -> None:
         """Print the answer, or write it to the file."""
-        from roofline_afd.view.tables import deliver  # noqa: PLC0415 - not for --help
+        from roofline_afd.view.tables import deliver  # not for --help
 
         deliver(answer, form=self.format, output=self.output, force=self.force)
 
@@ -86,6 +89,7 @@ class Picture:
     output: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="Write to FILE: .html, .svg, .png, .pdf or .json (Vega-Lite). Default: Vega-Lite on stdout.",
             rich_help_panel=OUTPUT_PANEL,
         ),
@@ -96,8 +100,8 @@ class Picture:
 
     def check(self) -> None:
         """Refuse a bad file name before any work is done."""
-        from roofline_afd.view.pages import picture_format  # noqa: PLC0415 - not for --help
-        from roofline_afd.view.tables import check_output  # noqa: PLC0415
+        from roofline_afd.view.pages import picture_format  # not for --help
+        from roofline_afd.view.tables import check_output
 
         if self.output is not None:
             picture_format(self.output)
@@ -111,6 +115,7 @@ class Databases:
     hardware_db: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="PATH",
             help="File or folder of hardware records laid over the catalogue (repeatable).",
             rich_help_panel=OUTPUT_PANEL,
         ),
@@ -118,6 +123,7 @@ class Databases:
     model_db: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="PATH",
             help="File or folder of model records laid over the catalogue (repeatable).",
             rich_help_panel=OUTPUT_PANEL,
         ),
@@ -125,9 +131,16 @@ class Databases:
 
     def catalogue(self, *, collect_faults: bool = False) -> Catalogue:
         """Return the catalogue with these overlays."""
-        from roofline_afd.catalogue.store import Catalogue  # noqa: PLC0415 - not for --help
+        from roofline_afd.catalogue.store import Catalogue  # not for --help
 
         return Catalogue(self.hardware_db or (), self.model_db or (), collect_faults=collect_faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaybeScenario:
+    """A question, or none where neither system nor model is named."""
+
+    scenario: Scenario | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +150,7 @@ class Subjects:
     system: Annotated[
         str,
         typer.Option(
+            metavar="ID",
             help="System to buy: see `hardware list`.",
             autocompletion=_complete("system"),
             rich_help_panel=HARDWARE_PANEL,
@@ -145,6 +159,7 @@ class Subjects:
     model: Annotated[
         str,
         typer.Option(
+            metavar="ID",
             help="Model to serve: see `models list`.",
             autocompletion=_complete("model"),
             rich_help_panel=HARDWARE_PANEL,
@@ -158,6 +173,13 @@ class Subjects:
             rich_help_panel=HARDWARE_PANEL,
         ),
     ] = None
+
+
+def _metavar(unit: str, hint: object) -> str:
+    """Return what stands for a value in the help: its unit, else what it is."""
+    if unit not in {"", "1"}:
+        return unit.upper()
+    return "FORMAT" if str in (hint, *typing.get_args(hint)) else "NUMBER"
 
 
 CHOICES = {"fan_out": FAN_OUTS, "duplex": DUPLEXES, "links": LINKS}
@@ -175,7 +197,7 @@ def _scenario_parameters() -> Iterator[inspect.Parameter]:
         option = typer.Option(
             "--" + field.name.replace("_", "-"),
             help=help_text[0].upper() + help_text[1:] + ".",
-            metavar="|".join(words) if words else None,
+            metavar="|".join(words) if words else _metavar(texts[field.name].unit, hints[field.name]),
             autocompletion=_among(*words) if words else None,
             rich_help_panel=QUESTION_PANEL,
         )
@@ -189,6 +211,11 @@ def _scenario_parameters() -> Iterator[inspect.Parameter]:
 
 def _group_parameters(group: type) -> list[inspect.Parameter]:
     """Return the command-line options a group stands for."""
+    if group is MaybeScenario:
+        return [
+            option.replace(default=None) if option.name in {"system", "model"} else option
+            for option in _group_parameters(Scenario)
+        ]
     if group is Scenario:
         return [*_group_parameters(Subjects), *_scenario_parameters(), *_group_parameters(Databases)]
     hints = typing.get_type_hints(group, include_extras=True)
@@ -205,11 +232,21 @@ def _group_parameters(group: type) -> list[inspect.Parameter]:
 
 def _make(group: type, values: dict[str, Any]) -> object:
     """Build a group from the values given for its options."""
-    if group is not Scenario:
-        return group(**values)
-    from roofline_afd.catalogue.hardware import load_system  # noqa: PLC0415 - not for --help
-    from roofline_afd.catalogue.models import load_model  # noqa: PLC0415
-    from roofline_afd.catalogue.overrides import parse_pairs, split_overrides  # noqa: PLC0415
+    if group is MaybeScenario:
+        if values["system"] is None and values["model"] is None:
+            return MaybeScenario(None)
+        for name in ("system", "model"):
+            if values[name] is None:
+                raise InputError(f"--{name} is missing: numbers are put in for a system and a model")
+        return MaybeScenario(_make_scenario(values))
+    return _make_scenario(values) if group is Scenario else group(**values)
+
+
+def _make_scenario(values: dict[str, Any]) -> Scenario:
+    """Build the scenario the options describe."""
+    from roofline_afd.catalogue.hardware import load_system  # not for --help
+    from roofline_afd.catalogue.models import load_model
+    from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
 
     catalogue = Databases(values.pop("hardware_db"), values.pop("model_db")).catalogue()
     system, model = values.pop("system"), values.pop("model")
@@ -222,10 +259,12 @@ def _make(group: type, values: dict[str, Any]) -> object:
     )
 
 
-GROUPS = (Scenario, Output, Picture, Databases)
+GROUPS = (Scenario, MaybeScenario, Output, Picture, Databases)
 
 
-def register(app: typer.Typer, name: str, *, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def register(
+    app: typer.Typer, name: str, *, help_text: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that makes a function a command, its option groups spread out.
 
     Parameters
@@ -256,11 +295,15 @@ def register(app: typer.Typer, name: str, *, help_text: str) -> Callable[[Callab
             else:
                 spread.append(parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY))
         order = {HARDWARE_PANEL: 0, QUESTION_PANEL: 1, OUTPUT_PANEL: 3}
-        spread.sort(key=lambda option: order.get(_panel(option), 2 if option.default is not option.empty else -1))
+        spread.sort(
+            key=lambda option: order.get(_panel(option), 2 if option.default is not option.empty else -1)
+        )
 
         def command(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
             made: dict[str, object] = {}
-            for key, (group, options) in sorted(groups.items(), key=lambda item: item[1][0] is Scenario):
+            for key, (group, options) in sorted(
+                groups.items(), key=lambda item: item[1][0] in {Scenario, MaybeScenario}
+            ):
                 made[key] = _make(group, {option: values.pop(option) for option in options})
                 if isinstance(made[key], Output | Picture):
                     made[key].check()  # type: ignore[attr-defined]  # a bad file name is refused before the work
@@ -281,4 +324,3 @@ def _panel(option: inspect.Parameter) -> str:
         if isinstance(panel, str):
             return panel
     return ""
-

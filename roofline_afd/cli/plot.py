@@ -17,20 +17,24 @@ def add(app: typer.Typer) -> None:
     @register(
         group,
         "roofline",
-        help_text="The communication-level roofline: memory, scale-up, scale-out and compute roofs, and where "
-        "each FFN node count operates.",
+        help_text="The communication-level roofline: memory, scale-up, scale-out and compute roofs, "
+        "and where each FFN node count operates.",
     )
     def roofline(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = "1:8,16,32") -> None:
-        from roofline_afd.view.charts import roofline_chart  # noqa: PLC0415 - not for --help
-        from roofline_afd.view.pages import deliver_chart  # noqa: PLC0415
+        from roofline_afd.view.charts import roofline_chart  # not for --help
+        from roofline_afd.view.pages import deliver_chart
 
         chart = roofline_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
         deliver_chart(chart, output=picture.output, force=picture.force)
 
-    @register(group, "dead-zone", help_text="HFU, OFU and temporal sparsity over FFN nodes, regimes shaded and named.")
+    @register(
+        group,
+        "dead-zone",
+        help_text="HFU, OFU and temporal sparsity over FFN nodes, regimes shaded and named.",
+    )
     def dead_zone(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = FFN_NODES) -> None:
-        from roofline_afd.view.charts import dead_zone_chart  # noqa: PLC0415
-        from roofline_afd.view.pages import deliver_chart  # noqa: PLC0415
+        from roofline_afd.view.charts import dead_zone_chart
+        from roofline_afd.view.pages import deliver_chart
 
         chart = dead_zone_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
         deliver_chart(chart, output=picture.output, force=picture.force)

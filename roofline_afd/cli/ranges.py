@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from roofline_afd.errors import InputError, shown
 
 MAX_ROWS = 100_000
+_RANGE = re.compile(r"\s*(-?\d{1,15})\s*(?::\s*(-?\d{1,15})\s*)?(?::\s*(-?\d{1,15})\s*)?", re.ASCII)
 
 
 def whole_numbers(text: str, *, option: str) -> list[int]:
@@ -32,20 +35,21 @@ def whole_numbers(text: str, *, option: str) -> list[int]:
     >>> whole_numbers("1:3,8", option="--ffn-nodes")
     [1, 2, 3, 8]
     """
-    form = f"{option} {shown(text)}: write a range first:last[:step] or a list a,b,c of whole numbers"
     numbers: list[int] = []
     for part in text.split(","):
-        pieces = [piece.strip() for piece in part.split(":")]
-        if len(pieces) > 3 or not all(piece.isascii() and piece.lstrip("-").isdigit() and len(piece) < 16 for piece in pieces):  # noqa: E501, PLR2004
-            raise InputError(form)
-        first, last, step = int(pieces[0]), int(pieces[min(1, len(pieces) - 1)]), 1
-        if len(pieces) == 3:  # noqa: PLR2004
-            step = int(pieces[2])
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            raise InputError(
+                f"{option} {shown(text)}: write a range first:last[:step] or a list a,b,c of whole numbers"
+            )
+        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
         if step < 1:
             raise InputError(f"{option} {shown(text)}: the step must be at least 1")
         if last < first:
             raise InputError(f"{option} {shown(text)} is reversed: {first} is above {last}")
         if (last - first) // step + 1 + len(numbers) > MAX_ROWS:
-            raise InputError(f"{option} {shown(text)} asks for more than {MAX_ROWS:,} rows; take a larger step")
+            raise InputError(
+                f"{option} {shown(text)} asks for more than {MAX_ROWS:,} rows; take a larger step"
+            )
         numbers.extend(range(first, last + 1, step))
     return numbers

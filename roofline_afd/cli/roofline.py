@@ -1,4 +1,4 @@
-"""`roofline`: where does adding FFN nodes stop helping?"""
+"""`roofline`: where adding FFN nodes stops helping."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def add(app: typer.Typer) -> None:
         help_text="Where does adding FFN nodes stop helping? HFU over FFN nodes, its regimes, the dead zone.",
     )
     def roofline(scenario: Scenario, output: Output, *, ffn_nodes: FfnNodes = FFN_NODES) -> None:
-        from roofline_afd.analysis.roofline import roofline as analyse  # noqa: PLC0415 - not for --help
+        from roofline_afd.analysis.roofline import roofline as analyse  # not for --help
 
         output.deliver(analyse(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes)))

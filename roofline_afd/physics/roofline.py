@@ -113,7 +113,8 @@ def link_bandwidth(
 
     Examples
     --------
-    >>> float(link_bandwidth(scale_up=160e9, scale_out=50e9, experts_per_copy=4, sender_share=1, superpod=False))
+    >>> float(link_bandwidth(scale_up=160e9, scale_out=50e9, experts_per_copy=4, sender_share=1,
+    ...                      superpod=False))
     160000000000.0
     """
     out = np.multiply(scale_out, experts_per_copy) * sender_share
@@ -193,8 +194,8 @@ def pairs_per_device(
 
     Examples
     --------
-    >>> round(float(pairs_per_device(link_bandwidth=160e9, link_bytes_per_pair=21504, stage_budget=382.5137e-6,
-    ...                              peak=1.979e15, flops_per_pair=88080384)), 2)
+    >>> round(float(pairs_per_device(link_bandwidth=160e9, link_bytes_per_pair=21504,
+    ...                              stage_budget=382.5137e-6, peak=1.979e15, flops_per_pair=88080384)), 2)
     2846.08
     """
     arriving = np.divide(link_bandwidth, link_bytes_per_pair)

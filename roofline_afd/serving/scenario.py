@@ -128,16 +128,19 @@ class Scenario:
     microbatches : int
         Micro-batches in flight [1].
     attention_devices : int, optional
-        Attention devices that send to the FFN devices; None counts the receiving end only [1].
-    expert_precision, dispatch_precision, combine_precision : str, optional
-        Formats of expert weights and of the vectors sent; None takes the narrowest the accelerator
-        computes in (fp8, int8, bf16), and bf16 for combine.
+        Attention devices that send to the FFN devices; where absent only the receiving end counts [1].
+    expert_precision : str, optional
+        Format of the expert weights; where absent the first of fp8, int8, bf16 the accelerator computes in.
+    dispatch_precision : str, optional
+        Format of the vectors sent to the experts; where absent chosen as for the weights.
+    combine_precision : str, optional
+        Format of the vectors sent back; where absent bf16.
     fan_out : str
         How the experts of a token spread over nodes: `paper`, `uniform` or `grouped`.
     duplex : str
         Whether dispatch and combine share the stage (`shared`) or overlap (`full`).
     links : str
-        `nominal` efficiencies, or `calibrated`: the largest published measurement.
+        Efficiency of the links: `nominal` convention, or `calibrated`, the largest published measurement.
     memory_reserve : float
         Share of device memory kept free [1].
 
@@ -217,7 +220,7 @@ class Scenario:
 
     @property
     def operand(self) -> str:
-        """Peak the expert product runs at: of the weights' format, else of the activations multiplied with them.
+        """Peak the expert product runs at: of the weights' format, else of the activations.
 
         An accelerator without the weights' format multiplies in the format the tokens arrive in, if it has
         that and it is wider than the weights; else in bf16.

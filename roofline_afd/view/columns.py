@@ -21,28 +21,32 @@ class Column:
 
     def show(self, value: object) -> str:
         """Write a value for people; a dash where there is none."""
-        if value is None:
+        if value is None or value == []:
             return "-"
         if isinstance(value, bool):
             return "yes" if value else "no"
-        if isinstance(value, int | float):
-            if self.form == "d" or (isinstance(value, int) and self.form == ".4g"):
-                return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"  # noqa: PLR2004
-            if self.form == ".4g" and math.isfinite(value) and abs(value) >= 10_000:  # noqa: PLR2004
-                return f"{value:,.0f}"
-            return format(value, self.form)
         if isinstance(value, list):
-            return ", ".join(self.show(item) for item in value) or "-"
-        return str(value)
+            return ", ".join(self.show(item) for item in value)
+        return self._number(value) if isinstance(value, int | float) else str(value)
+
+    def _number(self, value: float) -> str:
+        plain = self.form == ".4g"
+        if plain and math.isfinite(value) and abs(value) >= GROUPED_FROM:
+            return f"{value:,.0f}"
+        if plain and isinstance(value, int):
+            return str(value)
+        return format(value, self.form)
 
 
+GROUPED_FROM = 10_000
+"""Plain numbers from here on are written in full, with their thousands apart."""
 PERCENT = ".1%"
 COLUMNS = {
-    "ffn_nodes": Column("FFN nodes", form="d"),
-    "pairs_per_device": Column("token-expert pairs per device", form=".1f"),
-    "experts_per_device": Column("experts per device", form="d"),
-    "intensity": Column("arithmetic intensity", "FLOP/B", ".1f"),
-    "weight_time_us": Column("weight read", "us", ".1f"),
+    "ffn_nodes": Column("FFN nodes", form=",d"),
+    "pairs_per_device": Column("pairs/device", form=".1f"),
+    "experts_per_device": Column("experts/device", form=",d"),
+    "intensity": Column("intensity", "FLOP/B", ".1f"),
+    "weight_time_us": Column("weights", "us", ".1f"),
     "compute_time_us": Column("products", "us", ".1f"),
     "active_time_us": Column("active", "us", ".1f"),
     "stage_budget_us": Column("stage budget", "us", ".1f"),
@@ -50,6 +54,7 @@ COLUMNS = {
     "temporal_sparsity": Column("S_t", form=PERCENT),
     "hfu": Column("HFU", form=PERCENT),
     "expert_memory_gb": Column("expert weights", "GB", ".1f"),
+    "shown": Column("value"),
     "hfu_ceiling": Column("HFU ceiling", form=PERCENT),
     "hfu_floor": Column("HFU floor", form=PERCENT),
     "best_hfu": Column("best HFU", form=PERCENT),

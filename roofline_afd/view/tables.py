@@ -70,15 +70,15 @@ def as_markdown(answer: Answer) -> str:
 
 def as_table(answer: Answer, *, width: int | None = None) -> str:
     """Return an answer as text for a terminal, `width` columns wide; as wide as it needs where None."""
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only for people
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.box import SIMPLE_HEAD  # only for people
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     header, body = _shown(answer)
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for index, name in enumerate(header):
-        numeric = all(row[index][:1].isdigit() or row[index][:1] in "-" for row in body)
+        numeric = all(row[index][:1].isdigit() or row[index] == "-" for row in body)
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*(Text(cell) for cell in row))
@@ -107,15 +107,20 @@ def _marked(row: Mapping[str, Any], key: str) -> str:
     return column(key).show(row[key]) + dagger
 
 
+PROVENANCE = ("unit", "kind", "source", "note", "record")
+
+
 def _record_lines(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     lines = []
     for row in rows:
         for key, value in row.items():
-            if key.endswith(("_kind", "_source", "_note", "_unit")) or value is None:
+            if value is None or (key != "record" and key.endswith(tuple(f"_{part}" for part in PROVENANCE))):
                 continue
-            provenance = [str(row.get(f"{key}_{part}") or "") for part in ("unit", "kind", "source", "note")]
-            lines.append([str(row["id"]), key, _marked(row, key), *provenance])
-    return ["id", "key", "value", "unit", "kind", "source", "note"], lines
+            unit, kind, source, note, record = (str(row.get(f"{key}_{part}") or "") for part in PROVENANCE)
+            lines.append(
+                [record or f"{row['record']} {row['id']}", key, _marked(row, key), unit, kind, note, source]
+            )
+    return ["record", "key", "value", "unit", "kind", "note", "source"], lines
 
 
 def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> str:
@@ -145,7 +150,9 @@ def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> s
     if output is not None:
         by_suffix = SUFFIXES.get(output.suffix.lower())
         if by_suffix is None and form is None:
-            raise InputError(f"--output {shown(str(output))}: suffix decides the format; valid: {', '.join(SUFFIXES)}")
+            raise InputError(
+                f"--output {shown(str(output))}: suffix decides the format; valid: {', '.join(SUFFIXES)}"
+            )
         if form is not None and by_suffix not in {None, form}:
             raise InputError(f"--format {form} and --output {shown(str(output))} disagree")
         return form or str(by_suffix)
