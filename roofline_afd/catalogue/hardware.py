@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.overrides import override
-from roofline_afd.catalogue.records import Price, Quantity, Record, properties, quantity_keys
+from roofline_afd.catalogue.records import Price, Quantity, Record, properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 
@@ -51,11 +51,7 @@ class Interconnect:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class System:
-    """What one buys: accelerator, node, scale-up domain and scale-out fabric, with all provenance.
-
-    `quantities` holds every number of the system and its parts under the key `--set` knows it by: an
-    accelerator's key as it is, a fabric's with `scale_up_` or `scale_out_` before it.
-    """
+    """What one buys: accelerator, node, scale-up domain and scale-out fabric, with all provenance."""
 
     id: str
     name: str
@@ -65,9 +61,18 @@ class System:
     scale_out: Interconnect | None
     devices_per_node: int
     scale_up_domain_devices: int
-    quantities: Mapping[str, Quantity]
-    prices: tuple[Price, ...] = ()
+    parts: SystemParts
     overridden: tuple[str, ...] = ()
+
+    @property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """Every number of the system and its parts under the key `--set` knows it by."""
+        return self.parts.quantities
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """Dated prices of one device: the system's own where it states some, else its accelerator's."""
+        return self.parts.system.prices or self.parts.accelerator.prices
 
     @property
     def superpod(self) -> bool:
@@ -77,7 +82,10 @@ class System:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SystemParts:
-    """The records a system is made of, and all its quantities under their system-wide keys."""
+    """The records a system is made of, and all its quantities under their system-wide keys.
+
+    An accelerator's key stands as it is, a fabric's with `scale_up_` or `scale_out_` before it.
+    """
 
     system: Record
     accelerator: Record
@@ -186,13 +194,36 @@ def load_system(
     >>> load_system("h800", overrides={"scale_out_gb_per_s": "800 Gb/s"}).scale_out.bytes_per_s
     100000000000.0
     """
-    parts = system_parts(name, catalogue=catalogue)
+    return build_system(system_parts(name, catalogue=catalogue), overrides=overrides)
+
+
+def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | None = None) -> System:
+    """Turn records into a system in SI.
+
+    Parameters
+    ----------
+    parts : SystemParts
+        Records and quantities; those of a `System` to change one that is loaded.
+    overrides : mapping of str to float or str, optional
+        As for `load_system`.
+
+    Returns
+    -------
+    System
+        SI values and the provenance of each.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value is out of bounds, or a value every computation needs is missing.
+    """
+    name = parts.system.id
     quantities = override(parts.quantities, overrides or {}, record="system", name=name)
     parts = dataclasses.replace(parts, quantities=quantities)
     if parts.missing:
         raise InputError(
-            f"system {name} is known but incomplete: no source gives {', '.join(parts.missing)};"
-            " supply what is missing with --set KEY=VALUE"
+            f"system {name} is known but incomplete: no source gives {', '.join(parts.missing)}; "
+            "supply it with --set KEY=VALUE"
         )
 
     def optional(key: str) -> float | None:
@@ -230,12 +261,6 @@ def load_system(
         else fabric("scale_out_", scale_out),
         devices_per_node=int(quantities["devices_per_node"].value),
         scale_up_domain_devices=int(quantities["scale_up_domain_devices"].value),
-        quantities=quantities,
-        prices=parts.system.prices or parts.accelerator.prices,
+        parts=parts,
         overridden=tuple(overrides or ()),
     )
-
-
-def system_keys() -> dict[str, str]:
-    """Return every key `--set` knows of a system, with its unit."""
-    return quantity_keys("system")

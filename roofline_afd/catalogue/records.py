@@ -184,7 +184,9 @@ def _validator(record: str) -> Validator:
             isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         ),
     )
-    strict = validators.extend(Draft202012Validator, type_checker=checker)
+    strict: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]  # its stub lacks types
+        Draft202012Validator, type_checker=checker
+    )
     root = schema(database_of(record))
     return strict({"$ref": f"#/$defs/{record}", "$defs": root["$defs"]})
 
@@ -195,7 +197,8 @@ def _path(error: ValidationError) -> str:
 
 def _describe(error: ValidationError) -> Iterator[str]:
     """Say one schema violation in our words: where, what, and what is valid."""
-    where, value, rule, limit = _path(error), error.instance, error.validator, error.validator_value
+    where, value, rule = _path(error), error.instance, error.validator
+    limit: Any = error.validator_value
     place = f"{where}: " if where else ""
     node = error.schema if isinstance(error.schema, dict) else {}
     if rule == "additionalProperties" and isinstance(value, dict):

@@ -100,12 +100,12 @@ class Catalogue:
             ("hardware_db", "--hardware-db", hardware_db),
             ("model_db", "--model-db", model_db),
         ):
-            folder = user_folder(database)
-            if folder.is_dir() and any(folder.rglob("*.toml")):
-                self._overlay(database, folder, str(folder))
+            own = user_folder(database)
+            if own.is_dir() and any(own.rglob("*.toml")):
+                self._overlay(database, own, str(own))
             variable = ENVIRONMENT[database]
-            for path in filter(None, os.environ.get(variable, "").split(os.pathsep)):
-                self._overlay(database, Path(path), variable)
+            for listed in filter(None, os.environ.get(variable, "").split(os.pathsep)):
+                self._overlay(database, Path(listed), variable)
             for path in given:
                 self._overlay(database, Path(path), flag)
 

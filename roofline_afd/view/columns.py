@@ -1,0 +1,95 @@
+"""How each result key is called, measured and rounded wherever people read it; files carry the bare key."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """Label of a key, its unit as shown (empty for none), and the number format."""
+
+    label: str
+    unit: str = ""
+    form: str = ".4g"
+
+    @property
+    def title(self) -> str:
+        """Label with unit, for headers and axes."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    def show(self, value: object) -> str:
+        """Write a value for people; a dash where there is none."""
+        if value is None:
+            return "-"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, int | float):
+            if self.form == "d" or (isinstance(value, int) and self.form == ".4g"):
+                return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"  # noqa: PLR2004
+            if self.form == ".4g" and math.isfinite(value) and abs(value) >= 10_000:  # noqa: PLR2004
+                return f"{value:,.0f}"
+            return format(value, self.form)
+        if isinstance(value, list):
+            return ", ".join(self.show(item) for item in value) or "-"
+        return str(value)
+
+
+PERCENT = ".1%"
+COLUMNS = {
+    "ffn_nodes": Column("FFN nodes", form="d"),
+    "pairs_per_device": Column("token-expert pairs per device", form=".1f"),
+    "experts_per_device": Column("experts per device", form="d"),
+    "intensity": Column("arithmetic intensity", "FLOP/B", ".1f"),
+    "weight_time_us": Column("weight read", "us", ".1f"),
+    "compute_time_us": Column("products", "us", ".1f"),
+    "active_time_us": Column("active", "us", ".1f"),
+    "stage_budget_us": Column("stage budget", "us", ".1f"),
+    "ofu": Column("OFU", form=PERCENT),
+    "temporal_sparsity": Column("S_t", form=PERCENT),
+    "hfu": Column("HFU", form=PERCENT),
+    "expert_memory_gb": Column("expert weights", "GB", ".1f"),
+    "hfu_ceiling": Column("HFU ceiling", form=PERCENT),
+    "hfu_floor": Column("HFU floor", form=PERCENT),
+    "best_hfu": Column("best HFU", form=PERCENT),
+}
+"""Keys whose label, unit or rounding differs from what `column` makes of them."""
+UNIT_ENDINGS = {
+    "_gb_per_s": "GB/s",
+    "_tflops": "TFLOP/s",
+    "_tops": "TOP/s",
+    "_gb": "GB",
+    "_us": "us",
+    "_ms": "ms",
+    "_w": "W",
+    "_kw": "kW",
+    "_billion": "billion",
+    "_bytes_per_token": "B/token",
+}
+
+
+def column(key: str) -> Column:
+    """Return how a key is shown: from `COLUMNS`, else from the unit its name ends in.
+
+    Parameters
+    ----------
+    key : str
+        A result key.
+
+    Returns
+    -------
+    Column
+        Label, unit and format.
+
+    Examples
+    --------
+    >>> column("memory_gb").title
+    'memory [GB]'
+    """
+    if key in COLUMNS:
+        return COLUMNS[key]
+    for ending, unit in UNIT_ENDINGS.items():
+        if key.endswith(ending):
+            return Column(key.removesuffix(ending).replace("_", " "), unit)
+    return Column(key.replace("_", " "))
