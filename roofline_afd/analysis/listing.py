@@ -127,7 +127,7 @@ def _hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[s
     extra: dict[str, Any] = {
         "class": None,
         "accelerator": parts.accelerator.id,
-        "scale_up": parts.scale_up.id,
+        "scale_up": parts.scale_up.id if parts.scale_up else None,
         "scale_out": parts.scale_out.id if parts.scale_out else None,
         "missing": parts.missing or None,
     }

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.overrides import override
-from roofline_afd.catalogue.records import Quantity, Record, properties
+from roofline_afd.catalogue.records import Price, Quantity, Record, properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 PEAK_KEYS = {"bf16": "bf16_tflops", "fp8": "fp8_tflops", "int8": "int8_tops", "fp4": "fp4_tflops"}
 """Peak of a precision to the record key that holds it."""
-NEEDED = ("memory_gb", "memory_gb_per_s", "scale_up_gb_per_s", "scale_up_efficiency")
+NEEDED = (
+    "memory_gb",
+    "memory_gb_per_s",
+    "scale_up_gb_per_s",
+    "scale_up_efficiency",
+    "devices_per_node",
+    "scale_up_domain_devices",
+)
 """What no computation can do without, besides a peak rate."""
 
 
@@ -63,6 +70,11 @@ class System:
         return self.parts.quantities
 
     @property
+    def prices(self) -> tuple[Price, ...]:
+        """Dated prices of one device: the system's own where it states some, else its accelerator's."""
+        return self.parts.system.prices or self.parts.accelerator.prices
+
+    @property
     def superpod(self) -> bool:
         """Whether one scale-up domain has room for an attention node and an FFN node."""
         return self.scale_up_domain_devices >= 2 * self.devices_per_node
@@ -77,7 +89,7 @@ class SystemParts:
 
     system: Record
     accelerator: Record
-    scale_up: Record
+    scale_up: Record | None
     scale_out: Record | None
     quantities: Mapping[str, Quantity]
 
@@ -111,6 +123,7 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
         If the system, or a part it names, is unknown.
     """
     catalogue = catalogue or Catalogue()
+    _refuse_part(name, catalogue)
     record = catalogue.record("system", name)
 
     def part(kind: str, key: str) -> Record:
@@ -119,8 +132,10 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
         except InputError as error:
             raise InputError(f"system {name}: {key}: {error}") from error
 
-    accelerator, scale_up = part("accelerator", "accelerator"), part("interconnect", "scale_up")
-    scale_out = part("interconnect", "scale_out") if "scale_out" in record.data else None
+    accelerator = part("accelerator", "accelerator")
+    scale_up, scale_out = (
+        part("interconnect", key) if key in record.data else None for key in ("scale_up", "scale_out")
+    )
     merged = dict(accelerator.quantities)
     for prefix, fabric in (("scale_up_", scale_up), ("scale_out_", scale_out)):
         if fabric is not None:
@@ -132,6 +147,22 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
     order = {key: rank for rank, key in enumerate(properties("system"))}
     quantities = dict(sorted(merged.items(), key=lambda item: order[item[0]]))
     return SystemParts(record, accelerator, scale_up, scale_out, quantities)
+
+
+def _refuse_part(name: str, catalogue: Catalogue) -> None:
+    """Raise if a name is that of an accelerator or interconnect only, and say which systems have it."""
+    if catalogue.find("system", name) is not None:
+        return
+    for kind in ("accelerator", "interconnect"):
+        if catalogue.find(kind, name) is not None:
+            keys = ("accelerator",) if kind == "accelerator" else ("scale_up", "scale_out")
+            owners = [
+                system.id
+                for system in catalogue.records("system")
+                if name in (system.text(key) for key in keys)
+            ]
+            valid = f"systems with it: {', '.join(owners)}" if owners else "no system of the catalogue has it"
+            raise InputError(f"{name} is an {kind}, not a system; {valid}")
 
 
 def load_system(
@@ -198,11 +229,11 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
     def optional(key: str) -> float | None:
         return quantities[key].si if key in quantities else None
 
-    def fabric(prefix: str, record: Record) -> Interconnect:
+    def fabric(prefix: str, record: Record | None) -> Interconnect:
         return Interconnect(
-            id=record.id,
-            name=record.text("name"),
-            topology=record.text("topology"),
+            id=record.id if record else "",
+            name=record.text("name") if record else "",
+            topology=record.text("topology") if record else "",
             bytes_per_s=quantities[prefix + "gb_per_s"].si,
             efficiency=quantities[prefix + "efficiency"].si,
             measured_efficiency=optional(prefix + "measured_efficiency"),

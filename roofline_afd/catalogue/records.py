@@ -80,6 +80,21 @@ class Quantity:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Price:
+    """One dated price of one device; `basis` is rent, tco or purchase, and bases are never mixed."""
+
+    basis: str
+    value: float
+    unit: str
+    date: str
+    kind: str
+    sources: tuple[Source, ...]
+    terms: str = ""
+    note: str = ""
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Record:
     """One TOML file: plain entries in `data`, numbers with provenance in `quantities` (dotted keys)."""
 
@@ -89,6 +104,7 @@ class Record:
     data: Mapping[str, Any]
     quantities: Mapping[str, Quantity]
     sources: Mapping[str, Source]
+    prices: tuple[Price, ...] = ()
 
     def text(self, key: str) -> str:
         """Return a text entry, empty where the record has none."""
@@ -228,16 +244,11 @@ def _expand(data: Any, node: Mapping[str, Any], root: Mapping[str, Any], default
     if "x-unit" in node:
         if isinstance(data, int | float) and not isinstance(data, bool) and defaults:
             data = {"value": data, **defaults}
-        if isinstance(data, dict):
-            data = dict(data)
-            for holder in (
-                data,
-                *(item for item in _as_list(data.get("alternatives")) if isinstance(item, dict)),
-            ):
-                if isinstance(holder.get("source"), str):
-                    holder["source"] = [holder["source"]]
-        return data
+        return _with_source_lists(data)
+    if isinstance(data, list) and "items" in node:
+        return [_expand(item, node["items"], root, defaults) for item in data]
     if isinstance(data, dict):
+        data = _with_source_lists(data)
         inner = node.get("properties", {})
         rest = node.get("additionalProperties")
         return {
@@ -245,6 +256,18 @@ def _expand(data: Any, node: Mapping[str, Any], root: Mapping[str, Any], default
             for key, value in data.items()
         }
     return data
+
+
+def _with_source_lists(data: Any) -> Any:  # noqa: ANN401
+    """Put a single source of a table, and of each of its alternatives, in brackets."""
+    if not isinstance(data, dict):
+        return data
+    full = {
+        key: [value] if key == "source" and isinstance(value, str) else value for key, value in data.items()
+    }
+    if isinstance(full.get("alternatives"), list):
+        full["alternatives"] = [_with_source_lists(item) for item in full["alternatives"]]
+    return full
 
 
 def _as_list(value: object) -> list[Any]:
@@ -406,6 +429,13 @@ def _build(full: Mapping[str, Any], record: str, file: str) -> Record:
     sources = {key: Source(**value) for key, value in full["sources"].items()}
     quantities: dict[str, Quantity] = {}
 
+    def provenance(value: Mapping[str, Any]) -> dict[str, Any]:
+        named = tuple(sources[name] for name in value["source"])
+        return {"value": value["value"], "sources": named, "note": value.get("note", "")}
+
+    def alternatives(value: Mapping[str, Any]) -> tuple[Alternative, ...]:
+        return tuple(Alternative(**provenance(other)) for other in value.get("alternatives", ()))
+
     def walk(data: Mapping[str, Any], node: Mapping[str, Any], prefix: str) -> None:
         inner, rest = node.get("properties", {}), node.get("additionalProperties")
         for key, value in data.items():
@@ -413,23 +443,31 @@ def _build(full: Mapping[str, Any], record: str, file: str) -> Record:
             if "x-unit" in child:
                 quantities[prefix + key] = Quantity(
                     key=prefix + key,
-                    value=value["value"],
                     unit=child["x-unit"],
                     kind=value["kind"],
-                    sources=tuple(sources[name] for name in value["source"]),
-                    note=value.get("note", ""),
-                    alternatives=tuple(
-                        Alternative(
-                            value=other["value"],
-                            sources=tuple(sources[name] for name in other["source"]),
-                            note=other.get("note", ""),
-                        )
-                        for other in value.get("alternatives", ())
-                    ),
+                    alternatives=alternatives(value),
+                    **provenance(value),
                     record=f"{record} {full['id']}",
                 )
             elif isinstance(value, dict) and key != "sources":
                 walk(value, child, f"{prefix}{key}.")
 
     walk(full, root["$defs"][record], "")
-    return Record(record=record, id=full["id"], file=file, data=full, quantities=quantities, sources=sources)
+    prices = tuple(
+        Price(
+            **{key: price[key] for key in ("basis", "unit", "date", "kind")},
+            terms=price.get("terms", ""),
+            alternatives=alternatives(price),
+            **provenance(price),
+        )
+        for price in full.get("prices", ())
+    )
+    return Record(
+        record=record,
+        id=full["id"],
+        file=file,
+        data=full,
+        quantities=quantities,
+        sources=sources,
+        prices=prices,
+    )
