@@ -251,7 +251,7 @@ def summarise(inputs: FfnStageInputs) -> dict[str, Any]:
     edges = regimes(inputs)
     dead = next((edge for edge in edges if edge.regime == DEAD_ZONE), None)
     least, most = _smallest_feasible(inputs), _largest_in_domain(inputs)
-    possible = least <= most
+    possible = math.isfinite(least) and least <= most
     return {
         "hfu_ceiling": granted(ceiling),
         "hfu_floor": granted(floor),

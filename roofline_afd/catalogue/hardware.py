@@ -61,7 +61,7 @@ class System:
     scale_out: Interconnect | None
     devices_per_node: int
     scale_up_domain_devices: int
-    parts: SystemParts
+    parts: SystemParts = dataclasses.field(repr=False)
     overridden: tuple[str, ...] = ()
 
     @property

@@ -91,7 +91,7 @@ class Model:
     vocab_size: int
     tied_embeddings: bool
     attention: tuple[Attention, ...]
-    quantities: Mapping[str, Quantity]
+    quantities: Mapping[str, Quantity] = dataclasses.field(repr=False)
     overridden: tuple[str, ...] = ()
 
     @property

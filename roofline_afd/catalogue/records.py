@@ -9,6 +9,7 @@ import math
 import re
 import tomllib
 from importlib.resources import files
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError, nearest, shown
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 KINDS = ("measured", "datasheet", "derived", "reported", "estimated")
 """Kinds of provenance, strongest first; a value set by the user is of kind `GIVEN` and ranks with none."""
 GIVEN = "given"
-MAX_RECORD_BYTES = 1_000_000
+MAX_RECORD_BYTES = 200_000
+MAX_FAULTS = 20
+"""Faults listed of one record, or of one table in it; a hostile file has any number."""
+_DEEP_KEY = re.compile(r"""(?:["']?[\w-]*["']?[ \t]*\.[ \t]*){20}""")
+"""Dotted keys deeper than any record's, which a TOML parser takes quadratic time for."""
 FOLDERS = {"accelerator": "accelerators", "interconnect": "interconnects", "system": "systems"}
 """Folder of each kind of hardware record below `hardware_db`; models lie in folders by vendor."""
 
@@ -181,7 +186,7 @@ def _validator(record: str) -> Validator:
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "number",
         lambda _, value: (
-            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
         ),
     )
     strict: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]  # its stub lacks types
@@ -202,6 +207,7 @@ def _describe(error: ValidationError) -> Iterator[str]:
 
 
 _KEY_RULES = ("additionalProperties", "required", "dependentRequired")
+_TYPES = {"number": "a finite number", "integer": "a whole number", "array": "a list"}
 _BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
 
 
@@ -211,7 +217,8 @@ def _describe_keys(error: ValidationError) -> Iterator[str]:
     limit: Any = error.validator_value
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-        yield from (f"unknown key {shown(key)}{nearest(key, known)}" for key in value if key not in known)
+        unknown = (key for key in value if key not in known)
+        yield from (f"unknown key {shown(key)}{nearest(key, known)}" for key in islice(unknown, MAX_FAULTS))
     elif error.validator == "required":
         yield from (f"missing {key}" for key in limit if key not in value)
     else:
@@ -227,7 +234,7 @@ def _describe_value(error: ValidationError) -> str:
     if rule == "type" and limit == "object":
         return f"{shown(value)} has no source: write {{ value = ..., kind = ..., source = ... }}"
     if rule == "type":
-        return f"{shown(value)} is not a {'finite ' if limit == 'number' else ''}{limit}"
+        return f"{shown(value)} is not {_TYPES.get(str(limit), f'a {limit}')}"
     if rule in {"enum", "const"}:
         valid = [str(choice) for choice in (limit if rule == "enum" else [limit])]
         return f"{shown(value)} is not valid{nearest(str(value)[:80], valid)}"
@@ -346,11 +353,12 @@ def read_record(path: Traversable | Path, *, file: str) -> Record:
         If the file cannot be read or is no valid record; all faults at once.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as opened:
+            raw = opened.read(MAX_RECORD_BYTES + 1)
     except OSError as error:
         raise RecordError(file, [f"cannot be read: {error.strerror or error}"]) from error
     if len(raw) > MAX_RECORD_BYTES:
-        raise RecordError(file, [f"{len(raw):,} bytes; a record has at most {MAX_RECORD_BYTES:,}"])
+        raise RecordError(file, [f"is larger than a record may be, {MAX_RECORD_BYTES:,} bytes"])
     return parse_record(raw, file=file)
 
 
@@ -375,7 +383,8 @@ def parse_record(raw: bytes, *, file: str) -> Record:
         With every fault found.
     """
     try:
-        data = tomllib.loads(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
+        data = {} if _DEEP_KEY.search(text) else tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise RecordError(file, ["is not UTF-8 text"]) from error
     except RecursionError as error:
@@ -383,6 +392,8 @@ def parse_record(raw: bytes, *, file: str) -> Record:
     except ValueError as error:
         first = str(error).splitlines()[0][:120]
         raise RecordError(file, [f"is not valid TOML: {first}"]) from error
+    if _DEEP_KEY.search(text):
+        raise RecordError(file, ["is nested too deeply"])
     record = data.get("record")
     valid = (*FOLDERS, "model")
     if not isinstance(record, str) or record not in valid:
@@ -408,7 +419,8 @@ def _check(data: Mapping[str, Any], record: str, file: str) -> tuple[dict[str, A
     full = _expand(data, root["$defs"][record], root, defaults if len(defaults) == 2 else {})  # noqa: PLR2004
     if isinstance(full.get("default_source"), str):
         full["default_source"] = [full["default_source"]]
-    faults = [line for error in _validator(record).iter_errors(full) for line in _describe(error)]
+    errors = islice(_validator(record).iter_errors(full), MAX_FAULTS)
+    faults = [line for error in errors for line in _describe(error)]
     sources = full.get("sources")
     if isinstance(sources, dict):
         used = list(_source_uses({key: value for key, value in full.items() if key != "sources"}))

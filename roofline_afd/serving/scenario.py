@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -28,6 +28,10 @@ def _as_system(value: System | str) -> System:
 
 def _as_model(value: Model | str) -> Model:
     return load_model(value) if isinstance(value, str) else value
+
+
+def _id(value: System | Model) -> str:
+    return repr(value.id)
 
 
 def _option(name: str) -> str:
@@ -150,8 +154,8 @@ class Scenario:
         If any value is out of bounds, or the latency target leaves no time for the layers.
     """
 
-    system: System = attrs.field(converter=_as_system)
-    model: Model = attrs.field(converter=_as_model)
+    system: System = attrs.field(converter=_as_system, repr=_id)
+    model: Model = attrs.field(converter=_as_model, repr=_id)
     tpot_ms: float = 50.0
     accept_length: float = 1.0
     gap_ms: float = 0.0
@@ -190,6 +194,10 @@ class Scenario:
             raise InputError(
                 f"--fan-out grouped: {self.model.id} does not limit routing to groups; valid: paper, uniform"
             )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, FBT001 - a notebook's protocol
+        del cycle
+        printer.text(repr(self))
 
     @property
     def native_precision(self) -> str:
