@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from roofline_afd import plot
     from roofline_afd.api import roofline
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "load_model",
     "load_system",
+    "plot",
     "roofline",
 ]
 
@@ -43,8 +45,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a name when it is first used, so that `--help` and small scripts stay quick."""
-    if name in _HOMES:
-        from importlib import import_module
+    from importlib import import_module
 
+    if name == "plot":
+        return import_module("roofline_afd.plot")
+    if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

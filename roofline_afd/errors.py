@@ -23,13 +23,15 @@ class InfeasibleError(RooflineAfdError):
     """The question is well formed and the answer is "no": names the binding constraint (exit status 1)."""
 
 
-def shown(value: object) -> str:
+def shown(value: object, *, most: int = SHOWN_CHARACTERS) -> str:
     """Return `value` as it may appear in a message: escaped, quoted, and short.
 
     Parameters
     ----------
     value : object
         Anything a user or a file supplied.
+    most : int
+        Characters to show at most [1].
 
     Returns
     -------
@@ -40,7 +42,12 @@ def shown(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, a bottomless table
         text = f"a {type(value).__name__} too large to show"
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def shown_path(path: object) -> str:
+    """Return a file name as it may appear in a message: escaped and quoted, and whole."""
+    return shown(str(path), most=4096)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

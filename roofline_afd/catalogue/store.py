@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.records import FOLDERS, Record, RecordError, database_of, read_record
-from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ def _overlay_files(path: Path, flag: str) -> Iterator[Path]:
         return
     if not path.is_dir():
         what = "is no regular file or folder" if path.exists() else "does not exist"
-        raise InputError(f"{flag} {shown(str(path))} {what}")
+        raise InputError(f"{flag} {shown_path(path)} {what}")
     seen = 0
     found = False
     for folder, folders, names in os.walk(path, onerror=_refuse):
@@ -50,18 +50,18 @@ def _overlay_files(path: Path, flag: str) -> Iterator[Path]:
         seen += len(folders) + len(names)
         if seen > MAX_OVERLAY_ENTRIES:
             raise InputError(
-                f"{flag} {shown(str(path))} holds over {MAX_OVERLAY_ENTRIES:,} files: name a narrower folder"
+                f"{flag} {shown_path(path)} holds over {MAX_OVERLAY_ENTRIES:,} files: name a narrower folder"
             )
         for name in sorted(names):
             if name.endswith(".toml"):
                 found = True
                 yield Path(folder) / name
     if not found:
-        raise InputError(f"{flag} {shown(str(path))} holds no .toml records")
+        raise InputError(f"{flag} {shown_path(path)} holds no .toml records")
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(f"{shown(str(error.filename))} cannot be read: {error.strerror}") from error
+    raise InputError(f"{shown_path(error.filename)} cannot be read: {error.strerror}") from error
 
 
 class Catalogue:

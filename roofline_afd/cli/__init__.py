@@ -47,8 +47,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:
         if isinstance(error, click_error):
-            message = error.format_message()  # type: ignore[attr-defined]  # typer keeps the class private
-            _say(message)
+            message: str = error.format_message()  # type: ignore[attr-defined]  # typer keeps the class private
+            if message.startswith("Usage:"):  # a group without a command: its help, whole
+                print(message, file=sys.stderr)  # noqa: T201
+            else:
+                _say(message)
             return BAD_USAGE
         if os.environ.get("ROOFLINE_AFD_DEBUG"):
             raise

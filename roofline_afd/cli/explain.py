@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, MaybeScenario, Output, register
+from roofline_afd.cli.options import QUESTION_PANEL, MaybeScenario, Output, register, whole_number
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -29,7 +29,13 @@ def add(app: typer.Typer) -> None:
         output: Output,
         *,
         ffn_nodes: Annotated[
-            int, typer.Option(metavar="NUMBER", help="FFN nodes to put in.", rich_help_panel=QUESTION_PANEL)
+            int,
+            typer.Option(
+                metavar="NUMBER",
+                help="FFN nodes to put in.",
+                parser=whole_number,
+                rich_help_panel=QUESTION_PANEL,
+            ),
         ] = 8,
     ) -> None:
         from roofline_afd.analysis.explain import explain as analyse  # not for --help

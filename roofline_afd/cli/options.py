@@ -18,7 +18,7 @@ import attrs
 import typer
 
 from roofline_afd.docstrings import documentation
-from roofline_afd.errors import InputError
+from roofline_afd.errors import InputError, shown
 from roofline_afd.serving.scenario import DUPLEXES, FAN_OUTS, LINKS, Scenario
 
 if TYPE_CHECKING:
@@ -175,6 +175,28 @@ class Subjects:
     ] = None
 
 
+def number(text: str | float) -> float:
+    """Read a number; whether it is finite and in bounds, the scenario says."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{shown(text)} is not a number") from error
+
+
+def whole_number(text: str | int) -> int:
+    """Read a whole number; whether it is in bounds, the scenario says."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{shown(text)} is not a whole number") from error
+
+
+def _parser(hint: object) -> Callable[[Any], float] | None:
+    """Return what reads an option of a type; None for text."""
+    kinds = {hint, *typing.get_args(hint)}
+    return number if float in kinds else whole_number if int in kinds else None
+
+
 def _metavar(unit: str, hint: object) -> str:
     """Return what stands for a value in the help: its unit, else what it is."""
     if unit not in {"", "1"}:
@@ -199,6 +221,7 @@ def _scenario_parameters() -> Iterator[inspect.Parameter]:
             help=help_text[0].upper() + help_text[1:] + ".",
             metavar="|".join(words) if words else _metavar(texts[field.name].unit, hints[field.name]),
             autocompletion=_among(*words) if words else None,
+            parser=_parser(hints[field.name]),
             rich_help_panel=QUESTION_PANEL,
         )
         yield inspect.Parameter(

@@ -237,7 +237,7 @@ class Scenario:
         if native is not None and native in self._peaks:
             return native
         arriving = self.dispatched
-        if arriving.peak in self._peaks and arriving.bytes >= self.weights.bytes and arriving.peak != native:
+        if arriving.peak in self._peaks and arriving.bytes > self.weights.bytes:
             return str(arriving.peak)
         if "bf16" not in self._peaks:
             raise InputError(

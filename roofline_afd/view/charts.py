@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 760, 440
 INK, FAINT, GROUND = "#1b1f24", "#5b6570", "#ffffff"
-BLUE, ORANGE, GREEN = "#0b5cad", "#c2500a", "#1a7f52"
+BLUE, ORANGE, GREEN = "#0a4a8f", "#cf5f0c", "#1a7f52"
 """Hues that stay apart for colour-blind readers and differ in lightness in greyscale."""
 END_LABELS = 120
 """Pixels right of a chart for the names of its curves."""

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.tables import write_file
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def picture_format(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in PICTURE_SUFFIXES:
         raise InputError(
-            f"--output {shown(str(path))}: {shown(suffix)} is no picture format"
+            f"--output {shown_path(path)}: {shown(suffix)} is no picture format"
             f"{nearest(suffix, PICTURE_SUFFIXES)}"
         )
     return suffix[1:]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd import __version__
-from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
@@ -151,10 +151,10 @@ def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> s
         by_suffix = SUFFIXES.get(output.suffix.lower())
         if by_suffix is None and form is None:
             raise InputError(
-                f"--output {shown(str(output))}: suffix decides the format; valid: {', '.join(SUFFIXES)}"
+                f"--output {shown_path(output)}: suffix decides the format; valid: {', '.join(SUFFIXES)}"
             )
         if form is not None and by_suffix not in {None, form}:
-            raise InputError(f"--format {form} and --output {shown(str(output))} disagree")
+            raise InputError(f"--format {form} and --output {shown_path(output)} disagree")
         return form or str(by_suffix)
     from_environment = os.environ.get("ROOFLINE_AFD_FORMAT") or None
     if form is None and from_environment is not None and from_environment not in FORMATS:
@@ -180,11 +180,11 @@ def check_output(path: Path, *, force: bool) -> None:
         If the file exists and `force` is not given, or its folder cannot be written to.
     """
     if path.is_dir():
-        raise InputError(f"--output {shown(str(path))} is a folder")
+        raise InputError(f"--output {shown_path(path)} is a folder")
     if path.exists() and not force:
-        raise InputError(f"--output {shown(str(path))} exists; --force replaces it")
+        raise InputError(f"--output {shown_path(path)} exists; --force replaces it")
     if not path.parent.is_dir():
-        raise InputError(f"--output {shown(str(path))}: folder {shown(str(path.parent))} does not exist")
+        raise InputError(f"--output {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
 
 
 def write_file(path: Path, content: bytes, *, force: bool) -> None:
@@ -219,9 +219,9 @@ def write_file(path: Path, content: bytes, *, force: bool) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except FileExistsError as error:
-        raise InputError(f"--output {shown(str(path))} exists; --force replaces it") from error
+        raise InputError(f"--output {shown_path(path)} exists; --force replaces it") from error
     except OSError as error:
-        raise InputError(f"--output {shown(str(path))} cannot be written: {error.strerror}") from error
+        raise InputError(f"--output {shown_path(path)} cannot be written: {error.strerror}") from error
 
 
 def _umask() -> int:

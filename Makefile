@@ -1,0 +1,41 @@
+# Each target does its own set-up: Python 3.11 or newer and make are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+QUESTION := --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15
+
+.PHONY: demo test lint docs bench clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(READY)  ## answer the main question on the shipped catalogues, and draw it
+	@mkdir -p demo
+	$(BIN)/roofline-afd roofline $(QUESTION) --ffn-nodes 1:10,16,32,40 --format table
+	$(BIN)/roofline-afd plot roofline $(QUESTION) --output demo/roofline.html --force
+	$(BIN)/roofline-afd plot dead-zone $(QUESTION) --output demo/dead-zone.html --force
+
+test: $(READY)  ## lint, types, and every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --numprocesses auto
+
+lint: $(READY)  ## mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## write the generated pages of docs/
+	$(BIN)/python docs/generate.py
+
+bench: $(READY)  ## measure speed and memory
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,135 @@
+"""Speed and memory of the program, as ratios to what the machine does anyway.
+
+Run `make bench`. Absolute times differ from machine to machine; the ratios hardly do. Every figure is the
+median of several runs, each in a fresh process.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+RUNS = 7
+QUESTION = ["--system", "h800", "--model", "deepseek-v3"]
+PROGRAM = [sys.executable, "-m", "roofline_afd"]
+
+POINTS = """
+import time
+from roofline_afd.analysis.roofline import roofline
+from roofline_afd.serving.scenario import Scenario
+import numpy as np
+scenario, nodes = Scenario(system="h800", model="deepseek-v3"), np.arange(1, 1_000_001)
+roofline(scenario)
+start = time.perf_counter()
+roofline(scenario, ffn_nodes=nodes)
+print(time.perf_counter() - start)
+"""
+GRID = """
+import time
+import numpy as np
+from roofline_afd.physics.roofline import ffn_stage
+from roofline_afd.serving.ffn_stage import ffn_stage_inputs
+from roofline_afd.serving.scenario import Scenario
+inputs = ffn_stage_inputs(Scenario(system="h800", model="deepseek-v3"))
+nodes, out = np.arange(1, 1001)[:, None], np.linspace(10e9, 400e9, 1000)[None, :]
+arguments = inputs.arguments(nodes) | {"scale_out": out}
+ffn_stage(**arguments)
+start = time.perf_counter()
+ffn_stage(**arguments)
+print(time.perf_counter() - start)
+"""
+CATALOGUE = """
+import time
+from roofline_afd.catalogue.store import Catalogue
+Catalogue().record("system", "h800")
+start = time.perf_counter()
+catalogue = Catalogue()
+for kind in ("accelerator", "interconnect", "system", "model"):
+    for record in catalogue.records(kind):
+        pass
+print(time.perf_counter() - start)
+"""
+RECORD = """
+import time
+from roofline_afd.catalogue.hardware import load_system
+load_system("h800")
+start = time.perf_counter()
+load_system("gb200-nvl72")
+print(time.perf_counter() - start)
+"""
+ARRAY = """
+import time
+import numpy as np
+values = np.arange(1.0, 1_000_001.0)
+np.sqrt(values)
+start = time.perf_counter()
+for _ in range(12):
+    np.sqrt(values)
+print(time.perf_counter() - start)
+"""
+
+
+class Measure(NamedTuple):
+    """Median seconds, and the largest memory of a run [MB]."""
+
+    seconds: float
+    memory_mb: float
+
+
+def measure(command: list[str], *, inner: bool) -> Measure:
+    """Run a command several times; `inner` takes the seconds it prints instead of its whole run."""
+    seconds, memory = [], []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            printed = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} failed")
+        seconds.append(float(printed) if inner else time.perf_counter() - start)
+        memory.append(usage.ru_maxrss / 1e3)
+    return Measure(statistics.median(seconds), max(memory))
+
+
+def main() -> None:
+    """Print the table of benchmarks."""
+    bare = measure([sys.executable, "-c", "pass"], inner=False)
+    numpy = measure([sys.executable, "-c", "import numpy"], inner=False)
+    array = measure([sys.executable, "-c", ARRAY], inner=True)
+    whole = {
+        "--help, whole process": ["--help"],
+        "roofline --format json, whole process": ["roofline", *QUESTION, "--format", "json"],
+        "plot dead-zone, whole process": ["plot", "dead-zone", *QUESTION],
+    }
+    rows = [
+        (what, measure([*PROGRAM, *arguments], inner=False), numpy, "import numpy")
+        for what, arguments in whole.items()
+    ]
+    inside = {
+        "roofline of 1e6 node counts": (POINTS, array, "12 square roots of 1e6"),
+        "1e6 points on open axes": (GRID, array, "12 square roots of 1e6"),
+        "load one system": (RECORD, bare, "start Python"),
+        "load and check the whole catalogue": (CATALOGUE, bare, "start Python"),
+    }
+    rows += [
+        (what, measure([sys.executable, "-c", script], inner=True), reference, name)
+        for what, (script, reference, name) in inside.items()
+    ]
+    print("| what | seconds | ratio | to | memory [MB] |")
+    print("|---|---:|---:|---|---:|")
+    for what, found, reference, name in rows:
+        ratio = f"{found.seconds / reference.seconds:.1f}"
+        base = f"{name}, {reference.seconds:.3f} s"
+        print(f"| {what} | {found.seconds:.3f} | {ratio} | {base} | {found.memory_mb:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

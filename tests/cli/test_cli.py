@@ -1,0 +1,330 @@
+"""The command line as its users meet it: answers on stdout, one line of complaint on stderr, exit status."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roofline_afd import __version__
+from tests.conftest import ask, command
+
+BASE = ("roofline", "--system", "h800", "--model", "deepseek-v3")
+
+
+def _process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "roofline_afd", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | environment,
+    )
+
+
+def test_envelope() -> None:
+    answer = ask(*BASE, "--ffn-nodes", "1:3")
+    assert list(answer) == ["schema", "command", "version", "inputs", "results", "summary", "notes"]
+    assert (answer["schema"], answer["command"], answer["version"]) == (1, "roofline", __version__)
+    keys = """ffn_nodes pairs_per_device experts_per_device intensity weight_time_us compute_time_us
+    active_time_us stage_budget_us ofu temporal_sparsity hfu regime feasible binding"""
+    assert set(answer["results"][0]) >= set(keys.split())
+    assert set(answer["summary"]) >= {"hfu_ceiling", "hfu_floor", "dead_zone_from", "dead_zone_to"}
+    for value in answer["inputs"]["values"].values():
+        assert value["source"]
+        assert value["kind"] in {"measured", "datasheet", "derived", "reported", "estimated"}
+
+
+def test_formats_agree() -> None:
+    rows = ask(*BASE, "--ffn-nodes", "1:3")["results"]
+    table = list(csv.DictReader(io.StringIO(command(*BASE, "--ffn-nodes", "1:3", "--format", "csv").out)))
+    assert [list(row) for row in table] == [list(row) for row in rows]
+    assert [float(row["hfu"]) for row in table] == [row["hfu"] for row in rows]
+    markdown = command(*BASE, "--ffn-nodes", "1:3", "--format", "markdown").out
+    assert "| FFN nodes |" in markdown
+    assert "33.1%" in markdown
+    text = command(*BASE, "--ffn-nodes", "1:3", "--format", "table").out
+    assert "expert weight streaming" in text
+    assert max(map(len, text.splitlines())) > 120  # a pipe has no width: nothing is cut
+    piped = command(*BASE, "--ffn-nodes", "1:3")
+    assert piped.out.startswith("ffn_nodes,")
+    assert "note: infeasible rows: 1 of 3, binding expert weight streaming" in piped.err
+
+
+def test_environment_chooses_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOFLINE_AFD_FORMAT", "json")
+    assert json.loads(command(*BASE).out)["command"] == "roofline"
+    assert command(*BASE, "--format", "csv").out.startswith("ffn_nodes,")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".md", ".txt"])
+def test_output_file(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"answer{suffix}"
+    outcome = command(*BASE, "--output", str(path))
+    assert (outcome.status, outcome.out) == (0, "")
+    content = path.read_text("utf-8")
+    assert "dead zone" in content
+    refused = command(*BASE, "--output", str(path), "--tpot-ms", "70")
+    assert refused.status == 2
+    assert refused.complaint == f"--output {str(path)!r} exists; --force replaces it"
+    assert path.read_text("utf-8") == content
+    assert command(*BASE, "--output", str(path), "--tpot-ms", "70", "--force").status == 0
+    assert path.read_text("utf-8") != content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+BAD = {
+    "unknown system": (
+        ("roofline", "--system", "h80", "--model", "deepseek-v3"),
+        "unknown system 'h80'; did you mean",
+    ),
+    "unknown model": (
+        ("roofline", "--system", "h800", "--model", "deepseek-v4x"),
+        "unknown model 'deepseek-v4x'",
+    ),
+    "no system": (("roofline", "--model", "deepseek-v3"), "Missing option '--system'"),
+    "target below the gap": (
+        (*BASE, "--tpot-ms", "8", "--gap-ms", "15", "--accept-length", "1.7"),
+        "it must be above --gap-ms 15 / --accept-length 1.7 = 8.82353 ms",
+    ),
+    "target at the gap": ((*BASE, "--tpot-ms", "15", "--gap-ms", "15"), "--tpot-ms 15 leaves no time"),
+    "zero": ((*BASE, "--tpot-ms", "0"), "--tpot-ms 0 must be above 0"),
+    "negative": ((*BASE, "--tpot-ms", "-5"), "--tpot-ms -5 must be above 0"),
+    "nan": ((*BASE, "--tpot-ms", "nan"), "--tpot-ms nan is not a finite number"),
+    "inf": ((*BASE, "--gap-ms", "inf"), "--gap-ms inf is not a finite number"),
+    "text": ((*BASE, "--tpot-ms", "fast"), "'fast' is not a number"),
+    "text for a count": ((*BASE, "--microbatches", "2.5"), "'2.5' is not a whole number"),
+    "accept below one": ((*BASE, "--accept-length", "0.5"), "--accept-length 0.5 must be at least 1"),
+    "reserve of all": ((*BASE, "--memory-reserve", "1"), "--memory-reserve 1 must be below 1"),
+    "reversed range": ((*BASE, "--ffn-nodes", "40:1"), "--ffn-nodes '40:1' is reversed"),
+    "empty range": ((*BASE, "--ffn-nodes", ""), "--ffn-nodes '': write a range"),
+    "zero step": ((*BASE, "--ffn-nodes", "1:9:0"), "the step must be at least 1"),
+    "zero nodes": ((*BASE, "--ffn-nodes", "0"), "--ffn-nodes 0 must be a whole number from 1"),
+    "half a node": ((*BASE, "--ffn-nodes", "1.5"), "--ffn-nodes '1.5': write a range"),
+    "a billion nodes": ((*BASE, "--ffn-nodes", "1000000000"), "must be a whole number from 1 to 1,000,000"),
+    "a billion rows": ((*BASE, "--ffn-nodes", "1:1000000000"), "more than 100,000 rows"),
+    "unknown key": (
+        (*BASE, "--set", "fp8_tflop=1"),
+        "unknown key 'fp8_tflop' in --set; did you mean 'fp8_tflops'",
+    ),
+    "no value": ((*BASE, "--set", "fp8_tflops"), "--set 'fp8_tflops' is not KEY=VALUE"),
+    "bits or bytes": ((*BASE, "--set", "scale_out_gb_per_s=400 gb/s"), "leaves bits and bytes in doubt"),
+    "unknown word": (
+        (*BASE, "--fan-out", "unifrom"),
+        "--fan-out 'unifrom' is not valid; did you mean 'uniform'",
+    ),
+    "no groups": (
+        ("roofline", "--system", "h800", "--model", "kimi-k2", "--fan-out", "grouped"),
+        "--fan-out grouped: kimi-k2 does not limit routing to groups; valid: paper, uniform",
+    ),
+    "unknown precision": (
+        (*BASE, "--expert-precision", "fp6"),
+        "--expert-precision 'fp6' is not a precision",
+    ),
+    "no measurement": (
+        ("roofline", "--system", "h100-roce-400", "--model", "deepseek-v3", "--links", "calibrated"),
+        "--links calibrated: no measurement of roce-400 is known",
+    ),
+    "unknown format": (
+        (*BASE, "--format", "yaml"),
+        "--format 'yaml' is not valid; valid: csv, json, markdown, table",
+    ),
+    "unknown suffix": ((*BASE, "--output", "x.yaml"), "suffix decides the format; valid: .json, .csv"),
+    "formats disagree": (
+        (*BASE, "--format", "csv", "--output", "x.json"),
+        "--format csv and --output 'x.json' disagree",
+    ),
+    "no folder": ((*BASE, "--output", "/nowhere/x.json"), "folder '/nowhere' does not exist"),
+    "no overlay": ((*BASE, "--hardware-db", "/nowhere.toml"), "--hardware-db '/nowhere.toml' does not exist"),
+    "unknown option": ((*BASE, "--bogus"), "No such option: --bogus"),
+    "unknown command": (("roofbeam",), "No such command 'roofbeam'"),
+    "unknown hardware": (("hardware", "show", "h801"), "unknown hardware id 'h801'; did you mean 'h800'"),
+    "unknown kind": (
+        ("hardware", "list", "--kind", "sytem"),
+        "--kind 'sytem' is not valid; did you mean 'system'",
+    ),
+    "incomplete system": (
+        ("roofline", "--system", "p800", "--model", "deepseek-v3"),
+        "system p800 is known but incomplete: no source gives bf16_tflops or",
+    ),
+    "unknown term": (("explain", "hfuu"), "nothing is known of 'hfuu'; did you mean 'hfu'"),
+    "half a scenario": (("explain", "hfu", "--system", "h800"), "--model is missing"),
+    "no picture": (("plot", *BASE, "--output", "x.bmp"), "'.bmp' is no picture format; valid: .html"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_gets_one_line(what: str) -> None:
+    arguments, says = BAD[what]
+    outcome = command(*arguments)
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert says in outcome.complaint
+
+
+HOSTILE = {
+    "malformed": b"[[[",
+    "binary": bytes(range(256)) * 10,
+    "wrong types": b"record = 'system'\nid = 3\nname = []\ndevices_per_node = 'eight'\n",
+    "missing source": b"record = 'accelerator'\nfp8_tflops = 3\n",
+    "escape codes": b"record = 'accelerator'\nid = '\\u001b[2J'\n",
+    "deep": b"record = 'accelerator'\nx = " + b"{a=" * 20_000,
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_overlay_gets_one_line(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "overlay.toml"
+    path.write_bytes(HOSTILE[what])
+    outcome = command(*BASE, "--hardware-db", str(path))
+    assert outcome.status == 2
+    assert outcome.complaint.startswith(str(path))
+    assert outcome.complaint.isprintable()
+
+
+def test_duplicate_and_oversized_overlays(tmp_path: Path) -> None:
+    from importlib.resources import files
+
+    copy = tmp_path / "h800.toml"
+    copy.write_bytes(files("hardware_db").joinpath("systems/h800.toml").read_bytes())
+    assert "duplicate id 'h800'" in command(*BASE, "--hardware-db", str(copy)).complaint
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(100_000_000)
+    assert (
+        "larger than a record may be"
+        in command(*BASE, "--hardware-db", str(tmp_path / "large.toml")).complaint
+    )
+
+
+def test_validate_lists_every_fault_and_says_no(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("record = 'accelerator'\n", "utf-8")
+    (tmp_path / "b.toml").write_text("[[[", "utf-8")
+    outcome = command("hardware", "validate", "--hardware-db", str(tmp_path), "--format", "json")
+    assert outcome.status == 1
+    faults = {Path(row["file"]).name: row["faults"] for row in outcome.answer["results"] if row["faults"]}
+    assert set(faults) == {"a.toml", "b.toml"}
+    assert "missing id" in faults["a.toml"]
+    assert outcome.answer["summary"]["faulty"] == 2
+
+
+@pytest.mark.parametrize("database", ["hardware", "models"])
+def test_shipped_catalogue_is_valid(database: str) -> None:
+    answer = ask(database, "validate")
+    assert answer["summary"]["faulty"] == 0
+    assert answer["summary"]["records"] == len(answer["results"]) >= 10
+    assert all(row["faults"] == [] for row in answer["results"])
+
+
+def test_lists_and_shows() -> None:
+    systems = {row["id"]: row for row in ask("hardware", "list")["results"]}
+    assert set(systems) >= {"a100", "h100", "h800", "h200", "h20", "b200", "gb200-nvl72", "cloudmatrix384"}
+    assert systems["gb200-nvl72"]["class"] == "superpod"
+    assert systems["h800"]["class"] == "scale-out"
+    models = {row["id"]: row for row in ask("models", "list")["results"]}
+    assert set(models) >= {
+        "deepseek-v3", "deepseek-v3.2", "kimi-k2", "qwen3-235b-a22b", "qwen3-coder-480b", "step-3",
+        "ernie-4.5-300b", "glm-4.5", "mixtral-8x7b", "minimax-m2",
+    }  # fmt: skip
+    (shown,) = ask("hardware", "show", "h800")["results"]
+    assert shown["scale_up_gb_per_s"] == 200
+    assert shown["scale_up_efficiency"] == 0.8
+    assert shown["scale_up_measured_efficiency"] == 0.79
+    assert "DeepEP" in shown["scale_up_measured_efficiency_source"]
+    (part,) = ask("hardware", "show", "h800", "--kind", "accelerator")["results"]
+    assert part["record"] == "accelerator"
+    assert ask("models", "show", "deepseek-r1")["results"][0]["id"] == "deepseek-v3"
+    table = command("hardware", "show", "h20", "--format", "table").out
+    assert re.search(r"int8_tops +296\u2020 +TOP/s +estimated", table)
+
+
+def test_calibrated_links_are_the_measured_ones() -> None:
+    nominal, calibrated = (
+        ask(*BASE, "--links", links, "--ffn-nodes", "8")["results"][0]["hfu"]
+        for links in ("nominal", "calibrated")
+    )
+    assert calibrated == pytest.approx(0.8 * nominal)  # InfiniBand: 40 of 50 GB/s
+
+
+def test_version() -> None:
+    assert command("--version").out.strip() == __version__
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "numpy", "pandas", "altair", "jsonschema", "vl_convert", "rich.table"
+    script = (
+        "import sys; from roofline_afd.cli import run; status = run(sys.argv[1:]);"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr); sys.exit(status)"
+    )
+    for arguments in (["--help"], ["roofline", "--help"], ["plot", "dead-zone", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stderr.strip() == "[]"
+        assert "Usage: roofline-afd" in done.stdout
+
+
+def test_answers_need_no_table_library() -> None:
+    script = (
+        "import sys; from roofline_afd.cli import run; run(sys.argv[1:]);"
+        "print('pandas' in sys.modules, 'altair' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *BASE, "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr.strip() == "False False"
+
+
+def test_process_exit_statuses(tmp_path: Path) -> None:
+    assert _process(*BASE, "--format", "json").returncode == 0
+    failed = _process(*BASE, "--tpot-ms", "-1")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert failed.stderr.count("\n") == 1
+    bare = _process()
+    assert bare.returncode == 2
+    assert "Usage: roofline-afd" in bare.stdout + bare.stderr
+    (tmp_path / "bad.toml").write_text("x", "utf-8")
+    assert _process("hardware", "validate", ROOFLINE_AFD_HARDWARE_DB=str(tmp_path)).returncode == 1
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "roofline_afd", *BASE, "--ffn-nodes", "1:50000", "--format", "csv"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("term", ["hfu", "OFU", "weight_time_us", "dead-zone", "stage_budget", "t_G"])
+def test_explain(term: str) -> None:
+    bare = ask("explain", term)
+    assert bare["summary"]["formula"]
+    assert "arXiv" in bare["summary"]["reference"]
+    assert all(row["value"] is None for row in bare["results"])
+    filled = ask("explain", term, "--system", "h800", "--model", "deepseek-v3")
+    assert all(row["value"] is not None for row in filled["results"])
+
+
+def test_explain_puts_the_numbers_in() -> None:
+    question = ("--system", "h800", "--model", "deepseek-v3", "--ffn-nodes", "2")
+    row = ask(*BASE, "--ffn-nodes", "2")["results"][0]
+    for term, key, factor in (("hfu", "hfu", 1), ("active_time", "active_time_us", 1e6), ("ofu", "ofu", 1)):
+        assert ask("explain", term, *question)["summary"]["value"] * factor == pytest.approx(row[key])
+    assert ask("explain", "dead_zone", *question)["summary"]["breakpoints"] == [2.5, 8.0, 32.0]

@@ -1,0 +1,77 @@
+"""The Python API: the same answers as the command line, as tables and charts."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pytest
+
+import roofline_afd
+from roofline_afd import InputError, Scenario, load_model, load_system, roofline
+from tests.conftest import ask
+
+
+def test_same_answer_as_the_command_line() -> None:
+    answer = ask(
+        "roofline", "--system", "h20", "--model", "kimi-k2", "--tpot-ms", "40", "--fan-out", "uniform"
+    )
+    table = roofline(Scenario(system="h20", model="kimi-k2", tpot_ms=40, fan_out="uniform"))
+    assert list(table.columns) == list(answer["results"][0])
+    for key in table.columns:
+        assert table[key].tolist() == [row[key] for row in answer["results"]], key
+    assert table.attrs["summary"] == answer["summary"]
+    assert table.attrs["notes"] == answer["notes"]
+
+
+def test_objects_and_overrides() -> None:
+    system = load_system("gb200-nvl72", overrides={"fp8_tflops": 4500})
+    table = roofline(Scenario(system=system, model=load_model("deepseek-v3")), ffn_nodes=np.array([1, 2]))
+    assert table["hfu"].tolist() == pytest.approx([0.65536] * 2)
+
+
+def test_charts_are_altair_charts() -> None:
+    scenario = Scenario(system="h800", model="step-3")
+    assert isinstance(roofline_afd.plot.roofline(scenario), alt.LayerChart)
+    assert isinstance(roofline_afd.plot.dead_zone(scenario, ffn_nodes=range(1, 9)), alt.LayerChart)
+
+
+@pytest.mark.parametrize("ffn_nodes", [[], [0], [1.5], [2_000_000], ["many"], [float("nan")], None])
+def test_bad_node_counts(ffn_nodes: object) -> None:
+    with pytest.raises(InputError, match="--ffn-nodes"):
+        roofline(Scenario(system="h800", model="step-3"), ffn_nodes=ffn_nodes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tpot_ms": "50"}, "'50' is not a finite number"),
+        ({"microbatches": True}, "True is not a finite number"),
+    ],
+)
+def test_wrong_types_are_refused(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Scenario(system="h800", model="step-3", **changes)  # type: ignore[arg-type]  # on purpose
+
+
+def test_both_ends_of_the_link() -> None:
+    """With fewer attention than FFN devices, pairs fall by n_A/n_F; with as many or more, by nothing."""
+    free = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=[8, 16])
+    few = roofline(Scenario(system="h800", model="deepseek-v3", attention_devices=32), ffn_nodes=[8, 16])
+    many = roofline(Scenario(system="h800", model="deepseek-v3", attention_devices=128), ffn_nodes=[8, 16])
+    ratio = few["pairs_per_device"] / free["pairs_per_device"]
+    assert ratio.tolist() == pytest.approx([32 / 64, 32 / 128])
+    assert many["pairs_per_device"].tolist() == free["pairs_per_device"].tolist()
+    assert few.attrs["summary"]["dead_zone_from"] is None
+    assert set(few["regime"]) == {"attention links bound"}
+
+
+def test_weights_narrower_than_the_accelerator_computes() -> None:
+    """Weight-only formats run at the activations' peak, and the notes say so."""
+    table = roofline(Scenario(system="h800", model="deepseek-v3", expert_precision="int4"), ffn_nodes=[2])
+    inputs, notes = table.attrs["inputs"], table.attrs["notes"]
+    assert inputs["expert_operand_precision"] == "fp8"
+    assert any("does not multiply in int4" in note for note in notes)
+    native = roofline(Scenario(system="b200", model="deepseek-v3", expert_precision="nvfp4"), ffn_nodes=[2])
+    assert native.attrs["inputs"]["expert_operand_precision"] == "fp4"
+    ampere = roofline(Scenario(system="a100", model="deepseek-v3", expert_precision="fp8"), ffn_nodes=[4])
+    assert ampere.attrs["inputs"]["expert_operand_precision"] == "bf16"
