@@ -170,7 +170,16 @@ def _validator(record: str) -> Validator:
     )
     strict = validators.extend(Draft202012Validator, type_checker=checker)
     root = schema(database_of(record))
-    return strict({"$ref": f"#/$defs/{record}", "$defs": root["$defs"]})
+    return strict(_inlined(root["$defs"][record], root))
+
+
+def _inlined(node: Any, root: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Copy a schema with its references written out: following them takes half the time of a check."""
+    if isinstance(node, list):
+        return [_inlined(item, root) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _inlined(value, root) for key, value in _resolve(node, root).items()}
 
 
 def _path(error: ValidationError) -> str:
