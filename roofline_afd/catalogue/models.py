@@ -29,7 +29,7 @@ OVERLAP_RATIO = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attention:
-    """Sequence-mixing layers of one kind; widths in elements, absent ones None (see `model_db/schema.json`)."""
+    """Sequence-mixing layers of one kind; widths in elements, absent ones None (see `model_db/README.md`)."""
 
     name: str
     type: str
@@ -88,7 +88,7 @@ class Attention:
         return in_window, context
 
     def attended_entries(self, context: float) -> float:
-        """Cached entries one new token attends to in one layer at a context of `context` tokens."""
+        """Count the cached entries one new token attends to in one layer at a context of `context` tokens."""
         if self.constant_state:
             return 0.0
         entries, _ = self._kept(context)
@@ -99,14 +99,14 @@ class Attention:
         return min(entries, chosen)
 
     def cached_elements(self, context: float) -> float:
-        """Elements one layer caches for a sequence of `context` tokens: entries within windows, index keys."""
+        """Count the elements one layer caches for `context` tokens: entries within windows, index keys."""
         if self.constant_state:
             return 0.0
         entries, index = self._kept(context)
         return (0.0 if self.shared_kv else entries * self._entry) + index * self._index_entry
 
     def read_elements(self, context: float) -> float:
-        """Cached and state elements one new token reads in one layer at a context of `context` tokens."""
+        """Count the cached and state elements one new token reads in one layer at `context` tokens."""
         if self.constant_state:
             return float(self.state_elements)
         _, index = self._kept(context)
@@ -124,7 +124,7 @@ class Attention:
 
     @property
     def state_elements(self) -> int:
-        """Elements of state one layer keeps for a sequence of any length: recurrent matrix and convolution."""
+        """Elements of state one layer keeps for a sequence of any length: matrix and convolution."""
         return self._matrix_elements + max((self.conv_kernel or 1) - 1, 0) * self._conv_channels
 
     @property
@@ -146,7 +146,7 @@ class Attention:
         return 3 * self.heads * self.head_dim if self.type == "kda" else self.inner_width or 0
 
     def core_flops(self, context: float) -> float:
-        """FLOPs of one new token in one layer that are no matrix product with weights, at `context` tokens."""
+        """Count FLOPs of one new token in one layer other than products with weights, at `context` tokens."""
         if self.constant_state:
             return counting.state_flops(elements=self._matrix_elements, passes=_STATES[self.type])
         query, value = self.head_dim, self.value_head_dim or self.head_dim
@@ -182,7 +182,7 @@ class Attention:
 
 
 _STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
-"""Kinds of constant-state layers, and the passes over the state that a step takes (`counting.state_flops`)."""
+"""Kinds of constant-state layers, and the passes over the state a step takes (`counting.state_flops`)."""
 
 _PARAMETERS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
     "gqa": (
@@ -442,16 +442,15 @@ def model_of(record: Record, *, overrides: Mapping[str, float | str] | None = No
         if field.name in counts
     }
     matrices = fields["expert_matrices"]
-    for key, absent in (
-        ("expert_groups", 1),
-        ("groups_per_token", fields["expert_groups"] or 1),
-        ("dense_layers", max(fields["layers"] - fields["moe_layers"], 0)),
-        ("dense_matrices", matrices),
-        ("shared_expert_matrices", matrices),
-        ("residual_streams", 1),
-    ):
-        if key not in quantities:
-            fields[key] = absent
+    absent = {
+        "expert_groups": 1,
+        "groups_per_token": fields["expert_groups"] or 1,
+        "dense_layers": max(fields["layers"] - fields["moe_layers"], 0),
+        "dense_matrices": matrices,
+        "shared_expert_matrices": matrices,
+        "residual_streams": 1,
+    }
+    fields.update({key: value for key, value in absent.items() if key not in quantities})
     model = Model(
         id=record.id,
         name=record.text("name"),
@@ -473,7 +472,7 @@ def model_of(record: Record, *, overrides: Mapping[str, float | str] | None = No
 def _attention_fields(
     kind: str, table: Mapping[str, Any], quantities: Mapping[str, Quantity]
 ) -> dict[str, Any]:
-    """Return what an attention table sets: texts and flags as written, numbers as the quantities have them."""
+    """Return what an attention table sets: texts and flags as written, numbers from the quantities."""
     plain = {key: value for key, value in table.items() if isinstance(value, str | bool)}
     prefix = f"attention.{kind}."
     numbers = {
@@ -499,12 +498,14 @@ def _check_shape(model: Model, *, irregular: bool) -> None:
             raise InputError(f"model {model.id}: {low} {small} exceeds {high} {large}")
     if model.routed_experts % model.expert_groups:
         raise InputError(
-            f"model {model.id}: routed_experts {model.routed_experts} is no multiple of expert_groups {model.expert_groups}"
+            f"model {model.id}: routed_experts {model.routed_experts} is no multiple of "
+            f"expert_groups {model.expert_groups}"
         )
     within_groups = model.groups_per_token * model.routed_experts // model.expert_groups
     if model.top_k > within_groups:
         raise InputError(
-            f"model {model.id}: top_k {model.top_k} exceeds the {within_groups} experts its groups_per_token hold"
+            f"model {model.id}: top_k {model.top_k} exceeds the {within_groups} experts "
+            "its groups_per_token hold"
         )
     for needed, by in (
         ("dense_intermediate", "dense_layers"),

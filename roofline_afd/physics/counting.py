@@ -1,4 +1,4 @@
-"""Parameters, FLOPs and state of model layers, counted from the shape alone; norms and biases are left out."""
+"""Parameters and FLOPs of model layers, counted from the shape alone; norms and biases are left out."""
 
 from __future__ import annotations
 
@@ -458,7 +458,8 @@ def mamba2_parameters(
 
     Examples
     --------
-    >>> mamba2_parameters(hidden_size=2688, heads=64, head_dim=64, state_width=128, state_groups=8, conv_kernel=4)
+    >>> mamba2_parameters(hidden_size=2688, heads=64, head_dim=64, state_width=128, state_groups=8,
+    ...                   conv_kernel=4)
     38731776
     """
     inner, shared = heads * head_dim, 2 * state_groups * state_width
