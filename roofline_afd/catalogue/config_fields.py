@@ -133,6 +133,7 @@ class Fields:
         known = self.used | ignored
         strange = [key for key in self.data if key not in known and not key.endswith(endings)]
         for key in strange[:HINTS]:
-            self.fault(f"unknown field {shown(key)}{nearest(key[:80], known)}")
+            hint = nearest(key[:80], known)
+            self.fault(f"unknown field {shown(key)}{hint if 'did you mean' in hint else ''}")
         if len(strange) > HINTS:
             self.fault(f"and {len(strange) - HINTS} more unknown fields")

@@ -170,7 +170,7 @@ def _deepseek_v4(fields: Fields, shape: Shape) -> Tables:
     layers = shape["moe_layers"] = shape["layers"]
     _shared(shape)
     fields.expect("num_key_value_heads", 1)
-    mtp = shape["mtp_layers"]
+    mtp = shape.get("mtp_layers", 0)
     ratios = fields.series("compress_ratios", layers + mtp, (0, 4, 128))[:layers]
     if "compress_ratios" not in fields.data:
         fields.fault("missing compress_ratios")

@@ -215,6 +215,8 @@ def _shape(fields: Fields, family: Family) -> Shape:
             minimum=0 if mark or ours == "hash_routed_layers" else 1,
             maximum=limit,
         )
+    if shape.get("mtp_layers") == 0 and not any("mtp" in key or "nextn" in key for key in fields.data):
+        del shape["mtp_layers"]  # a file that does not speak of them does not say that there are none
     activation = fields.value(family.activation)
     if activation is None or activation in family.gated:
         shape["expert_matrices"] = 2 if family.plain and not family.gated else 3
@@ -240,7 +242,6 @@ _NEUTRAL = {"expert_groups": 1, "groups_per_token": 1, "residual_streams": 1}
 def _complete(shape: Shape) -> Shape:
     """Put a shape into the form of a record: no neutral values, no widths of what is not there."""
     shape.setdefault("shared_experts", 0)
-    shape.setdefault("mtp_layers", 0)
     shape["dispatch_width"] = shape.get("dispatch_width") or shape["hidden_size"]
     if not shape["shared_experts"]:
         shape.pop("shared_expert_intermediate", None)
@@ -340,7 +341,11 @@ def import_config(
         lines += ["", f"[attention.{kind}]", *_lines(table)]
     lines += ["", "[sources.config]", *_lines({"title": f"config.json of {name}", "date": date or today})]
     record = "\n".join(lines) + "\n"
-    model_of(parse_record(record.encode(errors="replace"), file=f"{name}.toml"))
+    read = parse_record(record.encode(errors="replace"), file=f"{name}.toml")
+    try:
+        model_of(read)
+    except InputError as error:
+        raise InputError(f"config.json: {error}") from error
     return record
 
 

@@ -72,7 +72,7 @@ def test_kimi_delta_matrix_by_matrix() -> None:
 
 
 def test_mamba_matrix_by_matrix() -> None:
-    """Jamba v0.1: in_proj, conv1d, x_proj, dt_proj, A_log, out_proj; Nemotron-3-Nano: in_proj, conv1d, out."""
+    """Jamba v0.1: in_proj, conv1d, x_proj, dt_proj, A_log, out_proj; Nemotron-3-Nano: in, conv1d, out."""
     assert counting.mamba1_parameters(
         hidden_size=4096, inner_width=8192, state_width=16, conv_kernel=4, dt_rank=256
     ) == _sizes((16384, 4096), (8192, 4), (288, 8192), (8192, 256), (8192, 16), (4096, 8192))
@@ -82,7 +82,7 @@ def test_mamba_matrix_by_matrix() -> None:
 
 
 def test_compressed_attention_matrix_by_matrix() -> None:
-    """DeepSeek-V4-Flash: wq_a, wq_b, wkv, wo_a, wo_b; compressor wkv, wgate; index wq_b, weights, compressor."""
+    """DeepSeek-V4-Flash: wq_a, wq_b, wkv, wo_a, wo_b; compressor; index wq_b, weights, compressor."""
     shape = Attention(
         *("compressed-4", "compressed", 1),
         heads=64,

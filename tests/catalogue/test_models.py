@@ -23,7 +23,7 @@ IDS = CATALOGUE.ids("model")
 TOTAL_EXCEPTIONS = {
     "nemotron-3-nano-30b-a3b": (0.06, "its name rounds 31.6 down to 30"),
 }
-"""Models whose count is further than 4 % (1 % with a decimal) from the published total, the bound, and why."""
+"""Models whose count is over 4 % (1 % with a decimal) from the published total, the bound, and why."""
 
 ACTIVE_EXCEPTIONS = {
     "ernie-4.5-21b": (0.12, "its name rounds 3.4 down to A3B"),
