@@ -24,6 +24,11 @@ class Noted:
     note: str
 
 
+def _some(valid: list[object]) -> str:
+    more = ", ..." if len(valid) > HINTS else ""
+    return ", ".join(map(str, valid[:HINTS])) + more
+
+
 def refuse(fault: str) -> NoReturn:
     """Raise the one line that says what is wrong with a file."""
     raise InputError(f"config.json: {fault}")
@@ -107,11 +112,10 @@ class Fields:
             return []
         if length is not None and len(value) != length:
             self.fault(f"{key}: {len(value)} entries for {length} layers")
-        strange = [
-            one for one in value if not any(type(one) is type(good) and one == good for good in allowed)
-        ]
+        known = {(type(good), good) for good in allowed}
+        strange = [one for one in value if not isinstance(one, int | str) or (type(one), one) not in known]
         if strange:
-            self.fault(f"{key}: {shown(strange[0])} is not one of {', '.join(map(str, allowed))}")
+            self.fault(f"{key}: {shown(strange[0])} is not one of {_some(allowed)}")
             return []
         return value
 

@@ -106,8 +106,7 @@ def _names(value: object) -> list[object]:
 def _leaves_attention(modules: object) -> bool:
     """Say whether a list of modules left unquantised holds whole attention blocks."""
     return any(
-        isinstance(one, str) and re.search(r"(^|[.*])(self_)?attn(\.\*|\*|\.)*\$?$", one)
-        for one in _names(modules)
+        isinstance(one, str) and re.search(r"(^|[.*])(self_)?attn[.*]*\$?$", one) for one in _names(modules)
     )
 
 

@@ -536,6 +536,11 @@ def test_unknown_quantization_is_refused(fields: dict[str, Any], says: str) -> N
     assert says in refusal(block(**fields))
 
 
+def test_a_long_list_of_modules_takes_no_time() -> None:
+    modules = ["attn" + ".*" * 10_000 + "x", *["self_attn"] * 1000]
+    assert imported(block(quant_method="fp8", ignore=modules)).attention_weights == "bf16"
+
+
 def test_quantization_that_is_no_object() -> None:
     assert "is not an object" in refusal(toy("mixtral", quantization_config="fp8"))
     assert "torch_dtype: 'float64'" in refusal(toy("mixtral", torch_dtype="float64"))
@@ -659,6 +664,7 @@ LONG = json.dumps(toy("mixtral"))[:-1] + ', "rope_theta": ' + "9" * 5000 + "}"
         (DEEP, "nested too deeply"),
         ("[" * 100_000, "nested too deeply"),
         (" " * 1_000_001, "1,000,001 bytes"),
+        (json.dumps(toy("qwen3_moe", mlp_only_layers=list(range(10**5)))), "8 is not one of 0, 1, 2"),
         ('{"model_type": {"$ref": "x"}}', "a file without model_type"),
         ('{"model_type": "\\ud800\\u0000\\n"}', "no known family"),
         (json.dumps(toy("mixtral", **{f"x{n}": n for n in range(5000)})), "and 4994 more unknown fields"),

@@ -369,6 +369,13 @@ def test_a_width_is_wanted_with_what_it_belongs_to() -> None:
         load_model("mixtral-8x7b", overrides={"shared_experts": 1})
 
 
+def test_a_field_of_another_type_of_attention_is_refused() -> None:
+    readme = (ROOT / "model_db" / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```toml\n")[1].split("```")[0].replace("window_tokens", "kv_lora_rank")
+    with pytest.raises(InputError, match=r"attention\.sliding: 'kv_lora_rank' is not valid"):
+        parse_record(example.encode(), file="example-moe.toml")
+
+
 def test_readme_example_parses() -> None:
     readme = (ROOT / "model_db" / "README.md").read_text(encoding="utf-8")
     example = readme.split("```toml\n")[1].split("```")[0]
