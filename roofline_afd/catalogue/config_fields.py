@@ -92,6 +92,12 @@ class Fields:
         if value is not None and not any(type(value) is type(one) and value == one for one in valid):
             self.fault(f"{key}: {shown(value)} is a shape not known of this family")
 
+    def need(self, key: str, *valid: object) -> None:
+        """Refuse as `expect` does, and a missing field too: other models of the family differ in it."""
+        if self.data.get(key) is None:
+            self.fault(f"missing {key}")
+        self.expect(key, *valid)
+
     def table(self, key: str) -> Fields:
         """Return the fields of a nested object; faults land here."""
         value = self.value(key)

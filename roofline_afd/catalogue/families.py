@@ -149,7 +149,8 @@ def _deepseek(fields: Fields, shape: Shape) -> Tables:
     kinds = fields.series("indexer_types", layers, ("full", "shared"))
     if not kinds:
         fields.expect("index_topk_freq", 1)
-    fields.used.add("index_topk_freq")
+        fields.expect("index_topk_pattern")
+    fields.used.update({"index_topk_freq", "index_topk_pattern"})
     index, borrowed = _index(fields), kinds.count("shared")
     tables = {"sparse": _mla(fields, layers - borrowed, **index)}
     if borrowed:
@@ -289,10 +290,10 @@ def _step3p7(fields: Fields, shape: Shape) -> Tables:
 def _gemma4(fields: Fields, shape: Shape) -> Tables:
     shape["shared_experts"] = 1
     tables = _by_window(fields, shape)
-    for key, neutral in (("num_kv_shared_layers", 0), ("hidden_size_per_layer_input", 0)):
-        fields.expect(key, neutral)
+    fields.need("num_kv_shared_layers", 0)
+    fields.need("hidden_size_per_layer_input", 0)
     fields.expect("use_double_wide_mlp", False)  # noqa: FBT003
-    fields.expect("enable_moe_block", True)  # noqa: FBT003
+    fields.need("enable_moe_block", True)  # noqa: FBT003
     same = fields.flag("attention_k_eq_v", absent=False)
     if "full" in tables:
         full = tables["full"]
@@ -593,8 +594,7 @@ FAMILIES = (
         "DeepseekV3ForCausalLM DeepseekV32ForCausalLM GlmMoeDsaForCausalLM Glm4MoeLiteForCausalLM",
         layers=_deepseek,
         spelling=_DEEPSEEK + _GROUPS + "dense_intermediate=intermediate_size",
-        ignored="head_dim index_share_for_mtp_iteration index_skip_topk_offset "
-        "index_topk_pattern indexer_rope_interleave",
+        ignored="head_dim index_share_for_mtp_iteration index_skip_topk_offset indexer_rope_interleave",
     ),
     Family(
         names="deepseek_v4 DeepseekV4ForCausalLM",

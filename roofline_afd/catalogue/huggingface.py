@@ -172,7 +172,10 @@ def _fp8(block: Mapping[str, Any]) -> tuple[str | None, str]:
         if isinstance(size, list) and whole and size[:3] == size
         else ""
     )
-    return "fp8", f"fp8 E4M3{blocks}"
+    number = block.get("fmt", "e4m3")
+    named = {"e4m3": "E4M3", "float8_e4m3fn": "E4M3", "e5m2": "E5M2"}
+    known = named.get(number) if isinstance(number, str) else None
+    return ("fp8", f"fp8 {known}{blocks}") if known else (None, "")
 
 
 def _modelopt(block: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -211,7 +214,7 @@ def _shape(fields: Fields, family: Family) -> Shape:
             key,
             null=int(absent) if mark else None,
             missing=int(absent) if mark == "?" else None,
-            minimum=0 if mark or ours == "hash_routed_layers" else 1,
+            minimum=0 if absent == "0" or ours == "hash_routed_layers" else 1,
             maximum=limit,
         )
     if shape.get("mtp_layers") == 0 and not any("mtp" in key or "nextn" in key for key in fields.data):

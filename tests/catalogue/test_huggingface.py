@@ -370,6 +370,9 @@ TOYS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]
             "layer_types": [*["sliding_attention"] * 3, "full_attention"] * 2,
             "attention_k_eq_v": True,
             "global_head_dim": 32,
+            "enable_moe_block": True,
+            "num_kv_shared_layers": 0,
+            "hidden_size_per_layer_input": 0,
             "num_global_key_value_heads": 1,
         },
         {"shared_experts": 1, "shared_expert_intermediate": 80, "tied_embeddings": True},
@@ -530,6 +533,7 @@ def test_a_precision_nobody_states_stays_open() -> None:
         ({"quant_method": "compressed-tensors"}, "no known format"),
         ({"quant_method": "compressed-tensors", **group(num_bits=[4], type={}, group_size="x")}, "no known"),
         ({"quant_method": "gptq", "bits": 3}, "no known format"),
+        ({"quant_method": "fp8", "fmt": "e8m0"}, "no known format"),
     ],
 )
 def test_unknown_quantization_is_refused(fields: dict[str, Any], says: str) -> None:
@@ -599,6 +603,8 @@ def test_a_missing_field_is_never_a_default() -> None:
         ("gpt_oss", "layer_types"),
         ("ernie4_5_moe", "tie_word_embeddings"),
         ("deepseek_v4", "compress_ratios"),
+        ("gemma4_text", "enable_moe_block"),
+        ("gemma4_text", "num_kv_shared_layers"),
     ):
         config = toy(family)
         del config[key]
@@ -612,6 +618,8 @@ def test_a_missing_field_is_never_a_default() -> None:
         (toy("deepseek_v3", mlp_layer_types=["sparse"] * 8), "contradict"),
         (toy("deepseek_v3", num_key_value_heads=4), "num_key_value_heads: 4"),
         (toy("deepseek_v3", **INDEX, index_topk_freq=4), "index_topk_freq: 4"),
+        (toy("deepseek_v3", n_group=0), "n_group: 0 is not between 1"),
+        (toy("gemma4_text", enable_moe_block=False), "enable_moe_block: False"),
         (toy("deepseek_v3", topk_group=5), "groups_per_token 5 exceeds expert_groups 4"),
         (toy("gpt_oss", layer_types=["full_attention"] * 7), "7 entries for 8 layers"),
         (toy("gpt_oss", layer_types=["chunked_attention"] * 8), "is not one of sliding_attention"),
