@@ -305,10 +305,12 @@ def import_config(
 
     Examples
     --------
-    >>> print(import_config('{"model_type": "llama", "hidden_size": 4096}'))
-    Traceback (most recent call last):
-        ...
-    roofline_afd.errors.InputError: config.json: no field speaks of experts, and 'llama' is no known family...
+    >>> text = '''{"model_type": "mixtral", "hidden_size": 4096, "num_hidden_layers": 32,
+    ...     "num_attention_heads": 32, "num_key_value_heads": 8, "num_local_experts": 8,
+    ...     "num_experts_per_tok": 2, "intermediate_size": 14336, "vocab_size": 32000,
+    ...     "max_position_embeddings": 32768}'''
+    >>> import_config(text, model_id="mixtral-8x7b").splitlines()[2]
+    'id = "mixtral-8x7b"'
     """
     data = _parse(text)
     inner = data.get("text_config", data)

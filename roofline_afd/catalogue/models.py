@@ -514,7 +514,8 @@ def _check_shape(model: Model, *, irregular: bool) -> None:
         if getattr(model, by) and not getattr(model, needed):
             raise InputError(f"model {model.id}: missing {needed}, needed with {by} {getattr(model, by)}")
     if not irregular and model.attention_layers != model.layers:
+        tables = ", ".join(f"attention.{kind.name}.layers {kind.layers}" for kind in model.attention)
         raise InputError(
-            f"model {model.id}: its attention tables hold {model.attention_layers} layers of {model.layers}; "
-            "write dense_layers where a layer is not one attention and one feed-forward block"
+            f"model {model.id}: {tables} must add up to layers {model.layers}, "
+            "unless dense_layers is written out"
         )
