@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from roofline_afd.catalogue.config_fields import MAX_COUNT, Fields, Noted, refuse
 from roofline_afd.catalogue.families import FAMILIES, IGNORED, IGNORED_ENDINGS, OUTER, Family, Shape, Tables
 from roofline_afd.catalogue.models import model_of
-from roofline_afd.catalogue.records import MAX_RECORD_BYTES, parse_record
+from roofline_afd.catalogue.records import parse_record
 from roofline_afd.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+MAX_CONFIG_BYTES = 1_000_000
 MAX_LAYERS = 2_000
 MAX_DIGITS = 20
 SHOWN_KEYS = 12
@@ -47,8 +48,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _parse(text: str | bytes) -> dict[str, Any]:
     """Parse JSON strictly; every way in which a file can be broken is one line."""
     size = len(text)
-    if size > MAX_RECORD_BYTES:
-        refuse(f"{size:,} bytes; a configuration has at most {MAX_RECORD_BYTES:,}")
+    if size > MAX_CONFIG_BYTES:
+        refuse(f"{size:,} bytes; a configuration has at most {MAX_CONFIG_BYTES:,}")
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
         data = json.loads(decoded, parse_constant=_constant, parse_int=_whole, object_pairs_hook=_object)
