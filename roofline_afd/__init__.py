@@ -1,3 +1,50 @@
-"""x."""
+"""Attention-FFN disaggregation or large-scale expert parallelism, answered from first principles.
+
+Everything the command line does is a function here, on plain values and arrays::
+
+    from roofline_afd import Scenario, roofline
+
+    roofline(Scenario(system="h800", model="deepseek-v3", tpot_ms=50), ffn_nodes=range(1, 41))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from roofline_afd.api import roofline
+    from roofline_afd.catalogue.hardware import load_system
+    from roofline_afd.catalogue.models import load_model
+    from roofline_afd.errors import InfeasibleError, InputError, RooflineAfdError
+    from roofline_afd.serving.scenario import Scenario
 
 __version__ = "0.1.0"
+__all__ = [
+    "InfeasibleError",
+    "InputError",
+    "RooflineAfdError",
+    "Scenario",
+    "__version__",
+    "load_model",
+    "load_system",
+    "roofline",
+]
+
+_HOMES = {
+    "InfeasibleError": "roofline_afd.errors",
+    "InputError": "roofline_afd.errors",
+    "RooflineAfdError": "roofline_afd.errors",
+    "Scenario": "roofline_afd.serving.scenario",
+    "load_model": "roofline_afd.catalogue.models",
+    "load_system": "roofline_afd.catalogue.hardware",
+    "roofline": "roofline_afd.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first used, so that `--help` and small scripts stay quick."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

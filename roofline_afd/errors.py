@@ -59,7 +59,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
         `"; did you mean 'a' or 'b'?"`, or the first valid words where none is near.
     """
     choices = sorted(set(known))
-    close = difflib.get_close_matches(word.lower(), choices, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(word.lower(), choices, n=3, cutoff=0.6)
     if close:
         return f"; did you mean {' or '.join(repr(choice) for choice in close)}?"
     listed = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")  # noqa: PLR2004

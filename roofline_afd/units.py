@@ -128,7 +128,8 @@ def parse_number(text: str, *, unit: str) -> float:
     alike = [name for name in (*valid, *SPELLINGS) if name.lower() == match[2].lower()]
     if given not in UNITS and alike:
         raise InputError(
-            f"{shown(match[2])} leaves bits and bytes in doubt: write {' or '.join(alike)} (b is bit, B is byte)"
+            f"{shown(match[2])} leaves bits and bytes in doubt (b is bit, B is byte): "
+            f"write {' or '.join(alike)}"
         )
     raise InputError(f"{shown(match[2])} is not a unit of this value; valid: {', '.join(valid)}")
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.overrides import override
-from roofline_afd.catalogue.records import Quantity, Record, properties, quantity_keys
+from roofline_afd.catalogue.records import Price, Quantity, Record, properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 PEAK_KEYS = {"bf16": "bf16_tflops", "fp8": "fp8_tflops", "int8": "int8_tops", "fp4": "fp4_tflops"}
 """Peak of a precision to the record key that holds it."""
-NEEDED = ("memory_gb", "memory_gb_per_s", "scale_up_gb_per_s", "scale_up_efficiency")
+NEEDED = (
+    "memory_gb",
+    "memory_gb_per_s",
+    "scale_up_gb_per_s",
+    "scale_up_efficiency",
+    "devices_per_node",
+    "scale_up_domain_devices",
+)
 """What no computation can do without, besides a peak rate."""
 
 
@@ -44,11 +51,7 @@ class Interconnect:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class System:
-    """What one buys: accelerator, node, scale-up domain and scale-out fabric, with all provenance.
-
-    `quantities` holds every number of the system and its parts under the key `--set` knows it by: an
-    accelerator's key as it is, a fabric's with `scale_up_` or `scale_out_` before it.
-    """
+    """What one buys: accelerator, node, scale-up domain and scale-out fabric, with all provenance."""
 
     id: str
     name: str
@@ -58,8 +61,18 @@ class System:
     scale_out: Interconnect | None
     devices_per_node: int
     scale_up_domain_devices: int
-    quantities: Mapping[str, Quantity]
+    parts: SystemParts = dataclasses.field(repr=False)
     overridden: tuple[str, ...] = ()
+
+    @property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """Every number of the system and its parts under the key `--set` knows it by."""
+        return self.parts.quantities
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """Dated prices of one device: the system's own where it states some, else its accelerator's."""
+        return self.parts.system.prices or self.parts.accelerator.prices
 
     @property
     def superpod(self) -> bool:
@@ -69,11 +82,14 @@ class System:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SystemParts:
-    """The records a system is made of, and all its quantities under their system-wide keys."""
+    """The records a system is made of, and all its quantities under their system-wide keys.
+
+    An accelerator's key stands as it is, a fabric's with `scale_up_` or `scale_out_` before it.
+    """
 
     system: Record
     accelerator: Record
-    scale_up: Record
+    scale_up: Record | None
     scale_out: Record | None
     quantities: Mapping[str, Quantity]
 
@@ -107,6 +123,7 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
         If the system, or a part it names, is unknown.
     """
     catalogue = catalogue or Catalogue()
+    _refuse_part(name, catalogue)
     record = catalogue.record("system", name)
 
     def part(kind: str, key: str) -> Record:
@@ -115,8 +132,10 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
         except InputError as error:
             raise InputError(f"system {name}: {key}: {error}") from error
 
-    accelerator, scale_up = part("accelerator", "accelerator"), part("interconnect", "scale_up")
-    scale_out = part("interconnect", "scale_out") if "scale_out" in record.data else None
+    accelerator = part("accelerator", "accelerator")
+    scale_up, scale_out = (
+        part("interconnect", key) if key in record.data else None for key in ("scale_up", "scale_out")
+    )
     merged = dict(accelerator.quantities)
     for prefix, fabric in (("scale_up_", scale_up), ("scale_out_", scale_out)):
         if fabric is not None:
@@ -128,6 +147,22 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
     order = {key: rank for rank, key in enumerate(properties("system"))}
     quantities = dict(sorted(merged.items(), key=lambda item: order[item[0]]))
     return SystemParts(record, accelerator, scale_up, scale_out, quantities)
+
+
+def _refuse_part(name: str, catalogue: Catalogue) -> None:
+    """Raise if a name is that of an accelerator or interconnect only, and say which systems have it."""
+    if catalogue.find("system", name) is not None:
+        return
+    for kind in ("accelerator", "interconnect"):
+        if catalogue.find(kind, name) is not None:
+            keys = ("accelerator",) if kind == "accelerator" else ("scale_up", "scale_out")
+            owners = [
+                system.id
+                for system in catalogue.records("system")
+                if name in (system.text(key) for key in keys)
+            ]
+            valid = f"systems with it: {', '.join(owners)}" if owners else "no system of the catalogue has it"
+            raise InputError(f"{name} is an {kind}, not a system; {valid}")
 
 
 def load_system(
@@ -159,22 +194,46 @@ def load_system(
     >>> load_system("h800", overrides={"scale_out_gb_per_s": "800 Gb/s"}).scale_out.bytes_per_s
     100000000000.0
     """
-    parts = system_parts(name, catalogue=catalogue)
+    return build_system(system_parts(name, catalogue=catalogue), overrides=overrides)
+
+
+def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | None = None) -> System:
+    """Turn records into a system in SI.
+
+    Parameters
+    ----------
+    parts : SystemParts
+        Records and quantities; those of a `System` to change one that is loaded.
+    overrides : mapping of str to float or str, optional
+        As for `load_system`.
+
+    Returns
+    -------
+    System
+        SI values and the provenance of each.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value is out of bounds, or a value every computation needs is missing.
+    """
+    name = parts.system.id
     quantities = override(parts.quantities, overrides or {}, record="system", name=name)
     parts = dataclasses.replace(parts, quantities=quantities)
     if parts.missing:
         raise InputError(
-            f"system {name} is known but incomplete: no source gives {', '.join(parts.missing)}; supply it with --set KEY=VALUE"
+            f"system {name} is known but incomplete: no source gives {', '.join(parts.missing)}; "
+            "supply it with --set KEY=VALUE"
         )
 
     def optional(key: str) -> float | None:
         return quantities[key].si if key in quantities else None
 
-    def fabric(prefix: str, record: Record) -> Interconnect:
+    def fabric(prefix: str, record: Record | None) -> Interconnect:
         return Interconnect(
-            id=record.id,
-            name=record.text("name"),
-            topology=record.text("topology"),
+            id=record.id if record else "",
+            name=record.text("name") if record else "",
+            topology=record.text("topology") if record else "",
             bytes_per_s=quantities[prefix + "gb_per_s"].si,
             efficiency=quantities[prefix + "efficiency"].si,
             measured_efficiency=optional(prefix + "measured_efficiency"),
@@ -202,11 +261,6 @@ def load_system(
         else fabric("scale_out_", scale_out),
         devices_per_node=int(quantities["devices_per_node"].value),
         scale_up_domain_devices=int(quantities["scale_up_domain_devices"].value),
-        quantities=quantities,
+        parts=parts,
         overridden=tuple(overrides or ()),
     )
-
-
-def system_keys() -> dict[str, str]:
-    """Return every key `--set` knows of a system, with its unit."""
-    return quantity_keys("system")

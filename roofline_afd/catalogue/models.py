@@ -240,7 +240,7 @@ class Model:
     vocab_size: int
     tied_embeddings: bool
     attention: tuple[Attention, ...]
-    quantities: Mapping[str, Quantity]
+    quantities: Mapping[str, Quantity] = dataclasses.field(repr=False)
     overridden: tuple[str, ...] = ()
     dense_layers: int = 0
     dense_matrices: int = 3
@@ -465,7 +465,10 @@ def model_of(record: Record, *, overrides: Mapping[str, float | str] | None = No
         overridden=tuple(overrides or ()),
         **fields,
     )
-    _check_shape(model, irregular="dense_layers" in quantities)
+    _check_shape(model)
+    if "layers" not in {key.rpartition(".")[2] for key in overrides or ()}:
+        # with other layers one asks what if, not for a model that is whole
+        _check_whole(model, irregular="dense_layers" in quantities)
     return model
 
 
@@ -483,7 +486,7 @@ def _attention_fields(
     return {**plain, **numbers}
 
 
-def _check_shape(model: Model, *, irregular: bool) -> None:
+def _check_shape(model: Model) -> None:
     """Refuse a shape no model can have, naming the two numbers that disagree."""
     ordered = (
         ("top_k", "routed_experts"),
@@ -507,6 +510,10 @@ def _check_shape(model: Model, *, irregular: bool) -> None:
             f"model {model.id}: top_k {model.top_k} exceeds the {within_groups} experts "
             "its groups_per_token hold"
         )
+
+
+def _check_whole(model: Model, *, irregular: bool) -> None:
+    """Refuse a shape that lacks a width, or whose attention tables do not add up to its layers."""
     for needed, by in (
         ("dense_intermediate", "dense_layers"),
         ("shared_expert_intermediate", "shared_experts"),

@@ -67,7 +67,10 @@ def override(
             check_value(described[0], described[1], number)
         except InputError as error:
             raise InputError(str(error).replace(described[1], key, 1)) from error
-        result[key] = Quantity(key, number, unit, GIVEN, (USER,), record=f"{record} {name}")
+        before = (
+            f"the catalogue has {quantities[key].value:g}" if key in quantities else "the catalogue has none"
+        )
+        result[key] = Quantity(key, number, unit, GIVEN, (USER,), note=before, record=f"{record} {name}")
     return result
 
 
@@ -100,3 +103,39 @@ def parse_pairs(pairs: Iterable[str], *, option: str = "--set") -> dict[str, str
             raise InputError(f"{option} {key.strip()} is given twice")
         result[key.strip()] = value.strip()
     return result
+
+
+def split_overrides(
+    pairs: Mapping[str, float | str], *, attention_tables: Iterable[str] = ()
+) -> tuple[dict[str, float | str], dict[str, float | str]]:
+    """Sort overrides into those of a system and those of a model; no key belongs to both.
+
+    Parameters
+    ----------
+    pairs : mapping of str to float or str
+        Key to value.
+    attention_tables : iterable of str
+        Names of the model's attention tables, to name valid dotted keys.
+
+    Returns
+    -------
+    tuple of dict
+        Overrides of the system, overrides of the model.
+
+    Raises
+    ------
+    InputError
+        If a key belongs to neither; names the nearest.
+    """
+    system, model = quantity_keys("system"), quantity_keys("model")
+    dotted = [f"attention.{table}.{key}" for table in attention_tables for key in quantity_keys("attention")]
+    of_system: dict[str, float | str] = {}
+    of_model: dict[str, float | str] = {}
+    for key, value in pairs.items():
+        if key in system:
+            of_system[key] = value
+        elif key in model or key.startswith("attention."):
+            of_model[key] = value
+        else:
+            raise InputError(f"unknown key {shown(key)} in --set{nearest(key, (*system, *model, *dotted))}")
+    return of_system, of_model

@@ -9,6 +9,7 @@ import math
 import re
 import tomllib
 from importlib.resources import files
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError, nearest, shown
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 KINDS = ("measured", "datasheet", "derived", "reported", "estimated")
 """Kinds of provenance, strongest first; a value set by the user is of kind `GIVEN` and ranks with none."""
 GIVEN = "given"
-MAX_RECORD_BYTES = 1_000_000
+MAX_RECORD_BYTES = 200_000
+MAX_FAULTS = 20
+"""Faults listed of one record, or of one table in it; a hostile file has any number."""
+_DEEP_KEY = re.compile(r"""(?:["']?[\w-]*["']?[ \t]*\.[ \t]*){20}""")
+"""Dotted keys deeper than any record's, which a TOML parser takes quadratic time for."""
 FOLDERS = {"accelerator": "accelerators", "interconnect": "interconnects", "system": "systems"}
 """Folder of each kind of hardware record below `hardware_db`; models lie in folders by vendor."""
 
@@ -80,6 +85,21 @@ class Quantity:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Price:
+    """One dated price of one device; `basis` is rent, tco or purchase, and bases are never mixed."""
+
+    basis: str
+    value: float
+    unit: str
+    date: str
+    kind: str
+    sources: tuple[Source, ...]
+    terms: str = ""
+    note: str = ""
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Record:
     """One TOML file: plain entries in `data`, numbers with provenance in `quantities` (dotted keys)."""
 
@@ -89,6 +109,7 @@ class Record:
     data: Mapping[str, Any]
     quantities: Mapping[str, Quantity]
     sources: Mapping[str, Source]
+    prices: tuple[Price, ...] = ()
 
     def text(self, key: str) -> str:
         """Return a text entry, empty where the record has none."""
@@ -160,15 +181,17 @@ def quantity_keys(record: str) -> dict[str, str]:
 
 @functools.cache
 def _validator(record: str) -> Validator:
-    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - 80 ms, only to check records
+    from jsonschema import Draft202012Validator, validators  # 80 ms, only to check records
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "number",
         lambda _, value: (
-            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
         ),
     )
-    strict = validators.extend(Draft202012Validator, type_checker=checker)
+    strict: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]  # its stub lacks types
+        Draft202012Validator, type_checker=checker
+    )
     root = schema(database_of(record))
     return strict(_inlined(root["$defs"][record], root))
 
@@ -182,45 +205,53 @@ def _inlined(node: Any, root: Mapping[str, Any]) -> Any:  # noqa: ANN401
     return {key: _inlined(value, root) for key, value in _resolve(node, root).items()}
 
 
-def _path(error: ValidationError) -> str:
-    return ".".join(str(part) for part in error.absolute_path)
-
-
 def _describe(error: ValidationError) -> Iterator[str]:
     """Say one schema violation in our words: where, what, and what is valid."""
-    where, value, rule, limit = _path(error), error.instance, error.validator, error.validator_value
+    where = ".".join(str(part) for part in error.absolute_path)
     place = f"{where}: " if where else ""
-    node = error.schema if isinstance(error.schema, dict) else {}
-    if rule == "additionalProperties" and isinstance(value, dict):
-        known = node.get("properties", {})
-        for key in value:
-            if key not in known:
-                yield f"{place}unknown key {shown(key)}{nearest(key, known)}"
-    elif rule == "required" and isinstance(value, dict):
-        yield from (f"{place}missing {key}" for key in limit if key not in value)
-    elif rule == "dependentRequired" and isinstance(value, dict):
-        yield from (
-            f"{place}missing {key}, needed with {given}"
-            for given, needed in limit.items()
-            if given in value
-            for key in needed
-            if key not in value
-        )
-    elif rule == "type" and limit == "object" and not isinstance(value, dict):
-        yield f"{place}{shown(value)} has no source: write {{ value = ..., kind = ..., source = ... }}"
-    elif rule == "type":
-        finite = "finite " if limit == "number" else ""
-        yield f"{place}{shown(value)} is not a {finite}{limit}"
-    elif rule in {"enum", "const"}:
-        valid = [str(choice) for choice in (limit if rule == "enum" else [limit])]
-        yield f"{place}{shown(value)} is not valid{nearest(str(value)[:80], valid)}"
-    elif rule in {"minimum", "exclusiveMinimum", "maximum"}:
-        bound = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}[str(rule)]
-        yield f"{place}{shown(value)} must be {bound} {limit:g}"
-    elif rule == "pattern":
-        yield f"{place}{shown(value)} has characters that are not allowed here"
+    if isinstance(error.instance, dict) and error.validator in _KEY_RULES:
+        yield from (place + fault for fault in _describe_keys(error))
     else:
-        yield f"{place}{shown(value)} breaks the rule {rule} = {shown(limit)}"
+        yield place + _describe_value(error)
+
+
+_KEY_RULES = ("additionalProperties", "required", "dependentRequired")
+_TYPES = {"number": "a finite number", "integer": "a whole number", "array": "a list"}
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
+
+
+def _describe_keys(error: ValidationError) -> Iterator[str]:
+    """Say which keys of a table are unknown or missing."""
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        unknown = (key for key in value if key not in known)
+        yield from (f"unknown key {shown(key)}{nearest(key, known)}" for key in islice(unknown, MAX_FAULTS))
+    elif error.validator == "required":
+        yield from (f"missing {key}" for key in limit if key not in value)
+    else:
+        for given, needed in limit.items():
+            if given in value:
+                yield from (f"missing {key}, needed with {given}" for key in needed if key not in value)
+
+
+def _describe_value(error: ValidationError) -> str:
+    """Say what is wrong with a value."""
+    value, rule = error.instance, str(error.validator)
+    limit: Any = error.validator_value
+    if rule == "type" and limit == "object":
+        return f"{shown(value)} has no source: write {{ value = ..., kind = ..., source = ... }}"
+    if rule == "type":
+        return f"{shown(value)} is not {_TYPES.get(str(limit), f'a {limit}')}"
+    if rule in {"enum", "const"}:
+        valid = [str(choice) for choice in (limit if rule == "enum" else [limit])]
+        return f"{shown(value)} is not valid{nearest(str(value)[:80], valid)}"
+    if rule in _BOUNDS:
+        return f"{shown(value)} must be {_BOUNDS[rule]} {limit:g}"
+    if rule == "pattern":
+        return f"{shown(value)} has characters that are not allowed here"
+    return f"{shown(value)} breaks the rule {rule} = {shown(limit)}"
 
 
 def _expand(data: Any, node: Mapping[str, Any], root: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:  # noqa: ANN401
@@ -229,16 +260,11 @@ def _expand(data: Any, node: Mapping[str, Any], root: Mapping[str, Any], default
     if "x-unit" in node:
         if isinstance(data, int | float) and not isinstance(data, bool) and defaults:
             data = {"value": data, **defaults}
-        if isinstance(data, dict):
-            data = dict(data)
-            for holder in (
-                data,
-                *(item for item in _as_list(data.get("alternatives")) if isinstance(item, dict)),
-            ):
-                if isinstance(holder.get("source"), str):
-                    holder["source"] = [holder["source"]]
-        return data
+        return _with_source_lists(data)
+    if isinstance(data, list) and "items" in node:
+        return [_expand(item, node["items"], root, defaults) for item in data]
     if isinstance(data, dict):
+        data = _with_source_lists(data)
         inner = node.get("properties", {})
         rest = node.get("additionalProperties")
         return {
@@ -246,6 +272,18 @@ def _expand(data: Any, node: Mapping[str, Any], root: Mapping[str, Any], default
             for key, value in data.items()
         }
     return data
+
+
+def _with_source_lists(data: Any) -> Any:  # noqa: ANN401
+    """Put a single source of a table, and of each of its alternatives, in brackets."""
+    if not isinstance(data, dict):
+        return data
+    full = {
+        key: [value] if key == "source" and isinstance(value, str) else value for key, value in data.items()
+    }
+    if isinstance(full.get("alternatives"), list):
+        full["alternatives"] = [_with_source_lists(item) for item in full["alternatives"]]
+    return full
 
 
 def _as_list(value: object) -> list[Any]:
@@ -324,11 +362,12 @@ def read_record(path: Traversable | Path, *, file: str) -> Record:
         If the file cannot be read or is no valid record; all faults at once.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as opened:
+            raw = opened.read(MAX_RECORD_BYTES + 1)
     except OSError as error:
         raise RecordError(file, [f"cannot be read: {error.strerror or error}"]) from error
     if len(raw) > MAX_RECORD_BYTES:
-        raise RecordError(file, [f"{len(raw):,} bytes; a record has at most {MAX_RECORD_BYTES:,}"])
+        raise RecordError(file, [f"is larger than a record may be, {MAX_RECORD_BYTES:,} bytes"])
     return parse_record(raw, file=file)
 
 
@@ -353,7 +392,9 @@ def parse_record(raw: bytes, *, file: str) -> Record:
         With every fault found.
     """
     try:
-        data = tomllib.loads(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
+        deep = _DEEP_KEY.search(text) is not None
+        data = {} if deep else tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise RecordError(file, ["is not UTF-8 text"]) from error
     except RecursionError as error:
@@ -361,6 +402,8 @@ def parse_record(raw: bytes, *, file: str) -> Record:
     except ValueError as error:
         first = str(error).splitlines()[0][:120]
         raise RecordError(file, [f"is not valid TOML: {first}"]) from error
+    if deep:
+        raise RecordError(file, ["is nested too deeply"])
     record = data.get("record")
     valid = (*FOLDERS, "model")
     if not isinstance(record, str) or record not in valid:
@@ -386,7 +429,8 @@ def _check(data: Mapping[str, Any], record: str, file: str) -> tuple[dict[str, A
     full = _expand(data, root["$defs"][record], root, defaults if len(defaults) == 2 else {})  # noqa: PLR2004
     if isinstance(full.get("default_source"), str):
         full["default_source"] = [full["default_source"]]
-    faults = [line for error in _validator(record).iter_errors(full) for line in _describe(error)]
+    errors = islice(_validator(record).iter_errors(full), MAX_FAULTS)
+    faults = [line for error in errors for line in _describe(error)]
     sources = full.get("sources")
     if isinstance(sources, dict):
         used = list(_source_uses({key: value for key, value in full.items() if key != "sources"}))
@@ -407,6 +451,13 @@ def _build(full: Mapping[str, Any], record: str, file: str) -> Record:
     sources = {key: Source(**value) for key, value in full["sources"].items()}
     quantities: dict[str, Quantity] = {}
 
+    def provenance(value: Mapping[str, Any]) -> dict[str, Any]:
+        named = tuple(sources[name] for name in value["source"])
+        return {"value": value["value"], "sources": named, "note": value.get("note", "")}
+
+    def alternatives(value: Mapping[str, Any]) -> tuple[Alternative, ...]:
+        return tuple(Alternative(**provenance(other)) for other in value.get("alternatives", ()))
+
     def walk(data: Mapping[str, Any], node: Mapping[str, Any], prefix: str) -> None:
         inner, rest = node.get("properties", {}), node.get("additionalProperties")
         for key, value in data.items():
@@ -414,23 +465,31 @@ def _build(full: Mapping[str, Any], record: str, file: str) -> Record:
             if "x-unit" in child:
                 quantities[prefix + key] = Quantity(
                     key=prefix + key,
-                    value=value["value"],
                     unit=child["x-unit"],
                     kind=value["kind"],
-                    sources=tuple(sources[name] for name in value["source"]),
-                    note=value.get("note", ""),
-                    alternatives=tuple(
-                        Alternative(
-                            value=other["value"],
-                            sources=tuple(sources[name] for name in other["source"]),
-                            note=other.get("note", ""),
-                        )
-                        for other in value.get("alternatives", ())
-                    ),
+                    alternatives=alternatives(value),
+                    **provenance(value),
                     record=f"{record} {full['id']}",
                 )
             elif isinstance(value, dict) and key != "sources":
                 walk(value, child, f"{prefix}{key}.")
 
     walk(full, root["$defs"][record], "")
-    return Record(record=record, id=full["id"], file=file, data=full, quantities=quantities, sources=sources)
+    prices = tuple(
+        Price(
+            **{key: price[key] for key in ("basis", "unit", "date", "kind")},
+            terms=price.get("terms", ""),
+            alternatives=alternatives(price),
+            **provenance(price),
+        )
+        for price in full.get("prices", ())
+    )
+    return Record(
+        record=record,
+        id=full["id"],
+        file=file,
+        data=full,
+        quantities=quantities,
+        sources=sources,
+        prices=prices,
+    )

@@ -22,7 +22,7 @@ MAX_OVERLAY_ENTRIES = 20_000
 
 def user_folder(database: str) -> Path:
     """Return the user's own overlay folder of `hardware_db` or `model_db`; it need not exist."""
-    from platformdirs import user_config_path  # noqa: PLC0415 - only where records are read
+    from platformdirs import user_config_path  # only where records are read
 
     return user_config_path("roofline-afd") / database
 
@@ -100,12 +100,12 @@ class Catalogue:
             ("hardware_db", "--hardware-db", hardware_db),
             ("model_db", "--model-db", model_db),
         ):
-            folder = user_folder(database)
-            if folder.is_dir() and any(folder.rglob("*.toml")):
-                self._overlay(database, folder, str(folder))
+            own = user_folder(database)
+            if own.is_dir() and any(own.rglob("*.toml")):
+                self._overlay(database, own, str(own))
             variable = ENVIRONMENT[database]
-            for path in filter(None, os.environ.get(variable, "").split(os.pathsep)):
-                self._overlay(database, Path(path), variable)
+            for listed in filter(None, os.environ.get(variable, "").split(os.pathsep)):
+                self._overlay(database, Path(listed), variable)
             for path in given:
                 self._overlay(database, Path(path), flag)
 
@@ -129,16 +129,13 @@ class Catalogue:
             where = self._records[key].file if key in self._records else "the shipped catalogue"
             raise RecordError(
                 record.file,
-                [
-                    f"duplicate id {record.id!r}, known from {where}: add replaces = true to replace it, or rename"
-                ],
+                [f"duplicate id {record.id!r}, known from {where}: rename it, or add replaces = true"],
             )
         if replaces and not known:
+            near = nearest(record.id, self.ids(record.record))
             raise RecordError(
                 record.file,
-                [
-                    f"replaces = true, but no {record.record} {record.id!r} is known{nearest(record.id, self.ids(record.record))}"
-                ],
+                [f"replaces = true, but no {record.record} {record.id!r} is known{near}"],
             )
         self._records[key] = record
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from roofline_afd.catalogue.models import Model, load_model, model_of
-from roofline_afd.catalogue.records import KINDS, parse_record
+from roofline_afd.catalogue.records import KINDS, parse_record, properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 
@@ -354,8 +354,6 @@ def test_overrides_reach_attention_tables_and_new_keys() -> None:
         ({"expert_groups": 7}, "no multiple"),
         ({"groups_per_token": 1, "top_k": 40}, "32 experts"),
         ({"hash_routed_layers": 59}, "hash_routed_layers 59 exceeds moe_layers 58"),
-        ({"layers": 70}, "layers 61 must add up to layers 70"),
-        ({"attention.full.layers": 60}, "layers 60 must add up to layers 61"),
         ({"dens_layers": 3}, "did you mean 'dense_layers'"),
     ],
 )
@@ -369,6 +367,14 @@ def test_a_width_is_wanted_with_what_it_belongs_to() -> None:
         load_model("mixtral-8x7b", overrides={"dense_layers": 2})
     with pytest.raises(InputError, match="missing shared_expert_intermediate"):
         load_model("mixtral-8x7b", overrides={"shared_experts": 1})
+
+
+def test_attention_tables_must_add_up_in_a_record() -> None:
+    readme = (ROOT / "model_db" / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```toml\n")[1].split("```")[0].replace("layers = 36", "layers = 35")
+    with pytest.raises(InputError, match=r"sliding\.layers 35, attention\.full\.layers 12 must add up to"):
+        model_of(parse_record(example.encode(), file="example-moe.toml"))
+    assert load_model("deepseek-v3", overrides={"layers": 70}).layers == 70
 
 
 def test_a_field_of_another_type_of_attention_is_refused() -> None:
@@ -389,8 +395,6 @@ def test_readme_example_parses() -> None:
 
 
 def test_readme_explains_every_key() -> None:
-    from roofline_afd.catalogue.records import properties  # noqa: PLC0415
-
     readme = (ROOT / "model_db" / "README.md").read_text(encoding="utf-8")
     missing = [
         key for record in ("model", "attention") for key in properties(record) if f"`{key}`" not in readme

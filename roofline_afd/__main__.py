@@ -1,0 +1,5 @@
+"""`python -m roofline_afd` is `roofline-afd`."""
+
+from roofline_afd.cli import main
+
+main()

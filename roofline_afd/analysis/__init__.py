@@ -1,0 +1,1 @@
+"""One question a file: each takes a scenario and returns an `Answer`."""

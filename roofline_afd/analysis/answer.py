@@ -1,0 +1,163 @@
+"""What every analysis returns: columns of results, a summary, the inputs, and notes on what it rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from roofline_afd.serving.scenario import Scenario
+
+
+def _plain(value: object) -> object:
+    """Return a NumPy scalar as the Python value that JSON and CSV write."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Words:
+    """A column of words, few of them different: an index into `words` per row."""
+
+    codes: NDArray[np.int8]
+    words: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the word of each row."""
+        return (self.words[code] for code in self.codes.tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The answer to one question, in the units the keys name; no number in it is rounded."""
+
+    command: str
+    inputs: dict[str, Any]
+    columns: Mapping[str, NDArray[Any] | Words]
+    summary: dict[str, Any] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    table_keys: tuple[str, ...] = ()
+    """Keys a table shows, where all of them would be too many; files carry all."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the results row by row, as plain Python values."""
+        names = list(self.columns)
+        return [
+            dict(zip(names, map(_plain, row), strict=True))
+            for row in zip(*self.columns.values(), strict=True)
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the results as a table; `attrs` holds summary, inputs and notes."""
+        import pandas as pd  # 250 ms, only for those who want a table
+
+        columns = {
+            key: pd.Categorical.from_codes(value.codes, pd.Index(value.words))
+            if isinstance(value, Words)
+            else value
+            for key, value in self.columns.items()
+        }
+        frame = pd.DataFrame(columns, copy=False)
+        frame.attrs = {"summary": self.summary, "inputs": self.inputs, "notes": self.notes}
+        return frame
+
+
+def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:
+    """Return the inputs of an answer: the question as understood, and each catalogue value with its source.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    quantities : iterable of Quantity
+        Catalogue values the answer rests on.
+
+    Returns
+    -------
+    dict
+        Options by name, and `values`: key to value, unit, kind, source.
+    """
+    return {
+        "system": scenario.system.id,
+        "model": scenario.model.id,
+        "tpot_ms": scenario.tpot_ms,
+        "accept_length": scenario.accept_length,
+        "gap_ms": scenario.gap_ms,
+        "microbatches": scenario.microbatches,
+        "attention_devices": scenario.attention_devices,
+        "expert_precision": scenario.weights.id,
+        "expert_operand_precision": scenario.operand,
+        "dispatch_precision": scenario.dispatched.id,
+        "combine_precision": scenario.combined.id,
+        "fan_out": scenario.fan_out,
+        "duplex": scenario.duplex,
+        "links": scenario.links,
+        "memory_reserve": scenario.memory_reserve,
+        "values": {
+            value.key: {
+                "value": value.value,
+                "unit": value.unit,
+                "kind": value.kind,
+                "record": value.record,
+                "source": value.source,
+                "note": value.note,
+            }
+            for value in quantities
+        },
+    }
+
+
+def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list[str]:
+    """Return the notes every answer owes its reader: defaults taken, values set, estimates, weakest kind.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    quantities : iterable of Quantity
+        Catalogue values the answer rests on.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+    """
+    used = list(quantities)
+    notes = []
+    unset = [
+        f"{name.replace('_', ' ')} {chosen.id}"
+        for name, chosen in (
+            ("expert_precision", scenario.weights),
+            ("dispatch_precision", scenario.dispatched),
+            ("combine_precision", scenario.combined),
+        )
+        if getattr(scenario, name) is None
+    ]
+    if unset:
+        notes.append(f"taken by default: {', '.join(unset)}")
+    if scenario.weights.peak != scenario.operand:
+        notes.append(
+            f"{scenario.system.accelerator.id} does not multiply in {scenario.weights.id}: "
+            f"weights are widened, and the product runs at the {scenario.operand} peak"
+        )
+    given = [value for value in used if value.kind == GIVEN]
+    notes += [f"set by the user: {value.key} = {value.value:g} ({value.note})" for value in given]
+    notes += [
+        f"estimated: {value.key} = {value.value:g} of {value.record}"
+        + (f" ({value.note})" if value.note else "")
+        for value in used
+        if value.kind == "estimated"
+    ]
+    weakest = weakest_kind(used)
+    if weakest in KINDS:
+        keys = sorted({value.key for value in used if value.kind == weakest})
+        notes.append(f"the weakest inputs are of kind {weakest}: {', '.join(keys)}")
+    return notes

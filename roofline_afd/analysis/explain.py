@@ -1,0 +1,242 @@
+"""A formula with its symbols, units and reference, and the numbers of a scenario put in."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
+from roofline_afd.analysis.roofline import check_ffn_nodes, regimes, roofline
+from roofline_afd.docstrings import documentation
+from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.physics import budget, routing
+from roofline_afd.physics import roofline as stage
+from roofline_afd.serving.ffn_stage import ffn_stage_inputs
+from roofline_afd.units import format_si
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from roofline_afd.serving.ffn_stage import FfnStageInputs
+    from roofline_afd.serving.scenario import Scenario
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Term:
+    """A quantity one can ask about: the function whose docstring explains it, and what it is called with.
+
+    `replaced` names arguments that take another value of the scenario than the one of their own name.
+    """
+
+    function: Callable[..., Any]
+    replaced: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+TERMS = {
+    "stage_budget": Term(budget.stage_budget),
+    "nodes_hit_paper": Term(routing.nodes_hit_paper),
+    "nodes_hit_uniform": Term(routing.nodes_hit_uniform),
+    "nodes_hit_grouped": Term(routing.nodes_hit_grouped),
+    "link_bytes_per_pair": Term(stage.link_bytes_per_pair),
+    "sender_share": Term(stage.sender_share),
+    "link_bandwidth": Term(stage.link_bandwidth),
+    "expert_flops_per_pair": Term(stage.expert_flops_per_pair),
+    "pairs_per_device": Term(stage.pairs_per_device),
+    "experts_per_device": Term(stage.experts_per_device),
+    "intensity": Term(stage.arithmetic_intensity),
+    "weight_time": Term(stage.weight_time),
+    "compute_time": Term(stage.compute_time),
+    "active_time": Term(stage.active_time),
+    "ofu": Term(stage.operational_utilization),
+    "temporal_sparsity": Term(stage.temporal_sparsity),
+    "hfu": Term(stage.hardware_utilization),
+    "compute_bound_bandwidth": Term(stage.compute_bound_bandwidth),
+    "hfu_ceiling": Term(stage.closed_form_utilization, {"link_bandwidth": "ceiling_bandwidth"}),
+    "hfu_floor": Term(stage.closed_form_utilization, {"link_bandwidth": "floor_bandwidth"}),
+    "expert_memory": Term(stage.expert_memory),
+    "dead_zone": Term(regimes),
+}
+ALIASES = {
+    "budget": "stage_budget",
+    "regime": "dead_zone",
+    "regimes": "dead_zone",
+    "breakpoints": "dead_zone",
+    "dead_zone_from": "dead_zone",
+    "dead_zone_to": "dead_zone",
+    "arithmetic_intensity": "intensity",
+    "pairs": "pairs_per_device",
+    "s_t": "temporal_sparsity",
+    "t_b": "stage_budget",
+    "t_g": "active_time",
+    "fan_out": "nodes_hit_paper",
+    "duplex": "link_bytes_per_pair",
+    "expert_memory_gb": "expert_memory",
+}
+
+
+def find_term(name: str) -> str:
+    """Return the term a name means: its id, a result key, or a symbol.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for; case, spaces and dashes do not matter.
+
+    Returns
+    -------
+    str
+        A key of `TERMS`.
+
+    Raises
+    ------
+    InputError
+        If nothing of that name is known; names the nearest.
+    """
+    key = name.strip().lower().replace("-", "_").replace(" ", "_")
+    for candidate in (key, key.removesuffix("_us")):
+        found = ALIASES.get(candidate, candidate)
+        if found in TERMS:
+            return found
+    raise InputError(f"nothing is known of {shown(name)}{nearest(key, TERMS)}")
+
+
+def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 8) -> Answer:
+    """Explain a quantity, with the numbers of a scenario put in if there is one.
+
+    Parameters
+    ----------
+    name : str
+        A term, a result key or a symbol.
+    scenario : Scenario, optional
+        Whose numbers to put in.
+    ffn_nodes : int
+        FFN nodes to put in [1].
+
+    Returns
+    -------
+    Answer
+        A row per symbol: what it is, its unit, its value in SI (None without a scenario).
+
+    Raises
+    ------
+    InputError
+        If the term is unknown or the scenario is out of bounds.
+    """
+    term = find_term(name)
+    function = TERMS[term].function
+    document = documentation(function)
+    values = _values(scenario, ffn_nodes) if scenario else {}
+    arguments = {
+        parameter: values.get(TERMS[term].replaced.get(parameter, parameter))
+        for parameter in inspect.signature(function).parameters
+    }
+    if term == "dead_zone":
+        arguments = {key: values.get(key) for key in ("top_k", "routed_experts", "devices_per_node")}
+        arguments |= {key: values.get(key) for key in ("scale_up", "scale_out", "compute_bound_bandwidth")}
+    symbols = _symbols()
+    rows = [
+        {
+            "symbol": key,
+            "meaning": (document.parameters.get(key) or symbols[key]).text,
+            "unit": (document.parameters.get(key) or symbols[key]).unit,
+            "value": value,
+            "shown": _shown(value, (document.parameters.get(key) or symbols[key]).unit),
+        }
+        for key, value in arguments.items()
+    ]
+    unit = document.returns.unit
+    text = [f"{term}: {document.summary.removeprefix('Return ')}", f"    {document.notes}"]
+    summary: dict[str, Any] = {"term": term, "formula": document.notes, "unit": unit, "value": None}
+    if scenario and term == "dead_zone":
+        inner = roofline(scenario, ffn_nodes=[ffn_nodes]).summary
+        summary |= {key: inner[key] for key in ("dead_zone_from", "dead_zone_to", "breakpoints", "regimes")}
+        steps = ", ".join(
+            f"{part['regime']} to {part['ffn_nodes_to']:g}"
+            if part["ffn_nodes_to"]
+            else f"then {part['regime']}"
+            for part in inner["regimes"]
+        )
+        text.append(f"    here: {steps} (FFN nodes)")
+    elif scenario:
+        if any(value is None for value in arguments.values()):
+            raise InputError(f"{term} does not apply to {scenario.model.id}")
+        result = float(function(**arguments))
+        summary["value"] = result
+        text.append(f"    = {format_si(result, unit)}")
+    text.append(f"    {document.references}")
+    summary |= {"reference": document.references, "answer": "\n".join(text)}
+    quantities = ffn_stage_inputs(scenario).quantities if scenario else ()
+    return Answer(
+        command="explain",
+        inputs=describe_inputs(scenario, quantities) if scenario else {},
+        columns={key: _column([row[key] for row in rows]) for key in rows[0]},
+        table_keys=("symbol", "meaning", "shown"),
+        summary=summary,
+        notes=provenance_notes(scenario, quantities) if scenario else [],
+    )
+
+
+def _shown(value: object, unit: str) -> object:
+    """Return a value as people write it: numbers with unit and prefix, the rest as it is."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return format_si(value, unit) if number else value  # type: ignore[arg-type]  # just checked
+
+
+def _column(values: list[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _symbols() -> dict[str, Any]:
+    """Return what each parameter name means, for terms whose function takes them all together."""
+    return documentation(stage.ffn_stage).parameters | {
+        **documentation(stage.closed_form_utilization).parameters,
+        **documentation(routing.nodes_hit_paper).parameters,
+    }
+
+
+def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
+    """Return every number of a scenario under the parameter name physics knows it by, in SI."""
+    nodes = int(check_ffn_nodes(ffn_nodes)[0])
+    inputs: FfnStageInputs = ffn_stage_inputs(scenario)
+    result = stage.ffn_stage(**inputs.arguments(nodes))
+    model = scenario.model
+    ceiling = min(inputs.scale_up, inputs.scale_out * inputs.top_k)
+    limited = scenario.model.expert_groups > 1
+    values: dict[str, Any] = {
+        **inputs.arguments(nodes),
+        **result._asdict(),
+        "tpot": scenario.tpot_ms * 1e-3,
+        "accept_length": scenario.accept_length,
+        "gap": scenario.gap_ms * 1e-3,
+        "microbatches": scenario.microbatches,
+        "layers": model.layers,
+        "dispatch_width": model.dispatch_width,
+        "expert_intermediate": model.expert_intermediate,
+        "expert_matrices": model.expert_matrices,
+        "expert_groups": model.expert_groups if limited else None,
+        "groups_per_token": model.groups_per_token if limited else None,
+        "top_k": inputs.top_k,
+        "dispatch_bytes": scenario.dispatched.bytes,
+        "combine_bytes": scenario.combined.bytes,
+        "full_duplex": scenario.duplex == "full",
+        "ffn_devices": nodes * inputs.devices_per_node,
+        "sender_share": stage.sender_share(
+            attention_devices=inputs.attention_devices, ffn_devices=nodes * inputs.devices_per_node
+        ),
+        "compute_bound_bandwidth": inputs.compute_bound_bandwidth,
+        "ceiling_bandwidth": inputs.scale_up if inputs.superpod else ceiling,
+        "floor_bandwidth": inputs.scale_up if inputs.superpod else min(inputs.scale_up, inputs.scale_out),
+    }
+    plain = {
+        key: value.item() if isinstance(value, np.generic | np.ndarray) else value
+        for key, value in values.items()
+    }
+    if math.isinf(plain["attention_devices"]):
+        plain["attention_devices"] = plain["ffn_devices"]  # the receiver alone is counted
+    return plain

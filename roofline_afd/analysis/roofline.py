@@ -1,0 +1,427 @@
+"""Where does adding FFN nodes stop helping? HFU over FFN nodes, its regimes, and the dead zone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from roofline_afd.analysis.answer import Answer, Words, describe_inputs, provenance_notes
+from roofline_afd.catalogue.hardware import build_system
+from roofline_afd.catalogue.records import weakest_kind
+from roofline_afd.errors import InputError
+from roofline_afd.physics import roofline as physics
+from roofline_afd.serving.ffn_stage import FfnStageInputs, ffn_stage_inputs
+from roofline_afd.serving.scenario import MAX_COUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from roofline_afd.catalogue.records import Quantity
+    from roofline_afd.serving.scenario import Scenario
+
+SCALE_UP_BOUND = "scale-up bound"
+COMPUTE_BOUND = "compute bound"
+STABLE_INTENSITY = "stable intensity"
+SCALE_OUT_BOUND = "scale-out bound"
+DEAD_ZONE = "dead zone"
+ONE_EXPERT = "one expert per device"
+SENDER_BOUND = "attention links bound"
+BINDINGS = (
+    "compute",
+    "scale-up",
+    "scale-out",
+    "expert weight streaming",
+    "HBM capacity",
+    "scale-up domain size",
+)
+TABLE_KEYS = (
+    "ffn_nodes",
+    "pairs_per_device",
+    "experts_per_device",
+    "intensity",
+    "weight_time_us",
+    "compute_time_us",
+    "ofu",
+    "temporal_sparsity",
+    "hfu",
+    "regime",
+    "feasible",
+    "binding",
+)
+FIRST_RULED_OUT = 3
+"""Index of the first binding that rules a deployment out; the ones before only limit the roof."""
+BLOCK_ROWS = 8192
+DEFAULT_FFN_NODES = range(1, 41)
+_EQUAL = 1 - 1e-12
+"""Two bandwidths closer than this bind together; the wider one is named."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Regime:
+    """A range of FFN nodes in which one term sets HFU.
+
+    Rows from above `ffn_nodes_from` up to `ffn_nodes_to` belong to it; `to_included` says whether the row
+    at the upper edge does too.
+    """
+
+    regime: str
+    ffn_nodes_from: float
+    ffn_nodes_to: float
+    to_included: bool
+
+
+def _top_bandwidth(inputs: FfnStageInputs) -> float:
+    """Return the bandwidth of the flat roof at few nodes: scale-up, or compute where that is lower."""
+    return min(inputs.scale_up, inputs.compute_bound_bandwidth)
+
+
+def _top_until(inputs: FfnStageInputs) -> float:
+    """Return the FFN node count up to which the flat roof at few nodes is reached; inf for all."""
+    top, out, top_k = _top_bandwidth(inputs), inputs.scale_out, inputs.top_k
+    senders = inputs.attention_devices / inputs.devices_per_node
+    if inputs.superpod:
+        return senders * inputs.scale_up / top
+    if inputs.scenario.fan_out != "paper":
+        nodes = np.arange(1, inputs.routed_experts + 1)
+        share = physics.sender_share(
+            attention_devices=inputs.attention_devices, ffn_devices=1.0 * nodes * inputs.devices_per_node
+        )
+        reached = out * top_k / inputs.nodes_hit(nodes) * share >= top * _EQUAL
+        if reached.all():
+            return max(float(inputs.routed_experts), senders * out / top)
+        return float(np.argmin(reached))
+    falling = top_k * out / top
+    if falling <= min(top_k, senders):
+        return falling
+    if senders >= top_k:
+        return senders * out / top
+    both_falling = math.sqrt(top_k * senders * out / top)
+    return both_falling if both_falling <= top_k else senders * out / top
+
+
+def regimes(inputs: FfnStageInputs) -> list[Regime]:
+    """Return the regimes of HFU over FFN nodes, in order, from their analytic breakpoints.
+
+    Parameters
+    ----------
+    inputs : FfnStageInputs
+        The FFN stage.
+
+    Returns
+    -------
+    list of Regime
+        From 0 FFN nodes to infinity without gaps.
+
+    Notes
+    -----
+    scale-up (or compute) bound to N_F = k * BW_out / min(BW_up, BW_c); stable intensity to N_F = k; dead
+    zone to N_F = E/g: pairs are fixed by scale-out, so HFU stays at its floor while OFU rises and the
+    device idles more; beyond, one expert per device. No dead zone inside a scale-up domain, where
+    E/g <= k, where compute binds at the floor, or where the expected fan-out rises with N_F.
+
+    References
+    ----------
+    arXiv 2602.09721, regimes of the FFN stage.
+    """
+    top_k = inputs.top_k
+    one_expert_from = inputs.routed_experts / inputs.devices_per_node
+    senders = inputs.attention_devices / inputs.devices_per_node
+    top_until = _top_until(inputs)
+    name = COMPUTE_BOUND if inputs.compute_bound_bandwidth <= inputs.scale_up else SCALE_UP_BOUND
+    edges = [Regime(name, 0.0, top_until, to_included=True)]
+
+    def until(regime: str, upper: float, *, included: bool) -> None:
+        lower = edges[-1].ffn_nodes_to
+        upper = min(upper, max(senders, top_until))
+        if upper > lower:
+            edges.append(Regime(regime, lower, upper, included or upper == senders))
+
+    if not inputs.superpod and top_until < math.inf:
+        if inputs.scenario.fan_out == "paper":
+            until(STABLE_INTENSITY, float(top_k), included=True)
+            until(DEAD_ZONE, one_expert_from, included=False)
+        else:
+            until(SCALE_OUT_BOUND, one_expert_from, included=False)
+        until(ONE_EXPERT, math.inf, included=True)
+    if edges[-1].ffn_nodes_to < math.inf:
+        edges.append(Regime(SENDER_BOUND, edges[-1].ffn_nodes_to, math.inf, to_included=True))
+    return [edge for edge in edges if edge.ffn_nodes_to > edge.ffn_nodes_from]
+
+
+def _regime_of(edges: Sequence[Regime], ffn_nodes: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Return the index of the regime each row belongs to."""
+    index = np.zeros(ffn_nodes.shape, np.int8)
+    for edge in edges[:-1]:
+        upper = edge.ffn_nodes_to
+        index += ffn_nodes > upper / _EQUAL if edge.to_included else ffn_nodes >= upper * _EQUAL
+    return index
+
+
+def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:
+    """Check FFN node counts: whole numbers from 1 to a million, at least one.
+
+    Parameters
+    ----------
+    ffn_nodes : array-like
+        What was given.
+
+    Returns
+    -------
+    ndarray of int
+        The counts, one-dimensional.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one is not whole or out of bounds.
+    """
+    try:
+        given = np.atleast_1d(np.asarray(ffn_nodes, dtype=float)).ravel()
+    except (TypeError, ValueError) as error:
+        raise InputError("--ffn-nodes must be whole numbers") from error
+    if given.size == 0:
+        raise InputError("--ffn-nodes is empty; give at least one count, for example 1:40")
+    valid = np.isfinite(given) & (given >= 1) & (given <= MAX_COUNT) & (given == np.floor(given))
+    if not valid.all():
+        raise InputError(f"--ffn-nodes {given[~valid][0]:g} must be a whole number from 1 to {MAX_COUNT:,}")
+    return given.astype(np.int64)
+
+
+def _smallest_feasible(inputs: FfnStageInputs) -> float:
+    """Return the FFN nodes from which weights stream within the budget and fit in memory; inf for never."""
+    per_expert = physics.weight_time(
+        experts_per_device=1,
+        flops_per_pair=inputs.flops_per_pair,
+        weight_bytes=inputs.weight_bytes,
+        memory_bandwidth=inputs.memory_bandwidth,
+    )
+    memory = physics.expert_memory(
+        experts_per_device=1,
+        flops_per_pair=inputs.flops_per_pair,
+        weight_bytes=inputs.weight_bytes,
+        moe_layers=inputs.moe_layers,
+    )
+    experts = math.floor(min(inputs.stage_budget / per_expert, inputs.usable_memory / memory))
+    if experts == 0:
+        return math.inf
+    return float(-(-inputs.routed_experts // (experts * inputs.devices_per_node)))
+
+
+def _largest_in_domain(inputs: FfnStageInputs) -> float:
+    """Return the FFN nodes that still fit the scale-up domain beside the attention side."""
+    if not inputs.superpod:
+        return math.inf
+    attention = (
+        inputs.attention_devices if math.isfinite(inputs.attention_devices) else inputs.devices_per_node
+    )
+    domain = inputs.scenario.system.scale_up_domain_devices
+    return (domain - attention) // inputs.devices_per_node
+
+
+def summarise(inputs: FfnStageInputs) -> dict[str, Any]:
+    """Return what holds at every FFN node count: ceiling, floor, breakpoints and the dead zone.
+
+    Parameters
+    ----------
+    inputs : FfnStageInputs
+        The FFN stage.
+
+    Returns
+    -------
+    dict
+        `hfu_ceiling`, `hfu_floor`, `dead_zone_from`, `dead_zone_to` (None without one), `breakpoints`,
+        `regimes`, `ffn_nodes_from`, `ffn_nodes_to` (feasible range; None where unbounded or empty).
+    """
+
+    def granted(bandwidth: float) -> float:
+        return float(
+            physics.closed_form_utilization(
+                link_bandwidth=bandwidth, compute_bound_bandwidth=inputs.compute_bound_bandwidth
+            )
+        )
+
+    ceiling = inputs.scale_up if inputs.superpod else min(inputs.scale_up, inputs.top_k * inputs.scale_out)
+    floor = inputs.scale_up if inputs.superpod else min(inputs.scale_up, inputs.scale_out)
+    edges = regimes(inputs)
+    dead = next((edge for edge in edges if edge.regime == DEAD_ZONE), None)
+    least, most = _smallest_feasible(inputs), _largest_in_domain(inputs)
+    possible = math.isfinite(least) and least <= most
+    return {
+        "hfu_ceiling": granted(ceiling),
+        "hfu_floor": granted(floor),
+        "dead_zone_from": dead and dead.ffn_nodes_from,
+        "dead_zone_to": dead and dead.ffn_nodes_to,
+        "breakpoints": [edge.ffn_nodes_to for edge in edges[:-1]],
+        "regimes": [
+            {
+                "regime": edge.regime,
+                "ffn_nodes_from": edge.ffn_nodes_from,
+                "ffn_nodes_to": edge.ffn_nodes_to if math.isfinite(edge.ffn_nodes_to) else None,
+            }
+            for edge in edges
+        ],
+        "ffn_nodes_from": int(least) if possible else None,
+        "ffn_nodes_to": int(most) if possible and math.isfinite(most) else None,
+    }
+
+
+def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> Answer:
+    """Answer where adding FFN nodes stops helping.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    ffn_nodes : array-like of int
+        FFN node counts, one row each [1].
+
+    Returns
+    -------
+    Answer
+        A row per count: the roof, its regime, and whether and by what a deployment is ruled out.
+
+    Raises
+    ------
+    InputError
+        If a node count or the scenario is out of bounds.
+    """
+    nodes = check_ffn_nodes(ffn_nodes)
+    inputs = ffn_stage_inputs(scenario)
+    edges = regimes(inputs)
+    first = _columns(inputs, edges, nodes[:BLOCK_ROWS])
+    columns = {key: np.empty(nodes.shape, value.dtype) for key, value in first.items()}
+    for start in range(0, nodes.size, BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        for key, value in (_columns(inputs, edges, nodes[rows]) if start else first).items():
+            columns[key][rows] = value
+    regime, binding = columns.pop("regime"), columns.pop("binding")
+    feasible, hfu = columns["feasible"], columns["hfu"]
+    best = int(np.argmax(np.where(feasible, hfu, -1.0))) if feasible.any() else None
+    summary = summarise(inputs)
+    summary["best_ffn_nodes"] = None if best is None else int(nodes[best])
+    summary["best_hfu"] = None if best is None else float(hfu[best])
+    summary["weakest_kind"] = weakest_kind(inputs.quantities)
+    summary["answer"] = _sentence(inputs, summary)
+    return Answer(
+        command="roofline",
+        inputs=describe_inputs(scenario, inputs.quantities),
+        columns={
+            **columns,
+            "regime": Words(regime, tuple(edge.regime for edge in edges)),
+            "binding": Words(binding, BINDINGS),
+        },
+        summary=summary,
+        table_keys=TABLE_KEYS,
+        notes=[*_notes(inputs, summary, binding), *provenance_notes(scenario, inputs.quantities)],
+    )
+
+
+def _columns(
+    inputs: FfnStageInputs, edges: Sequence[Regime], nodes: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of a block of rows, small enough for the cache."""
+    stage = physics.ffn_stage(**inputs.arguments(nodes))
+    at_compute = stage.link_bandwidth >= inputs.compute_bound_bandwidth * _EQUAL
+    at_scale_up = (stage.link_bandwidth >= inputs.scale_up * _EQUAL) | inputs.superpod
+    ruled_out = [
+        stage.weight_time > inputs.stage_budget,
+        stage.expert_memory > inputs.usable_memory,
+        nodes > _largest_in_domain(inputs),
+    ]
+    binding = np.select([*ruled_out, at_compute, at_scale_up], [3, 4, 5, 0, 1], default=2).astype(np.int8)
+    columns = {
+        "ffn_nodes": nodes,
+        "pairs_per_device": stage.pairs_per_device,
+        "experts_per_device": stage.experts_per_device,
+        "intensity": stage.intensity,
+        "weight_time_us": stage.weight_time * 1e6,
+        "compute_time_us": stage.compute_time * 1e6,
+        "active_time_us": stage.active_time * 1e6,
+        "stage_budget_us": inputs.stage_budget * 1e6,
+        "ofu": stage.ofu,
+        "temporal_sparsity": stage.temporal_sparsity,
+        "hfu": stage.hfu,
+        "expert_memory_gb": stage.expert_memory / 1e9,
+        "regime": _regime_of(edges, nodes),
+        "feasible": binding < FIRST_RULED_OUT,
+        "binding": binding,
+    }
+    return {key: np.broadcast_to(value, nodes.shape) for key, value in columns.items()}
+
+
+def _sentence(inputs: FfnStageInputs, summary: dict[str, Any]) -> str:
+    """Return the answer in a sentence or two."""
+    unit = inputs.scenario.system.node_name
+    ceiling, floor = f"{summary['hfu_ceiling']:.1%}", f"{summary['hfu_floor']:.1%}"
+    if summary["dead_zone_from"] is not None:
+        low, high = summary["dead_zone_from"], summary["dead_zone_to"]
+        text = (
+            f"Dead zone from {low:g} to {high:g} FFN {unit}s: HFU stays at {floor}, "
+            "set by the scale-out link, however many FFN instances are added."
+        )
+    elif inputs.superpod:
+        text = f"No dead zone inside the scale-up domain: HFU can reach {ceiling} at every FFN {unit} count."
+    elif inputs.compute_bound_bandwidth <= inputs.scale_out:
+        text = f"No dead zone: compute binds at every FFN {unit} count."
+    else:
+        text = f"No flat dead zone: HFU falls from {ceiling} towards {floor} as FFN {unit}s are added."
+    if summary["best_hfu"] is None:
+        return f"{text} No FFN {unit} count asked for is feasible."
+    best = summary["best_ffn_nodes"]
+    plural = "s" if best > 1 else ""
+    return f"{text} Best of those asked for: {best} FFN {unit}{plural}, HFU {summary['best_hfu']:.1%}."
+
+
+def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.int8]) -> list[str]:
+    scenario = inputs.scenario
+    notes: list[str] = []
+    for code in range(FIRST_RULED_OUT, len(BINDINGS)):
+        count = int((binding == code).sum())
+        if count:
+            notes.append(f"infeasible rows: {count} of {binding.size}, binding {BINDINGS[code]}")
+    if scenario.links == "nominal":
+        notes.append(
+            "links are nominal: a fixed share of the scale-up peak, scale-out at line rate; "
+            "--links calibrated takes the largest published measurement"
+        )
+    else:
+        notes.append("links are calibrated: the largest published measurement, for large messages")
+    if scenario.attention_devices is None:
+        notes.append(
+            "the receiving end of the link is counted; --attention-devices counts the sending end too"
+        )
+    if scenario.fan_out == "paper" and not inputs.superpod:
+        notes.append(
+            "fan-out paper: a token reaches as many nodes as it can; uniform and grouped take the expectation"
+        )
+    notes += [note for value in inputs.quantities for note in _alternative_notes(scenario, value, summary)]
+    return notes
+
+
+def _alternative_notes(scenario: Scenario, value: Quantity, summary: dict[str, Any]) -> list[str]:
+    """Say what another published figure for an input would change, if anything."""
+    notes = []
+    for other in value.alternatives:
+        if value.key not in scenario.system.quantities:
+            continue
+        system = build_system(scenario.system.parts, overrides={value.key: other.value})
+        changed = summarise(ffn_stage_inputs(attrs.evolve(scenario, system=system)))
+        differing = [
+            f"{key} {changed[key]:.1%} instead of {summary[key]:.1%}"
+            for key in ("hfu_ceiling", "hfu_floor")
+            if not math.isclose(changed[key], summary[key], rel_tol=1e-9)
+        ]
+        if differing:
+            who = "; ".join(source.title for source in other.sources)
+            reason = f" ({other.note})" if other.note else ""
+            notes.append(
+                f"{value.key} is {value.value:g} here, {other.value:g} in {who}{reason}: "
+                f"--set {value.key}={other.value:g} gives {' and '.join(differing)}"
+            )
+    return notes

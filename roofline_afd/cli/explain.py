@@ -1,0 +1,37 @@
+"""`explain TERM`: a formula with its symbols, units and reference, and the numbers put in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from roofline_afd.cli.options import QUESTION_PANEL, MaybeScenario, Output, register
+
+
+def _complete(incomplete: str) -> list[str]:
+    from roofline_afd.analysis.explain import TERMS  # only on a completion
+
+    return [term for term in TERMS if term.startswith(incomplete)]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @register(
+        app,
+        "explain",
+        help_text="A formula with symbols, units and reference; the numbers of a system and a model put in.",
+    )
+    def explain(
+        term: Annotated[str, typer.Argument(help="A quantity, for example hfu.", autocompletion=_complete)],
+        maybe: MaybeScenario,
+        output: Output,
+        *,
+        ffn_nodes: Annotated[
+            int, typer.Option(metavar="NUMBER", help="FFN nodes to put in.", rich_help_panel=QUESTION_PANEL)
+        ] = 8,
+    ) -> None:
+        from roofline_afd.analysis.explain import explain as analyse  # not for --help
+
+        output.deliver(analyse(term, maybe.scenario, ffn_nodes=ffn_nodes))

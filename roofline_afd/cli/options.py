@@ -1,0 +1,326 @@
+"""Options: each is declared once, and commands take them in groups.
+
+A command's parameter annotated with a group (`Scenario`, `Output`, `Databases`) stands for all options of
+that group: `register` spreads it into the command line and hands the command the group, ready made. Help
+texts and defaults of the scenario's options are those of `Scenario` itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+import typing
+from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import attrs
+import typer
+
+from roofline_afd.docstrings import documentation
+from roofline_afd.errors import InputError
+from roofline_afd.serving.scenario import DUPLEXES, FAN_OUTS, LINKS, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from roofline_afd.analysis.answer import Answer
+    from roofline_afd.catalogue.store import Catalogue
+
+HARDWARE_PANEL, QUESTION_PANEL, OUTPUT_PANEL = "What is asked about", "Question", "Output and catalogues"
+
+
+def _complete(record: str) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        from roofline_afd.catalogue.store import Catalogue  # only on a completion
+
+        return [name for name in Catalogue().ids(record) if name.startswith(incomplete)]
+
+    return complete
+
+
+def _among(*words: str) -> Callable[[str], list[str]]:
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where the answer goes."""
+
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="table, json, csv or markdown. Default: environment variable ROOFLINE_AFD_FORMAT, else "
+            "table on a terminal and csv when piped.",
+            autocompletion=_among("table", "json", "csv", "markdown"),
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write to FILE; its suffix decides the format.", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = None
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
+    ] = False
+
+    def check(self) -> None:
+        """Refuse a bad format or file name before any work is done."""
+        from roofline_afd.view.tables import check_output, choose_format  # not for --help
+
+        choose_format(self.format, self.output, terminal=sys.stdout.isatty())
+        if self.output is not None:
+            check_output(self.output, force=self.force)
+
+    def deliver(self, answer: Answer) -> None:
+        """Print the answer, or write it to the file."""
+        from roofline_afd.view.tables import deliver  # not for --help
+
+        deliver(answer, form=self.format, output=self.output, force=self.force)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """Where a picture goes."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write to FILE: .html, .svg, .png, .pdf or .json (Vega-Lite). Default: Vega-Lite on stdout.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
+    ] = False
+
+    def check(self) -> None:
+        """Refuse a bad file name before any work is done."""
+        from roofline_afd.view.pages import picture_format  # not for --help
+        from roofline_afd.view.tables import check_output
+
+        if self.output is not None:
+            picture_format(self.output)
+            check_output(self.output, force=self.force)
+
+
+@dataclasses.dataclass(frozen=True)
+class Databases:
+    """Catalogue overlays."""
+
+    hardware_db: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="File or folder of hardware records laid over the catalogue (repeatable).",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+    model_db: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="File or folder of model records laid over the catalogue (repeatable).",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+
+    def catalogue(self, *, collect_faults: bool = False) -> Catalogue:
+        """Return the catalogue with these overlays."""
+        from roofline_afd.catalogue.store import Catalogue  # not for --help
+
+        return Catalogue(self.hardware_db or (), self.model_db or (), collect_faults=collect_faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaybeScenario:
+    """A question, or none where neither system nor model is named."""
+
+    scenario: Scenario | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Subjects:
+    """The system and the model, with overrides of their values."""
+
+    system: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="System to buy: see `hardware list`.",
+            autocompletion=_complete("system"),
+            rich_help_panel=HARDWARE_PANEL,
+        ),
+    ]
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="Model to serve: see `models list`.",
+            autocompletion=_complete("model"),
+            rich_help_panel=HARDWARE_PANEL,
+        ),
+    ]
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Override a catalogue value by its record key, for example fp8_tflops=4500 (repeatable).",
+            rich_help_panel=HARDWARE_PANEL,
+        ),
+    ] = None
+
+
+def _metavar(unit: str, hint: object) -> str:
+    """Return what stands for a value in the help: its unit, else what it is."""
+    if unit not in {"", "1"}:
+        return unit.upper()
+    return "FORMAT" if str in (hint, *typing.get_args(hint)) else "NUMBER"
+
+
+CHOICES = {"fan_out": FAN_OUTS, "duplex": DUPLEXES, "links": LINKS}
+
+
+def _scenario_parameters() -> Iterator[inspect.Parameter]:
+    """Yield a command-line option for each field of `Scenario` but the subjects."""
+    texts = documentation(Scenario).parameters
+    hints = typing.get_type_hints(Scenario)
+    for field in attrs.fields(Scenario):
+        if field.name in {"system", "model"}:
+            continue
+        help_text = texts[field.name].text.replace("`", "")
+        words = CHOICES.get(field.name)
+        option = typer.Option(
+            "--" + field.name.replace("_", "-"),
+            help=help_text[0].upper() + help_text[1:] + ".",
+            metavar="|".join(words) if words else _metavar(texts[field.name].unit, hints[field.name]),
+            autocompletion=_among(*words) if words else None,
+            rich_help_panel=QUESTION_PANEL,
+        )
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[hints[field.name], option],
+        )
+
+
+def _group_parameters(group: type) -> list[inspect.Parameter]:
+    """Return the command-line options a group stands for."""
+    if group is MaybeScenario:
+        return [
+            option.replace(default=None) if option.name in {"system", "model"} else option
+            for option in _group_parameters(Scenario)
+        ]
+    if group is Scenario:
+        return [*_group_parameters(Subjects), *_scenario_parameters(), *_group_parameters(Databases)]
+    hints = typing.get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in dataclasses.fields(group)
+    ]
+
+
+def _make(group: type, values: dict[str, Any]) -> object:
+    """Build a group from the values given for its options."""
+    if group is MaybeScenario:
+        if values["system"] is None and values["model"] is None:
+            return MaybeScenario(None)
+        for name in ("system", "model"):
+            if values[name] is None:
+                raise InputError(f"--{name} is missing: numbers are put in for a system and a model")
+        return MaybeScenario(_make_scenario(values))
+    return _make_scenario(values) if group is Scenario else group(**values)
+
+
+def _make_scenario(values: dict[str, Any]) -> Scenario:
+    """Build the scenario the options describe."""
+    from roofline_afd.catalogue.hardware import load_system  # not for --help
+    from roofline_afd.catalogue.models import load_model
+    from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
+
+    catalogue = Databases(values.pop("hardware_db"), values.pop("model_db")).catalogue()
+    system, model = values.pop("system"), values.pop("model")
+    tables = catalogue.record("model", model).data["attention"]
+    of_system, of_model = split_overrides(parse_pairs(values.pop("set") or ()), attention_tables=tables)
+    return Scenario(
+        system=load_system(system, overrides=of_system, catalogue=catalogue),
+        model=load_model(model, overrides=of_model, catalogue=catalogue),
+        **values,
+    )
+
+
+GROUPS = (Scenario, MaybeScenario, Output, Picture, Databases)
+
+
+def register(
+    app: typer.Typer, name: str, *, help_text: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that makes a function a command, its option groups spread out.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        Where the command goes.
+    name : str
+        What it is called.
+    help_text : str
+        The question it answers, in a sentence.
+
+    Returns
+    -------
+    callable
+        The decorator; it returns the function unchanged.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        hints = typing.get_type_hints(function, include_extras=True)
+        groups: dict[str, tuple[type, list[str]]] = {}
+        spread: list[inspect.Parameter] = []
+        for parameter in inspect.signature(function).parameters.values():
+            annotation = hints[parameter.name]
+            if annotation in GROUPS:
+                options = _group_parameters(annotation)
+                groups[parameter.name] = (annotation, [option.name for option in options])
+                spread += options
+            else:
+                spread.append(parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY))
+        order = {HARDWARE_PANEL: 0, QUESTION_PANEL: 1, OUTPUT_PANEL: 3}
+        spread.sort(
+            key=lambda option: order.get(_panel(option), 2 if option.default is not option.empty else -1)
+        )
+
+        def command(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
+            made: dict[str, object] = {}
+            for key, (group, options) in sorted(
+                groups.items(), key=lambda item: item[1][0] in {Scenario, MaybeScenario}
+            ):
+                made[key] = _make(group, {option: values.pop(option) for option in options})
+                if isinstance(made[key], Output | Picture):
+                    made[key].check()  # type: ignore[attr-defined]  # a bad file name is refused before the work
+            function(**made, **values)
+
+        command.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
+        command.__annotations__ = {option.name: option.annotation for option in spread}
+        command.__doc__ = help_text
+        app.command(name, help=help_text)(command)
+        return function
+
+    return decorate
+
+
+def _panel(option: inspect.Parameter) -> str:
+    for extra in getattr(option.annotation, "__metadata__", ()):
+        panel = getattr(extra, "rich_help_panel", None)
+        if isinstance(panel, str):
+            return panel
+    return ""

@@ -1,0 +1,40 @@
+"""`plot KIND`: the answers as pictures."""
+
+from __future__ import annotations
+
+import typer
+
+from roofline_afd.cli.options import Picture, register
+from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
+from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    group = typer.Typer(help="Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json.")
+    app.add_typer(group, name="plot")
+
+    @register(
+        group,
+        "roofline",
+        help_text="The communication-level roofline: memory, scale-up, scale-out and compute roofs, "
+        "and where each FFN node count operates.",
+    )
+    def roofline(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = "1:8,16,32") -> None:
+        from roofline_afd.view.charts import roofline_chart  # not for --help
+        from roofline_afd.view.pages import deliver_chart
+
+        chart = roofline_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+    @register(
+        group,
+        "dead-zone",
+        help_text="HFU, OFU and temporal sparsity over FFN nodes, regimes shaded and named.",
+    )
+    def dead_zone(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = FFN_NODES) -> None:
+        from roofline_afd.view.charts import dead_zone_chart
+        from roofline_afd.view.pages import deliver_chart
+
+        chart = dead_zone_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
+        deliver_chart(chart, output=picture.output, force=picture.force)

@@ -1,0 +1,76 @@
+"""Read our own docstrings: formulas, symbols and units are written once, where they are computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameter:
+    """One documented parameter: what it is, and its unit."""
+
+    text: str
+    unit: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Documentation:
+    """A docstring in the NumPy layout, taken apart."""
+
+    summary: str
+    parameters: dict[str, Parameter]
+    returns: Parameter
+    notes: str
+    references: str
+
+
+def _flow(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _split_unit(text: str) -> Parameter:
+    match = re.search(r"^(.*?)\s*\[([^\[\]]+)\]\.?$", text)
+    return Parameter(match[1], match[2]) if match else Parameter(text.rstrip("."), "")
+
+
+def documentation(thing: Callable[..., object] | type) -> Documentation:
+    """Take the docstring of a function or class apart.
+
+    Parameters
+    ----------
+    thing : callable
+        What carries a docstring in the NumPy layout.
+
+    Returns
+    -------
+    Documentation
+        Its sections; empty ones where it has none. Several parameters may share one entry.
+
+    Examples
+    --------
+    >>> from roofline_afd.physics.budget import stage_budget
+    >>> documentation(stage_budget).notes
+    't_B = (TPOT * a - t_g) / (L * m)'
+    """
+    text = inspect.getdoc(thing) or ""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    parameters: dict[str, Parameter] = {}
+    for entry in re.split(r"^(?=\S)", sections.get("Parameters", ""), flags=re.MULTILINE):
+        names, _, body = entry.partition("\n")
+        for name in filter(None, (part.strip() for part in names.partition(" : ")[0].split(","))):
+            parameters[name] = _split_unit(_flow(body.splitlines()))
+    returns = sections.get("Returns", "").partition("\n")[2]
+    return Documentation(
+        summary=_flow(parts[0].split("\n\n")[0].splitlines()),
+        parameters=parameters,
+        returns=_split_unit(_flow(returns.splitlines())),
+        notes=_flow(sections.get("Notes", "").splitlines()),
+        references=_flow(sections.get("References", "").splitlines()),
+    )

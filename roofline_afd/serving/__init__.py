@@ -1,0 +1,1 @@
+"""Decisions: the user's question, turned into the numbers that physics computes with."""

@@ -1,0 +1,185 @@
+"""What the roofline of the FFN stage computes with: a scenario turned into SI numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.catalogue.hardware import PEAK_KEYS
+from roofline_afd.errors import InputError
+from roofline_afd.physics import budget, roofline, routing
+
+if TYPE_CHECKING:
+    from roofline_afd.catalogue.records import Quantity
+    from roofline_afd.physics.arrays import FloatArray, IntLike
+    from roofline_afd.serving.scenario import Scenario
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FfnStageInputs:
+    """Scalars of the FFN stage, SI; the names are those of the parameters in `physics.roofline`."""
+
+    scenario: Scenario
+    devices_per_node: int
+    routed_experts: int
+    top_k: int
+    moe_layers: int
+    flops_per_pair: float
+    link_bytes_per_pair: float
+    weight_bytes: float
+    stage_budget: float
+    peak: float
+    memory_bandwidth: float
+    usable_memory: float
+    scale_up: float
+    scale_out: float
+    superpod: bool
+    attention_devices: float
+    quantities: tuple[Quantity, ...]
+
+    @property
+    def compute_bound_bandwidth(self) -> float:
+        """Link bandwidth at which compute binds [B/s]."""
+        return float(
+            roofline.compute_bound_bandwidth(
+                link_bytes_per_pair=self.link_bytes_per_pair,
+                flops_per_pair=self.flops_per_pair,
+                peak=self.peak,
+            )
+        )
+
+    def nodes_hit(self, ffn_nodes: IntLike) -> FloatArray:
+        """Return the nodes a token reaches under the scenario's fan-out [1]."""
+        model = self.scenario.model
+        if self.scenario.fan_out == "paper":
+            return routing.nodes_hit_paper(ffn_nodes=ffn_nodes, top_k=self.top_k)
+        if self.scenario.fan_out == "uniform":
+            return routing.nodes_hit_uniform(
+                ffn_nodes=ffn_nodes, top_k=self.top_k, routed_experts=self.routed_experts
+            )
+        return routing.nodes_hit_grouped(
+            ffn_nodes=ffn_nodes,
+            top_k=self.top_k,
+            routed_experts=self.routed_experts,
+            expert_groups=model.expert_groups,
+            groups_per_token=model.groups_per_token,
+        )
+
+    def arguments(self, ffn_nodes: IntLike) -> dict[str, Any]:
+        """Return the keyword arguments of `physics.roofline.ffn_stage` at some FFN node counts."""
+        return {
+            "ffn_nodes": ffn_nodes,
+            "experts_per_copy": self.top_k / self.nodes_hit(ffn_nodes),
+            **{
+                name: getattr(self, name)
+                for name in (
+                    "devices_per_node",
+                    "routed_experts",
+                    "flops_per_pair",
+                    "link_bytes_per_pair",
+                    "weight_bytes",
+                    "moe_layers",
+                    "stage_budget",
+                    "peak",
+                    "memory_bandwidth",
+                    "scale_up",
+                    "scale_out",
+                    "superpod",
+                    "attention_devices",
+                )
+            },
+        }
+
+
+def _efficiency(scenario: Scenario, side: str) -> tuple[str, float]:
+    """Return the record key and the value of a link's efficiency under the scenario's convention."""
+    fabric = scenario.system.scale_up if side == "scale_up" else scenario.system.scale_out
+    if fabric is None:
+        return f"{side}_efficiency", 0.0
+    if scenario.links == "nominal":
+        return f"{side}_efficiency", fabric.efficiency
+    if fabric.measured_efficiency is None:
+        raise InputError(
+            f"--links calibrated: no measurement of {fabric.id} is known; "
+            f"use --links nominal or --set {side}_measured_efficiency=VALUE"
+        )
+    return f"{side}_measured_efficiency", fabric.measured_efficiency
+
+
+def ffn_stage_inputs(scenario: Scenario) -> FfnStageInputs:
+    """Turn a scenario into the SI numbers of its FFN stage.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+
+    Returns
+    -------
+    FfnStageInputs
+        Scalars, and the quantities they rest on.
+
+    Raises
+    ------
+    InputError
+        If the system has no scale-out fabric but needs one, or no measured efficiency where it is asked for.
+    """
+    system, model = scenario.system, scenario.model
+    if system.scale_out is None and not system.superpod:
+        raise InputError(f"system {system.id} has no scale-out fabric to reach a second node")
+    up_key, up = _efficiency(scenario, "scale_up")
+    links = ["scale_up_gb_per_s", up_key]
+    scale_out = 0.0
+    if system.scale_out is not None and not system.superpod:
+        out_key, out = _efficiency(scenario, "scale_out")
+        links += ["scale_out_gb_per_s", out_key]
+        scale_out = system.scale_out.bytes_per_s * out
+    of_system = [PEAK_KEYS[scenario.operand], "memory_gb", "memory_gb_per_s", *links]
+    of_system += ["devices_per_node", "scale_up_domain_devices"]
+    of_model = ["dispatch_width", "layers", "moe_layers", "routed_experts", "top_k"]
+    of_model += ["expert_intermediate", "expert_matrices"]
+    if scenario.fan_out == "grouped":
+        of_model += ["expert_groups", "groups_per_token"]
+    return FfnStageInputs(
+        scenario=scenario,
+        devices_per_node=system.devices_per_node,
+        routed_experts=model.routed_experts,
+        top_k=model.top_k,
+        moe_layers=model.moe_layers,
+        flops_per_pair=float(
+            roofline.expert_flops_per_pair(
+                dispatch_width=model.dispatch_width,
+                expert_intermediate=model.expert_intermediate,
+                expert_matrices=model.expert_matrices,
+            )
+        ),
+        link_bytes_per_pair=float(
+            roofline.link_bytes_per_pair(
+                dispatch_width=model.dispatch_width,
+                dispatch_bytes=scenario.dispatched.bytes,
+                combine_bytes=scenario.combined.bytes,
+                full_duplex=scenario.duplex == "full",
+            )
+        ),
+        weight_bytes=scenario.weights.bytes,
+        stage_budget=float(
+            budget.stage_budget(
+                tpot=scenario.tpot_ms * 1e-3,
+                accept_length=scenario.accept_length,
+                gap=scenario.gap_ms * 1e-3,
+                layers=model.layers,
+                microbatches=scenario.microbatches,
+            )
+        ),
+        peak=system.accelerator.peak_flop_per_s[scenario.operand],
+        memory_bandwidth=system.accelerator.memory_bytes_per_s,
+        usable_memory=system.accelerator.memory_bytes * (1 - scenario.memory_reserve),
+        scale_up=system.scale_up.bytes_per_s * up,
+        scale_out=scale_out,
+        superpod=system.superpod,
+        attention_devices=np.inf if scenario.attention_devices is None else float(scenario.attention_devices),
+        quantities=tuple(system.quantities[key] for key in of_system)
+        + tuple(model.quantities[key] for key in of_model),
+    )

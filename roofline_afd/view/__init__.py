@@ -1,0 +1,1 @@
+"""What people see: tables in every output format, charts, and pages."""

@@ -1,0 +1,100 @@
+"""How each result key is called, measured and rounded wherever people read it; files carry the bare key."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """Label of a key, its unit as shown (empty for none), and the number format."""
+
+    label: str
+    unit: str = ""
+    form: str = ".4g"
+
+    @property
+    def title(self) -> str:
+        """Label with unit, for headers and axes."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    def show(self, value: object) -> str:
+        """Write a value for people; a dash where there is none."""
+        if value is None or value == []:
+            return "-"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, list):
+            return ", ".join(self.show(item) for item in value)
+        return self._number(value) if isinstance(value, int | float) else str(value)
+
+    def _number(self, value: float) -> str:
+        plain = self.form == ".4g"
+        if plain and math.isfinite(value) and abs(value) >= GROUPED_FROM:
+            return f"{value:,.0f}"
+        if plain and isinstance(value, int):
+            return str(value)
+        return format(value, self.form)
+
+
+GROUPED_FROM = 10_000
+"""Plain numbers from here on are written in full, with their thousands apart."""
+PERCENT = ".1%"
+COLUMNS = {
+    "ffn_nodes": Column("FFN nodes", form=",d"),
+    "pairs_per_device": Column("pairs/device", form=".1f"),
+    "experts_per_device": Column("experts/device", form=",d"),
+    "intensity": Column("intensity", "FLOP/B", ".1f"),
+    "weight_time_us": Column("weights", "us", ".1f"),
+    "compute_time_us": Column("products", "us", ".1f"),
+    "active_time_us": Column("active", "us", ".1f"),
+    "stage_budget_us": Column("stage budget", "us", ".1f"),
+    "ofu": Column("OFU", form=PERCENT),
+    "temporal_sparsity": Column("S_t", form=PERCENT),
+    "hfu": Column("HFU", form=PERCENT),
+    "expert_memory_gb": Column("expert weights", "GB", ".1f"),
+    "shown": Column("value"),
+    "hfu_ceiling": Column("HFU ceiling", form=PERCENT),
+    "hfu_floor": Column("HFU floor", form=PERCENT),
+    "best_hfu": Column("best HFU", form=PERCENT),
+}
+"""Keys whose label, unit or rounding differs from what `column` makes of them."""
+UNIT_ENDINGS = {
+    "_gb_per_s": "GB/s",
+    "_tflops": "TFLOP/s",
+    "_tops": "TOP/s",
+    "_gb": "GB",
+    "_us": "us",
+    "_ms": "ms",
+    "_w": "W",
+    "_kw": "kW",
+    "_billion": "billion",
+    "_bytes_per_token": "B/token",
+}
+
+
+def column(key: str) -> Column:
+    """Return how a key is shown: from `COLUMNS`, else from the unit its name ends in.
+
+    Parameters
+    ----------
+    key : str
+        A result key.
+
+    Returns
+    -------
+    Column
+        Label, unit and format.
+
+    Examples
+    --------
+    >>> column("memory_gb").title
+    'memory [GB]'
+    """
+    if key in COLUMNS:
+        return COLUMNS[key]
+    for ending, unit in UNIT_ENDINGS.items():
+        if key.endswith(ending):
+            return Column(key.removesuffix(ending).replace("_", " "), unit)
+    return Column(key.replace("_", " "))

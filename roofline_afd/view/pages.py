@@ -1,0 +1,149 @@
+"""Charts as files: html that needs no network, svg, png, pdf, or Vega-Lite json."""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.view.tables import write_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import altair as alt
+
+PICTURE_SUFFIXES = (".html", ".svg", ".png", ".pdf", ".json")
+PNG_SCALE = 2.0
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ margin: 1rem auto; max-width: 60rem; padding: 0 .5rem; background: #fff; overflow-x: auto;
+  font-family: system-ui, "DejaVu Sans", Helvetica, Arial, sans-serif; color: #1b1f24; }}
+#chart {{ min-height: 30rem; }}
+</style>
+</head>
+<body>
+<main><div id="chart" role="img" aria-label="{title}"></div></main>
+<noscript>The script inside this page draws the picture: it needs JavaScript, but no network.</noscript>
+<script>{bundle}</script>
+<script>
+vegaEmbed("#chart", {specification}, {{mode: "vega-lite", renderer: "svg", actions: false}})
+  .then(() => document.body.setAttribute("data-drawn", "yes"));
+</script>
+</body>
+</html>
+"""
+
+
+def picture_format(path: Path) -> str:
+    """Return the picture format that a file name asks for.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+        A member of `PICTURE_SUFFIXES` without its dot.
+
+    Raises
+    ------
+    InputError
+        If the suffix is none of them.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in PICTURE_SUFFIXES:
+        raise InputError(
+            f"--output {shown(str(path))}: {shown(suffix)} is no picture format"
+            f"{nearest(suffix, PICTURE_SUFFIXES)}"
+        )
+    return suffix[1:]
+
+
+def script_literal(value: object) -> str:
+    """Return a value as JSON that is safe inside a script element, whatever its texts say.
+
+    Parameters
+    ----------
+    value : object
+        Anything JSON can hold.
+
+    Returns
+    -------
+    str
+        JSON without `<`, `>`, `&` and line separators, which could end the element or the statement.
+    """
+    text = json.dumps(value, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def chart_bytes(chart: alt.LayerChart, form: str) -> bytes:
+    """Return a chart as a file's content.
+
+    Parameters
+    ----------
+    chart : altair.LayerChart
+        The chart.
+    form : str
+        `html`, `svg`, `png`, `pdf` or `json`.
+
+    Returns
+    -------
+    bytes
+        The content; html carries every script it needs.
+    """
+    specification = chart.to_dict()
+    if form == "json":
+        return (json.dumps(specification, indent=1, allow_nan=False) + "\n").encode()
+    import vl_convert  # only for files
+
+    if form == "html":
+        title = specification["title"]["text"]
+        page = PAGE.format(
+            title=html.escape(" ".join(title) if isinstance(title, list) else title),
+            bundle=vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub lacks the default
+            specification=script_literal(specification),
+        )
+        return page.encode()
+    if form == "svg":
+        drawn: str = vl_convert.vegalite_to_svg(specification)
+        return drawn.encode()
+    if form == "png":
+        return bytes(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE))
+    return bytes(vl_convert.vegalite_to_pdf(specification))
+
+
+def deliver_chart(chart: alt.LayerChart, *, output: Path | None, force: bool) -> None:
+    """Write a chart to a file, or print it as Vega-Lite.
+
+    Parameters
+    ----------
+    chart : altair.LayerChart
+        The chart.
+    output : Path or None
+        The file; its suffix decides the format. None prints Vega-Lite JSON.
+    force : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the suffix is no picture format or the file cannot be written.
+    """
+    if output is None:
+        sys.stdout.write(chart_bytes(chart, "json").decode())
+        return
+    write_file(output, chart_bytes(chart, picture_format(output)), force=force)
+    print(f"wrote {output}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,265 @@
+"""Every output format, once: table, json, csv, markdown; to stdout or to a file that is never clobbered."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd import __version__
+from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.view.columns import column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from roofline_afd.analysis.answer import Answer
+
+FORMATS = ("table", "json", "csv", "markdown")
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
+DAGGER = "\u2020"
+"""Marks numbers that are, or rest on, an estimate."""
+
+
+def _cell(value: object) -> object:
+    """Return a value as CSV holds it: nothing for absent ones, JSON for nested ones."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, allow_nan=False)
+    return value
+
+
+def as_json(answer: Answer) -> str:
+    """Return an answer as JSON, numbers unrounded."""
+    whole = {
+        "schema": 1,
+        "command": answer.command,
+        "version": __version__,
+        "inputs": answer.inputs,
+        "results": answer.rows(),
+        "summary": answer.summary,
+        "notes": answer.notes,
+    }
+    return json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def as_csv(answer: Answer) -> str:
+    """Return the results of an answer as CSV with the keys of the JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([_cell(value) for value in row.values()] for row in answer.rows())
+    return buffer.getvalue()
+
+
+def as_markdown(answer: Answer) -> str:
+    """Return an answer as a Markdown table, with its sentence above and its notes below."""
+    header, body = _shown(answer)
+    escape = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " "})
+    lines = ["| " + " | ".join(cell.translate(escape) for cell in row) + " |" for row in (header, *body)]
+    lines.insert(1, "|" + "---|" * len(header))
+    sentence = answer.summary.get("answer")
+    above = [sentence, ""] if sentence else []
+    below = ["", *(f"- {note}" for note in answer.notes)] if answer.notes else []
+    return "\n".join([*above, *lines, *below]) + "\n"
+
+
+def as_table(answer: Answer, *, width: int | None = None) -> str:
+    """Return an answer as text for a terminal, `width` columns wide; as wide as it needs where None."""
+    from rich.box import SIMPLE_HEAD  # only for people
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    header, body = _shown(answer)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for index, name in enumerate(header):
+        numeric = all(row[index][:1].isdigit() or row[index] == "-" for row in body)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(Text(cell) for cell in row))
+    terminal = width is not None
+    console = Console(file=io.StringIO(), width=width or 100_000, force_terminal=terminal, highlight=False)
+    sentence = answer.summary.get("answer")
+    if sentence:
+        console.print(Text(str(sentence)), style="bold")
+    console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO above
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _shown(answer: Answer) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows as people read them; a record's many keys run downwards."""
+    rows = answer.rows()
+    if answer.command.endswith(" show"):
+        return _record_lines(rows)
+    keys = answer.table_keys or tuple(answer.columns)
+    header = [column(key).title for key in keys]
+    return header, [[_marked(row, key) for key in keys] for row in rows]
+
+
+def _marked(row: Mapping[str, Any], key: str) -> str:
+    dagger = DAGGER if row.get(f"{key}_kind") == "estimated" else ""
+    return column(key).show(row[key]) + dagger
+
+
+PROVENANCE = ("unit", "kind", "source", "note", "record")
+
+
+def _record_lines(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    lines = []
+    for row in rows:
+        for key, value in row.items():
+            if value is None or (key != "record" and key.endswith(tuple(f"_{part}" for part in PROVENANCE))):
+                continue
+            unit, kind, source, note, record = (str(row.get(f"{key}_{part}") or "") for part in PROVENANCE)
+            lines.append(
+                [record or f"{row['record']} {row['id']}", key, _marked(row, key), unit, kind, note, source]
+            )
+    return ["record", "key", "value", "unit", "kind", "note", "source"], lines
+
+
+def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> str:
+    """Decide the output format: asked for, else by file suffix, else the environment, else by where it goes.
+
+    Parameters
+    ----------
+    form : str or None
+        What `--format` says.
+    output : Path or None
+        Where `--output` points.
+    terminal : bool
+        Whether stdout is a terminal.
+
+    Returns
+    -------
+    str
+        A member of `FORMATS`.
+
+    Raises
+    ------
+    InputError
+        If a format or suffix is unknown, or the two disagree.
+    """
+    if form is not None and form not in FORMATS:
+        raise InputError(f"--format {shown(form)} is not valid{nearest(form, FORMATS)}")
+    if output is not None:
+        by_suffix = SUFFIXES.get(output.suffix.lower())
+        if by_suffix is None and form is None:
+            raise InputError(
+                f"--output {shown(str(output))}: suffix decides the format; valid: {', '.join(SUFFIXES)}"
+            )
+        if form is not None and by_suffix not in {None, form}:
+            raise InputError(f"--format {form} and --output {shown(str(output))} disagree")
+        return form or str(by_suffix)
+    from_environment = os.environ.get("ROOFLINE_AFD_FORMAT") or None
+    if form is None and from_environment is not None and from_environment not in FORMATS:
+        raise InputError(
+            f"ROOFLINE_AFD_FORMAT {shown(from_environment)} is not valid{nearest(from_environment, FORMATS)}"
+        )
+    return form or from_environment or ("table" if terminal else "csv")
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse an output path early, before any work is done for it.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write.
+    force : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `force` is not given, or its folder cannot be written to.
+    """
+    if path.is_dir():
+        raise InputError(f"--output {shown(str(path))} is a folder")
+    if path.exists() and not force:
+        raise InputError(f"--output {shown(str(path))} exists; --force replaces it")
+    if not path.parent.is_dir():
+        raise InputError(f"--output {shown(str(path))}: folder {shown(str(path.parent))} does not exist")
+
+
+def write_file(path: Path, content: bytes, *, force: bool) -> None:
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write.
+    content : bytes
+        What to write.
+    force : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `force` is not given, or it cannot be written.
+    """
+    check_output(path, force=force)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            temporary.chmod(0o666 & ~_umask())
+            if force:
+                temporary.replace(path)
+            else:
+                os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise InputError(f"--output {shown(str(path))} exists; --force replaces it") from error
+    except OSError as error:
+        raise InputError(f"--output {shown(str(path))} cannot be written: {error.strerror}") from error
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def render(answer: Answer, form: str, *, width: int | None = None) -> str:
+    """Return an answer as text in a member of `FORMATS`; `width` only matters to tables."""
+    if form == "table":
+        return as_table(answer, width=width)
+    return {"json": as_json, "csv": as_csv, "markdown": as_markdown}[form](answer)
+
+
+def deliver(answer: Answer, *, form: str | None, output: Path | None, force: bool) -> None:
+    """Print an answer or write it to a file; notes go to stderr unless the format carries them.
+
+    Parameters
+    ----------
+    answer : Answer
+        What to deliver.
+    form, output, force
+        What `--format`, `--output` and `--force` say.
+
+    Raises
+    ------
+    InputError
+        If the format is not valid or the file cannot be written.
+    """
+    terminal = sys.stdout.isatty()
+    chosen = choose_format(form, output, terminal=terminal)
+    if output is not None:
+        write_file(output, render(answer, chosen).encode(), force=force)
+        print(f"wrote {output}", file=sys.stderr)  # noqa: T201
+    else:
+        width = os.get_terminal_size().columns if terminal else None
+        sys.stdout.write(render(answer, chosen, width=width))
+    if chosen in {"table", "csv"}:
+        for note in answer.notes:
+            print(f"note: {note}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,72 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from roofline_afd.cli import run
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+def require(*, present: bool, what: str) -> None:
+    """Skip a test whose tool is absent; on the build server, where it must be present, fail it."""
+    if not present:
+        if os.environ.get("CI"):
+            pytest.fail(f"{what} must be present here")
+        pytest.skip(f"{what} is absent")
+
+
+@pytest.fixture(autouse=True)
+def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the user's overlays, format and terminal out of the tests."""
+    for name in ("ROOFLINE_AFD_FORMAT", "ROOFLINE_AFD_HARDWARE_DB", "ROOFLINE_AFD_MODEL_DB"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name, value in (("TERM", "dumb"), ("NO_COLOR", "1"), ("COLUMNS", "120")):
+        monkeypatch.setenv(name, value)
+
+
+class Outcome(NamedTuple):
+    """What one command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The JSON answer on stdout."""
+        answer: dict[str, Any] = json.loads(self.out)
+        return answer
+
+    @property
+    def complaint(self) -> str:
+        """The one line an error is, its frame removed."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("roofline-afd: error: ")
+        return lines[0].removeprefix("roofline-afd: error: ")
+
+
+def command(*arguments: str) -> Outcome:
+    """Run a command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = run(list(arguments))
+    return Outcome(status, out.getvalue(), err.getvalue())
+
+
+def ask(*arguments: str) -> dict[str, Any]:
+    """Run a command that must succeed, and return its JSON answer."""
+    outcome = command(*arguments, "--format", "json")
+    assert outcome.status == 0, outcome.err
+    return outcome.answer
