@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.overrides import override
+from roofline_afd.catalogue.precision import precision
+from roofline_afd.catalogue.records import quantity_keys
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.physics import counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
-    from roofline_afd.catalogue.records import Quantity
+    from roofline_afd.catalogue.records import Quantity, Record
 
-DENSE_MATRICES = 3
-"""Matrices of the dense layers and shared experts of every catalogued model (SwiGLU)."""
+STATE_BYTES = 4.0
+"""Bytes of a state element: every shipped implementation keeps recurrent states in fp32."""
+EMBEDDING_BYTES = 2.0
+"""Bytes of an element of embedding and output head, which publishers leave in bf16."""
+OVERLAP_RATIO = 4
+"""Compression up to which windows overlap, so that the compressor's projections are twice as wide."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attention:
-    """Attention layers of one kind; widths in elements, absent ones None (see `model_db/schema.json`)."""
+    """Sequence-mixing layers of one kind; widths in elements, absent ones None (see `model_db/README.md`)."""
 
     name: str
     type: str
     layers: int
-    heads: int
-    head_dim: int
+    heads: int = 0
+    head_dim: int = 0
     kv_heads: int | None = None
     value_head_dim: int | None = None
     rope_head_dim: int | None = None
@@ -37,34 +45,175 @@ class Attention:
     index_head_dim: int | None = None
     index_top_k: int | None = None
     window_tokens: int | None = None
+    index_block_tokens: int | None = None
+    key_heads: int | None = None
+    o_lora_rank: int | None = None
+    o_groups: int | None = None
+    compress_ratio: int | None = None
+    conv_kernel: int | None = None
+    state_width: int | None = None
+    state_groups: int | None = None
+    inner_width: int | None = None
+    dt_rank: int | None = None
+    gate_rank: int | None = None
+    output_gate: bool = False
+    key_is_value: bool = False
+    shared_kv: bool = False
+    shared_index: bool = False
 
     @property
-    def cached_elements_per_token(self) -> int:
-        """Elements one layer caches for one token: keys and values, or the latent, and index keys."""
+    def constant_state(self) -> bool:
+        """True where a sequence keeps a state of fixed size instead of a cache that grows with it."""
+        return self.type in _STATES
+
+    @property
+    def _entry(self) -> int:
+        """Elements of one cached entry: keys and values, or the latent, or the shared head."""
         if self.type == "mla":
-            return (self.kv_lora_rank or 0) + (self.rope_head_dim or 0) + (self.index_head_dim or 0)
+            return (self.kv_lora_rank or 0) + (self.rope_head_dim or 0)
+        if self.type == "compressed":
+            return self.head_dim
         return (self.kv_heads or 0) * (self.head_dim + (self.value_head_dim or self.head_dim))
+
+    @property
+    def _index_entry(self) -> int:
+        return self.index_head_dim or 0 if self.index_heads else 0
+
+    def _kept(self, context: float) -> tuple[float, float]:
+        """Return the entries, and the index keys, that one layer holds of a sequence of `context` tokens."""
+        in_window = min(context, self.window_tokens or math.inf)
+        if self.type == "compressed":
+            history = context / self.compress_ratio if self.compress_ratio else 0.0
+            return in_window + history, history
+        return in_window, context
+
+    def attended_entries(self, context: float) -> float:
+        """Count the cached entries one new token attends to in one layer at a context of `context` tokens."""
+        if self.constant_state:
+            return 0.0
+        entries, _ = self._kept(context)
+        chosen = self.index_top_k or math.inf
+        if self.type == "compressed":
+            in_window = min(context, self.window_tokens or math.inf)
+            return in_window + min(entries - in_window, chosen)
+        return min(entries, chosen)
+
+    def cached_elements(self, context: float) -> float:
+        """Count the elements one layer caches for `context` tokens: entries within windows, index keys."""
+        if self.constant_state:
+            return 0.0
+        entries, index = self._kept(context)
+        return (0.0 if self.shared_kv else entries * self._entry) + index * self._index_entry
+
+    def read_elements(self, context: float) -> float:
+        """Count the cached and state elements one new token reads in one layer at `context` tokens."""
+        if self.constant_state:
+            return float(self.state_elements)
+        _, index = self._kept(context)
+        return self.attended_entries(context) * self._entry + index * self._index_entry
+
+    @property
+    def cached_elements_per_token(self) -> float:
+        """Elements one layer caches for one token while that token is within every window."""
+        if self.constant_state:
+            return 0
+        share = 1 / self.compress_ratio if self.compress_ratio else 0
+        if self.type == "compressed":
+            return self._entry + share * (self._entry + self._index_entry)
+        return (0 if self.shared_kv else self._entry) + self._index_entry
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of state one layer keeps for a sequence of any length: matrix and convolution."""
+        return self._matrix_elements + max((self.conv_kernel or 1) - 1, 0) * self._conv_channels
+
+    @property
+    def _matrix_elements(self) -> int:
+        if self.type == "mamba1":
+            return (self.inner_width or 0) * (self.state_width or 0)
+        if self.type == "mamba2":
+            return self.heads * self.head_dim * (self.state_width or 0)
+        if self.constant_state:
+            return self.heads * self.head_dim * (self.value_head_dim or self.head_dim)
+        return 0
+
+    @property
+    def _conv_channels(self) -> int:
+        if self.type == "gated-delta":
+            return 2 * (self.key_heads or 0) * self.head_dim + self.heads * (self.value_head_dim or 0)
+        if self.type == "mamba2":
+            return self.heads * self.head_dim + 2 * (self.state_groups or 0) * (self.state_width or 0)
+        return 3 * self.heads * self.head_dim if self.type == "kda" else self.inner_width or 0
+
+    def core_flops(self, context: float) -> float:
+        """Count FLOPs of one new token in one layer other than products with weights, at `context` tokens."""
+        if self.constant_state:
+            return counting.state_flops(elements=self._matrix_elements, passes=_STATES[self.type])
+        query, value = self.head_dim, self.value_head_dim or self.head_dim
+        if self.type == "mla":
+            query, value = self._entry, self.kv_lora_rank or 0
+        core = counting.attention_flops(
+            heads=self.heads, query_width=query, value_width=value, entries=self.attended_entries(context)
+        )
+        _, index = self._kept(context)
+        return core + 2 * (self.index_heads or 0) * self._index_entry * index
 
     def parameters(self, hidden_size: int) -> int:
         """Count the parameters of one layer [elements] for a residual stream of `hidden_size` elements."""
         formula, keys = _PARAMETERS[self.type]
         total = formula(hidden_size=hidden_size, **{key: getattr(self, key) for key in keys})
-        if self.index_heads is not None:
+        if self.type == "compressed" and self.compress_ratio:
+            total += 2 * hidden_size * self._compressor_width(self.head_dim)
+        if self.index_heads:
             total += counting.index_parameters(
                 hidden_size=hidden_size,
                 index_heads=self.index_heads,
                 index_head_dim=self.index_head_dim or 0,
                 q_lora_rank=self.q_lora_rank or hidden_size,
+                head_weights=self.index_block_tokens is None,
             )
+            if self.type == "compressed":  # its index reads keys from a compressor of its own
+                extra = 2 * self._compressor_width(self.index_head_dim or 0) - (self.index_head_dim or 0)
+                total += hidden_size * extra
         return total
 
+    def _compressor_width(self, head_dim: int) -> int:
+        return head_dim * (2 if (self.compress_ratio or 0) <= OVERLAP_RATIO else 1)
+
+
+_STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
+"""Kinds of constant-state layers, and the passes over the state a step takes (`counting.state_flops`)."""
 
 _PARAMETERS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
-    "gqa": (counting.gqa_parameters, ("heads", "kv_heads", "head_dim")),
+    "gqa": (
+        counting.gqa_parameters,
+        (
+            *("heads", "kv_heads", "head_dim", "value_head_dim"),
+            *("key_is_value", "shared_kv", "output_gate"),
+        ),
+    ),
     "mfa": (counting.mfa_parameters, ("heads", "kv_heads", "head_dim", "q_lora_rank")),
     "mla": (
         counting.mla_parameters,
-        ("heads", "head_dim", "value_head_dim", "rope_head_dim", "kv_lora_rank", "q_lora_rank"),
+        (
+            *("heads", "head_dim", "value_head_dim", "rope_head_dim", "kv_lora_rank", "q_lora_rank"),
+            "output_gate",
+        ),
+    ),
+    "compressed": (
+        counting.compressed_parameters,
+        ("heads", "head_dim", "q_lora_rank", "o_lora_rank", "o_groups"),
+    ),
+    "gated-delta": (
+        counting.gated_delta_parameters,
+        ("heads", "key_heads", "head_dim", "value_head_dim", "conv_kernel"),
+    ),
+    "kda": (counting.kda_parameters, ("heads", "head_dim", "conv_kernel", "gate_rank")),
+    "lightning": (counting.lightning_parameters, ("heads", "head_dim")),
+    "mamba1": (counting.mamba1_parameters, ("inner_width", "state_width", "conv_kernel", "dt_rank")),
+    "mamba2": (
+        counting.mamba2_parameters,
+        ("heads", "head_dim", "state_width", "state_groups", "conv_kernel"),
     ),
 }
 
@@ -93,6 +242,25 @@ class Model:
     attention: tuple[Attention, ...]
     quantities: Mapping[str, Quantity] = dataclasses.field(repr=False)
     overridden: tuple[str, ...] = ()
+    dense_layers: int = 0
+    dense_matrices: int = 3
+    shared_expert_matrices: int = 3
+    zero_experts: int = 0
+    hash_routed_layers: int = 0
+    residual_streams: int = 1
+    mtp_layers: int = 0
+    expert_weights: str = ""
+    attention_weights: str = ""
+
+    @property
+    def attention_layers(self) -> int:
+        """Sequence-mixing layers of every kind."""
+        return sum(kind.layers for kind in self.attention)
+
+    @property
+    def mean_top_k(self) -> float:
+        """Routed experts a token reaches on average: top_k less the share of experts that compute nothing."""
+        return self.top_k * self.routed_experts / (self.routed_experts + self.zero_experts)
 
     @property
     def expert_params(self) -> int:
@@ -101,37 +269,117 @@ class Model:
             width=self.dispatch_width, intermediate=self.expert_intermediate, matrices=self.expert_matrices
         )
 
-    def _params(self, experts: int, embeddings: int) -> int:
+    @property
+    def params_by_part(self) -> dict[str, int]:
+        """All parameters [elements] by part; multi-token-prediction layers, norms and biases left out."""
         shared = counting.ffn_parameters(
-            width=self.hidden_size, intermediate=self.shared_expert_intermediate, matrices=DENSE_MATRICES
+            width=self.hidden_size,
+            intermediate=self.shared_expert_intermediate,
+            matrices=self.shared_expert_matrices,
         )
         dense = counting.ffn_parameters(
-            width=self.hidden_size, intermediate=self.dense_intermediate, matrices=DENSE_MATRICES
+            width=self.hidden_size, intermediate=self.dense_intermediate, matrices=self.dense_matrices
         )
         latent = 2 * self.hidden_size * self.dispatch_width if self.dispatch_width != self.hidden_size else 0
-        moe = experts * self.expert_params + shared + latent + self.hidden_size * self.routed_experts
-        return (
-            sum(kind.layers * kind.parameters(self.hidden_size) for kind in self.attention)
-            + self.moe_layers * moe
-            + (self.layers - self.moe_layers) * dense
-            + embeddings * self.vocab_size * self.hidden_size
+        streams = counting.hyper_connection_parameters(
+            hidden_size=self.hidden_size, streams=self.residual_streams
         )
+        table = self.vocab_size * self.hidden_size
+        return {
+            "attention": sum(kind.layers * kind.parameters(self.hidden_size) for kind in self.attention),
+            "routed_experts": self.moe_layers * self.routed_experts * self.expert_params,
+            "shared_experts": self.moe_layers * shared,
+            "dense": self.dense_layers * dense,
+            "router": self.moe_layers * self.hidden_size * (self.routed_experts + self.zero_experts),
+            "latent": self.moe_layers * latent,
+            "residual_streams": 2 * self.layers * streams,
+            "embedding": table,
+            "output_head": 0 if self.tied_embeddings else table,
+        }
 
     @property
     def total_params(self) -> int:
         """All parameters [elements]; multi-token-prediction layers, norms and biases left out."""
-        return self._params(self.routed_experts, 1 if self.tied_embeddings else 2)
+        return sum(self.params_by_part.values())
 
     @property
     def active_params(self) -> int:
         """Parameters one token uses [elements]: output head yes, input embedding no."""
-        return self._params(self.top_k, 1)
+        parts = self.params_by_part
+        idle = parts["routed_experts"] - self.moe_layers * round(self.mean_top_k * self.expert_params)
+        return self.total_params - idle - (0 if self.tied_embeddings else parts["embedding"])
+
+    def weight_bytes(
+        self, *, experts: float, others: float | None = None, embeddings: float = EMBEDDING_BYTES
+    ) -> float:
+        """Bytes of all weights [B], from bytes per element.
+
+        Parameters
+        ----------
+        experts : float
+            Of the routed experts [B/element].
+        others : float, optional
+            Of everything else but embedding and output head; as the experts where None [B/element].
+        embeddings : float
+            Of embedding and output head [B/element].
+
+        Returns
+        -------
+        float
+            Bytes of the whole model [B].
+
+        Examples
+        --------
+        >>> round(load_model("deepseek-v3").weight_bytes(experts=1.0) / 1e9)
+        673
+        """
+        parts = self.params_by_part
+        routed = parts["routed_experts"]
+        tables = parts["embedding"] + parts["output_head"]
+        rest = self.total_params - routed - tables
+        return routed * experts + rest * (experts if others is None else others) + tables * embeddings
+
+    @property
+    def published_weight_bytes(self) -> float:
+        """Bytes of the weights as published [B]; an error where the record does not say their formats."""
+        if not (self.expert_weights and self.attention_weights):
+            raise InputError(f"model {self.id}: no expert_weights and attention_weights in its record")
+        return self.weight_bytes(
+            experts=precision(self.expert_weights).bytes, others=precision(self.attention_weights).bytes
+        )
 
     def kv_bytes_per_token(self, bytes_per_element: float) -> float:
-        """Cache bytes one token adds over all layers [B], at `bytes_per_element` [B]."""
+        """Cache bytes one token adds over all layers [B], at `bytes_per_element` [B].
+
+        A token is counted in every window: `kv_bytes` drops those that windows have passed.
+        """
         return bytes_per_element * sum(
             kind.layers * kind.cached_elements_per_token for kind in self.attention
         )
+
+    def kv_bytes(self, context: float, bytes_per_element: float) -> float:
+        """Cache bytes of a sequence of `context` tokens over all layers [B], at `bytes_per_element` [B]."""
+        return bytes_per_element * sum(kind.layers * kind.cached_elements(context) for kind in self.attention)
+
+    def kv_read_bytes(self, context: float, bytes_per_element: float) -> float:
+        """Cache bytes one new token reads over all layers [B]; constant states not counted."""
+        return bytes_per_element * sum(
+            kind.layers * kind.read_elements(context) for kind in self.attention if not kind.constant_state
+        )
+
+    def state_bytes(self, bytes_per_element: float = STATE_BYTES) -> float:
+        """Bytes of constant state a sequence keeps over all layers [B], whatever its length."""
+        return bytes_per_element * sum(kind.layers * kind.state_elements for kind in self.attention)
+
+    def decode_flops_per_token(self, context: float) -> float:
+        """FLOPs of one decoded token at a context of `context` tokens [FLOP].
+
+        Notes
+        -----
+        flops = 2 * active_params + sum over layers of core attention, index and state updates
+        """
+        core = sum(kind.layers * kind.core_flops(context) for kind in self.attention)
+        return 2 * self.active_params + core
 
 
 def load_model(
@@ -163,67 +411,94 @@ def load_model(
     >>> load_model("deepseek-v3").expert_params
     44040192
     """
-    record = (catalogue or Catalogue()).record("model", name)
+    return model_of((catalogue or Catalogue()).record("model", name), overrides=overrides)
+
+
+def model_of(record: Record, *, overrides: Mapping[str, float | str] | None = None) -> Model:
+    """Make the shape a record describes, with any value overridden.
+
+    Parameters
+    ----------
+    record : Record
+        A record of kind `model`.
+    overrides : mapping of str to float or str, optional
+        As in `load_model`.
+
+    Returns
+    -------
+    Model
+        The shape, and the provenance of each number.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value is out of bounds, or the shape contradicts itself.
+    """
     quantities = override(record.quantities, overrides or {}, record="model", name=record.id)
-
-    def count(key: str, absent: int = 0) -> int:
-        return int(quantities[key].value) if key in quantities else absent
-
-    attention = tuple(
-        Attention(
-            name=kind,
-            type=table["type"],
-            **{
-                key.rpartition(".")[2]: int(value.value)
-                for key, value in quantities.items()
-                if key.startswith(f"attention.{kind}.")
-            },
-        )
-        for kind, table in record.data["attention"].items()
-    )
-    fields = {
-        field.name: count(field.name)
+    counts = quantity_keys("model")
+    fields: dict[str, Any] = {
+        field.name: int(quantities[field.name].value) if field.name in quantities else 0
         for field in dataclasses.fields(Model)
-        if field.name not in {"id", "name", "tied_embeddings", "attention", "quantities", "overridden"}
+        if field.name in counts
     }
-    fields["expert_groups"] = count("expert_groups", 1)
-    fields["groups_per_token"] = count("groups_per_token", fields["expert_groups"])
+    matrices = fields["expert_matrices"]
+    absent = {
+        "expert_groups": 1,
+        "groups_per_token": fields["expert_groups"] or 1,
+        "dense_layers": max(fields["layers"] - fields["moe_layers"], 0),
+        "dense_matrices": matrices,
+        "shared_expert_matrices": matrices,
+        "residual_streams": 1,
+    }
+    fields.update({key: value for key, value in absent.items() if key not in quantities})
     model = Model(
         id=record.id,
         name=record.text("name"),
         tied_embeddings=bool(record.data.get("tied_embeddings", False)),
-        attention=attention,
+        expert_weights=record.text("expert_weights"),
+        attention_weights=record.text("attention_weights"),
+        attention=tuple(
+            Attention(name=kind, **_attention_fields(kind, table, quantities))
+            for kind, table in record.data["attention"].items()
+        ),
         quantities=quantities,
         overridden=tuple(overrides or ()),
         **fields,
     )
     _check_shape(model)
+    if "layers" not in {key.rpartition(".")[2] for key in overrides or ()}:
+        # with other layers one asks what if, not for a model that is whole
+        _check_whole(model, irregular="dense_layers" in quantities)
     return model
+
+
+def _attention_fields(
+    kind: str, table: Mapping[str, Any], quantities: Mapping[str, Quantity]
+) -> dict[str, Any]:
+    """Return what an attention table sets: texts and flags as written, numbers from the quantities."""
+    plain = {key: value for key, value in table.items() if isinstance(value, str | bool)}
+    prefix = f"attention.{kind}."
+    numbers = {
+        key.removeprefix(prefix): int(quantity.value)
+        for key, quantity in quantities.items()
+        if key.startswith(prefix)
+    }
+    return {**plain, **numbers}
 
 
 def _check_shape(model: Model) -> None:
     """Refuse a shape no model can have, naming the two numbers that disagree."""
-    rules = (
-        (model.top_k > model.routed_experts, "top_k", model.top_k, "routed_experts", model.routed_experts),
-        (model.moe_layers > model.layers, "moe_layers", model.moe_layers, "layers", model.layers),
-        (
-            model.dispatch_width > model.hidden_size,
-            "dispatch_width",
-            model.dispatch_width,
-            "hidden_size",
-            model.hidden_size,
-        ),
-        (
-            model.groups_per_token > model.expert_groups,
-            "groups_per_token",
-            model.groups_per_token,
-            "expert_groups",
-            model.expert_groups,
-        ),
+    ordered = (
+        ("top_k", "routed_experts"),
+        ("moe_layers", "layers"),
+        ("hash_routed_layers", "moe_layers"),
+        ("dispatch_width", "hidden_size"),
+        ("groups_per_token", "expert_groups"),
     )
-    for broken, small, low, large, high in rules:
-        if broken:
-            raise InputError(f"model {model.id}: {small} {low} exceeds {large} {high}")
+    for low, high in ordered:
+        small, large = getattr(model, low), getattr(model, high)
+        if small > large:
+            raise InputError(f"model {model.id}: {low} {small} exceeds {high} {large}")
     if model.routed_experts % model.expert_groups:
         raise InputError(
             f"model {model.id}: routed_experts {model.routed_experts} is no multiple of "
@@ -234,4 +509,20 @@ def _check_shape(model: Model) -> None:
         raise InputError(
             f"model {model.id}: top_k {model.top_k} exceeds the {within_groups} experts "
             "its groups_per_token hold"
+        )
+
+
+def _check_whole(model: Model, *, irregular: bool) -> None:
+    """Refuse a shape that lacks a width, or whose attention tables do not add up to its layers."""
+    for needed, by in (
+        ("dense_intermediate", "dense_layers"),
+        ("shared_expert_intermediate", "shared_experts"),
+    ):
+        if getattr(model, by) and not getattr(model, needed):
+            raise InputError(f"model {model.id}: missing {needed}, needed with {by} {getattr(model, by)}")
+    if not irregular and model.attention_layers != model.layers:
+        tables = ", ".join(f"attention.{kind.name}.layers {kind.layers}" for kind in model.attention)
+        raise InputError(
+            f"model {model.id}: {tables} must add up to layers {model.layers}, "
+            "unless dense_layers is written out"
         )

@@ -1,39 +1,59 @@
-"""Parameters and cache bytes of a model, counted from its shape alone; norms and biases are left out."""
+"""Parameters and FLOPs of model layers, counted from the shape alone; norms and biases are left out."""
 
 from __future__ import annotations
 
 
-def gqa_parameters(*, hidden_size: int, heads: int, kv_heads: int, head_dim: int) -> int:
+def gqa_parameters(
+    *,
+    hidden_size: int,
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    value_head_dim: int | None = None,
+    key_is_value: bool = False,
+    shared_kv: bool = False,
+    output_gate: bool = False,
+) -> int:
     """Count the parameters of one grouped-query attention layer.
 
     Parameters
     ----------
     hidden_size : int
-        Width of the residual stream [elements].
+        Width of the residual stream H [elements].
     heads, kv_heads : int
         Query heads; key and value heads [1].
-    head_dim : int
-        Width of a head [elements].
+    head_dim, value_head_dim : int
+        Width of a query and key head d; of a value head v, as wide where None [elements].
+    key_is_value : bool
+        Values come from the key projection [1].
+    shared_kv : bool
+        Keys and values are those of another layer [1].
+    output_gate : bool
+        A gate as wide as the heads multiplies the output [1].
 
     Returns
     -------
     int
-        Parameters of the query, key, value and output projections [elements].
+        Parameters of the query, key, value, gate and output projections [elements].
 
     Notes
     -----
-    params = H * d * (2 * heads + 2 * kv_heads)
+    params = H * (heads * (d + v) + kv_heads * (d + v)), less kv_heads*v or kv_heads*(d+v) where shared,
+    plus H * heads * v for a gate
 
     References
     ----------
-    arXiv 2305.13245 (grouped-query attention), section 2.
+    arXiv 2305.13245 (grouped-query attention), section 2; arXiv 2405.12981 (cross-layer sharing), section 3.
 
     Examples
     --------
     >>> gqa_parameters(hidden_size=4096, heads=32, kv_heads=8, head_dim=128)
     41943040
     """
-    return hidden_size * head_dim * (2 * heads + 2 * kv_heads)
+    value = value_head_dim or head_dim
+    cached = 0 if shared_kv else kv_heads * (head_dim if key_is_value else head_dim + value)
+    gate = heads * value if output_gate else 0
+    return hidden_size * (heads * (head_dim + value) + cached + gate)
 
 
 def mla_parameters(
@@ -45,6 +65,7 @@ def mla_parameters(
     rope_head_dim: int,
     kv_lora_rank: int,
     q_lora_rank: int | None = None,
+    output_gate: bool = False,
 ) -> int:
     """Count the parameters of one multi-head latent attention layer.
 
@@ -60,6 +81,8 @@ def mla_parameters(
         Width of the cached latent c [elements].
     q_lora_rank : int, optional
         Rank of the query projection q; a full projection where None [elements].
+    output_gate : bool
+        A gate as wide as the heads multiplies the output [1].
 
     Returns
     -------
@@ -68,7 +91,7 @@ def mla_parameters(
 
     Notes
     -----
-    params = H*q + q*heads*(d+rope) + H*(c+rope) + c*heads*(d+v) + heads*v*H
+    params = H*q + q*heads*(d+rope) + H*(c+rope) + c*heads*(d+v) + heads*v*H, plus heads*v*H for a gate
 
     References
     ----------
@@ -84,7 +107,7 @@ def mla_parameters(
     query = hidden_size * wide if q_lora_rank is None else q_lora_rank * (hidden_size + wide)
     latent = hidden_size * (kv_lora_rank + rope_head_dim)
     unfold = kv_lora_rank * heads * (head_dim + value_head_dim)
-    return query + latent + unfold + heads * value_head_dim * hidden_size
+    return query + latent + unfold + (2 if output_gate else 1) * heads * value_head_dim * hidden_size
 
 
 def mfa_parameters(*, hidden_size: int, heads: int, kv_heads: int, head_dim: int, q_lora_rank: int) -> int:
@@ -123,7 +146,9 @@ def mfa_parameters(*, hidden_size: int, heads: int, kv_heads: int, head_dim: int
     return query + 2 * hidden_size * kv_heads * head_dim + heads * head_dim * hidden_size
 
 
-def index_parameters(*, hidden_size: int, index_heads: int, index_head_dim: int, q_lora_rank: int) -> int:
+def index_parameters(
+    *, hidden_size: int, index_heads: int, index_head_dim: int, q_lora_rank: int, head_weights: bool = True
+) -> int:
     """Count the parameters of the index that picks the tokens of sparse attention.
 
     Parameters
@@ -135,7 +160,9 @@ def index_parameters(*, hidden_size: int, index_heads: int, index_head_dim: int,
     index_head_dim : int
         Width of an index key [elements].
     q_lora_rank : int
-        Rank of the query projection it reads from [elements].
+        Rank of the query projection it reads from, or H [elements].
+    head_weights : bool
+        Scores of the heads are weighted by token; not where an index picks blocks [1].
 
     Returns
     -------
@@ -155,7 +182,8 @@ def index_parameters(*, hidden_size: int, index_heads: int, index_head_dim: int,
     >>> index_parameters(hidden_size=7168, index_heads=64, index_head_dim=128, q_lora_rank=1536)
     13959168
     """
-    return index_heads * index_head_dim * q_lora_rank + hidden_size * (index_head_dim + index_heads)
+    keys = hidden_size * (index_head_dim + (index_heads if head_weights else 0))
+    return index_heads * index_head_dim * q_lora_rank + keys
 
 
 def ffn_parameters(*, width: int, intermediate: int, matrices: int) -> int:
@@ -189,3 +217,346 @@ def ffn_parameters(*, width: int, intermediate: int, matrices: int) -> int:
     44040192
     """
     return matrices * width * intermediate
+
+
+def compressed_parameters(
+    *,
+    hidden_size: int,
+    heads: int,
+    head_dim: int,
+    q_lora_rank: int,
+    o_lora_rank: int,
+    o_groups: int,
+    compressor_width: int = 0,
+) -> int:
+    """Count the parameters of one attention layer with a shared head and a compressed history.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of the residual stream H [elements].
+    heads : int
+        Query heads [1].
+    head_dim : int
+        Width d of the one head that serves as key and value, and of each query head [elements].
+    q_lora_rank : int
+        Rank of the query projection q [elements].
+    o_lora_rank, o_groups : int
+        Rank r of each group of the output projection [elements]; groups g [1].
+    compressor_width : int
+        Width w of the compressor's projections, 0 without one [elements].
+
+    Returns
+    -------
+    int
+        Parameters of all projections [elements].
+
+    Notes
+    -----
+    params = H*q + q*heads*d + H*d + heads*d*r + g*r*H + 2*H*w
+
+    References
+    ----------
+    DeepSeek-V4 technical report (2026-04); read from its published inference code.
+
+    Examples
+    --------
+    >>> compressed_parameters(hidden_size=4096, heads=64, head_dim=512, q_lora_rank=1024, o_lora_rank=1024,
+    ...                       o_groups=8)
+    106954752
+    """
+    query = q_lora_rank * (hidden_size + heads * head_dim)
+    output = o_lora_rank * (heads * head_dim + o_groups * hidden_size)
+    return query + hidden_size * head_dim + output + 2 * hidden_size * compressor_width
+
+
+def gated_delta_parameters(
+    *, hidden_size: int, heads: int, key_heads: int, head_dim: int, value_head_dim: int, conv_kernel: int
+) -> int:
+    """Count the parameters of one gated delta network layer.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of the residual stream H [elements].
+    heads, key_heads : int
+        Value heads; query and key heads [1].
+    head_dim, value_head_dim : int
+        Width of a query and key head d; of a value head v [elements].
+    conv_kernel : int
+        Taps of the short convolution c [1].
+
+    Returns
+    -------
+    int
+        Parameters of projections, gates and convolution [elements].
+
+    Notes
+    -----
+    params = H*(2*key_heads*d + 3*heads*v + 2*heads) + c*(2*key_heads*d + heads*v)
+
+    References
+    ----------
+    arXiv 2412.06464 (gated delta networks), section 3.
+
+    Examples
+    --------
+    >>> gated_delta_parameters(hidden_size=2048, heads=32, key_heads=16, head_dim=128, value_head_dim=128,
+    ...                        conv_kernel=4)
+    33718272
+    """
+    keys, values = 2 * key_heads * head_dim, heads * value_head_dim
+    return hidden_size * (keys + 3 * values + 2 * heads) + conv_kernel * (keys + values)
+
+
+def kda_parameters(
+    *, hidden_size: int, heads: int, head_dim: int, conv_kernel: int, gate_rank: int | None = None
+) -> int:
+    """Count the parameters of one Kimi delta attention layer.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of the residual stream H [elements].
+    heads : int
+        Heads [1].
+    head_dim : int
+        Width of a query, key and value head d, and rank of the decay gate [elements].
+    conv_kernel : int
+        Taps of the short convolutions c [1].
+    gate_rank : int, optional
+        Rank of the output gate; full where None [elements].
+
+    Returns
+    -------
+    int
+        Parameters of projections, gates and convolutions [elements].
+
+    Notes
+    -----
+    params = 4*H*heads*d + d*(H + heads*d) + H*heads + gate + 3*c*heads*d, gate = H*heads*d where full
+
+    References
+    ----------
+    arXiv 2510.26692 (Kimi Linear), section 3.
+
+    Examples
+    --------
+    >>> kda_parameters(hidden_size=7168, heads=96, head_dim=128, conv_kernel=4)
+    443727872
+    """
+    wide = heads * head_dim
+    gate = hidden_size * wide if gate_rank is None else gate_rank * (hidden_size + wide)
+    decay = head_dim * (hidden_size + wide)
+    return 4 * hidden_size * wide + decay + hidden_size * heads + gate + 3 * conv_kernel * wide
+
+
+def lightning_parameters(*, hidden_size: int, heads: int, head_dim: int) -> int:
+    """Count the parameters of one lightning attention layer.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of the residual stream H [elements].
+    heads : int
+        Heads [1].
+    head_dim : int
+        Width of a head d [elements].
+
+    Returns
+    -------
+    int
+        Parameters of the query, key, value, gate and output projections [elements].
+
+    Notes
+    -----
+    params = 5 * H * heads * d
+
+    References
+    ----------
+    arXiv 2501.08313 (MiniMax-01), section 2.2.
+
+    Examples
+    --------
+    >>> lightning_parameters(hidden_size=6144, heads=64, head_dim=128)
+    251658240
+    """
+    return 5 * hidden_size * heads * head_dim
+
+
+def mamba1_parameters(
+    *, hidden_size: int, inner_width: int, state_width: int, conv_kernel: int, dt_rank: int
+) -> int:
+    """Count the parameters of one Mamba layer.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of the residual stream H [elements].
+    inner_width : int
+        Channels D [elements].
+    state_width : int
+        State of a channel N [elements].
+    conv_kernel : int
+        Taps of the short convolution c [1].
+    dt_rank : int
+        Rank of the step-size projection R [elements].
+
+    Returns
+    -------
+    int
+        Parameters of projections, convolution and state matrix [elements].
+
+    Notes
+    -----
+    params = 3*H*D + D*(R + 2*N) + R*D + D*N + c*D
+
+    References
+    ----------
+    arXiv 2312.00752 (Mamba), section 3.
+
+    Examples
+    --------
+    >>> mamba1_parameters(hidden_size=4096, inner_width=8192, state_width=16, conv_kernel=4, dt_rank=256)
+    105283584
+    """
+    return inner_width * (3 * hidden_size + 2 * dt_rank + 3 * state_width + conv_kernel)
+
+
+def mamba2_parameters(
+    *, hidden_size: int, heads: int, head_dim: int, state_width: int, state_groups: int, conv_kernel: int
+) -> int:
+    """Count the parameters of one Mamba-2 layer.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of the residual stream H [elements].
+    heads : int
+        Heads [1].
+    head_dim : int
+        Channels of a head P [elements].
+    state_width : int
+        State of a channel N [elements].
+    state_groups : int
+        Groups G that share input and output matrices [1].
+    conv_kernel : int
+        Taps of the short convolution c [1].
+
+    Returns
+    -------
+    int
+        Parameters of projections and convolution [elements].
+
+    Notes
+    -----
+    params = H*(3*heads*P + 2*G*N + heads) + c*(heads*P + 2*G*N)
+
+    References
+    ----------
+    arXiv 2405.21060 (Mamba-2), section 7.
+
+    Examples
+    --------
+    >>> mamba2_parameters(hidden_size=2688, heads=64, head_dim=64, state_width=128, state_groups=8,
+    ...                   conv_kernel=4)
+    38731776
+    """
+    inner, shared = heads * head_dim, 2 * state_groups * state_width
+    return hidden_size * (3 * inner + shared + heads) + conv_kernel * (inner + shared)
+
+
+def hyper_connection_parameters(*, hidden_size: int, streams: int) -> int:
+    """Count the parameters that mix parallel residual streams around one sub-layer.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of one stream H [elements].
+    streams : int
+        Streams n [1].
+
+    Returns
+    -------
+    int
+        Parameters [elements]; none for a single stream.
+
+    Notes
+    -----
+    params = (n*n + 2*n) * n * H
+
+    References
+    ----------
+    arXiv 2512.24880 (manifold-constrained hyper-connections), section 4.
+
+    Examples
+    --------
+    >>> hyper_connection_parameters(hidden_size=4096, streams=4)
+    393216
+    """
+    return (streams * streams + 2 * streams) * streams * hidden_size if streams > 1 else 0
+
+
+def attention_flops(*, heads: int, query_width: int, value_width: int, entries: float) -> float:
+    """Count the FLOPs of core attention for one new token in one layer.
+
+    Parameters
+    ----------
+    heads : int
+        Query heads [1].
+    query_width, value_width : int
+        Width a head reads of a cached key and of a cached value [elements]: head_dim each; in absorbed latent
+        attention kv_lora + rope and kv_lora.
+    entries : float
+        Cached entries attended to [1].
+
+    Returns
+    -------
+    float
+        FLOPs of scores and weighted sum [FLOP]; the softmax is left out.
+
+    Notes
+    -----
+    flops = 2 * heads * (query_width + value_width) * entries
+
+    References
+    ----------
+    arXiv 2405.04434 (DeepSeek-V2), section 2.1.2, for the absorbed form.
+
+    Examples
+    --------
+    >>> attention_flops(heads=128, query_width=576, value_width=512, entries=4096)
+    1140850688
+    """
+    return 2 * heads * (query_width + value_width) * entries
+
+
+def state_flops(*, elements: int, passes: int) -> float:
+    """Count the FLOPs of one step of a layer with a constant state.
+
+    Parameters
+    ----------
+    elements : int
+        Elements of the state matrix of one layer [elements].
+    passes : int
+        Multiply or add passes over it: decay 1, rank-one update 2, read-out 2, delta-rule read 2 [1].
+
+    Returns
+    -------
+    float
+        FLOPs [FLOP]; exponentials and gates are left out.
+
+    Notes
+    -----
+    flops = passes * elements
+
+    References
+    ----------
+    arXiv 2412.06464 (gated delta networks), equation 10; arXiv 2405.21060 (Mamba-2), equation 2.
+
+    Examples
+    --------
+    >>> state_flops(elements=32 * 128 * 128, passes=7)
+    3670016
+    """
+    return passes * elements
