@@ -20,7 +20,12 @@ NOTICE = "<!-- Written by docs/generate.py; do not edit. -->\n\n"
 
 def pages() -> dict[Path, str]:
     """Return the text of every generated page."""
-    return {DOCS / "commands.md": commands(), DOCS / "formulas.md": formulas()}
+    return {
+        DOCS / "commands.md": commands(),
+        DOCS / "formulas.md": formulas(),
+        DOCS / "hardware.md": hardware(),
+        DOCS / "models.md": models(),
+    }
 
 
 def _help(*arguments: str) -> str:
@@ -99,6 +104,53 @@ def formulas() -> str:
                 f"Returns: {document.returns.text}{unit}. Reference: {document.references}\n"
             )
     return NOTICE + "\n".join(parts)
+
+
+def hardware() -> str:
+    """Return the page of the hardware catalogue: systems, accelerators, interconnects."""
+    from roofline_afd.analysis.listing import HARDWARE_KINDS, list_hardware
+    from roofline_afd.catalogue.hardware import system_parts
+    from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.view.tables import as_markdown
+
+    catalogue = Catalogue()
+    parts = [
+        "# Hardware catalogue\n",
+        (
+            "Dense rates, decimal units, bandwidth per device and per direction. A dagger marks estimates. "
+            "`roofline-afd hardware show ID --where` has the source of each value, "
+            "[hardware_db/README.md](../hardware_db/README.md) the meaning of the fields.\n"
+        ),
+    ]
+    parts += [
+        f"## {kind.capitalize()}s\n\n{as_markdown(list_hardware(catalogue, kind=kind))}"
+        for kind in HARDWARE_KINDS
+    ]
+    missing = {name: system_parts(name, catalogue=catalogue).missing for name in catalogue.ids("system")}
+    rows = "\n".join(f"| `{name}` | {', '.join(keys)} |" for name, keys in missing.items() if keys)
+    parts.append(
+        "## Known but incomplete\n\nNo source gives these values; a question that needs them is refused, "
+        f"unless `--set` supplies them.\n\n| system | missing |\n|---|---|\n{rows}\n"
+    )
+    return NOTICE + "\n".join(parts)
+
+
+def models() -> str:
+    """Return the page of the model catalogue."""
+    from roofline_afd.analysis.listing import list_models
+    from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.view.tables import as_markdown
+
+    catalogue = Catalogue()
+    aliases = {record.id: record.data.get("aliases", ()) for record in catalogue.records("model")}
+    rows = "\n".join(f"| `{name}` | {', '.join(others)} |" for name, others in aliases.items() if others)
+    return NOTICE + (
+        "# Model catalogue\n\nParameters and cache bytes (bf16, every window holding the token) are counted "
+        "from the shape; a dagger marks estimates. `roofline-afd models show ID --where` has the source of each "
+        "value, [model_db/README.md](../model_db/README.md) the meaning of the fields.\n\n"
+        f"{as_markdown(list_models(catalogue))}\n"
+        f"## Models of the very same shape\n\n| record | also |\n|---|---|\n{rows}\n"
+    )
 
 
 if __name__ == "__main__":

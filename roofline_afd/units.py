@@ -166,6 +166,8 @@ def format_si(value: float, unit: str) -> str:
     >>> format_si(3.825137e-4, "s")
     '382.5 us'
     """
+    if unit == "elements" and abs(value) >= 1e4 and value == round(value):  # noqa: PLR2004
+        return f"{value:,.0f} {unit}"
     if unit not in {"s", "B", "B/s", "FLOP", "FLOP/s", "W"} or value == 0 or not math.isfinite(value):
         return f"{value:.6g}" + ("" if unit in {"", "1"} else f" {unit}")
     top = 1.0 if unit == "s" else math.inf

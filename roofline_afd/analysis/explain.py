@@ -11,9 +11,10 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
 from roofline_afd.analysis.roofline import check_ffn_nodes, regimes, roofline
+from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.physics import budget, routing
+from roofline_afd.physics import budget, counting, routing
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.units import format_si
@@ -21,6 +22,7 @@ from roofline_afd.units import format_si
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from roofline_afd.catalogue.models import Model
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
 
@@ -59,6 +61,13 @@ TERMS = {
     "hfu_floor": Term(stage.closed_form_utilization, {"link_bandwidth": "floor_bandwidth"}),
     "expert_memory": Term(stage.expert_memory),
     "dead_zone": Term(regimes),
+    "expert_params": Term(
+        counting.ffn_parameters,
+        {"width": "dispatch_width", "intermediate": "expert_intermediate", "matrices": "expert_matrices"},
+    ),
+    "total_params": Term(counting.total_parameters, {"routed_experts": "routed_expert_params"}),
+    "active_params": Term(counting.active_parameters, {"routed_experts": "routed_expert_params"}),
+    "kv_bytes_per_token": Term(counting.cache_bytes_per_token),
 }
 ALIASES = {
     "budget": "stage_budget",
@@ -180,6 +189,21 @@ def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 
     )
 
 
+def _counts(model: Model) -> dict[str, Any]:
+    """Return what is counted from a model's shape, under the parameter names of `physics.counting`."""
+    parts = {key: value for key, value in model.params_by_part.items() if key != "routed_experts"}
+    return {
+        **parts,
+        "routed_expert_params": model.params_by_part["routed_experts"],
+        "total_params": model.total_params,
+        "expert_params": model.expert_params,
+        "mean_top_k": model.mean_top_k,
+        "unused_embedding": 0 if model.tied_embeddings else model.params_by_part["embedding"],
+        "cached_elements": model.cached_elements_per_token,
+        "bytes_per_element": precision("bf16").bytes,
+    }
+
+
 def _shown(value: object, unit: str) -> object:
     """Return a value as people write it: numbers with unit and prefix, the rest as it is."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -230,6 +254,7 @@ def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
             attention_devices=inputs.attention_devices, ffn_devices=nodes * inputs.devices_per_node
         ),
         "compute_bound_bandwidth": inputs.compute_bound_bandwidth,
+        **_counts(model),
         "ceiling_bandwidth": inputs.scale_up if inputs.superpod else ceiling,
         "floor_bandwidth": inputs.scale_up if inputs.superpod else min(inputs.scale_up, inputs.scale_out),
     }

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer
 from roofline_afd.catalogue.hardware import load_system, system_parts
-from roofline_afd.catalogue.models import load_model
+from roofline_afd.catalogue.models import load_model, model_of
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.records import FOLDERS, Quantity, Record, RecordError, quantity_keys
-from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.catalogue.records import FOLDERS, Price, Quantity, Record, RecordError, Source
+from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from roofline_afd.catalogue.store import Catalogue
 
@@ -81,6 +82,7 @@ TEXTS = (
     "topology",
     "weights",
 )
+FLAGS = ("tied_embeddings",)
 
 
 def _answer(
@@ -99,32 +101,53 @@ def _answer(
         column = np.empty(len(rows), dtype=object)
         column[:] = [row.get(key) for row in rows]
         columns[key] = column
-    shown_keys = tuple(key for key in table_keys if key in columns)
-    return Answer(command, dict(inputs or {}), columns, dict(summary or {}), list(notes), shown_keys)
+    shows = command.endswith(" show")  # whose table keys are kinds of provenance
+    kept = table_keys if shows else tuple(key for key in table_keys if key in columns)
+    return Answer(command, dict(inputs or {}), columns, dict(summary or {}), list(notes), kept)
 
 
 def _row(record: Record, quantities: Mapping[str, Quantity], *, full: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"id": record.id, "record": record.record}
-    row |= {key: record.text(key) for key in TEXTS if key in record.data}
+    row |= {key: record.data[key] for key in (*TEXTS, *FLAGS) if key in record.data}
     for key, value in quantities.items():
-        row[key] = value.value
-        row[f"{key}_kind"] = value.kind
+        row |= {key: value.value, f"{key}_kind": value.kind}
         if full:
             row |= {
                 f"{key}_unit": value.unit,
                 f"{key}_source": value.source,
                 f"{key}_note": value.note or None,
+                f"{key}_record": value.record,
+                f"{key}_file": value.file,
             }
-            row[f"{key}_record"] = value.record
     return row
+
+
+def _prices(prices: Iterable[Price]) -> list[dict[str, Any]]:
+    """Return dated prices as plain entries, each with its basis: they are never added or mixed."""
+    return [
+        {
+            "basis": price.basis,
+            "terms": price.terms or None,
+            "value": price.value,
+            "unit": price.unit,
+            "date": price.date,
+            "kind": price.kind,
+            "source": "; ".join(map(str, price.sources)),
+            "note": price.note or None,
+        }
+        for price in prices
+    ]
 
 
 def _hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[str, Any]:
     if record.record != "system":
-        return _row(record, record.quantities, full=full)
+        row = _row(record, record.quantities, full=full)
+        return row | ({"prices": _prices(record.prices)} if full and record.prices else {})
     parts = system_parts(record.id, catalogue=catalogue)
     row = _row(record, parts.quantities, full=full)
     extra: dict[str, Any] = {
+        "vendor": parts.accelerator.text("vendor"),
+        "status": parts.accelerator.text("status"),
         "class": None,
         "accelerator": parts.accelerator.id,
         "scale_up": parts.scale_up.id if parts.scale_up else None,
@@ -132,40 +155,45 @@ def _hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[s
         "missing": parts.missing or None,
     }
     if not parts.missing:
-        extra["class"] = "superpod" if load_system(record.id, catalogue=catalogue).superpod else "scale-out"
+        system = load_system(record.id, catalogue=catalogue)
+        extra["class"] = "superpod" if system.superpod else "scale-out"
+    if full and (prices := record.prices or parts.accelerator.prices):
+        row["prices"] = _prices(prices)
     head = {key: row.pop(key) for key in ("id", "record", "name")}
     return {**head, **extra, **row}
 
 
-def _model_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[str, Any]:
-    model = load_model(record.id, catalogue=catalogue)
-    row = _row(record, model.quantities, full=full)
-    counted = {
+SHAPE = Source(title="counted from the shape", date="")
+COUNTED = {
+    "total_params": ("1", "norms, biases and multi-token-prediction layers left out"),
+    "active_params": ("1", "of one token: output head yes, input embedding no"),
+    "kv_bytes_per_token": ("B", "cache in bf16, while every sliding window holds the token"),
+}
+"""What is counted from a model's shape: unit and note."""
+
+
+def _model_row(record: Record, *, full: bool) -> dict[str, Any]:
+    model = model_of(record)
+    counted: dict[str, float] = {
         "total_params": model.total_params,
         "active_params": model.active_params,
         "kv_bytes_per_token": model.kv_bytes_per_token(precision("bf16").bytes),
     }
-    for key, value in counted.items():
-        row[key] = value
-        row[f"{key}_kind"] = "derived"
-        if full:
-            row |= {
-                f"{key}_unit": "B" if key.endswith("token") else "1",
-                f"{key}_source": "counted from the shape",
-            }
-            row[f"{key}_note"] = (
-                "cache in bf16" if key.endswith("token") else "norms, biases and MTP left out"
-            )
-            row[f"{key}_record"] = f"model {record.id}"
-    return row
+    derived = {
+        key: Quantity(
+            key, value, *COUNTED[key][:1], "derived", (SHAPE,), COUNTED[key][1], (), f"model {record.id}"
+        )
+        for key, value in counted.items()
+    }
+    return _row(record, {**model.quantities, **derived}, full=full)
 
 
 def _note_estimates(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     marked = sum(value == "estimated" for row in rows for key, value in row.items() if key.endswith("_kind"))
-    return [f"{marked} values marked \u2020 are of kind estimated: no source states them"] if marked else []
+    return [f"marked \u2020 are estimates, which no source states: {marked} values"] if marked else []
 
 
-def list_hardware(catalogue: Catalogue, *, kind: str = "system") -> Answer:
+def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose | None = None) -> Answer:
     """List the hardware records of a kind.
 
     Parameters
@@ -174,6 +202,8 @@ def list_hardware(catalogue: Catalogue, *, kind: str = "system") -> Answer:
         Where to look.
     kind : str
         `system`, `accelerator` or `interconnect`.
+    choose : Choose, optional
+        Which of them, and in which order; all by id where None.
 
     Returns
     -------
@@ -183,18 +213,93 @@ def list_hardware(catalogue: Catalogue, *, kind: str = "system") -> Answer:
     Raises
     ------
     InputError
-        If the kind is unknown or a record is faulty.
+        If the kind or a filter is unknown, or a record is faulty.
+    InfeasibleError
+        If nothing passes the filters; names what comes nearest.
     """
     _check_kind(kind)
     rows = [_hardware_row(catalogue, record, full=False) for record in catalogue.records(kind)]
+    return _listed("hardware list", kind, rows, choose or Choose())
+
+
+def _listed(command: str, kind: str, rows: list[dict[str, Any]], choose: Choose) -> Answer:
+    chosen = choose.among(rows, kind)
     return _answer(
-        "hardware list",
-        rows,
-        summary={"records": len(rows)},
-        notes=_note_estimates(rows),
+        command,
+        chosen,
+        summary={"records": len(chosen), "of": len(rows)},
+        notes=_note_estimates(chosen),
         table_keys=TABLE_KEYS[kind],
-        inputs={"kind": kind},
+        inputs={"kind": kind, **dataclasses.asdict(choose)},
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choose:
+    """Which rows of a list, and in which order.
+
+    Parameters
+    ----------
+    vendor : str, optional
+        Only this vendor's; letter case does not matter.
+    network : str, optional
+        Only systems of this class: `superpod` or `scale-out`.
+    least : mapping of str to float
+        Only rows whose value of a key is known and at least so large, in the key's unit.
+    sort : str, optional
+        Key to sort by, a minus before it for the largest first; unknown values come last.
+    """
+
+    vendor: str | None = None
+    network: str | None = None
+    least: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    sort: str | None = None
+
+    def among(self, rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+        """Return the chosen rows; InputError for an unknown filter, InfeasibleError if none is left."""
+        chosen = rows
+        if self.vendor is not None:
+            known = {row["vendor"].lower() for row in rows if row.get("vendor")}
+            if self.vendor.lower() not in known:
+                raise InputError(f"--vendor {shown(self.vendor)} is not known{nearest(self.vendor, known)}")
+            chosen = [row for row in chosen if str(row.get("vendor")).lower() == self.vendor.lower()]
+        if self.network is not None:
+            if kind != "system":
+                raise InputError(f"--class applies to systems, not to the kind {kind}")
+            if self.network not in CLASSES:
+                raise InputError(
+                    f"--class {shown(self.network)} is not valid{nearest(self.network, CLASSES)}"
+                )
+            chosen = [row for row in chosen if row["class"] == self.network]
+        before = chosen
+        for key, least in self.least.items():
+            chosen = [row for row in chosen if row.get(key) is not None and row[key] >= least]
+        if not chosen:
+            raise InfeasibleError(f"no {kind} passes the filters{self._nearest(before)}")
+        return self._sorted(chosen)
+
+    def _nearest(self, rows: list[dict[str, Any]]) -> str:
+        """Say the largest value there is of each key that is filtered by."""
+        largest = []
+        for key in self.least:
+            having = [row for row in rows if row.get(key) is not None]
+            top = max(having, key=lambda row: row[key], default=None)
+            largest.append(f"the largest {key} is {top[key]:g} ({top['id']})" if top else f"none has {key}")
+        return "; " + ", ".join(largest) if largest else ""
+
+    def _sorted(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if self.sort is None:
+            return rows
+        key = self.sort.removeprefix("-")
+        known = {name for row in rows for name in row if not name.endswith("_kind")}
+        if key not in known:
+            raise InputError(f"--sort {shown(self.sort)} is no key of these records{nearest(key, known)}")
+        known_rows = [row for row in rows if row.get(key) is not None]
+        known_rows.sort(key=lambda row: row[key], reverse=self.sort.startswith("-"))
+        return known_rows + [row for row in rows if row.get(key) is None]
+
+
+CLASSES = ("superpod", "scale-out")
 
 
 def _check_kind(kind: str) -> None:
@@ -202,39 +307,53 @@ def _check_kind(kind: str) -> None:
         raise InputError(f"--kind {shown(kind)} is not valid{nearest(kind, HARDWARE_KINDS)}")
 
 
-def show_hardware(catalogue: Catalogue, name: str, *, kind: str | None = None) -> Answer:
-    """Show everything known under a hardware id; a system with the values of its parts.
+def show_hardware(
+    catalogue: Catalogue, names: Sequence[str], *, kind: str | None = None, where: bool = False
+) -> Answer:
+    """Show everything known under hardware ids; a system with the values of its parts.
 
     Parameters
     ----------
     catalogue : Catalogue
         Where to look.
-    name : str
-        Id of a system, accelerator or interconnect.
+    names : sequence of str
+        Ids of systems, accelerators or interconnects; several are shown side by side.
     kind : str, optional
-        Which of them, where several share the id.
+        Which of them, where several share an id.
+    where : bool
+        Whether tables show file and source of each value instead of record and note.
 
     Returns
     -------
     Answer
-        A row per record: each value, and its unit, kind, source and note under the key with that ending.
+        A row per record: each value, and its unit, kind, source, note, record and file under the key with
+        that ending; dated prices.
 
     Raises
     ------
     InputError
-        If the id or kind is unknown.
+        If an id or the kind is unknown.
     """
     if kind is not None:
         _check_kind(kind)
     kinds = (kind,) if kind else HARDWARE_KINDS
-    found = [record for each in kinds if (record := catalogue.find(each, name)) is not None]
-    if not found:
-        known = {other for each in kinds for other in catalogue.ids(each)}
-        raise InputError(f"unknown {kind or 'hardware id'} {shown(name)}{nearest(name, known)}")
-    if found[0].record == "system":  # it shows its parts already
-        found = found[:1]
-    rows = [_hardware_row(catalogue, record, full=True) for record in found]
-    return _answer("hardware show", rows, notes=_note_estimates(rows), inputs={"id": name, "kind": kind})
+    rows = []
+    for name in dict.fromkeys(names):
+        found = [record for each in kinds if (record := catalogue.find(each, name)) is not None]
+        if not found:
+            known = {other for each in kinds for other in catalogue.ids(each)}
+            raise InputError(f"unknown {kind or 'hardware id'} {shown(name)}{nearest(name, known)}")
+        whole = found[:1] if found[0].record == "system" else found  # a system shows its parts already
+        rows += [_hardware_row(catalogue, record, full=True) for record in whole]
+    inputs = {"ids": list(names), "kind": kind}
+    return _answer(
+        "hardware show", rows, notes=_note_estimates(rows), inputs=inputs, table_keys=_shown_with(where=where)
+    )
+
+
+def _shown_with(*, where: bool) -> tuple[str, ...]:
+    """Return the provenance a table shows of each value."""
+    return ("file", "kind", "source") if where else ("record", "unit", "kind", "note")
 
 
 def validate_hardware(catalogue: Catalogue) -> Answer:
@@ -308,51 +427,101 @@ def _validated(command: str, rows: list[dict[str, Any]], catalogue: Catalogue) -
     )
 
 
-def list_models(catalogue: Catalogue) -> Answer:
+def list_models(catalogue: Catalogue, *, choose: Choose | None = None) -> Answer:
     """List the models.
 
     Parameters
     ----------
     catalogue : Catalogue
         Where to look.
+    choose : Choose, optional
+        Which of them, and in which order; all by id where None.
 
     Returns
     -------
     Answer
         A row per model: id, record keys, the kind of each, and what is counted from the shape.
+
+    Raises
+    ------
+    InputError
+        If a filter is unknown or a record is faulty.
+    InfeasibleError
+        If nothing passes the filters; names what comes nearest.
     """
-    rows = [_model_row(catalogue, record, full=False) for record in catalogue.records("model")]
-    return _answer(
-        "models list",
-        rows,
-        summary={"records": len(rows)},
-        notes=_note_estimates(rows),
-        table_keys=TABLE_KEYS["model"],
-    )
+    rows = [_model_row(record, full=False) for record in catalogue.records("model")]
+    return _listed("models list", "model", rows, choose or Choose())
 
 
-def show_model(catalogue: Catalogue, name: str) -> Answer:
-    """Show everything known of a model.
+def show_models(catalogue: Catalogue, names: Sequence[str], *, where: bool = False) -> Answer:
+    """Show everything known of models.
 
     Parameters
     ----------
     catalogue : Catalogue
         Where to look.
-    name : str
-        Id or alias.
+    names : sequence of str
+        Ids or aliases; several are shown side by side.
+    where : bool
+        Whether tables show file and source of each value instead of record and note.
 
     Returns
     -------
     Answer
-        One row: each value, and its unit, kind, source and note under the key with that ending.
+        A row per model: each value, and its unit, kind, source, note, record and file under the key with
+        that ending.
 
     Raises
     ------
     InputError
-        If the id is unknown.
+        If an id is unknown.
     """
-    row = _model_row(catalogue, catalogue.record("model", name), full=True)
-    return _answer("models show", [row], notes=_note_estimates([row]), inputs={"id": name})
+    rows = [_model_row(catalogue.record("model", name), full=True) for name in dict.fromkeys(names)]
+    inputs = {"ids": list(names)}
+    return _answer(
+        "models show", rows, notes=_note_estimates(rows), inputs=inputs, table_keys=_shown_with(where=where)
+    )
+
+
+IMPORTED_KEYS = (
+    "id",
+    "hidden_size",
+    "dispatch_width",
+    "layers",
+    "moe_layers",
+    "routed_experts",
+    "shared_experts",
+    "top_k",
+    "expert_intermediate",
+    "expert_matrices",
+    "total_params",
+    "active_params",
+    "kv_bytes_per_token",
+)
+
+
+def imported_model(record: Record) -> Answer:
+    """Show what an imported configuration says.
+
+    Parameters
+    ----------
+    record : Record
+        The record made from it.
+
+    Returns
+    -------
+    Answer
+        One row: shape, and parameters and cache bytes counted from it.
+    """
+    row = _model_row(record, full=False)
+    first = {key: row[key] for key in IMPORTED_KEYS}
+    rest = {key: value for key, value in row.items() if key not in first and key != "name"}
+    notes = [
+        f"{value.key} is derived: {value.note}"
+        for value in record.quantities.values()
+        if value.kind == "derived" and value.note
+    ]
+    return _answer("models import", [{**first, **rest}], notes=notes, table_keys=IMPORTED_KEYS)
 
 
 def validate_models(catalogue: Catalogue) -> Answer:
@@ -378,8 +547,3 @@ def validate_models(catalogue: Catalogue) -> Answer:
                 row["faults"] = [str(error)]
         rows.append(row)
     return _validated("models validate", rows, catalogue)
-
-
-def known_keys() -> dict[str, dict[str, str]]:
-    """Return every key `--set` takes, with its unit, by kind of record."""
-    return {"system": quantity_keys("system"), "model": quantity_keys("model")}

@@ -400,7 +400,32 @@ def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.
         notes.append(
             "fan-out paper: a token reaches as many nodes as it can; uniform and grouped take the expectation"
         )
+    notes += _shape_notes(scenario)
     notes += [note for value in inputs.quantities for note in _alternative_notes(scenario, value, summary)]
+    return notes
+
+
+def _shape_notes(scenario: Scenario) -> list[str]:
+    """Say where the fabric or the model is of a shape that this roofline does not see."""
+    notes = []
+    system, model = scenario.system, scenario.model
+    pair = system.quantities.get("scale_up_pair_gb_per_s")
+    if pair is not None and pair.si < system.scale_up.bytes_per_s:
+        notes.append(
+            f"{system.scale_up.id} is a {system.scale_up.topology}: one pair of devices reaches "
+            f"{pair.value:g} of its {system.scale_up.bytes_per_s / 1e9:g} GB/s, so uneven traffic between "
+            "the two groups stays below this roof"
+        )
+    if model.moe_layers + model.dense_layers < model.layers:
+        notes.append(
+            f"the stage budget is shared over all {model.layers} layers of {model.id}, of which "
+            f"{model.moe_layers} have experts; HFU does not depend on it"
+        )
+    if model.zero_experts:
+        notes.append(
+            f"{model.zero_experts} experts of {model.id} compute nothing and need no transfer: "
+            f"of top-{model.top_k}, {model.mean_top_k:g} are real on average; the roof counts all"
+        )
     return notes
 
 

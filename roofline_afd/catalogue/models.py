@@ -300,14 +300,20 @@ class Model:
     @property
     def total_params(self) -> int:
         """All parameters [elements]; multi-token-prediction layers, norms and biases left out."""
-        return sum(self.params_by_part.values())
+        return counting.total_parameters(**self.params_by_part)
 
     @property
     def active_params(self) -> int:
         """Parameters one token uses [elements]: output head yes, input embedding no."""
         parts = self.params_by_part
-        idle = parts["routed_experts"] - self.moe_layers * round(self.mean_top_k * self.expert_params)
-        return self.total_params - idle - (0 if self.tied_embeddings else parts["embedding"])
+        return counting.active_parameters(
+            total_params=self.total_params,
+            routed_experts=parts["routed_experts"],
+            moe_layers=self.moe_layers,
+            mean_top_k=self.mean_top_k,
+            expert_params=self.expert_params,
+            unused_embedding=0 if self.tied_embeddings else parts["embedding"],
+        )
 
     def weight_bytes(
         self, *, experts: float, others: float | None = None, embeddings: float = EMBEDDING_BYTES
@@ -348,13 +354,18 @@ class Model:
             experts=precision(self.expert_weights).bytes, others=precision(self.attention_weights).bytes
         )
 
+    @property
+    def cached_elements_per_token(self) -> float:
+        """Elements one token adds to the caches of all layers, while it is within every window."""
+        return sum(kind.layers * kind.cached_elements_per_token for kind in self.attention)
+
     def kv_bytes_per_token(self, bytes_per_element: float) -> float:
         """Cache bytes one token adds over all layers [B], at `bytes_per_element` [B].
 
         A token is counted in every window: `kv_bytes` drops those that windows have passed.
         """
-        return bytes_per_element * sum(
-            kind.layers * kind.cached_elements_per_token for kind in self.attention
+        return counting.cache_bytes_per_token(
+            bytes_per_element=bytes_per_element, cached_elements=self.cached_elements_per_token
         )
 
     def kv_bytes(self, context: float, bytes_per_element: float) -> float:

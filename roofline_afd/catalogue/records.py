@@ -72,6 +72,7 @@ class Quantity:
     note: str = ""
     alternatives: tuple[Alternative, ...] = ()
     record: str = ""
+    file: str = ""
 
     @property
     def si(self) -> float:
@@ -470,6 +471,7 @@ def _build(full: Mapping[str, Any], record: str, file: str) -> Record:
                     alternatives=alternatives(value),
                     **provenance(value),
                     record=f"{record} {full['id']}",
+                    file=file,
                 )
             elif isinstance(value, dict) and key != "sources":
                 walk(value, child, f"{prefix}{key}.")

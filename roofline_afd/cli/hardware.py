@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import Databases, Output, register
+from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum, register
 
-NAME_HELP = "Id of a system, an accelerator or an interconnect."
+NAME_HELP = "Ids of systems, accelerators or interconnects; several are shown side by side."
 KIND_HELP = "system, accelerator or interconnect."
+CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
+VENDOR_HELP = "Only what this vendor makes."
+SORT_HELP = "Key to sort by; a minus before it puts the largest first (--sort=-memory_gb)."
+
+
+@dataclasses.dataclass(frozen=True)
+class HardwareMinimums(Minimums):
+    """Lower bounds a record must meet to be listed."""
+
+    bf16_tflops: Annotated[float | None, minimum("bf16_tflops")] = None
+    fp8_tflops: Annotated[float | None, minimum("fp8_tflops")] = None
+    int8_tops: Annotated[float | None, minimum("int8_tops")] = None
+    fp4_tflops: Annotated[float | None, minimum("fp4_tflops")] = None
+    memory_gb: Annotated[float | None, minimum("memory_gb")] = None
+    memory_gb_per_s: Annotated[float | None, minimum("memory_gb_per_s")] = None
+    scale_up_gb_per_s: Annotated[float | None, minimum("scale_up_gb_per_s")] = None
+    scale_out_gb_per_s: Annotated[float | None, minimum("scale_out_gb_per_s")] = None
+    gb_per_s: Annotated[float | None, minimum("gb_per_s")] = None
+    scale_up_domain_devices: Annotated[float | None, minimum("scale_up_domain_devices")] = None
 
 
 def add(app: typer.Typer) -> None:
@@ -21,25 +41,36 @@ def add(app: typer.Typer) -> None:
 
     @register(group, "list", help_text="List the systems one can buy, or their parts.")
     def list_(
-        output: Output, databases: Databases, *, kind: Annotated[str, typer.Option(help=KIND_HELP)] = "system"
+        output: Output,
+        databases: Databases,
+        least: HardwareMinimums,
+        *,
+        kind: Annotated[str, typer.Option(metavar="KIND", help=KIND_HELP)] = "system",
+        vendor: Annotated[str | None, typer.Option(metavar="NAME", help=VENDOR_HELP)] = None,
+        network: Annotated[str | None, typer.Option("--class", metavar="CLASS", help=CLASS_HELP)] = None,
+        sort: Annotated[str | None, typer.Option(metavar="KEY", help=SORT_HELP)] = None,
     ) -> None:
-        from roofline_afd.analysis.listing import list_hardware  # not for --help
+        from roofline_afd.analysis.listing import Choose, list_hardware  # not for --help
 
-        output.deliver(list_hardware(databases.catalogue(), kind=kind))
+        choose = Choose(vendor=vendor, network=network, least=least.given(), sort=sort)
+        output.deliver(list_hardware(databases.catalogue(), kind=kind, choose=choose))
 
     @register(
         group, "show", help_text="Show everything known of a system, an accelerator or an interconnect."
     )
     def show(
-        id_: Annotated[str, typer.Argument(metavar="ID", help=NAME_HELP)],
+        ids: Annotated[list[str], typer.Argument(metavar="ID...", help=NAME_HELP)],
         output: Output,
         databases: Databases,
         *,
-        kind: Annotated[str | None, typer.Option(help=f"Narrow to one kind: {KIND_HELP}")] = None,
+        kind: Annotated[
+            str | None, typer.Option(metavar="KIND", help=f"Narrow to one kind: {KIND_HELP}")
+        ] = None,
+        where: Where = False,
     ) -> None:
         from roofline_afd.analysis.listing import show_hardware
 
-        output.deliver(show_hardware(databases.catalogue(), id_, kind=kind))
+        output.deliver(show_hardware(databases.catalogue(), ids, kind=kind, where=where))
 
     @register(group, "validate", help_text="Check every hardware record; exit 1 if one is faulty.")
     def validate(output: Output, databases: Databases) -> None:

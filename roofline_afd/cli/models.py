@@ -1,12 +1,73 @@
-"""`models list`, `models show`, `models validate`."""
+"""`models list`, `models show`, `models validate`, `models import`."""
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
 from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import Databases, Output, register
+from roofline_afd.cli.hardware import SORT_HELP, VENDOR_HELP
+from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum, register
+from roofline_afd.errors import InputError, shown_path
+
+NAME_HELP = "Ids or aliases of models; several are shown side by side."
+CONFIG_HELP = "A Hugging Face config.json; - reads standard input. It is only parsed: no code of it is run."
+ID_HELP = "Id of the record. Default: the name of the output file, else the model_type of the configuration."
+IMPORT_HELP = (
+    "Turn a Hugging Face config.json into a model record; --output FILE.toml writes it, ready for --model-db."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMinimums(Minimums):
+    """Lower bounds a model must meet to be listed."""
+
+    total_params: Annotated[float | None, minimum("total_params")] = None
+    active_params: Annotated[float | None, minimum("active_params")] = None
+    routed_experts: Annotated[float | None, minimum("routed_experts")] = None
+    top_k: Annotated[float | None, minimum("top_k")] = None
+    expert_intermediate: Annotated[float | None, minimum("expert_intermediate")] = None
+    max_context_tokens: Annotated[float | None, minimum("max_context_tokens")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordOutput(Output):
+    """Where an imported record goes: a .toml file, or an answer like any other."""
+
+    @property
+    def is_record(self) -> bool:
+        """Whether the record itself is asked for."""
+        return self.output is not None and self.output.suffix.lower() == ".toml"
+
+    def check(self) -> None:
+        """Refuse a bad format or file name before any work is done."""
+        if not self.is_record:
+            super().check()
+            return
+        from roofline_afd.view.tables import check_output  # not for --help
+
+        if self.format is not None:
+            raise InputError(f"--format {self.format} and --output {shown_path(self.output)} disagree")
+        if self.output is not None:
+            check_output(self.output, force=self.force)
+
+
+def _read(config: Path) -> bytes:
+    """Read the configuration, at most as much as one may hold."""
+    from roofline_afd.catalogue.huggingface import MAX_CONFIG_BYTES
+
+    if str(config) == "-":
+        return sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
+    try:
+        if config.exists() and not config.is_file():
+            raise InputError(f"{shown_path(config)} is no regular file")
+        with config.open("rb") as file:
+            return file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{shown_path(config)} cannot be read: {error.strerror}") from error
 
 
 def add(app: typer.Typer) -> None:
@@ -17,20 +78,30 @@ def add(app: typer.Typer) -> None:
     @register(
         group, "list", help_text="List the models, with parameters and cache bytes counted from the shape."
     )
-    def list_(output: Output, databases: Databases) -> None:
-        from roofline_afd.analysis.listing import list_models  # not for --help
+    def list_(
+        output: Output,
+        databases: Databases,
+        least: ModelMinimums,
+        *,
+        vendor: Annotated[str | None, typer.Option(metavar="NAME", help=VENDOR_HELP)] = None,
+        sort: Annotated[str | None, typer.Option(metavar="KEY", help=SORT_HELP)] = None,
+    ) -> None:
+        from roofline_afd.analysis.listing import Choose, list_models  # not for --help
 
-        output.deliver(list_models(databases.catalogue()))
+        choose = Choose(vendor=vendor, least=least.given(), sort=sort)
+        output.deliver(list_models(databases.catalogue(), choose=choose))
 
     @register(group, "show", help_text="Show everything known of a model.")
     def show(
-        id_: Annotated[str, typer.Argument(metavar="ID", help="Id or alias of a model.")],
+        ids: Annotated[list[str], typer.Argument(metavar="ID...", help=NAME_HELP)],
         output: Output,
         databases: Databases,
+        *,
+        where: Where = False,
     ) -> None:
-        from roofline_afd.analysis.listing import show_model
+        from roofline_afd.analysis.listing import show_models
 
-        output.deliver(show_model(databases.catalogue(), id_))
+        output.deliver(show_models(databases.catalogue(), ids, where=where))
 
     @register(group, "validate", help_text="Check every model record; exit 1 if one is faulty.")
     def validate(output: Output, databases: Databases) -> None:
@@ -40,3 +111,29 @@ def add(app: typer.Typer) -> None:
         output.deliver(answer)
         if answer.summary["faulty"]:
             raise typer.Exit(1)
+
+    @register(group, "import", help_text=IMPORT_HELP)
+    def import_(
+        config: Annotated[Path, typer.Argument(metavar="CONFIG.json", help=CONFIG_HELP)],
+        output: RecordOutput,
+        *,
+        id_: Annotated[str | None, typer.Option("--id", metavar="ID", help=ID_HELP)] = None,
+        vendor: Annotated[str, typer.Option(metavar="NAME", help="Who made the model.")] = "unknown",
+    ) -> None:
+        from roofline_afd.analysis.listing import imported_model
+        from roofline_afd.catalogue.huggingface import import_config
+        from roofline_afd.catalogue.records import parse_record
+        from roofline_afd.view.tables import write_file
+
+        stem = output.output.stem if output.is_record and output.output else None
+        if id_ is not None and stem not in {None, id_}:
+            raise InputError(
+                f"--id {id_} and --output {shown_path(output.output)} disagree: a record's file is its id"
+            )
+        text = import_config(_read(config), model_id=id_ or stem, vendor=vendor)
+        if output.is_record and output.output is not None:
+            write_file(output.output, text.encode(), force=output.force)
+            print(f"wrote {output.output}", file=sys.stderr)  # noqa: T201
+        else:
+            name = text.partition('id = "')[2].partition('"')[0]
+            output.deliver(imported_model(parse_record(text.encode(), file=f"{name}.toml")))

@@ -1,8 +1,8 @@
 """Options: each is declared once, and commands take them in groups.
 
-A command's parameter annotated with a group (`Scenario`, `Output`, `Databases`) stands for all options of
-that group: `register` spreads it into the command line and hands the command the group, ready made. Help
-texts and defaults of the scenario's options are those of `Scenario` itself.
+A command's parameter annotated with a group (`Scenario`, or a dataclass like `Output`) stands for all
+options of that group: `register` spreads it into the command line and hands the command the group, ready
+made. Help texts and defaults of the scenario's options are those of `Scenario` itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import typer
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, shown
 from roofline_afd.serving.scenario import DUPLEXES, FAN_OUTS, LINKS, Scenario
+from roofline_afd.units import UNITS, parse_number
+from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +136,41 @@ class Databases:
         from roofline_afd.catalogue.store import Catalogue  # not for --help
 
         return Catalogue(self.hardware_db or (), self.model_db or (), collect_faults=collect_faults)
+
+
+Where = Annotated[
+    bool,
+    typer.Option("--where", help="Show file and source of each value.", rich_help_panel=OUTPUT_PANEL),
+]
+
+
+def minimum(key: str) -> Any:  # noqa: ANN401 - what typer makes of an option
+    """Return the option `--min-KEY` of a record key; it takes units too."""
+    shown_as = column(key)
+    unit = shown_as.unit if shown_as.unit in UNITS else "1"
+
+    def read(text: str | float) -> float:
+        try:
+            return parse_number(str(text), unit=unit)
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return typer.Option(
+        f"--min-{key.replace('_', '-')}",
+        metavar=shown_as.unit or "NUMBER",
+        help=f"Only with at least this {shown_as.label}.",
+        parser=read,
+        rich_help_panel=QUESTION_PANEL,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Minimums:
+    """Lower bounds on record keys, the fields of a subclass."""
+
+    def given(self) -> dict[str, float]:
+        """Return the bounds that were given."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,9 +319,6 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     )
 
 
-GROUPS = (Scenario, MaybeScenario, Output, Picture, Databases)
-
-
 def register(
     app: typer.Typer, name: str, *, help_text: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -311,7 +345,9 @@ def register(
         spread: list[inspect.Parameter] = []
         for parameter in inspect.signature(function).parameters.values():
             annotation = hints[parameter.name]
-            if annotation in GROUPS:
+            if isinstance(annotation, type) and (
+                dataclasses.is_dataclass(annotation) or annotation is Scenario
+            ):
                 options = _group_parameters(annotation)
                 groups[parameter.name] = (annotation, [option.name for option in options])
                 spread += options

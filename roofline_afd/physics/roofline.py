@@ -647,6 +647,17 @@ def ffn_stage(
     References
     ----------
     arXiv 2602.09721, communication-level roofline.
+
+    Examples
+    --------
+    DeepSeek-V3 on two H800 nodes, 382.5137 us a stage:
+
+    >>> stage = ffn_stage(ffn_nodes=2, devices_per_node=8, routed_experts=256, experts_per_copy=4,
+    ...                   flops_per_pair=88080384, link_bytes_per_pair=21504, weight_bytes=1, moe_layers=58,
+    ...                   stage_budget=382.5137e-6, peak=1.979e15, memory_bandwidth=3.35e12,
+    ...                   scale_up=160e9, scale_out=50e9, superpod=False)
+    >>> round(float(stage.hfu), 4), round(float(stage.ofu), 4)
+    (0.3312, 0.6022)
     """
     experts = experts_per_device(
         routed_experts=routed_experts, ffn_nodes=ffn_nodes, devices_per_node=devices_per_node

@@ -95,6 +95,6 @@ def column(key: str) -> Column:
     if key in COLUMNS:
         return COLUMNS[key]
     for ending, unit in UNIT_ENDINGS.items():
-        if key.endswith(ending):
-            return Column(key.removesuffix(ending).replace("_", " "), unit)
+        if f"_{key}".endswith(ending):
+            return Column(f"_{key}".removesuffix(ending).replace("_", " ").strip() or "bandwidth", unit)
     return Column(key.replace("_", " "))

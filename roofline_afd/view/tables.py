@@ -96,7 +96,7 @@ def _shown(answer: Answer) -> tuple[list[str], list[list[str]]]:
     """Return header and rows as people read them; a record's many keys run downwards."""
     rows = answer.rows()
     if answer.command.endswith(" show"):
-        return _record_lines(rows)
+        return _record_lines(rows, answer.table_keys)
     keys = answer.table_keys or tuple(answer.columns)
     header = [column(key).title for key in keys]
     return header, [[_marked(row, key) for key in keys] for row in rows]
@@ -107,20 +107,38 @@ def _marked(row: Mapping[str, Any], key: str) -> str:
     return column(key).show(row[key]) + dagger
 
 
-PROVENANCE = ("unit", "kind", "source", "note", "record")
+PROVENANCE = ("unit", "kind", "source", "note", "record", "file")
+_PROVENANCE_ENDINGS = tuple(f"_{part}" for part in PROVENANCE)
 
 
-def _record_lines(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _record_lines(
+    rows: Sequence[Mapping[str, Any]], with_provenance: tuple[str, ...]
+) -> tuple[list[str], list[list[str]]]:
+    """Return a record with a line per key: value and provenance, or several records side by side."""
+    keys = dict.fromkeys(key for row in rows for key in row if not key.endswith(_PROVENANCE_ENDINGS))
+    if len(rows) > 1:
+        lines = [
+            [key, _first(rows, f"{key}_unit"), *(_marked(row, key) if key in row else "-" for row in rows)]
+            for key in keys
+            if key not in {"id", "prices"}
+        ]
+        return ["key", "unit", *(str(row["id"]) for row in rows)], lines
+    (row,) = rows
     lines = []
-    for row in rows:
-        for key, value in row.items():
-            if value is None or (key != "record" and key.endswith(tuple(f"_{part}" for part in PROVENANCE))):
-                continue
-            unit, kind, source, note, record = (str(row.get(f"{key}_{part}") or "") for part in PROVENANCE)
-            lines.append(
-                [record or f"{row['record']} {row['id']}", key, _marked(row, key), unit, kind, note, source]
-            )
-    return ["record", "key", "value", "unit", "kind", "note", "source"], lines
+    for key in keys:
+        if row[key] is not None and key != "prices":
+            provenance = (str(row.get(f"{key}_{part}") or "") for part in with_provenance)
+            lines.append([key, _marked(row, key), *provenance])
+    for price in row.get("prices") or ():
+        name = f"price, {price['basis']}" + (f" ({price['terms']})" if price["terms"] else "")
+        said = {**price, "record": f"dated {price['date']}", "file": price["date"]}
+        provenance = (str(said.get(part) or "") for part in with_provenance)
+        lines.append([name, f"{price['value']:g}", *provenance])
+    return ["key", "value", *with_provenance], lines
+
+
+def _first(rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    return next((str(row[key]) for row in rows if row.get(key)), "")
 
 
 def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> str:

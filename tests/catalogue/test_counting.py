@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import inspect
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,27 +10,6 @@ from roofline_afd.catalogue.models import Attention
 from roofline_afd.physics import counting
 
 WIDTH = st.integers(1, 512)
-FORMULAS = [
-    function
-    for name, function in inspect.getmembers(counting, inspect.isfunction)
-    if function.__module__ == counting.__name__
-]
-
-
-def test_every_example_runs() -> None:
-    result = doctest.testmod(counting)
-    assert result.attempted >= len(FORMULAS)
-    assert result.failed == 0
-
-
-@pytest.mark.parametrize("function", FORMULAS, ids=lambda function: function.__name__)
-def test_every_formula_takes_keywords_and_names_units_and_reference(function: object) -> None:
-    assert callable(function)
-    kinds = {one.kind for one in inspect.signature(function).parameters.values()}
-    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
-    text = inspect.getdoc(function) or ""
-    for part in ("Parameters", "Returns", "Notes", "References", "Examples", "[elements]", "[1]"):
-        assert part in text or (part == "[elements]" and "[FLOP]" in text), part
 
 
 def _sizes(*matrices: tuple[int, int]) -> int:

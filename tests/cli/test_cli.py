@@ -242,7 +242,7 @@ def test_lists_and_shows() -> None:
     assert part["record"] == "accelerator"
     assert ask("models", "show", "deepseek-r1")["results"][0]["id"] == "deepseek-v3"
     table = command("hardware", "show", "h20", "--format", "table").out
-    assert re.search(r"int8_tops +296\u2020 +TOP/s +estimated", table)
+    assert re.search(r"int8_tops +296\u2020 +accelerator h20 +TOP/s +estimated", table)
 
 
 def test_calibrated_links_are_the_measured_ones() -> None:

@@ -28,7 +28,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_formula_is_documented(name: str) -> None:
-    """Keyword-only parameters, each with its unit; the equation; a reference."""
+    """Keyword-only parameters, each with its unit; the equation; a reference; an example, run elsewhere."""
     function: Callable[..., Any] = FORMULAS[name]
     document = documentation(function)
     parameters = inspect.signature(function).parameters
@@ -36,6 +36,7 @@ def test_formula_is_documented(name: str) -> None:
     assert set(document.parameters) == set(parameters)
     missing = [key for key, entry in document.parameters.items() if "[" not in entry.text and not entry.unit]
     assert not missing, f"no unit: {missing}"
+    assert ">>> " in (inspect.getdoc(function) or "")
     assert document.summary
     assert document.notes
     assert document.references
