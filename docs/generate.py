@@ -146,8 +146,8 @@ def models() -> str:
     rows = "\n".join(f"| `{name}` | {', '.join(others)} |" for name, others in aliases.items() if others)
     return NOTICE + (
         "# Model catalogue\n\nParameters and cache bytes (bf16, every window holding the token) are counted "
-        "from the shape; a dagger marks estimates. `roofline-afd models show ID --where` has the source of each "
-        "value, [model_db/README.md](../model_db/README.md) the meaning of the fields.\n\n"
+        "from the shape; a dagger marks estimates. `roofline-afd models show ID --where` has the source of "
+        "each value, [model_db/README.md](../model_db/README.md) the meaning of the fields.\n\n"
         f"{as_markdown(list_models(catalogue))}\n"
         f"## Models of the very same shape\n\n| record | also |\n|---|---|\n{rows}\n"
     )

@@ -241,7 +241,7 @@ class Choose:
     Parameters
     ----------
     vendor : str, optional
-        Only this vendor's; letter case does not matter.
+        Only vendors whose name holds this; letter case does not matter.
     network : str, optional
         Only systems of this class: `superpod` or `scale-out`.
     least : mapping of str to float
@@ -259,10 +259,12 @@ class Choose:
         """Return the chosen rows; InputError for an unknown filter, InfeasibleError if none is left."""
         chosen = rows
         if self.vendor is not None:
-            known = {row["vendor"].lower() for row in rows if row.get("vendor")}
-            if self.vendor.lower() not in known:
-                raise InputError(f"--vendor {shown(self.vendor)} is not known{nearest(self.vendor, known)}")
-            chosen = [row for row in chosen if str(row.get("vendor")).lower() == self.vendor.lower()]
+            known = {row["vendor"] for row in rows if row.get("vendor")}
+            meant = {name for name in known if self.vendor.lower() in name.lower()}
+            if not meant or not self.vendor.strip():
+                near = nearest(self.vendor, map(str.lower, known))
+                raise InputError(f"--vendor {shown(self.vendor)} is not known{near}")
+            chosen = [row for row in chosen if row.get("vendor") in meant]
         if self.network is not None:
             if kind != "system":
                 raise InputError(f"--class applies to systems, not to the kind {kind}")

@@ -12,7 +12,7 @@ from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
 NAME_HELP = "Ids of systems, accelerators or interconnects; several are shown side by side."
 KIND_HELP = "system, accelerator or interconnect."
 CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
-VENDOR_HELP = "Only what this vendor makes."
+VENDOR_HELP = "Only of vendors whose name holds this."
 SORT_HELP = "Key to sort by; a minus before it puts the largest first (--sort=-memory_gb)."
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
 
-from roofline_afd.analysis.roofline import DEAD_ZONE, roofline
+from roofline_afd.analysis.roofline import DEAD_ZONE, DEFAULT_FFN_NODES, roofline
 from roofline_afd.physics.roofline import ffn_stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.units import format_si
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
 
+ROOFLINE_FFN_NODES = (*range(1, 9), 16, 32)
+"""FFN node counts worth a marker where none are asked for."""
 WIDTH, HEIGHT = 760, 440
 INK, FAINT, GROUND = "#1b1f24", "#5b6570", "#ffffff"
 BLUE, ORANGE, GREEN = "#0a4a8f", "#cf5f0c", "#1a7f52"
@@ -112,7 +114,7 @@ def _decades(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
 
 
-def roofline_chart(scenario: Scenario, *, ffn_nodes: object) -> alt.LayerChart:
+def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES) -> alt.LayerChart:
     """Draw the communication-level roofline of the FFN stage.
 
     Every byte level has its own roof and its own intensity: operations per byte read from memory, received
@@ -305,7 +307,7 @@ def _spread(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return merged
 
 
-def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object) -> alt.LayerChart:
+def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> alt.LayerChart:
     """Draw HFU, OFU and temporal sparsity over FFN nodes, the regimes shaded and named.
 
     Parameters

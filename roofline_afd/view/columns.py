@@ -43,8 +43,8 @@ GROUPED_FROM = 10_000
 PERCENT = ".1%"
 COLUMNS = {
     "ffn_nodes": Column("FFN nodes", form=",d"),
-    "pairs_per_device": Column("pairs/device", form=".1f"),
-    "experts_per_device": Column("experts/device", form=",d"),
+    "pairs_per_device": Column("pairs per device", form=".1f"),
+    "experts_per_device": Column("experts per device", form=",d"),
     "intensity": Column("intensity", "FLOP/B", ".1f"),
     "weight_time_us": Column("weights", "us", ".1f"),
     "compute_time_us": Column("products", "us", ".1f"),

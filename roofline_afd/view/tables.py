@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv", "markdown")
 SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
+LONGEST_UNBROKEN = 24
+"""Letters of a word that a narrow terminal does not break."""
 DAGGER = "\u2020"
 """Marks numbers that are, or rest on, an estimate."""
 
@@ -76,10 +78,16 @@ def as_table(answer: Answer, *, width: int | None = None) -> str:
     from rich.text import Text
 
     header, body = _shown(answer)
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
     for index, name in enumerate(header):
         numeric = all(row[index][:1].isdigit() or row[index] == "-" for row in body)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        longest = max((len(word) for row in body for word in row[index].split()), default=0)
+        table.add_column(
+            Text(name),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=min(longest, LONGEST_UNBROKEN),
+        )
     for row in body:
         table.add_row(*(Text(cell) for cell in row))
     terminal = width is not None
