@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from roofline_afd import __version__
 from roofline_afd.errors import InputError, nearest, shown, shown_path
@@ -24,6 +24,8 @@ FORMATS = ("table", "json", "csv", "markdown")
 SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
 LONGEST_UNBROKEN = 24
 """Letters of a word that a narrow terminal does not break."""
+SPACE = 2
+"""Characters between columns."""
 DAGGER = "\u2020"
 """Marks numbers that are, or rest on, an estimate."""
 
@@ -78,26 +80,39 @@ def as_table(answer: Answer, *, width: int | None = None) -> str:
     from rich.text import Text
 
     header, body = _shown(answer)
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
-    for index, name in enumerate(header):
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
+    widths = _fit([[name, *(row[index] for row in body)] for index, name in enumerate(header)], width)
+    for index, (name, wide) in enumerate(zip(header, widths, strict=True)):
         numeric = all(row[index][:1].isdigit() or row[index] == "-" for row in body)
-        longest = max((len(word) for row in body for word in row[index].split()), default=0)
-        table.add_column(
-            Text(name),
-            justify="right" if numeric else "left",
-            overflow="fold",
-            min_width=min(longest, LONGEST_UNBROKEN),
-        )
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(Text(name), justify=justify, overflow="fold", width=wide)
     for row in body:
         table.add_row(*(Text(cell) for cell in row))
     terminal = width is not None
-    console = Console(file=io.StringIO(), width=width or 100_000, force_terminal=terminal, highlight=False)
+    whole = max(width or 0, sum(widths) + SPACE * len(widths) + 1)
+    console = Console(file=io.StringIO(), width=whole, force_terminal=terminal, highlight=False)
     sentence = answer.summary.get("answer")
     if sentence:
         console.print(Text(str(sentence)), style="bold")
     console.print(table)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO above
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _fit(columns: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """Return column widths that fit a terminal: the widest columns wrap first, and no word is broken.
+
+    Where even whole words do not fit, the terminal wraps the lines: that is ugly, but loses nothing.
+    """
+    widths = [max(map(len, cells)) for cells in columns]
+    words = [max((len(word) for cell in cells for word in cell.split()), default=1) for cells in columns]
+    least = [min(longest, LONGEST_UNBROKEN) for longest in words]
+    while width is not None and sum(widths) + SPACE * len(widths) + 1 > width:
+        slack = [wide - low for wide, low in zip(widths, least, strict=True)]
+        if max(slack) <= 0:
+            break
+        widths[slack.index(max(slack))] -= 1
+    return widths
 
 
 def _shown(answer: Answer) -> tuple[list[str], list[list[str]]]:
