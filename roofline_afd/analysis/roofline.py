@@ -307,7 +307,7 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> An
     summary["best_ffn_nodes"] = None if best is None else int(nodes[best])
     summary["best_hfu"] = None if best is None else float(hfu[best])
     summary["weakest_kind"] = weakest_kind(inputs.quantities)
-    summary["answer"] = _sentence(inputs, summary)
+    summary["answer"] = _sentence(inputs, edges, summary)
     return Answer(
         command="roofline",
         inputs=describe_inputs(scenario, inputs.quantities),
@@ -355,22 +355,31 @@ def _columns(
     return {key: np.broadcast_to(value, nodes.shape) for key, value in columns.items()}
 
 
-def _sentence(inputs: FfnStageInputs, summary: dict[str, Any]) -> str:
+def _sentence(inputs: FfnStageInputs, edges: Sequence[Regime], summary: dict[str, Any]) -> str:
     """Return the answer in a sentence or two."""
     unit = inputs.scenario.system.node_name
     ceiling, floor = f"{summary['hfu_ceiling']:.1%}", f"{summary['hfu_floor']:.1%}"
+    first, last = edges[0], edges[-1]
     if summary["dead_zone_from"] is not None:
         low, high = summary["dead_zone_from"], summary["dead_zone_to"]
         text = (
             f"Dead zone from {low:g} to {high:g} FFN {unit}s: HFU stays at {floor}, "
             "set by the scale-out link, however many FFN instances are added."
         )
-    elif inputs.superpod:
-        text = f"No dead zone inside the scale-up domain: HFU can reach {ceiling} at every FFN {unit} count."
-    elif inputs.compute_bound_bandwidth <= inputs.scale_out:
-        text = f"No dead zone: compute binds at every FFN {unit} count."
+    elif (
+        first.regime != SCALE_OUT_BOUND and len([edge for edge in edges if edge.regime != SENDER_BOUND]) == 1
+    ):
+        where = " inside the scale-up domain" if inputs.superpod else ""
+        what = first.regime.removesuffix(" bound")
+        always = "" if last.regime == SENDER_BOUND else f" at every FFN {unit} count"
+        text = f"No dead zone{where}: {what} binds{always}, HFU {ceiling}."
     else:
         text = f"No flat dead zone: HFU falls from {ceiling} towards {floor} as FFN {unit}s are added."
+    if last.regime == SENDER_BOUND:
+        text += (
+            f" Beyond {last.ffn_nodes_from:.3g} FFN {unit}s the {inputs.attention_devices:g} attention devices "
+            "cannot fill the links, and HFU falls on."
+        )
     if summary["best_hfu"] is None:
         return f"{text} No FFN {unit} count asked for is feasible."
     best = summary["best_ffn_nodes"]

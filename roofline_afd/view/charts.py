@@ -332,7 +332,7 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
     rows = answer.rows()
     counts = [row["ffn_nodes"] for row in rows]
     low, high = min(counts) - 0.5, max(counts) + 0.5
-    top = min(max(1.0, *(row["temporal_sparsity"] for row in rows)) * 1.04, 1.6)
+    top = min(max(1.0, *(row["temporal_sparsity"] for row in rows)) * 1.04, 1.25)
     x = alt.X(
         "ffn_nodes:Q",
         scale=alt.Scale(domain=[low, high], nice=False),
