@@ -67,6 +67,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     choices = sorted(set(known))
     close = difflib.get_close_matches(word.lower(), choices, n=3, cutoff=0.6)
+    close = close or [choice for choice in choices if word and choice.startswith(word.lower())][:3]
     if close:
         return f"; did you mean {' or '.join(repr(choice) for choice in close)}?"
     listed = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")  # noqa: PLR2004

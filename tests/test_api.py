@@ -63,6 +63,17 @@ def test_both_ends_of_the_link() -> None:
     assert many["pairs_per_device"].tolist() == free["pairs_per_device"].tolist()
     assert few.attrs["summary"]["dead_zone_from"] is None
     assert set(few["regime"]) == {"attention links bound"}
+    assert set(few["binding"]) == {"attention links"}
+    assert "cannot fill the links, and HFU falls on" in few.attrs["summary"]["answer"]
+
+
+def test_a_torus_is_said_to_be_an_upper_bound() -> None:
+    table = roofline(Scenario(system="tpu-v5p", model="deepseek-v3"), ffn_nodes=[2, 8])
+    assert "An upper bound: the cut of the torus" in table.attrs["summary"]["answer"]
+    assert any(
+        "is a torus: all traffic between the two groups crosses a cut" in note
+        for note in table.attrs["notes"]
+    )
 
 
 def test_weights_narrower_than_the_accelerator_computes() -> None:

@@ -230,7 +230,6 @@ def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
     inputs: FfnStageInputs = ffn_stage_inputs(scenario)
     result = stage.ffn_stage(**inputs.arguments(nodes))
     model = scenario.model
-    ceiling = min(inputs.scale_up, inputs.scale_out * inputs.top_k)
     limited = scenario.model.expert_groups > 1
     values: dict[str, Any] = {
         **inputs.arguments(nodes),
@@ -255,8 +254,8 @@ def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
         ),
         "compute_bound_bandwidth": inputs.compute_bound_bandwidth,
         **_counts(model),
-        "ceiling_bandwidth": inputs.scale_up if inputs.superpod else ceiling,
-        "floor_bandwidth": inputs.scale_up if inputs.superpod else min(inputs.scale_up, inputs.scale_out),
+        "ceiling_bandwidth": inputs.ceiling_bandwidth,
+        "floor_bandwidth": inputs.floor_bandwidth,
     }
     plain = {
         key: value.item() if isinstance(value, np.generic | np.ndarray) else value

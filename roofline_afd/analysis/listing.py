@@ -11,7 +11,7 @@ from roofline_afd.analysis.answer import Answer
 from roofline_afd.catalogue.hardware import load_system, system_parts
 from roofline_afd.catalogue.models import load_model, model_of
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.records import FOLDERS, Price, Quantity, Record, RecordError, Source
+from roofline_afd.catalogue.records import FOLDERS, Price, Quantity, Record, RecordError, Source, weakest_kind
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def _prices(prices: Iterable[Price]) -> list[dict[str, Any]]:
             "kind": price.kind,
             "source": "; ".join(map(str, price.sources)),
             "note": price.note or None,
+            "record": price.record,
+            "file": price.file,
         }
         for price in prices
     ]
@@ -164,24 +166,47 @@ def _hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[s
 
 
 SHAPE = Source(title="counted from the shape", date="")
+CONTEXT_TOKENS = 4096
+"""Context at which `flops_per_token` is counted."""
 COUNTED = {
     "total_params": ("1", "norms, biases and multi-token-prediction layers left out"),
     "active_params": ("1", "of one token: output head yes, input embedding no"),
+    "weight_gb_bf16": ("GB", "all weights in bf16"),
+    "weight_gb_fp8": ("GB", "all weights in fp8, embedding and output head in bf16"),
+    "weight_gb_fp4": ("GB", "routed experts in fp4, the rest in fp8, embedding and output head in bf16"),
     "kv_bytes_per_token": ("B", "cache in bf16, while every sliding window holds the token"),
+    "state_bytes": ("B", "of layers with a constant state, per sequence, in fp32"),
+    "flops_per_token": ("1", f"of one decoded token at a context of {CONTEXT_TOKENS} tokens"),
 }
 """What is counted from a model's shape: unit and note."""
 
 
 def _model_row(record: Record, *, full: bool) -> dict[str, Any]:
     model = model_of(record)
+    wide, narrow, least = (precision(name).bytes for name in ("bf16", "fp8", "fp4"))
     counted: dict[str, float] = {
         "total_params": model.total_params,
         "active_params": model.active_params,
-        "kv_bytes_per_token": model.kv_bytes_per_token(precision("bf16").bytes),
+        "weight_gb_bf16": model.weight_bytes(experts=wide) / 1e9,
+        "weight_gb_fp8": model.weight_bytes(experts=narrow) / 1e9,
+        "weight_gb_fp4": model.weight_bytes(experts=least, others=narrow) / 1e9,
+        "kv_bytes_per_token": model.kv_bytes_per_token(wide),
+        "state_bytes": model.state_bytes(),
+        "flops_per_token": model.decode_flops_per_token(CONTEXT_TOKENS),
     }
+    stated = ("_published_billion", "max_context_tokens", "mtp_layers")
+    shape = [value for key, value in model.quantities.items() if not key.endswith(stated)]
+    kind = "estimated" if weakest_kind(shape) == "estimated" else "derived"
     derived = {
         key: Quantity(
-            key, value, *COUNTED[key][:1], "derived", (SHAPE,), COUNTED[key][1], (), f"model {record.id}"
+            key=key,
+            value=value,
+            unit=COUNTED[key][0],
+            kind=kind,
+            sources=(SHAPE,),
+            note=COUNTED[key][1],
+            record=f"model {record.id}",
+            file=record.file,
         )
         for key, value in counted.items()
     }
@@ -189,8 +214,13 @@ def _model_row(record: Record, *, full: bool) -> dict[str, Any]:
 
 
 def _note_estimates(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    marked = sum(value == "estimated" for row in rows for key, value in row.items() if key.endswith("_kind"))
-    return [f"marked \u2020 are estimates, which no source states: {marked} values"] if marked else []
+    """Return the note that explains the dagger, where any value has one."""
+    kinds = [value for row in rows for key, value in row.items() if key.endswith("_kind")]
+    kinds += [price["kind"] for row in rows for price in row.get("prices") or ()]
+    marked = (
+        "marked \u2020: estimated, or counted from estimated values; nobody who stands behind it states it"
+    )
+    return [marked] if "estimated" in kinds else []
 
 
 def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose | None = None) -> Answer:

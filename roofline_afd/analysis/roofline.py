@@ -13,6 +13,7 @@ from roofline_afd.analysis.answer import Answer, Words, describe_inputs, provena
 from roofline_afd.catalogue.hardware import build_system
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
+from roofline_afd.physics import regimes as physics_regimes
 from roofline_afd.physics import roofline as physics
 from roofline_afd.serving.ffn_stage import FfnStageInputs, ffn_stage_inputs
 from roofline_afd.serving.scenario import MAX_COUNT
@@ -36,6 +37,7 @@ BINDINGS = (
     "compute",
     "scale-up",
     "scale-out",
+    "attention links",
     "expert weight streaming",
     "HBM capacity",
     "scale-up domain size",
@@ -54,7 +56,7 @@ TABLE_KEYS = (
     "feasible",
     "binding",
 )
-FIRST_RULED_OUT = 3
+FIRST_RULED_OUT = 4
 """Index of the first binding that rules a deployment out; the ones before only limit the roof."""
 BLOCK_ROWS = 8192
 DEFAULT_FFN_NODES = range(1, 41)
@@ -76,33 +78,25 @@ class Regime:
     to_included: bool
 
 
-def _top_bandwidth(inputs: FfnStageInputs) -> float:
-    """Return the bandwidth of the flat roof at few nodes: scale-up, or compute where that is lower."""
-    return min(inputs.scale_up, inputs.compute_bound_bandwidth)
-
-
 def _top_until(inputs: FfnStageInputs) -> float:
     """Return the FFN node count up to which the flat roof at few nodes is reached; inf for all."""
-    top, out, top_k = _top_bandwidth(inputs), inputs.scale_out, inputs.top_k
-    senders = inputs.attention_devices / inputs.devices_per_node
+    top, out = min(inputs.scale_up, inputs.compute_bound_bandwidth), inputs.scale_out
     if inputs.superpod:
-        return senders * inputs.scale_up / top
-    if inputs.scenario.fan_out != "paper":
-        nodes = np.arange(1, inputs.routed_experts + 1)
-        share = physics.sender_share(
-            attention_devices=inputs.attention_devices, ffn_devices=1.0 * nodes * inputs.devices_per_node
+        return inputs.sender_nodes * inputs.scale_up / top
+    if inputs.scenario.fan_out == "paper":
+        return float(
+            physics_regimes.flat_roof_until(
+                top_k=inputs.top_k, scale_out=out, top_bandwidth=top, sender_nodes=inputs.sender_nodes
+            )
         )
-        reached = out * top_k / inputs.nodes_hit(nodes) * share >= top * _EQUAL
-        if reached.all():
-            return max(float(inputs.routed_experts), senders * out / top)
-        return float(np.argmin(reached))
-    falling = top_k * out / top
-    if falling <= min(top_k, senders):
-        return falling
-    if senders >= top_k:
-        return senders * out / top
-    both_falling = math.sqrt(top_k * senders * out / top)
-    return both_falling if both_falling <= top_k else senders * out / top
+    nodes = np.arange(1, inputs.routed_experts + 1)
+    share = physics.sender_share(
+        attention_devices=inputs.attention_devices, ffn_devices=1.0 * nodes * inputs.devices_per_node
+    )
+    reached = out * inputs.top_k / inputs.nodes_hit(nodes) * share >= top * _EQUAL
+    if reached.all():  # beyond one expert a node, the fan-out stays as it is
+        return max(float(inputs.routed_experts), inputs.sender_nodes * out / top)
+    return float(np.argmin(reached))
 
 
 def regimes(inputs: FfnStageInputs) -> list[Regime]:
@@ -131,7 +125,7 @@ def regimes(inputs: FfnStageInputs) -> list[Regime]:
     """
     top_k = inputs.top_k
     one_expert_from = inputs.routed_experts / inputs.devices_per_node
-    senders = inputs.attention_devices / inputs.devices_per_node
+    senders = inputs.sender_nodes
     top_until = _top_until(inputs)
     name = COMPUTE_BOUND if inputs.compute_bound_bandwidth <= inputs.scale_up else SCALE_UP_BOUND
     edges = [Regime(name, 0.0, top_until, to_included=True)]
@@ -193,35 +187,40 @@ def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:
     return given.astype(np.int64)
 
 
-def _smallest_feasible(inputs: FfnStageInputs) -> float:
-    """Return the FFN nodes from which weights stream within the budget and fit in memory; inf for never."""
-    per_expert = physics.weight_time(
-        experts_per_device=1,
-        flops_per_pair=inputs.flops_per_pair,
-        weight_bytes=inputs.weight_bytes,
-        memory_bandwidth=inputs.memory_bandwidth,
+def _feasible_range(inputs: FfnStageInputs) -> tuple[float, float]:
+    """Return the fewest and the most FFN nodes a deployment can have; inf where there is no limit."""
+    expert = {
+        "flops_per_pair": inputs.flops_per_pair,
+        "weight_bytes": inputs.weight_bytes,
+    }
+    fitting = physics_regimes.experts_that_fit(
+        stage_budget=inputs.stage_budget,
+        weight_time_per_expert=physics.weight_time(
+            experts_per_device=1, memory_bandwidth=inputs.memory_bandwidth, **expert
+        ),
+        usable_memory=inputs.usable_memory,
+        memory_per_expert=physics.expert_memory(experts_per_device=1, moe_layers=inputs.moe_layers, **expert),
     )
-    memory = physics.expert_memory(
-        experts_per_device=1,
-        flops_per_pair=inputs.flops_per_pair,
-        weight_bytes=inputs.weight_bytes,
-        moe_layers=inputs.moe_layers,
+    least = physics_regimes.smallest_ffn_nodes(
+        routed_experts=inputs.routed_experts,
+        devices_per_node=inputs.devices_per_node,
+        experts_that_fit=fitting,
     )
-    experts = math.floor(min(inputs.stage_budget / per_expert, inputs.usable_memory / memory))
-    if experts == 0:
-        return math.inf
-    return float(-(-inputs.routed_experts // (experts * inputs.devices_per_node)))
+    return float(least), _largest_in_domain(inputs)
 
 
 def _largest_in_domain(inputs: FfnStageInputs) -> float:
     """Return the FFN nodes that still fit the scale-up domain beside the attention side."""
     if not inputs.superpod:
         return math.inf
-    attention = (
-        inputs.attention_devices if math.isfinite(inputs.attention_devices) else inputs.devices_per_node
+    beside = inputs.attention_devices if math.isfinite(inputs.attention_devices) else inputs.devices_per_node
+    return float(
+        physics_regimes.largest_ffn_nodes(
+            domain_devices=inputs.scenario.system.scale_up_domain_devices,
+            attention_devices=beside,
+            devices_per_node=inputs.devices_per_node,
+        )
     )
-    domain = inputs.scenario.system.scale_up_domain_devices
-    return (domain - attention) // inputs.devices_per_node
 
 
 def summarise(inputs: FfnStageInputs) -> dict[str, Any]:
@@ -246,15 +245,13 @@ def summarise(inputs: FfnStageInputs) -> dict[str, Any]:
             )
         )
 
-    ceiling = inputs.scale_up if inputs.superpod else min(inputs.scale_up, inputs.top_k * inputs.scale_out)
-    floor = inputs.scale_up if inputs.superpod else min(inputs.scale_up, inputs.scale_out)
     edges = regimes(inputs)
     dead = next((edge for edge in edges if edge.regime == DEAD_ZONE), None)
-    least, most = _smallest_feasible(inputs), _largest_in_domain(inputs)
+    least, most = _feasible_range(inputs)
     possible = math.isfinite(least) and least <= most
     return {
-        "hfu_ceiling": granted(ceiling),
-        "hfu_floor": granted(floor),
+        "hfu_ceiling": granted(inputs.ceiling_bandwidth),
+        "hfu_floor": granted(inputs.floor_bandwidth),
         "dead_zone_from": dead and dead.ffn_nodes_from,
         "dead_zone_to": dead and dead.ffn_nodes_to,
         "breakpoints": [edge.ffn_nodes_to for edge in edges[:-1]],
@@ -328,13 +325,14 @@ def _columns(
     """Return the columns of a block of rows, small enough for the cache."""
     stage = physics.ffn_stage(**inputs.arguments(nodes))
     at_compute = stage.link_bandwidth >= inputs.compute_bound_bandwidth * _EQUAL
-    at_scale_up = (stage.link_bandwidth >= inputs.scale_up * _EQUAL) | inputs.superpod
+    at_scale_up = stage.link_bandwidth >= inputs.scale_up * _EQUAL
+    short = nodes * inputs.devices_per_node > inputs.attention_devices
     ruled_out = [
         stage.weight_time > inputs.stage_budget,
         stage.expert_memory > inputs.usable_memory,
         nodes > _largest_in_domain(inputs),
     ]
-    binding = np.select([*ruled_out, at_compute, at_scale_up], [3, 4, 5, 0, 1], default=2).astype(np.int8)
+    binding = np.select([*ruled_out, at_compute, at_scale_up, short], [4, 5, 6, 0, 1, 3], default=2)
     columns = {
         "ffn_nodes": nodes,
         "pairs_per_device": stage.pairs_per_device,
@@ -350,7 +348,7 @@ def _columns(
         "expert_memory_gb": stage.expert_memory / 1e9,
         "regime": _regime_of(edges, nodes),
         "feasible": binding < FIRST_RULED_OUT,
-        "binding": binding,
+        "binding": binding.astype(np.int8),
     }
     return {key: np.broadcast_to(value, nodes.shape) for key, value in columns.items()}
 
@@ -377,9 +375,11 @@ def _sentence(inputs: FfnStageInputs, edges: Sequence[Regime], summary: dict[str
         text = f"No flat dead zone: HFU falls from {ceiling} towards {floor} as FFN {unit}s are added."
     if last.regime == SENDER_BOUND:
         text += (
-            f" Beyond {last.ffn_nodes_from:.3g} FFN {unit}s the {inputs.attention_devices:g} attention devices "
-            "cannot fill the links, and HFU falls on."
+            f" Beyond {last.ffn_nodes_from:.3g} FFN {unit}s the {inputs.attention_devices:g} attention "
+            "devices cannot fill the links, and HFU falls on."
         )
+    if inputs.scenario.system.scale_up.topology == "torus":
+        text += " An upper bound: the cut of the torus between the two groups is not counted."
     if summary["best_hfu"] is None:
         return f"{text} No FFN {unit} count asked for is feasible."
     best = summary["best_ffn_nodes"]
@@ -397,10 +397,10 @@ def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.
     if scenario.links == "nominal":
         notes.append(
             "links are nominal: a fixed share of the scale-up peak, scale-out at line rate; "
-            "--links calibrated takes the largest published measurement"
+            "--links calibrated takes what published measurements reached"
         )
     else:
-        notes.append("links are calibrated: the largest published measurement, for large messages")
+        notes.append("links are calibrated: what published measurements of large messages reached")
     if scenario.attention_devices is None:
         notes.append(
             "the receiving end of the link is counted; --attention-devices counts the sending end too"
@@ -418,12 +418,18 @@ def _shape_notes(scenario: Scenario) -> list[str]:
     """Say where the fabric or the model is of a shape that this roofline does not see."""
     notes = []
     system, model = scenario.system, scenario.model
+    fabric = system.scale_up
     pair = system.quantities.get("scale_up_pair_gb_per_s")
-    if pair is not None and pair.si < system.scale_up.bytes_per_s:
+    if fabric.topology == "torus":
         notes.append(
-            f"{system.scale_up.id} is a {system.scale_up.topology}: one pair of devices reaches "
-            f"{pair.value:g} of its {system.scale_up.bytes_per_s / 1e9:g} GB/s, so uneven traffic between "
-            "the two groups stays below this roof"
+            f"{fabric.id} is a torus: all traffic between the two groups crosses a cut of it, which this "
+            "roof does not count; it is an upper bound, not what the fabric delivers"
+        )
+    elif pair is not None and pair.si < fabric.bytes_per_s:
+        notes.append(
+            f"{fabric.id} is a {fabric.topology}: one pair of devices reaches {pair.value:g} of its "
+            f"{fabric.bytes_per_s / 1e9:g} GB/s, so uneven traffic between the two groups stays below this "
+            "roof"
         )
     if model.moe_layers + model.dense_layers < model.layers:
         notes.append(

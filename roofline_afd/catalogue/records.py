@@ -98,6 +98,8 @@ class Price:
     terms: str = ""
     note: str = ""
     alternatives: tuple[Alternative, ...] = ()
+    record: str = ""
+    file: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -482,6 +484,8 @@ def _build(full: Mapping[str, Any], record: str, file: str) -> Record:
             **{key: price[key] for key in ("basis", "unit", "date", "kind")},
             terms=price.get("terms", ""),
             alternatives=alternatives(price),
+            record=f"{record} {full['id']}",
+            file=file,
             **provenance(price),
         )
         for price in full.get("prices", ())

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from importlib.resources.abc import Traversable
 
-RECORD_KINDS = (*FOLDERS, "model")
 ENVIRONMENT = {"hardware_db": "ROOFLINE_AFD_HARDWARE_DB", "model_db": "ROOFLINE_AFD_MODEL_DB"}
 """Environment variables with more overlay paths, separated as PATH is."""
 MAX_OVERLAY_ENTRIES = 20_000
@@ -27,12 +26,13 @@ def user_folder(database: str) -> Path:
     return user_config_path("roofline-afd") / database
 
 
-def _walk(folder: Traversable) -> Iterator[Traversable]:
+def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
+    """Yield the record files below a folder of a package, with their path in the package."""
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         if entry.is_dir():
-            yield from _walk(entry)
+            yield from _walk(entry, f"{path}/{entry.name}")
         elif entry.name.endswith(".toml"):
-            yield entry
+            yield f"{path}/{entry.name}", entry
 
 
 def _overlay_files(path: Path, flag: str) -> Iterator[Path]:
@@ -91,11 +91,10 @@ class Catalogue:
         self._collect = collect_faults
         self._shipped: dict[tuple[str, str], Traversable] = {}
         self._records: dict[tuple[str, str], Record] = {}
+        self._files: dict[tuple[str, str], str] = {}
         for record, folder in FOLDERS.items():
-            for entry in _walk(files("hardware_db") / folder):
-                self._shipped[record, entry.name.removesuffix(".toml")] = entry
-        for entry in _walk(files("model_db")):
-            self._shipped["model", entry.name.removesuffix(".toml")] = entry
+            self._ship(record, files("hardware_db") / folder, f"hardware_db/{folder}")
+        self._ship("model", files("model_db"), "model_db")
         for database, flag, given in (
             ("hardware_db", "--hardware-db", hardware_db),
             ("model_db", "--model-db", model_db),
@@ -108,6 +107,12 @@ class Catalogue:
                 self._overlay(database, Path(listed), variable)
             for path in given:
                 self._overlay(database, Path(path), flag)
+
+    def _ship(self, record: str, folder: Traversable, path: str) -> None:
+        """Note where the shipped records of a kind lie; they are read when asked for."""
+        for file, entry in _walk(folder, path):
+            key = (record, entry.name.removesuffix(".toml"))
+            self._shipped[key], self._files[key] = entry, file
 
     def _overlay(self, database: str, path: Path, flag: str) -> None:
         for file in _overlay_files(path, flag):
@@ -148,9 +153,7 @@ class Catalogue:
         key = (record, name)
         if key not in self._records and key in self._shipped:
             entry = self._shipped[key]
-            folder = FOLDERS.get(record, "")
-            file = "/".join(filter(None, (database_of(record), folder, entry.name)))
-            self._records[key] = read_record(entry, file=file)
+            self._records[key] = read_record(entry, file=self._files[key])
         return self._records.get(key)
 
     def record(self, record: str, name: str) -> Record:
@@ -159,7 +162,7 @@ class Catalogue:
         Parameters
         ----------
         record : str
-            One of `RECORD_KINDS`.
+            `accelerator`, `interconnect`, `system` or `model`.
         name : str
             The id.
 

@@ -13,7 +13,7 @@ NAME_HELP = "Ids of systems, accelerators or interconnects; several are shown si
 KIND_HELP = "system, accelerator or interconnect."
 CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
 VENDOR_HELP = "Only of vendors whose name holds this."
-SORT_HELP = "Key to sort by; a minus before it puts the largest first (--sort=-memory_gb)."
+SORT_HELP = "Key to sort by; with a minus before it the largest first (--sort=-KEY)."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -158,7 +158,7 @@ def minimum(key: str) -> Any:  # noqa: ANN401 - what typer makes of an option
     return typer.Option(
         f"--min-{key.replace('_', '-')}",
         metavar=shown_as.unit or "NUMBER",
-        help=f"Only with at least this {shown_as.label}.",
+        help=f"Only records whose {key} is at least this.",
         parser=read,
         rich_help_panel=QUESTION_PANEL,
     )

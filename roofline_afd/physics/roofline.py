@@ -272,6 +272,37 @@ def arithmetic_intensity(
     return 2.0 * np.divide(pairs_per_device, np.multiply(experts_per_device, weight_bytes))
 
 
+def expert_bytes(*, flops_per_pair: FloatLike, weight_bytes: FloatLike) -> FloatArray:
+    """Return the bytes of one routed expert's weights.
+
+    Parameters
+    ----------
+    flops_per_pair : float or array
+        Operations of one token in the expert: two per weight [FLOP].
+    weight_bytes : float or array
+        Bytes of an element of the expert weights, b_w [B].
+
+    Returns
+    -------
+    float or array
+        Bytes of one expert of one layer [B].
+
+    Notes
+    -----
+    n_mat * H * M * b_w
+
+    References
+    ----------
+    arXiv 2602.09721, active time of the FFN stage.
+
+    Examples
+    --------
+    >>> float(expert_bytes(flops_per_pair=88080384, weight_bytes=1))
+    44040192.0
+    """
+    return np.multiply(flops_per_pair, weight_bytes) / 2.0
+
+
 def weight_time(
     *,
     experts_per_device: FloatLike,
@@ -311,7 +342,8 @@ def weight_time(
     ...                         memory_bandwidth=3.35e12)) * 1e6, 2)
     210.34
     """
-    return experts_per_device * np.multiply(flops_per_pair, 0.5) * weight_bytes / memory_bandwidth
+    expert = expert_bytes(flops_per_pair=flops_per_pair, weight_bytes=weight_bytes)
+    return experts_per_device * expert / memory_bandwidth
 
 
 def compute_time(*, pairs_per_device: FloatLike, flops_per_pair: FloatLike, peak: FloatLike) -> FloatArray:
@@ -573,7 +605,8 @@ def expert_memory(
     ...                           moe_layers=58)) / 1e9, 1)
     81.7
     """
-    return experts_per_device * np.multiply(flops_per_pair, 0.5) * weight_bytes * moe_layers
+    expert = expert_bytes(flops_per_pair=flops_per_pair, weight_bytes=weight_bytes)
+    return experts_per_device * expert * moe_layers
 
 
 class FfnStage(NamedTuple):

@@ -155,7 +155,6 @@ def nodes_hit_grouped(
     3.629
     """
     size = routed_experts // expert_groups
-    chosen = np.zeros((0, expert_groups))
     picks = list(itertools.combinations(range(expert_groups), groups_per_token))
     chosen = np.zeros((len(picks), expert_groups))
     np.put_along_axis(chosen, np.array(picks), 1.0, axis=1)

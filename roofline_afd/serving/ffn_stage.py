@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.errors import InputError
-from roofline_afd.physics import budget, roofline, routing
+from roofline_afd.physics import budget, regimes, roofline, routing
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.records import Quantity
@@ -48,6 +48,27 @@ class FfnStageInputs:
                 flops_per_pair=self.flops_per_pair,
                 peak=self.peak,
             )
+        )
+
+    @property
+    def sender_nodes(self) -> float:
+        """Attention devices in units of FFN nodes; infinite where only the receiver counts [1]."""
+        return self.attention_devices / self.devices_per_node
+
+    @property
+    def ceiling_bandwidth(self) -> float:
+        """Link bandwidth of one FFN node [B/s]."""
+        return float(
+            regimes.ceiling_bandwidth(
+                scale_up=self.scale_up, scale_out=self.scale_out, top_k=self.top_k, superpod=self.superpod
+            )
+        )
+
+    @property
+    def floor_bandwidth(self) -> float:
+        """Link bandwidth of many FFN nodes [B/s]."""
+        return float(
+            regimes.floor_bandwidth(scale_up=self.scale_up, scale_out=self.scale_out, superpod=self.superpod)
         )
 
     def nodes_hit(self, ffn_nodes: IntLike) -> FloatArray:

@@ -144,7 +144,7 @@ class Scenario:
     duplex : str
         Whether dispatch and combine share the stage (`shared`) or overlap (`full`).
     links : str
-        Efficiency of the links: `nominal` convention, or `calibrated`, the largest published measurement.
+        Efficiency of the links: the `nominal` convention, or `calibrated`, as published measurements.
     memory_reserve : float
         Share of device memory kept free [1].
 

@@ -26,6 +26,8 @@ LONGEST_UNBROKEN = 24
 """Letters of a word that a narrow terminal does not break."""
 SPACE = 2
 """Characters between columns."""
+RESULTS = ("hfu", "ofu", "temporal_sparsity", "pairs_per_device", "intensity")
+"""Results that carry the weakest kind of their inputs."""
 DAGGER = "\u2020"
 """Marks numbers that are, or rest on, an estimate."""
 
@@ -121,6 +123,8 @@ def _shown(answer: Answer) -> tuple[list[str], list[list[str]]]:
     if answer.command.endswith(" show"):
         return _record_lines(rows, answer.table_keys)
     keys = answer.table_keys or tuple(answer.columns)
+    if answer.summary.get("weakest_kind") == "estimated":
+        rows = [{**row, **dict.fromkeys((f"{key}_kind" for key in RESULTS), "estimated")} for row in rows]
     header = [column(key).title for key in keys]
     return header, [[_marked(row, key) for key in keys] for row in rows]
 
@@ -154,9 +158,10 @@ def _record_lines(
             lines.append([key, _marked(row, key), *provenance])
     for price in row.get("prices") or ():
         name = f"price, {price['basis']}" + (f" ({price['terms']})" if price["terms"] else "")
-        said = {**price, "record": f"dated {price['date']}", "file": price["date"]}
+        dagger = DAGGER if price["kind"] == "estimated" else ""
+        said = {**price, "note": "; ".join(filter(None, (f"dated {price['date']}", price["note"])))}
         provenance = (str(said.get(part) or "") for part in with_provenance)
-        lines.append([name, f"{price['value']:g}", *provenance])
+        lines.append([name, f"{price['value']:g}{dagger}", *provenance])
     return ["key", "value", *with_provenance], lines
 
 

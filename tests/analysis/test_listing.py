@@ -85,6 +85,12 @@ def test_estimates_are_marked_wherever_they_are_seen() -> None:
     assert answer["summary"]["weakest_kind"] == "estimated"
     assert any(note.startswith("estimated: int8_tops = 296") for note in answer["notes"])
     assert "note: estimated: int8_tops = 296" in command(*question, "--format", "csv").err
+    assert "%\u2020" in command(*question, "--format", "table").out
+    shape = ask("models", "show", "hunyuan-a13b")["results"][0]
+    assert shape["total_params_kind"] == "estimated"
+    assert ask("models", "show", "deepseek-v3")["results"][0]["total_params_kind"] == "derived"
+    price = command("hardware", "show", "b300", "--format", "table").out
+    assert re.search(r"price, rent \(three-year\) +3\.48\u2020", price)
 
 
 def test_side_by_side() -> None:
@@ -105,6 +111,8 @@ def test_where_names_file_and_source_of_each_value() -> None:
         assert row[f"{key}_source"]
     assert row["fp8_tflops_file"] == "hardware_db/accelerators/h800.toml"
     assert row["scale_up_gb_per_s_file"] == "hardware_db/interconnects/nvlink4-h800.toml"
+    (model,) = ask("models", "show", "dbrx")["results"]
+    assert all((ROOT / value).is_file() for key, value in model.items() if key.endswith("_file"))
     table = command("hardware", "show", "h800", "--where", "--format", "table").out
     assert "hardware_db/accelerators/h800.toml" in table
 
