@@ -53,6 +53,44 @@ def test_wrong_types_are_refused(changes: dict[str, object], says: str) -> None:
         Scenario(system="h800", model="step-3", **changes)  # type: ignore[arg-type]  # on purpose
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    scenario = Scenario(
+        system=load_system("h800", overrides={"fp8_tflops": np.int64(1979)}),  # type: ignore[dict-item]
+        model="step-3",
+        tpot_ms=np.float32(50),  # type: ignore[arg-type]
+        microbatches=np.int64(3),  # type: ignore[arg-type]
+    )
+    plain = Scenario(system="h800", model="step-3", tpot_ms=50)
+    assert roofline(scenario)["hfu"].tolist() == roofline(plain)["hfu"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("system", "model", "fan_out", "says"),
+    [
+        (
+            "h800",
+            "ernie-4.5-300b",
+            "paper",
+            "HFU falls from 58.0% to its floor, 18.1%, at 8 FFN nodes, and stays",
+        ),
+        ("h800", "kimi-k2", "uniform", "No flat dead zone: HFU falls from 33.1% towards 10.3%"),
+        (
+            "trn2",
+            "llama-4-scout",
+            "paper",
+            "No dead zone: scale-out binds at every FFN node count, HFU 31.5%.",
+        ),
+        ("h20", "step-3", "paper", "No dead zone: compute binds at every FFN node count, HFU 100.0%."),
+        ("gb200-nvl72", "step-3", "paper", "No dead zone inside the scale-up domain: compute binds at every"),
+    ],
+)
+def test_the_sentence_is_true(system: str, model: str, fan_out: str, says: str) -> None:
+    table = roofline(Scenario(system=system, model=model, fan_out=fan_out), ffn_nodes=range(1, 200))
+    assert says in table.attrs["summary"]["answer"]
+    if "at every" in says:
+        assert table["hfu"].nunique() == 1
+
+
 def test_both_ends_of_the_link() -> None:
     """With fewer attention than FFN devices, pairs fall by n_A/n_F; with as many or more, by nothing."""
     free = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=[8, 16])

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
-from roofline_afd.analysis.roofline import check_ffn_nodes, regimes, roofline
+from roofline_afd.analysis.roofline import check_ffn_nodes, per_expert, regimes, roofline
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.physics import budget, counting, routing
+from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.units import format_si
@@ -61,6 +62,9 @@ TERMS = {
     "hfu_floor": Term(stage.closed_form_utilization, {"link_bandwidth": "floor_bandwidth"}),
     "expert_memory": Term(stage.expert_memory),
     "dead_zone": Term(regimes),
+    "ffn_nodes_from": Term(limits.smallest_ffn_nodes),
+    "ffn_nodes_to": Term(limits.largest_ffn_nodes),
+    "experts_that_fit": Term(limits.experts_that_fit),
     "expert_params": Term(
         counting.ffn_parameters,
         {"width": "dispatch_width", "intermediate": "expert_intermediate", "matrices": "expert_matrices"},
@@ -84,6 +88,11 @@ ALIASES = {
     "fan_out": "nodes_hit_paper",
     "duplex": "link_bytes_per_pair",
     "expert_memory_gb": "expert_memory",
+    "binding": "dead_zone",
+    "best_hfu": "hfu",
+    "best_ffn_nodes": "hfu",
+    "feasible": "experts_that_fit",
+    "ffn_nodes": "ffn_nodes_from",
 }
 
 
@@ -189,6 +198,24 @@ def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 
     )
 
 
+def _limits(inputs: FfnStageInputs) -> dict[str, Any]:
+    """Return what bounds the FFN node count, under the parameter names of `physics.regimes`."""
+    time, memory = per_expert(inputs)
+    fit = limits.experts_that_fit(
+        stage_budget=inputs.stage_budget,
+        weight_time_per_expert=time,
+        usable_memory=inputs.usable_memory,
+        memory_per_expert=memory,
+    )
+    return {
+        "weight_time_per_expert": time,
+        "memory_per_expert": memory,
+        "usable_memory": inputs.usable_memory,
+        "experts_that_fit": fit,
+        "domain_devices": inputs.scenario.system.scale_up_domain_devices,
+    }
+
+
 def _counts(model: Model) -> dict[str, Any]:
     """Return what is counted from a model's shape, under the parameter names of `physics.counting`."""
     parts = {key: value for key, value in model.params_by_part.items() if key != "routed_experts"}
@@ -254,6 +281,7 @@ def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
         ),
         "compute_bound_bandwidth": inputs.compute_bound_bandwidth,
         **_counts(model),
+        **_limits(inputs),
         "ceiling_bandwidth": inputs.ceiling_bandwidth,
         "floor_bandwidth": inputs.floor_bandwidth,
     }

@@ -177,7 +177,7 @@ def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:
     """
     try:
         given = np.atleast_1d(np.asarray(ffn_nodes, dtype=float)).ravel()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError("--ffn-nodes must be whole numbers") from error
     if given.size == 0:
         raise InputError("--ffn-nodes is empty; give at least one count, for example 1:40")
@@ -187,19 +187,31 @@ def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:
     return given.astype(np.int64)
 
 
+def per_expert(inputs: FfnStageInputs) -> tuple[float, float]:
+    """Return the time to read one expert of a layer [s] and the memory it takes over all layers [B]."""
+    time = physics.weight_time(
+        experts_per_device=1,
+        flops_per_pair=inputs.flops_per_pair,
+        weight_bytes=inputs.weight_bytes,
+        memory_bandwidth=inputs.memory_bandwidth,
+    )
+    memory = physics.expert_memory(
+        experts_per_device=1,
+        flops_per_pair=inputs.flops_per_pair,
+        weight_bytes=inputs.weight_bytes,
+        moe_layers=inputs.moe_layers,
+    )
+    return float(time), float(memory)
+
+
 def _feasible_range(inputs: FfnStageInputs) -> tuple[float, float]:
     """Return the fewest and the most FFN nodes a deployment can have; inf where there is no limit."""
-    expert = {
-        "flops_per_pair": inputs.flops_per_pair,
-        "weight_bytes": inputs.weight_bytes,
-    }
+    time, memory = per_expert(inputs)
     fitting = physics_regimes.experts_that_fit(
         stage_budget=inputs.stage_budget,
-        weight_time_per_expert=physics.weight_time(
-            experts_per_device=1, memory_bandwidth=inputs.memory_bandwidth, **expert
-        ),
+        weight_time_per_expert=time,
         usable_memory=inputs.usable_memory,
-        memory_per_expert=physics.expert_memory(experts_per_device=1, moe_layers=inputs.moe_layers, **expert),
+        memory_per_expert=memory,
     )
     least = physics_regimes.smallest_ffn_nodes(
         routed_experts=inputs.routed_experts,
@@ -304,7 +316,7 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> An
     summary["best_ffn_nodes"] = None if best is None else int(nodes[best])
     summary["best_hfu"] = None if best is None else float(hfu[best])
     summary["weakest_kind"] = weakest_kind(inputs.quantities)
-    summary["answer"] = _sentence(inputs, edges, summary)
+    summary["answer"] = _sentence(inputs, edges, summary, BINDINGS[int(binding[0])])
     return Answer(
         command="roofline",
         inputs=describe_inputs(scenario, inputs.quantities),
@@ -333,6 +345,9 @@ def _columns(
         nodes > _largest_in_domain(inputs),
     ]
     binding = np.select([*ruled_out, at_compute, at_scale_up, short], [4, 5, 6, 0, 1, 3], default=2)
+    regime = _regime_of(edges, nodes)
+    if inputs.scenario.fan_out != "paper" and edges[0].regime in {SCALE_UP_BOUND, COMPUTE_BOUND}:
+        regime[at_compute | at_scale_up] = 0  # unequal nodes can reach the flat roof again
     columns = {
         "ffn_nodes": nodes,
         "pairs_per_device": stage.pairs_per_device,
@@ -346,33 +361,18 @@ def _columns(
         "temporal_sparsity": stage.temporal_sparsity,
         "hfu": stage.hfu,
         "expert_memory_gb": stage.expert_memory / 1e9,
-        "regime": _regime_of(edges, nodes),
+        "regime": regime,
         "feasible": binding < FIRST_RULED_OUT,
         "binding": binding.astype(np.int8),
     }
     return {key: np.broadcast_to(value, nodes.shape) for key, value in columns.items()}
 
 
-def _sentence(inputs: FfnStageInputs, edges: Sequence[Regime], summary: dict[str, Any]) -> str:
-    """Return the answer in a sentence or two."""
+def _sentence(inputs: FfnStageInputs, edges: Sequence[Regime], summary: dict[str, Any], binding: str) -> str:
+    """Return the answer in a few sentences; `binding` is what rules the first row out if none is feasible."""
     unit = inputs.scenario.system.node_name
-    ceiling, floor = f"{summary['hfu_ceiling']:.1%}", f"{summary['hfu_floor']:.1%}"
-    first, last = edges[0], edges[-1]
-    if summary["dead_zone_from"] is not None:
-        low, high = summary["dead_zone_from"], summary["dead_zone_to"]
-        text = (
-            f"Dead zone from {low:g} to {high:g} FFN {unit}s: HFU stays at {floor}, "
-            "set by the scale-out link, however many FFN instances are added."
-        )
-    elif (
-        first.regime != SCALE_OUT_BOUND and len([edge for edge in edges if edge.regime != SENDER_BOUND]) == 1
-    ):
-        where = " inside the scale-up domain" if inputs.superpod else ""
-        what = first.regime.removesuffix(" bound")
-        always = "" if last.regime == SENDER_BOUND else f" at every FFN {unit} count"
-        text = f"No dead zone{where}: {what} binds{always}, HFU {ceiling}."
-    else:
-        text = f"No flat dead zone: HFU falls from {ceiling} towards {floor} as FFN {unit}s are added."
+    text = _roof_sentence(inputs, edges, summary)
+    last = edges[-1]
     if last.regime == SENDER_BOUND:
         text += (
             f" Beyond {last.ffn_nodes_from:.3g} FFN {unit}s the {inputs.attention_devices:g} attention "
@@ -381,10 +381,35 @@ def _sentence(inputs: FfnStageInputs, edges: Sequence[Regime], summary: dict[str
     if inputs.scenario.system.scale_up.topology == "torus":
         text += " An upper bound: the cut of the torus between the two groups is not counted."
     if summary["best_hfu"] is None:
-        return f"{text} No FFN {unit} count asked for is feasible."
+        return f"{text} No FFN {unit} count asked for is feasible: {binding}."
     best = summary["best_ffn_nodes"]
     plural = "s" if best > 1 else ""
     return f"{text} Best of those asked for: {best} FFN {unit}{plural}, HFU {summary['best_hfu']:.1%}."
+
+
+def _roof_sentence(inputs: FfnStageInputs, edges: Sequence[Regime], summary: dict[str, Any]) -> str:
+    """Say where HFU is flat, where it falls, and what sets it."""
+    unit = inputs.scenario.system.node_name
+    ceiling, floor = f"{summary['hfu_ceiling']:.1%}", f"{summary['hfu_floor']:.1%}"
+    roofs = [edge for edge in edges if edge.regime != SENDER_BOUND]
+    always = f" at every FFN {unit} count" if len(roofs) == len(edges) else ""
+    if summary["dead_zone_from"] is not None:
+        low, high = summary["dead_zone_from"], summary["dead_zone_to"]
+        return (
+            f"Dead zone from {low:g} to {high:g} FFN {unit}s: HFU stays at {floor}, "
+            "set by the scale-out link, however many FFN instances are added."
+        )
+    if len(roofs) == 1 and roofs[0].regime in {SCALE_UP_BOUND, COMPUTE_BOUND}:
+        where = " inside the scale-up domain" if inputs.superpod else ""
+        return f"No dead zone{where}: {roofs[0].regime.removesuffix(' bound')} binds{always}, HFU {ceiling}."
+    if math.isclose(summary["hfu_ceiling"], summary["hfu_floor"]):
+        return f"No dead zone: scale-out binds{always}, HFU {ceiling}."
+    if inputs.scenario.fan_out == "paper":
+        return (
+            f"HFU falls from {ceiling} to its floor, {floor}, at {inputs.top_k} FFN {unit}s, and stays "
+            "there; no dead zone before, since a device has one expert by then."
+        )
+    return f"No flat dead zone: HFU falls from {ceiling} towards {floor} as FFN {unit}s are added."
 
 
 def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.int8]) -> list[str]:
@@ -410,6 +435,10 @@ def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.
             "fan-out paper: a token reaches as many nodes as it can; uniform and grouped take the expectation"
         )
     notes += _shape_notes(scenario)
+    used = {value.key for value in inputs.quantities}
+    unused = [key for key in (*scenario.system.overridden, *scenario.model.overridden) if key not in used]
+    if unused:
+        notes.append(f"set by the user, but this answer does not depend on it: {', '.join(unused)}")
     notes += [note for value in inputs.quantities for note in _alternative_notes(scenario, value, summary)]
     return notes
 

@@ -136,6 +136,9 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
     scale_up, scale_out = (
         part("interconnect", key) if key in record.data else None for key in ("scale_up", "scale_out")
     )
+    for key, fabric, wrong in (("scale_up", scale_up, "scale-out"), ("scale_out", scale_out, "scale-up")):
+        if fabric is not None and fabric.text("scope") == wrong:
+            raise InputError(f"system {name}: {key}: {fabric.id} is a {wrong} fabric")
     merged = dict(accelerator.quantities)
     for prefix, fabric in (("scale_up_", scale_up), ("scale_out_", scale_out)):
         if fabric is not None:
@@ -226,6 +229,13 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
             "supply it with --set KEY=VALUE"
         )
 
+    node, domain = (quantities[key].value for key in ("devices_per_node", "scale_up_domain_devices"))
+    if node > domain:
+        raise InputError(
+            f"system {name}: devices_per_node {node:g} exceeds scale_up_domain_devices {domain:g}: "
+            "a node lies inside one scale-up domain"
+        )
+
     def optional(key: str) -> float | None:
         return quantities[key].si if key in quantities else None
 
@@ -239,7 +249,6 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
             measured_efficiency=optional(prefix + "measured_efficiency"),
         )
 
-    scale_out = parts.scale_out
     return System(
         id=parts.system.id,
         name=parts.system.text("name"),
@@ -254,11 +263,9 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
             memory_bytes_per_s=quantities["memory_gb_per_s"].si,
         ),
         scale_up=fabric("scale_up_", parts.scale_up),
-        scale_out=None
-        if scale_out is None
-        or "scale_out_gb_per_s" not in quantities
-        or "scale_out_efficiency" not in quantities
-        else fabric("scale_out_", scale_out),
+        scale_out=fabric("scale_out_", parts.scale_out)
+        if {"scale_out_gb_per_s", "scale_out_efficiency"} <= set(quantities)
+        else None,
         devices_per_node=int(quantities["devices_per_node"].value),
         scale_up_domain_devices=int(quantities["scale_up_domain_devices"].value),
         parts=parts,

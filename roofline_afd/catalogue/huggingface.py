@@ -263,7 +263,7 @@ def _toml(value: object) -> str:
     if isinstance(value, Noted):
         inner = {"value": value.value, "kind": value.kind, "source": "config", "note": value.note}
         return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in inner.items()) + " }"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _lines(table: Mapping[str, object]) -> list[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 STATE_BYTES = 4.0
 """Bytes of a state element: every shipped implementation keeps recurrent states in fp32."""
+LARGEST = {"routed_experts": 4096, "top_k": 256, "expert_groups": 256}
+"""Bounds far beyond every model, which keep the expected fan-out quick."""
 EMBEDDING_BYTES = 2.0
 """Bytes of an element of embedding and output head, which publishers leave in bf16."""
 OVERLAP_RATIO = 4
@@ -506,10 +508,20 @@ def _check_shape(model: Model) -> None:
         ("dispatch_width", "hidden_size"),
         ("groups_per_token", "expert_groups"),
     )
+    for kind in model.attention:
+        if kind.kv_heads is not None and kind.kv_heads > kind.heads:
+            raise InputError(
+                f"model {model.id}: attention.{kind.name}.kv_heads {kind.kv_heads} exceeds heads {kind.heads}"
+            )
     for low, high in ordered:
         small, large = getattr(model, low), getattr(model, high)
         if small > large:
             raise InputError(f"model {model.id}: {low} {small} exceeds {high} {large}")
+    for key, most in LARGEST.items():
+        if getattr(model, key) > most:
+            raise InputError(
+                f"model {model.id}: {key} {getattr(model, key)} is more than {most}, the most taken"
+            )
     if model.routed_experts % model.expert_groups:
         raise InputError(
             f"model {model.id}: routed_experts {model.routed_experts} is no multiple of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.records import GIVEN, Quantity, Source, check_value, quantity_keys
 from roofline_afd.errors import InputError, nearest, shown
@@ -59,7 +59,7 @@ def override(
             raise InputError(f"unknown {record} key {shown(key)}{nearest(key, known)}")
         unit = quantity_keys(described[0])[described[1]]
         try:
-            value = parse_number(given, unit=unit) if isinstance(given, str) else given
+            value = parse_number(given, unit=unit) if isinstance(given, str) else _plain(given)
         except InputError as error:
             raise InputError(f"{key}: {error}") from error
         number = int(value) if isinstance(value, float) and value.is_integer() and unit == "1" else value
@@ -72,6 +72,11 @@ def override(
         )
         result[key] = Quantity(key, number, unit, GIVEN, (USER,), note=before, record=f"{record} {name}")
     return result
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - the schema judges what it is
+    """Return a NumPy scalar as the Python number it holds."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def parse_pairs(pairs: Iterable[str], *, option: str = "--set") -> dict[str, str]:

@@ -54,6 +54,6 @@ def precision(name: str, *, option: str = "precision") -> Precision:
     InputError
         If the id is unknown.
     """
-    if name not in PRECISIONS:
-        raise InputError(f"{option} {shown(name)} is not a precision{nearest(name, PRECISIONS)}")
+    if not isinstance(name, str) or name not in PRECISIONS:
+        raise InputError(f"{option} {shown(name)} is not a precision{nearest(str(name)[:80], PRECISIONS)}")
     return PRECISIONS[name]

@@ -29,8 +29,9 @@ GIVEN = "given"
 MAX_RECORD_BYTES = 200_000
 MAX_FAULTS = 20
 """Faults listed of one record, or of one table in it; a hostile file has any number."""
-_DEEP_KEY = re.compile(r"""(?:["']?[\w-]*["']?[ \t]*\.[ \t]*){20}""")
-"""Dotted keys deeper than any record's, which a TOML parser takes quadratic time for."""
+MAX_KEY_DOTS = 50
+_KEY_RUN = re.compile(r"""[\w"'.\- \t]+""")
+"""A run of characters that keys are made of. A TOML parser takes quadratic time for a deep dotted key."""
 FOLDERS = {"accelerator": "accelerators", "interconnect": "interconnects", "system": "systems"}
 """Folder of each kind of hardware record below `hardware_db`; models lie in folders by vendor."""
 
@@ -396,7 +397,7 @@ def parse_record(raw: bytes, *, file: str) -> Record:
     """
     try:
         text = raw.decode("utf-8")
-        deep = _DEEP_KEY.search(text) is not None
+        deep = any(run[0].count(".") > MAX_KEY_DOTS for run in _KEY_RUN.finditer(text))
         data = {} if deep else tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise RecordError(file, ["is not UTF-8 text"]) from error
@@ -443,7 +444,7 @@ def _check(data: Mapping[str, Any], record: str, file: str) -> tuple[dict[str, A
             if name not in sources
         ]
         faults += [f"sources.{name}: not used" for name in sources if name not in {name for _, name in used}]
-    stem = re.sub(r"^.*[/\\]|\.toml$", "", file)
+    stem = re.sub(r"(?i)^.*[/\\]|\.toml$", "", file)
     if isinstance(full.get("id"), str) and full["id"] != stem:
         faults.append(f"id: {shown(full['id'])} differs from the file name {shown(stem)}")
     return full, faults

@@ -37,12 +37,15 @@ def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
 
 def _overlay_files(path: Path, flag: str) -> Iterator[Path]:
     """Yield the record files of an overlay path, a file or a folder."""
-    if path.is_file():
-        yield path
-        return
-    if not path.is_dir():
-        what = "is no regular file or folder" if path.exists() else "does not exist"
-        raise InputError(f"{flag} {shown_path(path)} {what}")
+    try:
+        if path.is_file():
+            yield path
+            return
+        if not path.is_dir():
+            what = "is no regular file or folder" if path.exists() else "does not exist"
+            raise InputError(f"{flag} {shown_path(path)} {what}")
+    except OSError as error:
+        raise InputError(f"{flag} {shown(str(path))} cannot be read: {error.strerror}") from error
     seen = 0
     found = False
     for folder, folders, names in os.walk(path, onerror=_refuse):
@@ -53,9 +56,13 @@ def _overlay_files(path: Path, flag: str) -> Iterator[Path]:
                 f"{flag} {shown_path(path)} holds over {MAX_OVERLAY_ENTRIES:,} files: name a narrower folder"
             )
         for name in sorted(names):
-            if name.endswith(".toml"):
-                found = True
-                yield Path(folder) / name
+            file = Path(folder) / name
+            if not name.lower().endswith(".toml"):
+                continue
+            if not file.is_file():
+                raise InputError(f"{flag} {shown_path(file)} is no regular file")
+            found = True
+            yield file
     if not found:
         raise InputError(f"{flag} {shown_path(path)} holds no .toml records")
 

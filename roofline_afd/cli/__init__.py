@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -28,36 +29,50 @@ def run(arguments: Sequence[str] | None = None) -> int:
     int
         0 answered, 1 the answer is "no", 2 bad usage; 70 a fault of the program, 130 interrupted.
     """
-    import typer  # keeps the import of the package itself light
+    if sys.stdout is None:
+        _say("standard output is closed")
+        return BAD_USAGE
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without our signs shows a question mark
+            stream.reconfigure(errors="replace")
+    from roofline_afd.cli.app import app  # keeps the import of the package itself light
 
-    from roofline_afd.cli.app import app
-
-    click_error = typer.BadParameter.__mro__[2]  # the base of every usage error
     try:
         status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-    except RooflineAfdError as error:
-        _say(str(error))
-        return NO if isinstance(error, InfeasibleError) else BAD_USAGE
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (KeyboardInterrupt, typer.Abort):
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nobody is to see a traceback
+        return _failed(error)
+    return status if isinstance(status, int) else 0
+
+
+def _failed(error: BaseException) -> int:
+    """Say what went wrong, and return the exit status for it."""
+    import typer
+
+    click_error = typer.BadParameter.__mro__[2]  # the base of every usage error
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
         _say("interrupted")
         return INTERRUPTED
-    except Exception as error:
-        if isinstance(error, click_error):
-            message: str = error.format_message()  # type: ignore[attr-defined]  # typer keeps the class private
-            if message.startswith("Usage:"):  # a group without a command: its help, whole
-                print(message, file=sys.stderr)  # noqa: T201
-            else:
-                _say(message)
-            return BAD_USAGE
-        if os.environ.get("ROOFLINE_AFD_DEBUG"):
-            raise
-        _say(f"a fault of this program, please report it: {type(error).__name__}: {error}")
-        return INTERNAL_ERROR
-    return status if isinstance(status, int) else 0
+    if isinstance(error, RooflineAfdError):
+        _say(str(error))
+        return NO if isinstance(error, InfeasibleError) else BAD_USAGE
+    if isinstance(error, OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            return 0
+        _say(f"the answer cannot be written: {error.strerror or error}")
+        return BAD_USAGE
+    if isinstance(error, click_error):
+        message: str = error.format_message()  # type: ignore[attr-defined]  # typer keeps the class private
+        if message.startswith("Usage:"):  # a group without a command: its help, whole
+            print(message, file=sys.stderr)  # noqa: T201
+        else:
+            _say(message)
+        return BAD_USAGE
+    if os.environ.get("ROOFLINE_AFD_DEBUG"):
+        raise error
+    _say(f"a fault of this program, please report it: {type(error).__name__}: {error}")
+    return INTERNAL_ERROR
 
 
 def _say(message: str) -> None:

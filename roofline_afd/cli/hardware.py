@@ -35,7 +35,8 @@ class HardwareMinimums(Minimums):
 def add(app: typer.Typer) -> None:
     """Add the commands to the program."""
     group = typer.Typer(
-        help="Accelerators, interconnects and systems, every value with unit, kind and source."
+        no_args_is_help=True,
+        help="Accelerators, interconnects and systems, every value with unit, kind and source.",
     )
     app.add_typer(group, name="hardware")
 

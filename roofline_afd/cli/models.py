@@ -72,7 +72,9 @@ def _read(config: Path) -> bytes:
 
 def add(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    group = typer.Typer(help="Mixture-of-experts model shapes, every value with unit, kind and source.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Mixture-of-experts model shapes, every value with unit, kind and source."
+    )
     app.add_typer(group, name="models")
 
     @register(
@@ -133,7 +135,7 @@ def add(app: typer.Typer) -> None:
         text = import_config(_read(config), model_id=id_ or stem, vendor=vendor)
         if output.is_record and output.output is not None:
             write_file(output.output, text.encode(), force=output.force)
-            print(f"wrote {output.output}", file=sys.stderr)  # noqa: T201
+            print(f"wrote {shown_path(output.output)}", file=sys.stderr)  # noqa: T201
         else:
             name = text.partition('id = "')[2].partition('"')[0]
             output.deliver(imported_model(parse_record(text.encode(), file=f"{name}.toml")))

@@ -11,7 +11,9 @@ from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run 
 
 def add(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    group = typer.Typer(help="Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json."
+    )
     app.add_typer(group, name="plot")
 
     @register(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -154,19 +156,34 @@ def nodes_hit_grouped(
     ...                               groups_per_token=4)), 4)
     3.629
     """
-    size = routed_experts // expert_groups
-    picks = list(itertools.combinations(range(expert_groups), groups_per_token))
-    chosen = np.zeros((len(picks), expert_groups))
-    np.put_along_axis(chosen, np.array(picks), 1.0, axis=1)
+    size, among = routed_experts // expert_groups, groups_per_token * routed_experts // expert_groups
     group_edges = np.arange(expert_groups + 1) * size
+    ways = math.comb(expert_groups, groups_per_token)
+
+    def missed(whole: int, parts: tuple[int, ...]) -> float:
+        """Return the probability that a node with some whole and at most two partial groups is missed."""
+        total = 0.0
+        for taken in itertools.product((0, 1), repeat=len(parts)):
+            chosen = np.arange(min(whole, groups_per_token - sum(taken)) + 1)
+            others = expert_groups - whole - len(parts)
+            counts = [
+                math.comb(whole, int(j)) * math.comb(others, groups_per_token - sum(taken) - int(j))
+                for j in chosen
+            ]
+            held = chosen * size + sum(part for part, one in zip(parts, taken, strict=True) if one)
+            share = np.array([count / ways for count in counts])
+            total += float(share @ miss_probability(drawn=top_k, among=among, held=held))
+        return total
 
     def one(nodes: int) -> float:
         edges = np.arange(nodes + 1) * routed_experts // nodes
         low = np.maximum(edges[:-1, None], group_edges[None, :-1])
         high = np.minimum(edges[1:, None], group_edges[None, 1:])
-        held = np.maximum(high - low, 0) @ chosen.T
-        miss = miss_probability(drawn=top_k, among=groups_per_token * size, held=held)
-        return float((1.0 - miss).sum(axis=0).mean())
+        held = np.maximum(high - low, 0)
+        layouts = Counter(
+            (int((row == size).sum()), tuple(row[(row > 0) & (row < size)].tolist())) for row in held
+        )
+        return sum(times * (1.0 - missed(*layout)) for layout, times in layouts.items())
 
     # Beyond one expert a node, further nodes hold none: the fan-out stays at its value for E nodes.
     counts = np.minimum(np.asarray(ffn_nodes), routed_experts)

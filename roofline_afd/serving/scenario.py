@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
 FAN_OUTS = ("paper", "uniform", "grouped")
 DUPLEXES = ("shared", "full")
 LINKS = ("nominal", "calibrated")
+LARGEST = 1e15
+"""Numbers from here on mean nothing in this field, and are refused with infinity."""
+SHORTEST_TPOT_MS = 1e-6
 MAX_COUNT = 1_000_000
 """No cluster, batch or pipeline has more of anything that is counted here."""
 
 
 def _as_system(value: System | str) -> System:
-    return load_system(value) if isinstance(value, str) else value
+    return value if isinstance(value, System) else load_system(value)
 
 
 def _as_model(value: Model | str) -> Model:
-    return load_model(value) if isinstance(value, str) else value
+    return value if isinstance(value, Model) else load_model(value)
 
 
 def _id(value: System | Model) -> str:
@@ -67,15 +71,20 @@ def finite(
     InputError
         If it is no number, not finite, or out of bounds.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    try:
+        number = float(value) if real else math.nan  # type: ignore[arg-type]  # a real number, just checked
+    except OverflowError:
+        number = math.inf
+    if not abs(number) < LARGEST:
         raise InputError(f"{name} {shown(value)} is not a finite number")
-    if above is not None and value <= above:
-        raise InputError(f"{name} {value:g} must be above {above:g}")
-    if least is not None and value < least:
-        raise InputError(f"{name} {value:g} must be at least {least:g}")
-    if value >= below:
-        raise InputError(f"{name} {value:g} must be below {below:g}")
-    return float(value)
+    if above is not None and number <= above:
+        raise InputError(f"{name} {number:g} must be above {above:g}")
+    if least is not None and number < least:
+        raise InputError(f"{name} {number:g} must be at least {least:g}")
+    if number >= below:
+        raise InputError(f"{name} {number:g} must be below {below:g}")
+    return number
 
 
 def whole(name: str, value: object, *, most: int = MAX_COUNT) -> int:
@@ -171,6 +180,7 @@ class Scenario:
 
     def __attrs_post_init__(self) -> None:
         finite("--tpot-ms", self.tpot_ms, above=0, below=1e9)
+        finite("--tpot-ms", self.tpot_ms, least=SHORTEST_TPOT_MS)
         finite("--accept-length", self.accept_length, least=1, below=1e3)
         finite("--gap-ms", self.gap_ms, least=0, below=1e9)
         whole("--microbatches", self.microbatches, most=1000)

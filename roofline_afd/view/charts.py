@@ -7,8 +7,11 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
+import numpy as np
 
-from roofline_afd.analysis.roofline import DEAD_ZONE, DEFAULT_FFN_NODES, roofline
+from roofline_afd.analysis.roofline import DEAD_ZONE, DEFAULT_FFN_NODES, check_ffn_nodes, roofline
+from roofline_afd.catalogue.hardware import PEAK_KEYS
+from roofline_afd.errors import InputError
 from roofline_afd.physics.roofline import ffn_stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.units import format_si
@@ -16,6 +19,8 @@ from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
@@ -33,8 +38,16 @@ LABEL_SHARE = 0.3
 """Share of the roofline's height kept below its lowest point for the names of the roofs."""
 LETTER_WIDTH = 7
 """Pixels of a letter of a regime's name; a name too long for its band is slanted."""
+FEWEST_TICKS = 3
+MOST_COUNTS = 2000
+FEW_COUNTS = 16
+"""FFN node counts up to which each has a tick of its own."""
+MOST_MARKERS = 100
+"""FFN node counts up to which each has a marker of its own on a curve."""
 SLANT = 35
 """Degrees a slanted name rises."""
+LEAST_APART, LEAST_BAND = 26, 10
+"""Pixels between the names of two regimes, and of a band that is named at all."""
 SAME_PLACE = 0.02
 """Decades within which two markers share a label."""
 
@@ -104,14 +117,30 @@ def _about(scenario: Scenario, inputs: FfnStageInputs) -> str:
         f"{scenario.microbatches} micro-batches",
         f"stage budget {format_si(inputs.stage_budget, 's')}",
         f"experts {scenario.weights.id}, dispatch {scenario.dispatched.id}, combine {scenario.combined.id}",
+        f"{scenario.attention_devices} attention devices" if scenario.attention_devices else "",
         f"{scenario.links} links, fan-out {scenario.fan_out}, {scenario.duplex} duplex",
     ]
     return " · ".join(filter(None, parts))
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """Return the powers of ten in a range, for ticks."""
-    return [10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
+    """Return the powers of ten in a range, for ticks; with their doubles and halves where they are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [
+            step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high
+        ]
+        if len(ticks) >= FEWEST_TICKS:
+            break
+    return ticks
+
+
+def _drawn(ffn_nodes: object) -> NDArray[np.int64]:
+    """Return the FFN node counts to draw: in order, each once, and no more than a picture can hold."""
+    counts = np.unique(check_ffn_nodes(ffn_nodes))
+    if counts.size > MOST_COUNTS:
+        raise InputError(f"--ffn-nodes asks for {counts.size:,} counts; a picture holds {MOST_COUNTS:,}")
+    return counts
 
 
 def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES) -> alt.LayerChart:
@@ -138,7 +167,7 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
     InputError
         If a node count or the scenario is out of bounds.
     """
-    answer = roofline(scenario, ffn_nodes=ffn_nodes)
+    answer = roofline(scenario, ffn_nodes=_drawn(ffn_nodes))
     inputs = ffn_stage_inputs(scenario)
     levels = [_Level("HBM", inputs.memory_bandwidth, BLUE, "circle", ("memory_gb_per_s",))]
     efficiency = "efficiency" if scenario.links == "nominal" else "measured_efficiency"
@@ -182,7 +211,7 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
             {"intensity": ridge, "rate": inputs.peak},
             {"intensity": high_x, "rate": inputs.peak},
         ]
-        dash = ESTIMATED_DASH if _estimated(scenario, level.keys) else [1, 0]
+        dash = _dash(scenario, level.keys)
         layers.append(
             alt.Chart(_data(roof))
             .mark_line(color=level.color, strokeWidth=2, strokeDash=dash, clip=True)
@@ -197,8 +226,13 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
             )
             .encode(x, y, text="label:N")
         )
+    peak_key = PEAK_KEYS[scenario.operand]
     top = [{"intensity": low_x, "rate": inputs.peak}, {"intensity": high_x, "rate": inputs.peak}]
-    layers.append(alt.Chart(_data(top)).mark_line(color=INK, strokeWidth=2.5).encode(x, y))
+    layers.append(
+        alt.Chart(_data(top))
+        .mark_line(color=INK, strokeWidth=2.5, strokeDash=_dash(scenario, (peak_key,)))
+        .encode(x, y)
+    )
     compute = f"compute {format_si(inputs.peak, 'FLOP/s')} ({scenario.operand}, dense)"
     layers.append(
         alt.Chart(_data([{**top[0], "label": compute}]))
@@ -206,9 +240,11 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
         .encode(x, y, text="label:N")
     )
     layers += _point_layers(points, levels, x, y)
+    unless = ", or none where the attention side cannot fill the links" if scenario.attention_devices else ""
     how = (
-        "Each FFN node count has one marker per level, all at the height of its rate; the level whose marker "
-        "touches its roof binds. Hollow: infeasible. Numbers: FFN nodes."
+        f"Each FFN {scenario.system.node_name} count has one marker per level, all at the height of its "
+        f"rate; the level whose marker touches its roof binds{unless}. Hollow: infeasible. Numbers: FFN "
+        f"{scenario.system.node_name}s."
     )
     return _theme(
         alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
@@ -217,9 +253,11 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
     )
 
 
-def _estimated(scenario: Scenario, keys: Iterable[str]) -> bool:
+def _dash(scenario: Scenario, keys: Iterable[str]) -> list[int]:
+    """Return the stroke of a roof: dashed where it rests on an estimate."""
     quantities = scenario.system.quantities
-    return any(quantities[key].kind == "estimated" for key in keys if key in quantities)
+    estimated = any(quantities[key].kind == "estimated" for key in keys if key in quantities)
+    return ESTIMATED_DASH if estimated else [1, 0]
 
 
 def _operating_points(
@@ -265,6 +303,7 @@ def _point_layers(points: list[dict[str, Any]], levels: list[_Level], x: alt.X, 
     layers = []
     for level in levels:
         own = [point for point in points if point["level"] == level.name]
+        own.sort(key=lambda point: bool(point["feasible"]))  # what is feasible is drawn on top
         base = alt.Chart(_data(own)).encode(x, y)
         layers.append(
             base.mark_line(color=level.color, strokeWidth=1, opacity=0.5).encode(order="ffn_nodes:Q")
@@ -327,7 +366,7 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
     InputError
         If a node count or the scenario is out of bounds.
     """
-    answer = roofline(scenario, ffn_nodes=ffn_nodes)
+    answer = roofline(scenario, ffn_nodes=_drawn(ffn_nodes))
     inputs = ffn_stage_inputs(scenario)
     rows = answer.rows()
     counts = [row["ffn_nodes"] for row in rows]
@@ -337,7 +376,11 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
         "ffn_nodes:Q",
         scale=alt.Scale(domain=[low, high], nice=False),
         axis=alt.Axis(
-            title=f"FFN nodes, {inputs.devices_per_node} devices each", tickMinStep=1, format="d", grid=False
+            title=f"FFN {scenario.system.node_name}s, {inputs.devices_per_node} devices each",
+            tickMinStep=1,
+            format="d",
+            grid=False,
+            values=counts if len(counts) <= FEW_COUNTS else alt.Undefined,
         ),
     )
     y = alt.Y(
@@ -355,6 +398,8 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
         values = [{**row, "share": row[key], "series": name} for row in rows]
         base = alt.Chart(_data(values)).encode(x, y)
         layers.append(base.mark_line(color=color, strokeWidth=width, strokeDash=weak, clip=True))
+        if len(counts) > MOST_MARKERS:
+            continue
         layers.append(
             base.mark_point(shape=shape, size=34, stroke=color, opacity=1, clip=True).encode(
                 fill=alt.condition("datum.feasible", alt.value(color), alt.value(GROUND)),
@@ -441,8 +486,14 @@ def _regime_layers(regimes: list[dict[str, Any]], low: float, high: float) -> li
         )
     )
     layers = [shading]
+    named: list[dict[str, Any]] = []
+    for band in bands:  # a name that would run into the one before is left to the tooltip
+        band["slanted"] = _too_narrow(band, high - low)
+        clear = not named or _pixels(band["middle"] - named[-1]["middle"], high - low) >= LEAST_APART
+        if clear and _pixels(band["right"] - band["left"], high - low) >= LEAST_BAND:
+            named.append(band)
     for slanted in (False, True):
-        some = [band for band in bands if _too_narrow(band, high - low) is slanted]
+        some = [band for band in named if band["slanted"] is slanted]
         if some:
             mark = {"angle": 360 - SLANT, "align": "left"} if slanted else {"align": "center"}
             layers.append(
@@ -453,7 +504,10 @@ def _regime_layers(regimes: list[dict[str, Any]], low: float, high: float) -> li
     return layers
 
 
+def _pixels(distance: float, span: float) -> float:
+    return distance / span * (WIDTH - END_LABELS)
+
+
 def _too_narrow(band: dict[str, Any], span: float) -> bool:
     """Return whether a regime's name is longer than its band is wide."""
-    pixels = (band["right"] - band["left"]) / span * (WIDTH - END_LABELS)
-    return bool(pixels < LETTER_WIDTH * len(band["name"]))
+    return _pixels(band["right"] - band["left"], span) < LETTER_WIDTH * len(band["name"])

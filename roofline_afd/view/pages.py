@@ -146,4 +146,4 @@ def deliver_chart(chart: alt.LayerChart, *, output: Path | None, force: bool) ->
         sys.stdout.write(chart_bytes(chart, "json").decode())
         return
     write_file(output, chart_bytes(chart, picture_format(output)), force=force)
-    print(f"wrote {output}", file=sys.stderr)  # noqa: T201
+    print(f"wrote {shown_path(output)}", file=sys.stderr)  # noqa: T201

@@ -225,12 +225,17 @@ def check_output(path: Path, *, force: bool) -> None:
     InputError
         If the file exists and `force` is not given, or its folder cannot be written to.
     """
-    if path.is_dir():
-        raise InputError(f"--output {shown_path(path)} is a folder")
-    if path.exists() and not force:
-        raise InputError(f"--output {shown_path(path)} exists; --force replaces it")
-    if not path.parent.is_dir():
-        raise InputError(f"--output {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
+    try:
+        if path.is_dir():
+            raise InputError(f"--output {shown_path(path)} is a folder")
+        if path.exists() and not path.is_file():
+            raise InputError(f"--output {shown_path(path)} is no regular file")
+        if path.exists() and not force:
+            raise InputError(f"--output {shown_path(path)} exists; --force replaces it")
+        if not path.parent.is_dir():
+            raise InputError(f"--output {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
+    except OSError as error:
+        raise InputError(f"--output {shown(str(path))} cannot be written: {error.strerror}") from error
 
 
 def write_file(path: Path, content: bytes, *, force: bool) -> None:
@@ -251,6 +256,7 @@ def write_file(path: Path, content: bytes, *, force: bool) -> None:
         If the file exists and `force` is not given, or it cannot be written.
     """
     check_output(path, force=force)
+    path = path.resolve()  # what a link points to is written, and the link stays
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
@@ -302,7 +308,7 @@ def deliver(answer: Answer, *, form: str | None, output: Path | None, force: boo
     chosen = choose_format(form, output, terminal=terminal)
     if output is not None:
         write_file(output, render(answer, chosen).encode(), force=force)
-        print(f"wrote {output}", file=sys.stderr)  # noqa: T201
+        print(f"wrote {shown_path(output)}", file=sys.stderr)  # noqa: T201
     else:
         width = os.get_terminal_size().columns if terminal else None
         sys.stdout.write(render(answer, chosen, width=width))

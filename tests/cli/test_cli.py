@@ -161,6 +161,28 @@ BAD = {
 }
 
 
+BAD |= {
+    "no time at all": ((*BASE, "--tpot-ms", "5e-324"), "--tpot-ms 4.94066e-324 must be at least 1e-06"),
+    "digits without end": ((*BASE, "--microbatches", "1" * 400), "is not a finite number"),
+    "nodes without end": (
+        ("explain", "hfu", *BASE[1:], "--ffn-nodes", "1" * 400),
+        "--ffn-nodes must be whole",
+    ),
+    "name too long": ((*BASE, "--output", "A" * 300 + ".json"), "cannot be written: File name too long"),
+    "overlay name too long": ((*BASE, "--hardware-db", "A" * 300), "cannot be read: File name too long"),
+    "experts without end": (
+        (*BASE, "--set", "routed_experts=100000"),
+        "routed_experts 100000 is more than 4096",
+    ),
+    "node beyond its domain": ((*BASE, "--set", "devices_per_node=16"), "exceeds scale_up_domain_devices 8"),
+    "heads": ((*BASE[:3], "--model", "glm-4.5", "--set", "attention.full.kv_heads=128"), "exceeds heads 96"),
+    "picture of too much": (
+        ("plot", "dead-zone", *BASE[1:], "--ffn-nodes", "1:20000"),
+        "a picture holds 2,000",
+    ),
+}
+
+
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input_gets_one_line(what: str) -> None:
     arguments, says = BAD[what]
@@ -188,6 +210,55 @@ def test_hostile_overlay_gets_one_line(what: str, tmp_path: Path) -> None:
     assert outcome.status == 2
     assert outcome.complaint.startswith(str(path))
     assert outcome.complaint.isprintable()
+
+
+def test_a_long_word_or_a_pipe_in_an_overlay_takes_no_time(tmp_path: Path) -> None:
+    (tmp_path / "word").mkdir()
+    (tmp_path / "word" / "x.toml").write_text(f"record = 'system'\nname = '{'x' * 150_000}'\n", "utf-8")
+    assert "missing id" in command(*BASE, "--hardware-db", str(tmp_path / "word")).complaint
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "x.toml")
+    assert "is no regular file" in command(*BASE, "--hardware-db", str(tmp_path / "pipe")).complaint
+
+
+def test_many_groups_take_no_time() -> None:
+    groups = ("--set", "expert_groups=64", "--set", "groups_per_token=32", "--fan-out", "grouped")
+    assert command(*BASE, *groups).status == 0
+
+
+def test_what_is_set_but_not_used_is_said() -> None:
+    notes = ask(*BASE, "--set", "tdp_w=3")["notes"]
+    assert "set by the user, but this answer does not depend on it: tdp_w" in notes
+
+
+def test_nothing_feasible_names_what_binds() -> None:
+    answer = ask(*BASE, "--ffn-nodes", "1")
+    assert answer["summary"]["best_hfu"] is None
+    assert "No FFN node count asked for is feasible: expert weight streaming." in answer["summary"]["answer"]
+
+
+def test_standard_output_that_takes_nothing() -> None:
+    script = f"exec {sys.executable} -m roofline_afd {' '.join(BASE)}"
+    for redirection, says in (
+        (">&-", "standard output is closed"),
+        (">/dev/full", "cannot be written: No space"),
+    ):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{script} {redirection}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 2
+        assert says in done.stderr.splitlines()[0]
+        assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_our_signs_still_gets_an_answer() -> None:
+    done = _process("hardware", "list", "--format", "table", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "gb200-nvl72" in done.stdout
 
 
 def test_duplicate_and_oversized_overlays(tmp_path: Path) -> None:

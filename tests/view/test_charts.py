@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -180,3 +181,37 @@ def test_greyscale_tells_the_levels_apart() -> None:
         if layer["mark"]["type"] == "point"
     }
     assert len(shapes) == 3
+
+
+def test_counts_out_of_order_are_drawn_in_order() -> None:
+    shuffled, ordered = (
+        dead_zone_chart(H800, ffn_nodes=counts).to_dict() for counts in ([40, 1, 2, 8], [1, 2, 8, 40])
+    )
+    assert shuffled == ordered
+
+
+def test_an_estimated_peak_is_dashed_too() -> None:
+    lines = _lines(roofline_chart(Scenario(system="gaudi2", model="mixtral-8x7b"), ffn_nodes=[1, 2]))
+    assert [6, 4] in [line["mark"].get("strokeDash") for line in lines if len(line["data"]["values"]) == 2]
+
+
+def test_axes_have_numbers() -> None:
+    for system in ("h20", "b200", "gaudi2", "tpu-v5e"):
+        chart = roofline_chart(Scenario(system=system, model="deepseek-v3"), ffn_nodes=range(1, 9)).to_dict()
+        for axis in ("x", "y"):
+            assert len(chart["layer"][0]["encoding"][axis]["axis"]["values"]) >= 3
+
+
+def test_names_of_regimes_stay_apart() -> None:
+    for model, counts in (("mixtral-8x7b", range(1, 41)), ("deepseek-v3", range(1, 1001))):
+        scenario = Scenario(system="h800", model=model)
+        texts = [
+            layer
+            for layer in _layers(dead_zone_chart(scenario, ffn_nodes=counts))
+            if layer["mark"]["type"] == "text"
+        ]
+        places = sorted(
+            row["middle"] for layer in texts for row in layer["data"]["values"] if "middle" in row
+        )
+        span = max(counts)
+        assert all((right - left) / span * 640 >= 26 for left, right in itertools.pairwise(places))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,15 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     link = tmp_path / "link.csv"
     link.symlink_to(tmp_path / "nowhere.csv")
     write_file(link, b"new", force=True)
-    assert link.read_bytes() == b"new"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv"]
+    assert link.is_symlink()
+    assert (tmp_path / "nowhere.csv").read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "nowhere.csv"]
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is no regular file"):
+        write_file(pipe, b"x", force=True)
+    with pytest.raises(InputError, match="cannot be written: File name too long"):
+        write_file(tmp_path / ("x" * 300 + ".csv"), b"x", force=True)
 
 
 def test_terminal_gets_a_table_and_a_pipe_csv() -> None:
