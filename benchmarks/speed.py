@@ -42,6 +42,24 @@ start = time.perf_counter()
 ffn_stage(**arguments)
 print(time.perf_counter() - start)
 """
+LAYERS = """
+import time
+import numpy as np
+from roofline_afd.catalogue.hardware import load_system
+from roofline_afd.catalogue.models import load_model
+from roofline_afd.serving.layer import Layers, decode_times
+layers = Layers(model=load_model("deepseek-v3"), attention=load_system("h800"))
+random = np.random.default_rng(0)
+sizes = {
+    "sequences": random.integers(1, 512, 1_000_000),
+    "context": random.integers(1, 65536, 1_000_000),
+    "attention_devices": random.integers(8, 320, 1_000_000),
+}
+decode_times(layers, sequences=1, context=1)
+start = time.perf_counter()
+decode_times(layers, **sizes)
+print(time.perf_counter() - start)
+"""
 CATALOGUE = """
 import time
 from roofline_afd.catalogue.store import Catalogue
@@ -116,6 +134,7 @@ def main() -> None:
     inside = {
         "roofline of 1e6 node counts": (POINTS, array, "12 square roots of 1e6"),
         "1e6 points on open axes": (GRID, array, "12 square roots of 1e6"),
+        "1e6 layers, every operator of both sides": (LAYERS, array, "12 square roots of 1e6"),
         "load one system": (RECORD, bare, "start Python"),
         "load and check the whole catalogue": (CATALOGUE, bare, "start Python"),
     }

@@ -13,6 +13,10 @@ import os
 import pkgutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from roofline_afd.catalogue.records import Record
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- Written by docs/generate.py; do not edit. -->\n\n"
@@ -21,6 +25,7 @@ NOTICE = "<!-- Written by docs/generate.py; do not edit. -->\n\n"
 def pages() -> dict[Path, str]:
     """Return the text of every generated page."""
     return {
+        DOCS / "calibration.md": calibration(),
         DOCS / "commands.md": commands(),
         DOCS / "formulas.md": formulas(),
         DOCS / "hardware.md": hardware(),
@@ -125,6 +130,7 @@ def hardware() -> str:
     parts += [
         f"## {kind.capitalize()}s\n\n{as_markdown(list_hardware(catalogue, kind=kind))}"
         for kind in HARDWARE_KINDS
+        if kind != "calibration"
     ]
     missing = {name: system_parts(name, catalogue=catalogue).missing for name in catalogue.ids("system")}
     rows = "\n".join(f"| `{name}` | {', '.join(keys)} |" for name, keys in missing.items() if keys)
@@ -133,6 +139,73 @@ def hardware() -> str:
         f"unless `--set` supplies them.\n\n| system | missing |\n|---|---|\n{rows}\n"
     )
     return NOTICE + "\n".join(parts)
+
+
+def calibration() -> str:
+    """Return the page of the fitted efficiencies: parameters, errors, and the reasons for large ones."""
+    from roofline_afd.catalogue.records import properties
+    from roofline_afd.catalogue.store import Catalogue
+
+    parts = [
+        "# Calibration\n",
+        (
+            "Operator and transfer times are rooflines with a few measured parameters. This page lists them "
+            "per accelerator and fabric, and how far the predictions are off: the median absolute relative "
+            "error on the rows fitted (training) and on rows the fit had not seen (held out, five folds). "
+            "Small kernels, whole attention layers and deployments are predicted from these, not fitted. "
+            "A dagger marks estimates. [hardware_db/README.md](../hardware_db/README.md) says how to "
+            "calibrate on measurements of your own.\n"
+        ),
+        "| table | time |\n|---|---|",
+    ]
+    tables = ("gemm", "grouped_gemm", "attention", "link")
+    parts += [f"| `{table}` | {properties('calibration')[table]['description']} |" for table in tables]
+    for record in Catalogue().records("calibration"):
+        lists = ", ".join(
+            f"{key.replace('_', '-')}: {', '.join(record.data[key])}"
+            for key in ("accelerators", "alike", "scale_up", "scale_out")
+            if key in record.data
+        )
+        said = [
+            lists,
+            record.text("note"),
+            f"Fitted {record.data['fitted']}." if "fitted" in record.data else "",
+        ]
+        parts.append(f"\n## {record.id}: {record.text('name')}\n")
+        parts += [f"{text[0].upper()}{text[1:].rstrip('.')}.\n" for text in said if text]
+        parts += [_calibration_table(record, table) for table in tables if table in record.data]
+    return NOTICE + "\n".join(parts)
+
+
+def _calibration_table(record: Record, table: str) -> str:
+    """Return one table of a calibration record: parameters, errors by series, note."""
+    quantities = {
+        key.partition(".")[2]: value
+        for key, value in record.quantities.items()
+        if key.startswith(f"{table}.")
+    }
+    lines = [f"### {record.id} `[{table}]`\n", "| parameter | value | kind | note |", "|---|---|---|---|"]
+    for key, value in quantities.items():
+        dagger = "\u2020" if value.kind == "estimated" else ""
+        lines.append(f"| `{key}` | {value.value:g}{dagger} | {value.kind} | {value.note} |")
+    data = record.data[table]
+    if "series" in data:
+        lines += [
+            "",
+            "| measured | points | training error | held-out error | source |",
+            "|---|---|---|---|---|",
+        ]
+        whole = {"operator": "all", "system": "", "source": [], **data}
+        for row in (whole, *data["series"]):
+            title = "; ".join(record.sources[name].title.replace("<", "&lt;") for name in row["source"])
+            name = f"{row['operator']} on {row['system']}" if row["system"] else "all"
+            lines.append(
+                f"| {name} | {row['points']} | {row['training_error']:.1%} | {row['held_out_error']:.1%} "
+                f"| {title} |"
+            )
+    if "note" in data:
+        lines += ["", f"{data['note'][0].upper()}{data['note'][1:]}."]
+    return "\n".join(lines) + "\n"
 
 
 def models() -> str:

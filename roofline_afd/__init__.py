@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roofline_afd import plot
-    from roofline_afd.api import roofline
+    from roofline_afd.api import roofline, validate
+    from roofline_afd.catalogue.calibration import load_calibration
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.errors import InfeasibleError, InputError, RooflineAfdError
@@ -26,10 +27,12 @@ __all__ = [
     "RooflineAfdError",
     "Scenario",
     "__version__",
+    "load_calibration",
     "load_model",
     "load_system",
     "plot",
     "roofline",
+    "validate",
 ]
 
 _HOMES = {
@@ -37,9 +40,11 @@ _HOMES = {
     "InputError": "roofline_afd.errors",
     "RooflineAfdError": "roofline_afd.errors",
     "Scenario": "roofline_afd.serving.scenario",
+    "load_calibration": "roofline_afd.catalogue.calibration",
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
     "roofline": "roofline_afd.api",
+    "validate": "roofline_afd.api",
 }
 
 

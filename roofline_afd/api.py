@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 from roofline_afd.analysis import roofline as _roofline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import pandas as pd
 
+    from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.serving.scenario import Scenario
 
 
@@ -40,3 +44,35 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = _roofline.DEFAULT_FFN_NO
     [0.331, 0.103]
     """
     return _roofline.roofline(scenario, ffn_nodes=ffn_nodes).frame()
+
+
+def validate(*, operators: Sequence[str | Path], catalogue: Catalogue | None = None) -> pd.DataFrame:
+    """Say how far predicted operator and transfer times are from measured ones, as a table.
+
+    Parameters
+    ----------
+    operators : sequence of path
+        CSV files of measured times.
+    catalogue : Catalogue, optional
+        Where systems, models and their calibration are looked up; the shipped one with the user's overlays by
+        default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `validate --operators --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or a row of it is faulty.
+    """
+    from pathlib import Path  # only here
+
+    from roofline_afd.analysis.measurements import read_measurements
+    from roofline_afd.analysis.validation import validate_operators
+    from roofline_afd.catalogue.store import Catalogue
+
+    catalogue = catalogue or Catalogue()
+    rows = read_measurements([Path(file) for file in operators], catalogue=catalogue)
+    return validate_operators(rows, catalogue=catalogue).frame()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import altair as alt
 import numpy as np
 import pytest
 
 import roofline_afd
-from roofline_afd import InputError, Scenario, load_model, load_system, roofline
+from roofline_afd import InputError, Scenario, load_model, load_system, roofline, validate
+from tests.analysis.test_calibration import synthetic
 from tests.conftest import ask
 
 
@@ -21,6 +24,14 @@ def test_same_answer_as_the_command_line() -> None:
         assert table[key].tolist() == [row[key] for row in answer["results"]], key
     assert table.attrs["summary"] == answer["summary"]
     assert table.attrs["notes"] == answer["notes"]
+
+
+def test_validation_is_that_of_the_command_line(tmp_path: Path) -> None:
+    file = synthetic(tmp_path / "times.csv")
+    answer = ask("validate", "--operators", str(file))
+    table = validate(operators=[file])
+    assert table["error"].tolist() == [row["error"] for row in answer["results"]]
+    assert table.attrs["summary"] == answer["summary"]
 
 
 def test_objects_and_overrides() -> None:

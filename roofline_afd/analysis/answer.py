@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 def _plain(value: object) -> object:
     """Return a NumPy scalar as the Python value that JSON and CSV write."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def object_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Return rows as columns of plain values: the union of their keys, in order of first appearance.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows, not all with the same keys.
+
+    Returns
+    -------
+    dict of str to array
+        A column per key; None where a row lacks it.
+    """
+    columns = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        column = np.empty(len(rows), dtype=object)
+        column[:] = [row.get(key) for row in rows]
+        columns[key] = column
+    return columns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,10 +14,13 @@ from roofline_afd.analysis.roofline import check_ffn_nodes, per_expert, regimes,
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.physics import budget, counting, routing
+from roofline_afd.physics import budget, counting, network, operators, routing
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
+from roofline_afd.serving.exchange import TORUS_DIMENSIONS
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
+from roofline_afd.serving.layer import decode_operators, layers_of, prefill_operators
+from roofline_afd.serving.scenario import whole
 from roofline_afd.units import format_si
 
 if TYPE_CHECKING:
@@ -28,17 +31,31 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 
+DEFAULT_BATCH = 128
+DEFAULT_CONTEXT_TOKENS = 4096
+MAX_CONTEXT_TOKENS = 100_000_000
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Term:
     """A quantity one can ask about: the function whose docstring explains it, and what it is called with.
 
-    `replaced` names arguments that take another value of the scenario than the one of their own name.
+    `replaced` names arguments that take another value of the scenario than the one of their own name;
+    `operator` is the operator of a layer whose numbers are put in.
     """
 
     function: Callable[..., Any]
     replaced: dict[str, str] = dataclasses.field(default_factory=dict)
+    operator: str = ""
 
 
+OPERATOR_NAMES = (
+    *("query_key_value", "query_up", "key_absorption", "value_absorption", "output_down"),
+    *("attention_output", "index_query", "index_key", "convolution", "core_attention"),
+    *("residual_streams", "router", "latent_down", "latent_up", "shared_up", "shared_down"),
+    *("dense_up", "dense_down", "experts_up", "experts_down", "experts_handling"),
+    *("output_head", "embedding"),
+)
 TERMS = {
     "stage_budget": Term(budget.stage_budget),
     "nodes_hit_paper": Term(routing.nodes_hit_paper),
@@ -72,6 +89,37 @@ TERMS = {
     "total_params": Term(counting.total_parameters, {"routed_experts": "routed_expert_params"}),
     "active_params": Term(counting.active_parameters, {"routed_experts": "routed_expert_params"}),
     "kv_bytes_per_token": Term(counting.cache_bytes_per_token),
+    "operator_time": Term(operators.operator_time, operator="experts_up"),
+    **{name: Term(operators.operator_time, operator=name) for name in OPERATOR_NAMES},
+    "gemm_flops": Term(operators.gemm_flops, operator="query_key_value"),
+    "gemm_bytes": Term(operators.gemm_bytes, operator="query_key_value"),
+    "experts_touched": Term(operators.experts_touched, {"tokens": "routed_tokens"}, operator="experts_up"),
+    "grouped_gemm_flops": Term(operators.grouped_gemm_flops, operator="experts_up"),
+    "grouped_gemm_bytes": Term(operators.grouped_gemm_bytes, operator="experts_up"),
+    "expert_handling_bytes": Term(operators.expert_handling_bytes, operator="experts_handling"),
+    "padded_share": Term(operators.padded_share, operator="core_attention"),
+    "decode_attention_flops": Term(operators.decode_attention_flops, operator="core_attention"),
+    "decode_attention_bytes": Term(operators.decode_attention_bytes, operator="core_attention"),
+    "state_bytes": Term(operators.state_bytes, operator="core_attention"),
+    "causal_entries": Term(operators.causal_entries, operator="prefill:core_attention"),
+    "prefill_attention_flops": Term(operators.prefill_attention_flops, operator="prefill:core_attention"),
+    "prefill_attention_bytes": Term(operators.prefill_attention_bytes, operator="prefill:core_attention"),
+    "dispatch": Term(network.transfer_time, operator="dispatch"),
+    "combine": Term(network.transfer_time, operator="combine"),
+    "transfer_time": Term(network.transfer_time, operator="dispatch"),
+    "scale_out_slowdown": Term(network.scale_out_slowdown, operator="dispatch"),
+    "vector_bytes": Term(network.vector_bytes, operator="dispatch"),
+    "pair_traffic": Term(network.pair_traffic, operator="dispatch"),
+    "rank_traffic": Term(network.rank_traffic, operator="dispatch"),
+    "node_traffic": Term(network.node_traffic, operator="dispatch"),
+    "group_traffic": Term(network.group_traffic, operator="afd:dispatch"),
+    "group_bandwidth": Term(network.group_bandwidth, operator="afd:dispatch"),
+    "mesh_pair_bandwidth": Term(network.mesh_pair_bandwidth),
+    "torus_bisection_bandwidth": Term(network.torus_bisection_bandwidth),
+    "cache_transfer_time": Term(network.cache_transfer_time, operator="dispatch"),
+    "exchange_time_limit": Term(network.exchange_time_limit, operator="dispatch"),
+    "exchange_step_limit": Term(network.exchange_step_limit, operator="dispatch"),
+    "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
 }
 ALIASES = {
     "budget": "stage_budget",
@@ -87,6 +135,12 @@ ALIASES = {
     "t_g": "active_time",
     "fan_out": "nodes_hit_paper",
     "duplex": "link_bytes_per_pair",
+    "gemm": "gemm_flops",
+    "grouped_gemm": "grouped_gemm_flops",
+    "t_d": "dispatch",
+    "t_c": "combine",
+    "kv_transfer": "cache_transfer_time",
+    "kv_transfer_time": "cache_transfer_time",
     "expert_memory_gb": "expert_memory",
     "binding": "dead_zone",
     "best_hfu": "hfu",
@@ -122,7 +176,14 @@ def find_term(name: str) -> str:
     raise InputError(f"nothing is known of {shown(name)}{nearest(key, TERMS)}")
 
 
-def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 8) -> Answer:
+def explain(
+    name: str,
+    scenario: Scenario | None = None,
+    *,
+    ffn_nodes: object = 8,
+    batch: object = DEFAULT_BATCH,
+    context_tokens: object = DEFAULT_CONTEXT_TOKENS,
+) -> Answer:
     """Explain a quantity, with the numbers of a scenario put in if there is one.
 
     Parameters
@@ -133,6 +194,8 @@ def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 
         Whose numbers to put in.
     ffn_nodes : int
         FFN nodes to put in [1].
+    batch, context_tokens : int
+        Sequences of a device and tokens cached of each, for operators of a layer [1].
 
     Returns
     -------
@@ -148,10 +211,17 @@ def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 
     function = TERMS[term].function
     document = documentation(function)
     values = _values(scenario, ffn_nodes) if scenario else {}
+    if scenario and TERMS[term].operator:
+        values |= _limits(scenario, values, batch, context_tokens)
+        values |= _operator_values(term, scenario, ffn_nodes, batch, context_tokens)
+    elif scenario:
+        values |= _fabric(scenario, term)
     arguments = {
-        parameter: values.get(TERMS[term].replaced.get(parameter, parameter))
-        for parameter in inspect.signature(function).parameters
+        parameter: values.get(TERMS[term].replaced.get(parameter, parameter), _default(entry))
+        for parameter, entry in inspect.signature(function).parameters.items()
     }
+    if not scenario:
+        arguments = dict.fromkeys(arguments)
     if term == "dead_zone":
         arguments = {key: values.get(key) for key in ("top_k", "routed_experts", "devices_per_node")}
         arguments |= {key: values.get(key) for key in ("scale_up", "scale_out", "compute_bound_bandwidth")}
@@ -161,7 +231,7 @@ def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 
             "symbol": key,
             "meaning": (document.parameters.get(key) or symbols[key]).text,
             "unit": (document.parameters.get(key) or symbols[key]).unit,
-            "value": value,
+            "value": "infinite" if isinstance(value, float) and math.isinf(value) else value,
             "shown": _shown(value, (document.parameters.get(key) or symbols[key]).unit),
         }
         for key, value in arguments.items()
@@ -182,23 +252,25 @@ def explain(name: str, scenario: Scenario | None = None, *, ffn_nodes: object = 
     elif scenario:
         if any(value is None for value in arguments.values()):
             raise InputError(f"{term} does not apply to {scenario.model.id}")
-        result = float(function(**arguments))
-        summary["value"] = result
-        text.append(f"    = {format_si(result, unit)}")
+        summary["value"], lines = _put_in(term, arguments, scenario, unit)
+        text += lines
     text.append(f"    {document.references}")
     summary |= {"reference": document.references, "answer": "\n".join(text)}
     quantities = ffn_stage_inputs(scenario).quantities if scenario else ()
+    notes = provenance_notes(scenario, quantities) if scenario else []
+    if scenario and values.get("efficiency_kind"):
+        notes.append(f"{term}: efficiencies and fixed times are {values['efficiency_kind']}")
     return Answer(
         command="explain",
         inputs=describe_inputs(scenario, quantities) if scenario else {},
         columns={key: _column([row[key] for row in rows]) for key in rows[0]},
         table_keys=("symbol", "meaning", "shown"),
         summary=summary,
-        notes=provenance_notes(scenario, quantities) if scenario else [],
+        notes=notes,
     )
 
 
-def _limits(inputs: FfnStageInputs) -> dict[str, Any]:
+def _feasibility(inputs: FfnStageInputs) -> dict[str, Any]:
     """Return what bounds the FFN node count, under the parameter names of `physics.regimes`."""
     time, memory = per_expert(inputs)
     fit = limits.experts_that_fit(
@@ -213,6 +285,109 @@ def _limits(inputs: FfnStageInputs) -> dict[str, Any]:
         "usable_memory": inputs.usable_memory,
         "experts_that_fit": fit,
         "domain_devices": inputs.scenario.system.scale_up_domain_devices,
+    }
+
+
+def _put_in(
+    term: str, arguments: dict[str, Any], scenario: Scenario, unit: str
+) -> tuple[float | dict[str, float], list[str]]:
+    """Return what a formula gives for its arguments, a number or one by fabric, and lines that say so."""
+    found = TERMS[term].function(**arguments)
+    if isinstance(found, network.Traffic):
+        parts = {key: float(part) for key, part in found._asdict().items()}
+        return parts, [f"    {key} = {format_si(part, 'B')}" for key, part in parts.items()]
+    value = float(found)
+    if math.isinf(value):
+        raise InputError(f"{term}: no fabric of {scenario.system.id} connects these devices")
+    return value, [f"    = {format_si(value, unit)}"]
+
+
+def _default(parameter: inspect.Parameter) -> Any:  # noqa: ANN401 - whatever the formula's default is
+    """Return what a formula takes where nothing is known of a parameter; None where it needs a value."""
+    return None if parameter.default is inspect.Parameter.empty else parameter.default
+
+
+def _operator_values(
+    term: str, scenario: Scenario, ffn_nodes: object, batch: object, context_tokens: object
+) -> dict[str, Any]:
+    """Return what the formulas of an operator are called with, on a system that is all one group or two."""
+    mode, _, name = TERMS[term].operator.rpartition(":")
+    devices = int(check_ffn_nodes(ffn_nodes)[0]) * scenario.system.devices_per_node
+    sequences = whole("--batch", batch)
+    context = whole("--context-tokens", context_tokens, most=MAX_CONTEXT_TOKENS)
+    layers = layers_of(scenario, deployment="afd" if mode == "afd" else "ep")
+    if mode == "prefill":
+        operators_found = prefill_operators(layers, sequences=1, new_tokens=context)
+    elif mode == "afd":
+        senders = scenario.attention_devices or devices
+        operators_found = decode_operators(
+            layers,
+            sequences=sequences,
+            context=context,
+            attention_devices=senders,
+            ffn_devices=devices,
+        )
+    else:
+        operators_found = decode_operators(
+            layers, sequences=sequences, context=context, attention_devices=devices
+        )
+    needed = [
+        TERMS[term].replaced.get(key, key)
+        for key, entry in inspect.signature(TERMS[term].function).parameters.items()
+        if _default(entry) is None
+    ]
+    known = [
+        {"efficiency_kind": item.kind, **item.arguments} for item in operators_found if item.name == name
+    ]
+    if not known:
+        raise InputError(f"{term} does not apply to {scenario.model.id}")
+    best = max(known, key=lambda arguments: sum(key in arguments for key in needed))
+    return {
+        key: value.item() if isinstance(value, np.generic | np.ndarray) else value
+        for key, value in best.items()
+    }
+
+
+def _fabric(scenario: Scenario, term: str) -> dict[str, Any]:
+    """Return what a fabric without a switch is asked about; None for the kinds it is not."""
+    system = scenario.system
+    shape = system.scale_up.topology or "unknown"
+    return {
+        "bandwidth": system.scale_up.bytes_per_s if term.startswith(shape.removeprefix("full-")) else None,
+        "devices": system.scale_up_domain_devices,
+        "dimensions": TORUS_DIMENSIONS if shape == "torus" else None,
+        "network": 8 * (system.scale_out or system.scale_up).bytes_per_s,
+        "step_budget": (scenario.tpot_ms * scenario.accept_length - scenario.gap_ms)
+        * 1e-3
+        / scenario.microbatches,
+    }
+
+
+def _limits(
+    scenario: Scenario, values: dict[str, Any], batch: object, context_tokens: object
+) -> dict[str, Any]:
+    """Return what transfers of caches and the limits of an exchange are asked about."""
+    model, link = scenario.model, (scenario.system.scale_out or scenario.system.scale_up).bytes_per_s
+    context = whole("--context-tokens", context_tokens, most=MAX_CONTEXT_TOKENS)
+    copies = model.top_k + (1 if model.shared_experts else 0)
+    ends = {"sending_devices": 1, "receiving_devices": 1}
+    return {
+        "copies": copies,
+        "bandwidth": link,
+        "cache_bytes": float(model.kv_bytes(context, precision("bf16").bytes) + model.state_bytes()),
+        **ends,
+        "sending_bandwidth": link,
+        "receiving_bandwidth": link,
+        "exchange_time": float(
+            network.exchange_time_limit(
+                tokens=whole("--batch", batch),
+                copies=copies,
+                width=model.dispatch_width,
+                dispatch_bytes=values["dispatch_bytes"],
+                combine_bytes=values["combine_bytes"],
+                bandwidth=link,
+            )
+        ),
     }
 
 
@@ -233,6 +408,8 @@ def _counts(model: Model) -> dict[str, Any]:
 
 def _shown(value: object, unit: str) -> object:
     """Return a value as people write it: numbers with unit and prefix, the rest as it is."""
+    if isinstance(value, float) and math.isinf(value):
+        return "infinite"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return format_si(value, unit) if number else value  # type: ignore[arg-type]  # just checked
 
@@ -281,7 +458,7 @@ def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
         ),
         "compute_bound_bandwidth": inputs.compute_bound_bandwidth,
         **_counts(model),
-        **_limits(inputs),
+        **_feasibility(inputs),
         "ceiling_bandwidth": inputs.ceiling_bandwidth,
         "floor_bandwidth": inputs.floor_bandwidth,
     }

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from roofline_afd.analysis.answer import Answer
+from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.catalogue.hardware import load_system, system_parts
 from roofline_afd.catalogue.models import load_model, model_of
 from roofline_afd.catalogue.precision import precision
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.store import Catalogue
 
-HARDWARE_KINDS = ("system", "accelerator", "interconnect")
+HARDWARE_KINDS = ("system", "accelerator", "interconnect", "calibration")
 TABLE_KEYS = {
     "system": (
         "id",
@@ -56,6 +54,15 @@ TABLE_KEYS = {
         "measured_efficiency",
         "latency_us",
     ),
+    "calibration": (
+        "id",
+        "name",
+        "accelerators",
+        "alike",
+        "scale_up",
+        "scale_out",
+        "fitted",
+    ),
     "model": (
         "id",
         "hidden_size",
@@ -81,7 +88,12 @@ TEXTS = (
     "scope",
     "topology",
     "weights",
+    "accelerators",
+    "alike",
+    "fitted",
 )
+FITTED = ("points", "training_error", "held_out_error")
+"""What a table of a calibration record says of its fit."""
 FLAGS = ("tied_embeddings",)
 
 
@@ -95,12 +107,7 @@ def _answer(
     inputs: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Return rows with differing keys as an answer: the union of keys, in order of first appearance."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    columns = {}
-    for key in keys:
-        column = np.empty(len(rows), dtype=object)
-        column[:] = [row.get(key) for row in rows]
-        columns[key] = column
+    columns = object_columns(rows)
     shows = command.endswith(" show")  # whose table keys are kinds of provenance
     kept = table_keys if shows else tuple(key for key in table_keys if key in columns)
     return Answer(command, dict(inputs or {}), columns, dict(summary or {}), list(notes), kept)
@@ -142,6 +149,8 @@ def _prices(prices: Iterable[Price]) -> list[dict[str, Any]]:
 
 
 def _hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[str, Any]:
+    if record.record == "calibration":
+        return _calibration_row(record, full=full)
     if record.record != "system":
         row = _row(record, record.quantities, full=full)
         return row | ({"prices": _prices(record.prices)} if full and record.prices else {})
@@ -163,6 +172,20 @@ def _hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[s
         row["prices"] = _prices(prices)
     head = {key: row.pop(key) for key in ("id", "record", "name")}
     return {**head, **extra, **row}
+
+
+def _calibration_row(record: Record, *, full: bool) -> dict[str, Any]:
+    """Return a calibration record: what it is for, its values, and how well each table fits."""
+    row = _row(record, record.quantities, full=full)
+    tables = dict.fromkeys(key.partition(".")[0] for key in record.quantities)
+    fits = {
+        f"{table}.{key}": record.data[table][key]
+        for table in tables
+        for key in FITTED
+        if key in record.data[table]
+    }
+    fabrics = {key: record.data[key] for key in ("scale_up", "scale_out") if key in record.data}
+    return {**row, **fabrics, **fits}
 
 
 SHAPE = Source(title="counted from the shape", date="")
@@ -231,7 +254,7 @@ def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose 
     catalogue : Catalogue
         Where to look.
     kind : str
-        `system`, `accelerator` or `interconnect`.
+        `system`, `accelerator`, `interconnect` or `calibration`.
     choose : Choose, optional
         Which of them, and in which order; all by id where None.
 
@@ -349,7 +372,8 @@ def show_hardware(
     catalogue : Catalogue
         Where to look.
     names : sequence of str
-        Ids of systems, accelerators or interconnects; several are shown side by side.
+        Ids of systems, accelerators or interconnects; several are shown side by side. A calibration record is
+        shown where nothing else has its id, or its kind is given.
     kind : str, optional
         Which of them, where several share an id.
     where : bool
@@ -375,7 +399,8 @@ def show_hardware(
         if not found:
             known = {other for each in kinds for other in catalogue.ids(each)}
             raise InputError(f"unknown {kind or 'hardware id'} {shown(name)}{nearest(name, known)}")
-        whole = found[:1] if found[0].record == "system" else found  # a system shows its parts already
+        parts = [record for record in found if record.record != "calibration"] or found
+        whole = parts[:1] if parts[0].record == "system" else parts  # a system shows its parts already
         rows += [_hardware_row(catalogue, record, full=True) for record in whole]
     inputs = {"ids": list(names), "kind": kind}
     return _answer(

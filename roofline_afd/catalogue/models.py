@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING
 
+from roofline_afd.catalogue.attention import Attention
 from roofline_afd.catalogue.overrides import override
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import quantity_keys
@@ -14,10 +14,11 @@ from roofline_afd.errors import InputError
 from roofline_afd.physics import counting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from roofline_afd.catalogue.records import Quantity, Record
+    from roofline_afd.physics.arrays import FloatArray, FloatLike
 
 STATE_BYTES = 4.0
 """Bytes of a state element: every shipped implementation keeps recurrent states in fp32."""
@@ -25,199 +26,6 @@ LARGEST = {"routed_experts": 4096, "top_k": 256, "expert_groups": 256}
 """Bounds far beyond every model, which keep the expected fan-out quick."""
 EMBEDDING_BYTES = 2.0
 """Bytes of an element of embedding and output head, which publishers leave in bf16."""
-OVERLAP_RATIO = 4
-"""Compression up to which windows overlap, so that the compressor's projections are twice as wide."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Attention:
-    """Sequence-mixing layers of one kind; widths in elements, absent ones None (see `model_db/README.md`)."""
-
-    name: str
-    type: str
-    layers: int
-    heads: int = 0
-    head_dim: int = 0
-    kv_heads: int | None = None
-    value_head_dim: int | None = None
-    rope_head_dim: int | None = None
-    q_lora_rank: int | None = None
-    kv_lora_rank: int | None = None
-    index_heads: int | None = None
-    index_head_dim: int | None = None
-    index_top_k: int | None = None
-    window_tokens: int | None = None
-    index_block_tokens: int | None = None
-    key_heads: int | None = None
-    o_lora_rank: int | None = None
-    o_groups: int | None = None
-    compress_ratio: int | None = None
-    conv_kernel: int | None = None
-    state_width: int | None = None
-    state_groups: int | None = None
-    inner_width: int | None = None
-    dt_rank: int | None = None
-    gate_rank: int | None = None
-    output_gate: bool = False
-    key_is_value: bool = False
-    shared_kv: bool = False
-    shared_index: bool = False
-
-    @property
-    def constant_state(self) -> bool:
-        """True where a sequence keeps a state of fixed size instead of a cache that grows with it."""
-        return self.type in _STATES
-
-    @property
-    def _entry(self) -> int:
-        """Elements of one cached entry: keys and values, or the latent, or the shared head."""
-        if self.type == "mla":
-            return (self.kv_lora_rank or 0) + (self.rope_head_dim or 0)
-        if self.type == "compressed":
-            return self.head_dim
-        return (self.kv_heads or 0) * (self.head_dim + (self.value_head_dim or self.head_dim))
-
-    @property
-    def _index_entry(self) -> int:
-        return self.index_head_dim or 0 if self.index_heads else 0
-
-    def _kept(self, context: float) -> tuple[float, float]:
-        """Return the entries, and the index keys, that one layer holds of a sequence of `context` tokens."""
-        in_window = min(context, self.window_tokens or math.inf)
-        if self.type == "compressed":
-            history = context / self.compress_ratio if self.compress_ratio else 0.0
-            return in_window + history, history
-        return in_window, context
-
-    def attended_entries(self, context: float) -> float:
-        """Count the cached entries one new token attends to in one layer at a context of `context` tokens."""
-        if self.constant_state:
-            return 0.0
-        entries, _ = self._kept(context)
-        chosen = self.index_top_k or math.inf
-        if self.type == "compressed":
-            in_window = min(context, self.window_tokens or math.inf)
-            return in_window + min(entries - in_window, chosen)
-        return min(entries, chosen)
-
-    def cached_elements(self, context: float) -> float:
-        """Count the elements one layer caches for `context` tokens: entries within windows, index keys."""
-        if self.constant_state:
-            return 0.0
-        entries, index = self._kept(context)
-        return (0.0 if self.shared_kv else entries * self._entry) + index * self._index_entry
-
-    def read_elements(self, context: float) -> float:
-        """Count the cached and state elements one new token reads in one layer at `context` tokens."""
-        if self.constant_state:
-            return float(self.state_elements)
-        _, index = self._kept(context)
-        return self.attended_entries(context) * self._entry + index * self._index_entry
-
-    @property
-    def cached_elements_per_token(self) -> float:
-        """Elements one layer caches for one token while that token is within every window."""
-        if self.constant_state:
-            return 0
-        share = 1 / self.compress_ratio if self.compress_ratio else 0
-        if self.type == "compressed":
-            return self._entry + share * (self._entry + self._index_entry)
-        return (0 if self.shared_kv else self._entry) + self._index_entry
-
-    @property
-    def state_elements(self) -> int:
-        """Elements of state one layer keeps for a sequence of any length: matrix and convolution."""
-        return self._matrix_elements + max((self.conv_kernel or 1) - 1, 0) * self._conv_channels
-
-    @property
-    def _matrix_elements(self) -> int:
-        if self.type == "mamba1":
-            return (self.inner_width or 0) * (self.state_width or 0)
-        if self.type == "mamba2":
-            return self.heads * self.head_dim * (self.state_width or 0)
-        if self.constant_state:
-            return self.heads * self.head_dim * (self.value_head_dim or self.head_dim)
-        return 0
-
-    @property
-    def _conv_channels(self) -> int:
-        if self.type == "gated-delta":
-            return 2 * (self.key_heads or 0) * self.head_dim + self.heads * (self.value_head_dim or 0)
-        if self.type == "mamba2":
-            return self.heads * self.head_dim + 2 * (self.state_groups or 0) * (self.state_width or 0)
-        return 3 * self.heads * self.head_dim if self.type == "kda" else self.inner_width or 0
-
-    def core_flops(self, context: float) -> float:
-        """Count FLOPs of one new token in one layer other than products with weights, at `context` tokens."""
-        if self.constant_state:
-            return counting.state_flops(elements=self._matrix_elements, passes=_STATES[self.type])
-        query, value = self.head_dim, self.value_head_dim or self.head_dim
-        if self.type == "mla":
-            query, value = self._entry, self.kv_lora_rank or 0
-        core = counting.attention_flops(
-            heads=self.heads, query_width=query, value_width=value, entries=self.attended_entries(context)
-        )
-        _, index = self._kept(context)
-        return core + 2 * (self.index_heads or 0) * self._index_entry * index
-
-    def parameters(self, hidden_size: int) -> int:
-        """Count the parameters of one layer [elements] for a residual stream of `hidden_size` elements."""
-        formula, keys = _PARAMETERS[self.type]
-        total = formula(hidden_size=hidden_size, **{key: getattr(self, key) for key in keys})
-        if self.type == "compressed" and self.compress_ratio:
-            total += 2 * hidden_size * self._compressor_width(self.head_dim)
-        if self.index_heads:
-            total += counting.index_parameters(
-                hidden_size=hidden_size,
-                index_heads=self.index_heads,
-                index_head_dim=self.index_head_dim or 0,
-                q_lora_rank=self.q_lora_rank or hidden_size,
-                head_weights=self.index_block_tokens is None,
-            )
-            if self.type == "compressed":  # its index reads keys from a compressor of its own
-                extra = 2 * self._compressor_width(self.index_head_dim or 0) - (self.index_head_dim or 0)
-                total += hidden_size * extra
-        return total
-
-    def _compressor_width(self, head_dim: int) -> int:
-        return head_dim * (2 if (self.compress_ratio or 0) <= OVERLAP_RATIO else 1)
-
-
-_STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
-"""Kinds of constant-state layers, and the passes over the state a step takes (`counting.state_flops`)."""
-
-_PARAMETERS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
-    "gqa": (
-        counting.gqa_parameters,
-        (
-            *("heads", "kv_heads", "head_dim", "value_head_dim"),
-            *("key_is_value", "shared_kv", "output_gate"),
-        ),
-    ),
-    "mfa": (counting.mfa_parameters, ("heads", "kv_heads", "head_dim", "q_lora_rank")),
-    "mla": (
-        counting.mla_parameters,
-        (
-            *("heads", "head_dim", "value_head_dim", "rope_head_dim", "kv_lora_rank", "q_lora_rank"),
-            "output_gate",
-        ),
-    ),
-    "compressed": (
-        counting.compressed_parameters,
-        ("heads", "head_dim", "q_lora_rank", "o_lora_rank", "o_groups"),
-    ),
-    "gated-delta": (
-        counting.gated_delta_parameters,
-        ("heads", "key_heads", "head_dim", "value_head_dim", "conv_kernel"),
-    ),
-    "kda": (counting.kda_parameters, ("heads", "head_dim", "conv_kernel", "gate_rank")),
-    "lightning": (counting.lightning_parameters, ("heads", "head_dim")),
-    "mamba1": (counting.mamba1_parameters, ("inner_width", "state_width", "conv_kernel", "dt_rank")),
-    "mamba2": (
-        counting.mamba2_parameters,
-        ("heads", "head_dim", "state_width", "state_groups", "conv_kernel"),
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -370,11 +178,11 @@ class Model:
             bytes_per_element=bytes_per_element, cached_elements=self.cached_elements_per_token
         )
 
-    def kv_bytes(self, context: float, bytes_per_element: float) -> float:
+    def kv_bytes(self, context: FloatLike, bytes_per_element: float) -> FloatArray:
         """Cache bytes of a sequence of `context` tokens over all layers [B], at `bytes_per_element` [B]."""
         return bytes_per_element * sum(kind.layers * kind.cached_elements(context) for kind in self.attention)
 
-    def kv_read_bytes(self, context: float, bytes_per_element: float) -> float:
+    def kv_read_bytes(self, context: FloatLike, bytes_per_element: float) -> FloatArray:
         """Cache bytes one new token reads over all layers [B]; constant states not counted."""
         return bytes_per_element * sum(
             kind.layers * kind.read_elements(context) for kind in self.attention if not kind.constant_state
@@ -384,7 +192,7 @@ class Model:
         """Bytes of constant state a sequence keeps over all layers [B], whatever its length."""
         return bytes_per_element * sum(kind.layers * kind.state_elements for kind in self.attention)
 
-    def decode_flops_per_token(self, context: float) -> float:
+    def decode_flops_per_token(self, context: FloatLike) -> FloatArray:
         """FLOPs of one decoded token at a context of `context` tokens [FLOP].
 
         Notes

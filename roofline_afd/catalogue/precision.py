@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from roofline_afd.errors import InputError, nearest, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,3 +61,28 @@ def precision(name: str, *, option: str = "precision") -> Precision:
     if not isinstance(name, str) or name not in PRECISIONS:
         raise InputError(f"{option} {shown(name)} is not a precision{nearest(str(name)[:80], PRECISIONS)}")
     return PRECISIONS[name]
+
+
+def operand(weights: Precision, arriving: Precision, peaks: Container[str]) -> str | None:
+    """Return the peak a product runs at: of the weights' format, else of the vectors it is applied to.
+
+    An accelerator without the weights' format multiplies in the format the vectors arrive in, if it has that
+    and it is wider than the weights; else in bf16.
+
+    Parameters
+    ----------
+    weights, arriving : Precision
+        Formats of the weights, and of the vectors.
+    peaks : container of str
+        Precisions the accelerator has a peak for.
+
+    Returns
+    -------
+    str or None
+        One of `peaks`; None where none serves.
+    """
+    if weights.peak is not None and weights.peak in peaks:
+        return weights.peak
+    if arriving.peak is not None and arriving.peak in peaks and arriving.bytes > weights.bytes:
+        return arriving.peak
+    return "bf16" if "bf16" in peaks else None

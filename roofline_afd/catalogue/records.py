@@ -32,7 +32,12 @@ MAX_FAULTS = 20
 MAX_KEY_DOTS = 50
 _KEY_RUN = re.compile(r"""[\w"'.\- \t]+""")
 """A run of characters that keys are made of. A TOML parser takes quadratic time for a deep dotted key."""
-FOLDERS = {"accelerator": "accelerators", "interconnect": "interconnects", "system": "systems"}
+FOLDERS = {
+    "accelerator": "accelerators",
+    "interconnect": "interconnects",
+    "system": "systems",
+    "calibration": "calibration",
+}
 """Folder of each kind of hardware record below `hardware_db`; models lie in folders by vendor."""
 
 

@@ -151,6 +151,12 @@ class Catalogue:
             )
         self._records[key] = record
 
+    def ships(self, folder: Path) -> bool:
+        """Return whether a folder is one the shipped records themselves lie in."""
+        names = {*FOLDERS.values(), ""}
+        own = (Path(str(files("hardware_db"))) / name for name in names)
+        return folder.resolve() in {path.resolve() for path in own}
+
     def ids(self, record: str) -> list[str]:
         """Return the known ids of a kind of record, sorted."""
         return sorted({name for kind, name in (*self._shipped, *self._records) if kind == record})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from roofline_afd import __version__
-from roofline_afd.cli import explain, hardware, models, plot, roofline
+from roofline_afd.cli import calibrate, explain, hardware, models, plot, roofline, validate
 
 app = typer.Typer(
     help="Attention-FFN disaggregation or large-scale expert parallelism? "
@@ -36,5 +36,5 @@ def _program(
     pass
 
 
-for part in (hardware, models, roofline, plot, explain):
+for part in (hardware, models, roofline, validate, calibrate, plot, explain):
     part.add(app)

@@ -37,7 +37,27 @@ def add(app: typer.Typer) -> None:
                 rich_help_panel=QUESTION_PANEL,
             ),
         ] = 8,
+        batch: Annotated[
+            int,
+            typer.Option(
+                metavar="NUMBER",
+                help="Sequences of a device to put in.",
+                parser=whole_number,
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = 128,
+        context_tokens: Annotated[
+            int,
+            typer.Option(
+                metavar="NUMBER",
+                help="Tokens cached of each to put in.",
+                parser=whole_number,
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = 4096,
     ) -> None:
         from roofline_afd.analysis.explain import explain as analyse  # not for --help
 
-        output.deliver(analyse(term, maybe.scenario, ffn_nodes=ffn_nodes))
+        output.deliver(
+            analyse(term, maybe.scenario, ffn_nodes=ffn_nodes, batch=batch, context_tokens=context_tokens)
+        )

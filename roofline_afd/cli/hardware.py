@@ -10,7 +10,7 @@ import typer
 from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum, register
 
 NAME_HELP = "Ids of systems, accelerators or interconnects; several are shown side by side."
-KIND_HELP = "system, accelerator or interconnect."
+KIND_HELP = "system, accelerator, interconnect or calibration."
 CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
 VENDOR_HELP = "Only of vendors whose name holds this."
 SORT_HELP = "Key to sort by; with a minus before it the largest first (--sort=-KEY)."

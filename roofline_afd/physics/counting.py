@@ -497,40 +497,6 @@ def hyper_connection_parameters(*, hidden_size: int, streams: int) -> int:
     return (streams * streams + 2 * streams) * streams * hidden_size if streams > 1 else 0
 
 
-def attention_flops(*, heads: int, query_width: int, value_width: int, entries: float) -> float:
-    """Count the FLOPs of core attention for one new token in one layer.
-
-    Parameters
-    ----------
-    heads : int
-        Query heads [1].
-    query_width, value_width : int
-        Width a head reads of a cached key and of a cached value [elements]: head_dim each; in absorbed latent
-        attention kv_lora + rope and kv_lora.
-    entries : float
-        Cached entries attended to [1].
-
-    Returns
-    -------
-    float
-        FLOPs of scores and weighted sum [FLOP]; the softmax is left out.
-
-    Notes
-    -----
-    flops = 2 * heads * (query_width + value_width) * entries
-
-    References
-    ----------
-    arXiv 2405.04434 (DeepSeek-V2), section 2.1.2, for the absorbed form.
-
-    Examples
-    --------
-    >>> attention_flops(heads=128, query_width=576, value_width=512, entries=4096)
-    1140850688
-    """
-    return 2 * heads * (query_width + value_width) * entries
-
-
 def state_flops(*, elements: int, passes: int) -> float:
     """Count the FLOPs of one step of a layer with a constant state.
 

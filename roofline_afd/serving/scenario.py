@@ -10,7 +10,7 @@ import attrs
 
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
-from roofline_afd.catalogue.precision import Precision, precision
+from roofline_afd.catalogue.precision import Precision, operand, precision
 from roofline_afd.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
@@ -238,19 +238,10 @@ class Scenario:
 
     @property
     def operand(self) -> str:
-        """Peak the expert product runs at: of the weights' format, else of the activations.
-
-        An accelerator without the weights' format multiplies in the format the tokens arrive in, if it has
-        that and it is wider than the weights; else in bf16.
-        """
-        native = self.weights.peak
-        if native is not None and native in self._peaks:
-            return native
-        arriving = self.dispatched
-        if arriving.peak in self._peaks and arriving.bytes > self.weights.bytes:
-            return str(arriving.peak)
-        if "bf16" not in self._peaks:
+        """Peak the expert product runs at (`catalogue.precision.operand`)."""
+        found = operand(self.weights, self.dispatched, self._peaks)
+        if found is None:
             raise InputError(
                 f"system {self.system.id} has no peak to multiply {self.weights.id} weights with"
             )
-        return "bf16"
+        return found

@@ -58,6 +58,11 @@ COLUMNS = {
     "hfu_ceiling": Column("HFU ceiling", form=PERCENT),
     "hfu_floor": Column("HFU floor", form=PERCENT),
     "best_hfu": Column("best HFU", form=PERCENT),
+    "training_error": Column("training error", form=PERCENT),
+    "held_out_error": Column("held-out error", form=PERCENT),
+    "measured": Column("measured", "us"),
+    "predicted": Column("predicted", "us"),
+    "error": Column("error", form="+.1%"),
 }
 """Keys whose label, unit or rounding differs from what `column` makes of them."""
 UNIT_ENDINGS = {

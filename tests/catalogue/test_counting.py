@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline_afd.catalogue.models import Attention
+from roofline_afd.catalogue.attention import Attention
 from roofline_afd.physics import counting
 
 WIDTH = st.integers(1, 512)

@@ -252,7 +252,7 @@ def test_wrong_third_party_dimensions_stayed_out() -> None:
 
 
 def _cache(name: str, context: int) -> float:
-    return shape(name).kv_bytes(context, 2)
+    return float(shape(name).kv_bytes(context, 2))
 
 
 def test_kv_bytes_of_full_attention_grow_with_every_token() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from roofline_afd import __version__
+from roofline_afd.analysis.explain import TERMS
 from tests.conftest import ask, command
 
 BASE = ("roofline", "--system", "h800", "--model", "deepseek-v3")
@@ -391,6 +392,39 @@ def test_explain(term: str) -> None:
     assert all(row["value"] is None for row in bare["results"])
     filled = ask("explain", term, "--system", "h800", "--model", "deepseek-v3")
     assert all(row["value"] is not None for row in filled["results"])
+
+
+OPERATOR_TERMS = [term for term, entry in TERMS.items() if entry.operator]
+
+
+@pytest.mark.parametrize("term", OPERATOR_TERMS)
+def test_explain_operators(term: str) -> None:
+    """Each has all its numbers for some model of the catalogue, and says that defaults are estimates."""
+    models = ("deepseek-v3", "qwen3-next-80b-a3b", "glm-5", "deepseek-v4-flash", "kimi-k3")
+    outcomes = [
+        command("explain", term, "--system", "h800", "--model", model, "--format", "json") for model in models
+    ]
+    filled = [outcome for outcome in outcomes if outcome.status == 0]
+    assert filled, outcomes[0].err
+    assert all(row["value"] is not None for row in filled[0].answer["results"])
+    assert filled[0].answer["summary"]["value"] is not None
+    assert all("does not apply to" in outcome.err for outcome in outcomes if outcome.status)
+
+
+def test_explain_takes_sizes_of_operators() -> None:
+    """Twice the context: twice the operations of core attention; batch and context are checked."""
+    question = ("explain", "decode_attention_flops", "--system", "h800", "--model", "deepseek-v3")
+    one, two = (ask(*question, "--context-tokens", size)["summary"]["value"] for size in ("1000", "2000"))
+    assert two == pytest.approx(2 * one)
+    assert "--batch" in command(*question, "--batch", "0").complaint
+
+
+def test_explain_fabrics_without_a_switch() -> None:
+    """Links of a pair and the middle of a torus are of those fabrics only."""
+    question = ("--model", "deepseek-v3", "--system")
+    assert ask("explain", "mesh_pair_bandwidth", *question, "mi300x")["summary"]["value"] == 64e9
+    assert ask("explain", "torus_bisection_bandwidth", *question, "tpu-v6e")["summary"]["value"] > 0
+    assert "does not apply" in command("explain", "mesh_pair_bandwidth", *question, "tpu-v6e").complaint
 
 
 def test_explain_puts_the_numbers_in() -> None:

@@ -1,0 +1,203 @@
+"""What operators and transfers reach of peak rates: fitted where measured, else class defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from roofline_afd.catalogue.records import weakest_kind
+from roofline_afd.catalogue.store import Catalogue
+from roofline_afd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from roofline_afd.catalogue.hardware import System
+    from roofline_afd.catalogue.records import Quantity, Record
+
+OPERATOR_TABLES = ("gemm", "grouped_gemm", "attention")
+"""Classes of operators, each with efficiencies of its own."""
+DEFAULT = "default"
+"""Record with the efficiencies of parts that were never measured."""
+ESTIMATED = "estimated"
+CLASS_DEFAULT = "class default of this project; no measurement of this part"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OperatorEfficiency:
+    """What one class of operators reaches on one accelerator (`physics.operators.operator_time`).
+
+    Shares of peak rates [1], rows at half saturation [1], fixed times [s] and [s/element of depth]. `kind` is
+    that of all but the memory share, `memory_kind` that of the share: some kernels never show it.
+    """
+
+    compute_efficiency: float
+    half_saturation_tokens: float
+    memory_efficiency: float
+    launch_s: float
+    depth_time_s: float
+    kind: str = "estimated"
+    source: str = CLASS_DEFAULT
+    memory_kind: str = "estimated"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LinkEfficiency:
+    """What transfers reach on one system's fabrics (`physics.network.transfer_time`).
+
+    Latencies [s], shares of peak bandwidth [1], growth of scale-out time per doubling of devices [1]. `kind`
+    and `source` are those of what happens within a scale-up domain, `kind_out` and `source_out` of the rest.
+    """
+
+    latency_up_s: float
+    latency_out_s: float
+    efficiency_up: float
+    efficiency_out: float
+    scale_penalty: float
+    kind: str = "estimated"
+    source: str = CLASS_DEFAULT
+    kind_out: str = "estimated"
+    source_out: str = CLASS_DEFAULT
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calibration:
+    """Efficiencies of the operator classes of an accelerator, and of its links; class defaults else."""
+
+    gemm: OperatorEfficiency = OperatorEfficiency(0.79, 38.0, 0.69, 3.1e-6, 0.63e-9)
+    grouped_gemm: OperatorEfficiency = OperatorEfficiency(0.65, 160.0, 0.85, 8.6e-6, 0.0)
+    attention: OperatorEfficiency = OperatorEfficiency(0.63, 0.0, 0.9, 21e-6, 0.0)
+    link: LinkEfficiency = LinkEfficiency(17e-6, 23e-6, 0.63, 0.94, 0.045)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of each part, by its name."""
+        return {field.name: getattr(self, field.name).kind for field in dataclasses.fields(self)}
+
+
+CLASS_DEFAULTS = Calibration()
+"""What a part without measurements is taken to reach."""
+
+
+def record_for(table: str, part: str, key: str, *, catalogue: Catalogue) -> Record | None:
+    """Return the calibration record that has a table for a part, if one does.
+
+    Parameters
+    ----------
+    table : str
+        A member of `OPERATOR_TABLES`, or `link`.
+    part : str
+        Id of an accelerator or a fabric.
+    key : str
+        List of the record that names the part: `accelerators`, `alike`, `scale_up`, `scale_out`.
+    catalogue : Catalogue
+        Where to look.
+
+    Returns
+    -------
+    Record or None
+        The record.
+
+    Raises
+    ------
+    InputError
+        If several have one: which is meant cannot be told.
+    """
+    found = [
+        record
+        for record in catalogue.records("calibration")
+        if table in record.data and part in record.data.get(key, ())
+    ]
+    if len(found) > 1:
+        files = " and ".join(record.file for record in found[:2])
+        raise InputError(f"{files} both calibrate [{table}] of {part}: keep one")
+    return found[0] if found else None
+
+
+def load_calibration(system: System, *, catalogue: Catalogue | None = None) -> Calibration:
+    """Return the efficiencies of a system: measured where its parts were, estimated where they were not.
+
+    Parameters
+    ----------
+    system : System
+        The system.
+    catalogue : Catalogue, optional
+        Where to look; the shipped one with the user's overlays by default.
+
+    Returns
+    -------
+    Calibration
+        Efficiencies, each with the kind and the source of what it rests on.
+
+    Raises
+    ------
+    InputError
+        If a record is faulty, or two of them calibrate the same part.
+
+    Examples
+    --------
+    >>> from roofline_afd.catalogue.hardware import load_system
+    >>> load_calibration(load_system("h800")).gemm.kind
+    'measured'
+    """
+    catalogue = catalogue or Catalogue()
+    operators = {table: _operator(table, system.accelerator.id, catalogue) for table in OPERATOR_TABLES}
+    return Calibration(**operators, link=_link(system, catalogue))
+
+
+def _operator(table: str, accelerator: str, catalogue: Catalogue) -> OperatorEfficiency:
+    record = record_for(table, accelerator, "accelerators", catalogue=catalogue)
+    alike = record or record_for(table, accelerator, "alike", catalogue=catalogue)
+    chosen = alike or catalogue.record("calibration", DEFAULT)
+    values = table_quantities(chosen, table)
+    return OperatorEfficiency(
+        compute_efficiency=values["compute_efficiency"].si,
+        half_saturation_tokens=values["half_saturation_tokens"].si,
+        memory_efficiency=values["memory_efficiency"].si,
+        launch_s=values["launch_us"].si,
+        depth_time_s=values["depth_ns"].si,
+        kind=weakest_kind(value for key, value in values.items() if key != "memory_efficiency")
+        if record
+        else ESTIMATED,
+        source=_source(chosen, values.values()),
+        memory_kind=values["memory_efficiency"].kind if record else ESTIMATED,
+    )
+
+
+def _link(system: System, catalogue: Catalogue) -> LinkEfficiency:
+    default = catalogue.record("calibration", DEFAULT)
+    fallback = table_quantities(default, "link")
+    record = record_for("link", system.scale_up.id, "scale_up", catalogue=catalogue)
+    own = table_quantities(record, "link") if record else {}
+    up = {key: own.get(key, fallback[key]) for key in ("latency_up_us", "efficiency_up")}
+    out = {key: own.get(key, fallback[key]) for key in ("latency_out_us", "efficiency_out", "scale_penalty")}
+    fabric = system.scale_out.id if system.scale_out else ""
+    measured_out = record is not None and fabric in record.data.get("scale_out", ())
+    return LinkEfficiency(
+        latency_up_s=up["latency_up_us"].si,
+        latency_out_s=out["latency_out_us"].si,
+        efficiency_up=up["efficiency_up"].si,
+        efficiency_out=out["efficiency_out"].si,
+        scale_penalty=out["scale_penalty"].si,
+        kind=weakest_kind(up.values()),
+        source=_source(record or default, up.values()),
+        kind_out=weakest_kind(out.values()) if measured_out else ESTIMATED,
+        source_out=_source(record or default, out.values()),
+    )
+
+
+def table_quantities(record: Record, table: str) -> dict[str, Quantity]:
+    """Return the quantities of one table of a record, by their bare keys."""
+    prefix = f"{table}."
+    found = {
+        key.removeprefix(prefix): value for key, value in record.quantities.items() if key.startswith(prefix)
+    }
+    if not found:
+        raise InputError(f"{record.file}: missing [{table}]")
+    return found
+
+
+def _source(record: Record, values: Iterable[Quantity]) -> str:
+    """Return which record a table comes from, and what that rests on."""
+    sources = dict.fromkeys(str(source) for value in values for source in value.sources)
+    return f"calibration {record.id}: {'; '.join(sources)}"

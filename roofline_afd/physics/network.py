@@ -1,0 +1,685 @@
+"""Transfers between devices: volumes by transport, what a fabric carries between groups, and times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from roofline_afd.physics.routing import nodes_hit_uniform
+
+if TYPE_CHECKING:
+    from roofline_afd.physics.arrays import FloatArray, FloatLike, IntLike
+
+REFERENCE_DEVICES = 16
+"""Devices from which on scale-out transfers slow down with scale."""
+
+
+class Traffic(NamedTuple):
+    """Bytes that one device (or one group, where said) moves in one direction, by fabric [B]."""
+
+    scale_up_bytes: FloatArray
+    scale_out_bytes: FloatArray
+
+
+def _seconds(volume: FloatLike, rate: FloatLike) -> FloatArray:
+    """Return volume over rate; 0 for no volume, even over a link that is absent."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.greater(volume, 0), np.true_divide(volume, rate), 0.0)
+
+
+def transfer_time(
+    *,
+    latency: FloatLike,
+    scale_up_bytes: FloatLike,
+    scale_out_bytes: FloatLike,
+    scale_up: FloatLike,
+    scale_out: FloatLike,
+    slowdown: FloatLike = 1.0,
+) -> FloatArray:
+    """Return the time of a transfer over both fabrics at once.
+
+    Parameters
+    ----------
+    latency : float or array
+        Fixed time, t_0 [s].
+    scale_up_bytes, scale_out_bytes : float or array
+        Volume over each fabric, V_up and V_out [B].
+    scale_up, scale_out : float or array
+        Effective bandwidth of each, BW_up and BW_out [B/s].
+    slowdown : float or array
+        Factor on the time over scale-out (`scale_out_slowdown`) [1].
+
+    Returns
+    -------
+    float or array
+        Time; 0 where there is nothing to move [s].
+
+    Notes
+    -----
+    t = t_0 + max(V_up / BW_up, slowdown * V_out / BW_out)
+
+    References
+    ----------
+    Hockney (1994), doi 10.1016/S0167-8191(06)80021-9, latency and bandwidth; the two hops of a node-wise
+    exchange overlap, as in arXiv 2412.19437 (DeepSeek-V3), section 3.2.2.
+
+    Examples
+    --------
+    >>> t = transfer_time(latency=10e-6, scale_up_bytes=8e6, scale_out_bytes=4e6, scale_up=160e9,
+    ...                   scale_out=40e9)
+    >>> round(float(t) * 1e6, 1)
+    110.0
+    """
+    inner = _seconds(scale_up_bytes, scale_up)
+    outer = _seconds(scale_out_bytes, scale_out) * slowdown
+    moving = np.maximum(inner, outer)
+    return np.where(moving > 0, np.add(latency, moving), 0.0)[()]
+
+
+def scale_out_slowdown(*, devices: FloatLike, scale_penalty: FloatLike) -> FloatArray:
+    """Return by how much transfers over scale-out slow down with the devices that take part.
+
+    Parameters
+    ----------
+    devices : float or array
+        Devices that exchange, G [1].
+    scale_penalty : float or array
+        Growth of the time per doubling of devices, d [1].
+
+    Returns
+    -------
+    float or array
+        Factor on the time, at least 1 [1].
+
+    Notes
+    -----
+    slowdown = max(1, 1 + d * log2(G / 16))
+
+    References
+    ----------
+    This project; fitted to published timings of all-to-all kernels (d near 0.045 on Hopper).
+
+    Examples
+    --------
+    >>> float(scale_out_slowdown(devices=64, scale_penalty=0.045))
+    1.09
+    """
+    doublings = np.log2(np.divide(devices, REFERENCE_DEVICES))
+    return 1.0 + np.multiply(scale_penalty, np.maximum(doublings, 0.0))
+
+
+def vector_bytes(
+    *, width: FloatLike, bytes_per_element: FloatLike, scale_bytes_per_element: FloatLike = 0.0
+) -> FloatArray:
+    """Return the bytes of one copy of a token.
+
+    Parameters
+    ----------
+    width : float or array
+        Width of the vector, H [elements].
+    bytes_per_element : float or array
+        Bytes of an element, b [B].
+    scale_bytes_per_element : float or array
+        Bytes of the format's scales per element, b_s: 4/128 for fp8 with a scale per 128 elements [B].
+
+    Returns
+    -------
+    float or array
+        Bytes [B].
+
+    Notes
+    -----
+    bytes = H * (b + b_s)
+
+    References
+    ----------
+    arXiv 2412.19437 (DeepSeek-V3), section 3.3.2, tiles of 128 elements.
+
+    Examples
+    --------
+    >>> float(vector_bytes(width=7168, bytes_per_element=1, scale_bytes_per_element=4 / 128))
+    7392.0
+    """
+    return np.multiply(width, np.add(bytes_per_element, scale_bytes_per_element)) * 1.0
+
+
+def _by_distance(volume: FloatArray, devices: FloatLike | IntLike, devices_per_node: FloatLike) -> Traffic:
+    """Share a volume out over places alike: 1/G stays, the node's others over scale-up, the rest beyond."""
+    near = np.minimum(devices_per_node, devices)
+    return Traffic(
+        volume * ((near - 1.0) / devices),
+        volume * (np.subtract(devices, near) / devices),
+    )
+
+
+def pair_traffic(
+    *,
+    tokens: FloatLike,
+    top_k: FloatLike,
+    width: FloatLike,
+    bytes_per_element: FloatLike,
+    devices: FloatLike,
+    devices_per_node: FloatLike,
+    scale_bytes_per_element: FloatLike = 0.0,
+) -> Traffic:
+    """Return what a device sends under expert parallelism with one copy per token-expert pair.
+
+    Parameters
+    ----------
+    tokens : float or array
+        Tokens of one device, T [1].
+    top_k : float or array
+        Experts of a token, k [1].
+    width : float or array
+        Width of the vector, H [elements].
+    bytes_per_element, scale_bytes_per_element : float or array
+        Bytes of an element, and of the format's scales per element [B].
+    devices, devices_per_node : float or array
+        Devices the experts are spread over, G; those scale-up connects, g [1].
+
+    Returns
+    -------
+    Traffic
+        Bytes over each fabric in one direction; as many arrive [B].
+
+    Notes
+    -----
+    V = T * k * H * (b + b_s); over scale-up V * (g - 1) / G, over scale-out V * (G - g) / G, V / G stays
+
+    References
+    ----------
+    arXiv 2412.19437 (DeepSeek-V3), section 3.4.2: point-to-point transfers of decoding.
+
+    Examples
+    --------
+    >>> traffic = pair_traffic(tokens=128, top_k=8, width=7168, bytes_per_element=1, devices=16,
+    ...                        devices_per_node=8)
+    >>> float(traffic.scale_up_bytes), float(traffic.scale_out_bytes)
+    (3211264.0, 3670016.0)
+    """
+    vector = vector_bytes(
+        width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
+    )
+    return _by_distance(np.multiply(tokens, top_k) * vector, devices, devices_per_node)
+
+
+def rank_traffic(
+    *,
+    tokens: FloatLike,
+    top_k: int,
+    width: FloatLike,
+    bytes_per_element: FloatLike,
+    devices: IntLike,
+    devices_per_node: FloatLike,
+    routed_experts: int,
+    scale_bytes_per_element: FloatLike = 0.0,
+) -> Traffic:
+    """Return what a device sends under expert parallelism with one copy per device hit.
+
+    Parameters
+    ----------
+    tokens : float or array
+        Tokens of one device, T [1].
+    top_k : int
+        Distinct experts of a token, k [1].
+    width : float or array
+        Width of the vector, H [elements].
+    bytes_per_element, scale_bytes_per_element : float or array
+        Bytes of an element, and of the format's scales per element [B].
+    devices : int or array
+        Devices the experts are spread over, G [1].
+    devices_per_node : float or array
+        Devices that scale-up connects, g [1].
+    routed_experts : int
+        Routed experts of a layer, E [1].
+
+    Returns
+    -------
+    Traffic
+        Bytes over each fabric in one direction; as many arrive [B].
+
+    Notes
+    -----
+    V = T * u(G) * H * (b + b_s), u the expected devices hit (`nodes_hit_uniform`); over scale-up
+    V * (g - 1) / G, over scale-out V * (G - g) / G, V / G stays
+
+    References
+    ----------
+    This project; experts drawn uniformly without replacement.
+
+    Examples
+    --------
+    >>> traffic = rank_traffic(tokens=128, top_k=8, width=7168, bytes_per_element=1, devices=8,
+    ...                        devices_per_node=8, routed_experts=256)
+    >>> round(float(traffic.scale_up_bytes)), float(traffic.scale_out_bytes)
+    (4250631, 0.0)
+    """
+    hit = nodes_hit_uniform(ffn_nodes=devices, top_k=top_k, routed_experts=routed_experts)
+    vector = vector_bytes(
+        width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
+    )
+    return _by_distance(np.multiply(tokens, hit) * vector, devices, devices_per_node)
+
+
+def node_traffic(
+    *,
+    tokens: FloatLike,
+    top_k: int,
+    width: FloatLike,
+    bytes_per_element: FloatLike,
+    devices: IntLike,
+    devices_per_node: IntLike,
+    routed_experts: int,
+    scale_bytes_per_element: FloatLike = 0.0,
+) -> Traffic:
+    """Return what a device sends under expert parallelism with one copy per node hit, forwarded inside.
+
+    Parameters
+    ----------
+    tokens : float or array
+        Tokens of one device, T [1].
+    top_k : int
+        Distinct experts of a token, k [1].
+    width : float or array
+        Width of the vector, H [elements].
+    bytes_per_element, scale_bytes_per_element : float or array
+        Bytes of an element, and of the format's scales per element [B].
+    devices, devices_per_node : int or array
+        Devices the experts are spread over, G; those scale-up connects, g; G in whole nodes [1].
+    routed_experts : int
+        Routed experts of a layer, E [1].
+
+    Returns
+    -------
+    Traffic
+        Bytes over each fabric in one direction; as many arrive [B].
+
+    Notes
+    -----
+    over scale-out T * u(N) * H * (b + b_s) * (N - 1) / N, N = G / g nodes; over scale-up
+    T * u(G) * H * (b + b_s) * (g - 1) / g, u the expected nodes or devices hit (`nodes_hit_uniform`)
+
+    References
+    ----------
+    arXiv 2412.19437 (DeepSeek-V3), section 3.2.2: to the device of equal index, then over scale-up.
+
+    Examples
+    --------
+    >>> traffic = node_traffic(tokens=128, top_k=8, width=7168, bytes_per_element=1, devices=16,
+    ...                        devices_per_node=8, routed_experts=256)
+    >>> round(float(traffic.scale_up_bytes)), round(float(traffic.scale_out_bytes))
+    (5236993, 914302)
+    """
+    near = np.minimum(devices_per_node, devices)
+    nodes = np.maximum(np.floor_divide(devices, near), 1)
+    nodes_hit = nodes_hit_uniform(ffn_nodes=nodes, top_k=top_k, routed_experts=routed_experts)
+    devices_hit = nodes_hit_uniform(ffn_nodes=devices, top_k=top_k, routed_experts=routed_experts)
+    vector = vector_bytes(
+        width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
+    )
+    volume = np.multiply(tokens, vector)
+    return Traffic(
+        volume * devices_hit * (np.subtract(near, 1.0) / near),
+        volume * nodes_hit * (np.subtract(nodes, 1.0) / nodes),
+    )
+
+
+def group_traffic(
+    *,
+    tokens: FloatLike,
+    scale_up_copies: FloatLike,
+    scale_out_copies: FloatLike,
+    width: FloatLike,
+    bytes_per_element: FloatLike,
+    scale_bytes_per_element: FloatLike = 0.0,
+) -> Traffic:
+    """Return what one whole group of devices sends to another, attention to FFN or back.
+
+    Parameters
+    ----------
+    tokens : float or array
+        Tokens of the whole group, T [1].
+    scale_up_copies, scale_out_copies : float or array
+        Copies of a token over each fabric [1]: k and u where a copy per node hit is forwarded inside it, 0
+        and k for a copy per expert, k and 0 within one scale-up domain.
+    width : float or array
+        Width of the vector, H [elements].
+    bytes_per_element, scale_bytes_per_element : float or array
+        Bytes of an element, and of the format's scales per element [B].
+
+    Returns
+    -------
+    Traffic
+        Bytes of the group over each fabric; nothing is local to it [B].
+
+    Notes
+    -----
+    V_up = T * copies_up * H * (b + b_s), V_out = T * copies_out * H * (b + b_s)
+
+    References
+    ----------
+    This project; both ends of arXiv 2602.09721's two-stage dispatch.
+
+    Examples
+    --------
+    >>> traffic = group_traffic(tokens=1024, scale_up_copies=8, scale_out_copies=2, width=7168,
+    ...                         bytes_per_element=1)
+    >>> float(traffic.scale_up_bytes), float(traffic.scale_out_bytes)
+    (58720256.0, 14680064.0)
+    """
+    volume = np.multiply(
+        tokens,
+        vector_bytes(
+            width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
+        ),
+    )
+    return Traffic(volume * scale_up_copies, volume * scale_out_copies)
+
+
+def group_bandwidth(
+    *,
+    sending_devices: FloatLike,
+    receiving_devices: FloatLike,
+    sending_bandwidth: FloatLike,
+    receiving_bandwidth: FloatLike,
+    pairwise_bandwidth: FloatLike = np.inf,
+    bisection_bandwidth: FloatLike = np.inf,
+) -> FloatArray:
+    """Return what a fabric carries from one group of devices to another, one direction.
+
+    Parameters
+    ----------
+    sending_devices, receiving_devices : float or array
+        Devices of each group, n_A and n_F [1].
+    sending_bandwidth, receiving_bandwidth : float or array
+        Effective bandwidth of one device of each, BW_A and BW_F [B/s].
+    pairwise_bandwidth : float or array
+        What one pair of devices has to itself, BW_p, in a full mesh; infinite behind a switch [B/s].
+    bisection_bandwidth : float or array
+        What crosses any cut between the groups, BW_b; infinite behind a switch [B/s].
+
+    Returns
+    -------
+    float or array
+        Bandwidth of the whole groups [B/s].
+
+    Notes
+    -----
+    BW = min(n_A * BW_A, n_F * BW_F, n_A * n_F * BW_p, BW_b)
+
+    References
+    ----------
+    This project; minimum cut between the groups, cf. Dally, Towles, Principles and Practices of
+    Interconnection Networks
+
+    Examples
+    --------
+    Four and four devices of a full mesh of eight, 448 GB/s each over seven links: four of seven serve.
+
+    >>> float(group_bandwidth(sending_devices=4, receiving_devices=4, sending_bandwidth=448e9,
+    ...                       receiving_bandwidth=448e9, pairwise_bandwidth=64e9)) / 1e9
+    1024.0
+    """
+    ends = np.minimum(
+        np.multiply(sending_devices, sending_bandwidth), np.multiply(receiving_devices, receiving_bandwidth)
+    )
+    links = np.multiply(sending_devices, receiving_devices) * np.multiply(1.0, pairwise_bandwidth)
+    return np.minimum(np.minimum(ends, links), bisection_bandwidth) * 1.0
+
+
+def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArray:
+    """Return what one pair of devices has to itself in a full mesh.
+
+    Parameters
+    ----------
+    bandwidth : float or array
+        Bandwidth of a device over all its links, BW [B/s].
+    devices : float or array
+        Devices of the mesh, D [1].
+
+    Returns
+    -------
+    float or array
+        Bandwidth of one link [B/s].
+
+    Notes
+    -----
+    BW_p = BW / (D - 1)
+
+    References
+    ----------
+    Dally, Towles, Principles and Practices of Interconnection Networks
+
+    Examples
+    --------
+    >>> float(mesh_pair_bandwidth(bandwidth=448e9, devices=8)) / 1e9
+    64.0
+    """
+    return np.divide(bandwidth, np.maximum(np.subtract(devices, 1.0), 1.0))
+
+
+def torus_bisection_bandwidth(
+    *, bandwidth: FloatLike, devices: FloatLike, dimensions: FloatLike
+) -> FloatArray:
+    """Return what crosses the middle of a torus with equal sides, one direction.
+
+    Parameters
+    ----------
+    bandwidth : float or array
+        Bandwidth of a device over all its links, BW [B/s].
+    devices : float or array
+        Devices of the torus, D [1].
+    dimensions : float or array
+        Dimensions of the torus, n: two links of a device in each [1].
+
+    Returns
+    -------
+    float or array
+        Bandwidth of the cut [B/s].
+
+    Notes
+    -----
+    BW_b = 2 * D^((n-1)/n) links * BW / (2 * n)
+
+    References
+    ----------
+    Dally, Towles, Principles and Practices of Interconnection Networks
+
+    Examples
+    --------
+    >>> float(torus_bisection_bandwidth(bandwidth=180e9, devices=64, dimensions=3)) / 1e9
+    960.0
+    """
+    links = 2.0 * np.power(np.multiply(devices, 1.0), 1.0 - np.divide(1.0, dimensions))
+    return np.round(links, 9) * np.divide(bandwidth, np.multiply(2.0, dimensions))
+
+
+def cache_transfer_time(
+    *,
+    cache_bytes: FloatLike,
+    sending_devices: FloatLike,
+    receiving_devices: FloatLike,
+    sending_bandwidth: FloatLike,
+    receiving_bandwidth: FloatLike,
+    latency: FloatLike,
+) -> FloatArray:
+    """Return the time to move the cache of a prompt from the devices that prefilled it to those that decode.
+
+    Parameters
+    ----------
+    cache_bytes : float or array
+        Bytes of keys, values and states of all layers [B].
+    sending_devices, receiving_devices : float or array
+        Devices that share in it at each end [1].
+    sending_bandwidth, receiving_bandwidth : float or array
+        Effective bandwidth of one device of each [B/s].
+    latency : float or array
+        Fixed time [s].
+
+    Returns
+    -------
+    float or array
+        Time; 0 where there is nothing to move [s].
+
+    Notes
+    -----
+    t = t_0 + bytes / min(n_send * BW_send, n_receive * BW_receive)
+
+    References
+    ----------
+    arXiv 2401.09670 (DistServe): transfer of the cache between pools.
+
+    Examples
+    --------
+    DeepSeek-V3, 4096 tokens of 70272 B, one link of 50 GB/s:
+
+    >>> t = cache_transfer_time(cache_bytes=4096 * 70272, sending_devices=1, receiving_devices=8,
+    ...                         sending_bandwidth=50e9, receiving_bandwidth=50e9, latency=0)
+    >>> round(float(t) * 1e3, 3)
+    5.757
+    """
+    bandwidth = group_bandwidth(
+        sending_devices=sending_devices,
+        receiving_devices=receiving_devices,
+        sending_bandwidth=sending_bandwidth,
+        receiving_bandwidth=receiving_bandwidth,
+    )
+    return transfer_time(
+        latency=latency,
+        scale_up_bytes=0.0,
+        scale_out_bytes=cache_bytes,
+        scale_up=1.0,
+        scale_out=bandwidth,
+    )
+
+
+def exchange_time_limit(
+    *,
+    tokens: FloatLike,
+    copies: FloatLike,
+    width: FloatLike,
+    dispatch_bytes: FloatLike,
+    combine_bytes: FloatLike,
+    bandwidth: FloatLike,
+) -> FloatArray:
+    """Return the time a link needs for one dispatch and one combine, at its bandwidth and no latency.
+
+    Parameters
+    ----------
+    tokens : float or array
+        Tokens of one device [1].
+    copies : float or array
+        Copies of a token that leave the device [1].
+    width : float or array
+        Width of the vector, H [elements].
+    dispatch_bytes, combine_bytes : float or array
+        Bytes per element on the way to the expert, b_d, and back, b_c [B].
+    bandwidth : float or array
+        Bandwidth of the device [B/s].
+
+    Returns
+    -------
+    float or array
+        Time [s].
+
+    Notes
+    -----
+    t = (b_d + b_c) * T * copies * H / BW
+
+    References
+    ----------
+    arXiv 2505.09343 (Insights into DeepSeek-V3), section 2.3.2.
+
+    Examples
+    --------
+    >>> round(float(exchange_time_limit(tokens=32, copies=9, width=7000, dispatch_bytes=1, combine_bytes=2,
+    ...                                 bandwidth=50e9)) * 1e6, 2)
+    120.96
+    """
+    volume = np.multiply(np.add(dispatch_bytes, combine_bytes), np.multiply(tokens, copies)) * width
+    return np.divide(volume, bandwidth)
+
+
+def exchange_step_limit(
+    *, exchange_time: FloatLike, layers: FloatLike, microbatches: FloatLike
+) -> FloatArray:
+    """Return the time of a decode step that does nothing but exchange.
+
+    Parameters
+    ----------
+    exchange_time : float or array
+        Dispatch and combine of one layer and micro-batch [s].
+    layers : float or array
+        Layers, L [1].
+    microbatches : float or array
+        Micro-batches, m [1].
+
+    Returns
+    -------
+    float or array
+        Time per output token [s].
+
+    Notes
+    -----
+    TPOT = L * m * t
+
+    References
+    ----------
+    arXiv 2505.09343 (Insights into DeepSeek-V3), section 2.3.2.
+
+    Examples
+    --------
+    >>> round(float(exchange_step_limit(exchange_time=120.96e-6, layers=61, microbatches=2)) * 1e3, 2)
+    14.76
+    """
+    return np.multiply(np.multiply(exchange_time, layers), microbatches)
+
+
+def minimum_activated_share(
+    *,
+    width: FloatLike,
+    layers: FloatLike,
+    peak: FloatLike,
+    memory_bandwidth: FloatLike,
+    network: FloatLike,
+    step_budget: FloatLike,
+) -> FloatArray:
+    """Return the share of experts a token must activate for its transfer to hide behind expert weights.
+
+    Parameters
+    ----------
+    width : float or array
+        Width of the vector, H [elements].
+    layers : float or array
+        Layers, L [1].
+    peak : float or array
+        Peak rate of a device, F [FLOP/s].
+    memory_bandwidth : float or array
+        Memory bandwidth of a device, W [B/s].
+    network : float or array
+        Network bandwidth of a server of eight devices, Net [B/s].
+    step_budget : float or array
+        Time a step leaves the network over all layers, t [s].
+
+    Returns
+    -------
+    float or array
+        Least experts per token over experts, S [1].
+
+    Notes
+    -----
+    S >= H * F * L / (Net * W * t)
+
+    References
+    ----------
+    arXiv 2507.19427 (Step-3): sparsity each accelerator allows.
+
+    Examples
+    --------
+    >>> round(float(minimum_activated_share(width=7168, layers=61, peak=1.98e15, memory_bandwidth=3.35e12,
+    ...                                     network=400e9, step_budget=11.1e-3)), 4)
+    0.0582
+    """
+    needed = np.multiply(np.multiply(width, peak), layers)
+    return np.divide(needed, np.multiply(np.multiply(network, memory_bandwidth), step_budget))

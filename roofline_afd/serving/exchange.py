@@ -1,0 +1,150 @@
+"""Transfers of a layer: between all devices under expert parallelism, between two groups under AFD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.physics import network
+from roofline_afd.physics.routing import nodes_hit_uniform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.catalogue.hardware import Interconnect
+    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.serving.layer import Layers, Sizes
+
+TORUS_DIMENSIONS = 2
+"""Dimensions taken for a torus: records do not say, and two carry least."""
+
+
+def _limits(fabric: Interconnect, domain: int, bandwidth: float) -> dict[str, FloatArray]:
+    """Return what a fabric without a switch carries between two devices, and across its middle."""
+    if fabric.topology == "full-mesh":
+        return {"pairwise_bandwidth": network.mesh_pair_bandwidth(bandwidth=bandwidth, devices=domain)}
+    if fabric.topology == "torus":
+        cut = network.torus_bisection_bandwidth(
+            bandwidth=bandwidth, devices=domain, dimensions=TORUS_DIMENSIONS
+        )
+        return {"bisection_bandwidth": cut}
+    return {}
+
+
+def _bandwidths(layers: Layers, side: str) -> tuple[float, float]:
+    """Return the effective bandwidths of a device of one side: scale-up, scale-out [B/s]."""
+    system, link = layers.system(side), layers.calibration(side).link
+    out = system.scale_out.bytes_per_s * link.efficiency_out if system.scale_out else 0.0
+    return system.scale_up.bytes_per_s * link.efficiency_up, out
+
+
+def ep_exchange(
+    layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
+) -> tuple[network.Traffic, FloatArray, dict[str, Any]]:
+    """Return volume of a device, and time, where every device sends to every other."""
+    del only
+    system, link, model = layers.attention, layers.attention_calibration.link, layers.model
+    domain = system.scale_up_domain_devices
+    devices = np.asarray(sizes.ffn_devices)
+    where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
+    if layers.transport == "pair":
+        flow = network.pair_traffic(tokens=sizes.tokens, top_k=model.mean_top_k, **where)
+    else:
+        spread = network.rank_traffic if layers.transport == "rank" else network.node_traffic
+        computing = sizes.tokens * (model.mean_top_k / model.top_k)
+        flow = spread(tokens=computing, top_k=model.top_k, routed_experts=model.routed_experts, **where)
+    up, out = _bandwidths(layers, "attention")
+    usable = up * _exchange_share(system.scale_up, devices, domain)
+    time, arguments = _transfer(layers, flow, (usable, out), devices, link.latency_up_s)
+    routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.tokens}
+    return flow, time, {**routing, **where, **arguments}
+
+
+def _exchange_share(fabric: Interconnect, devices: FloatArray, domain: int) -> FloatArray:
+    """Return the share of a device's bandwidth that an exchange of all with all can use."""
+    limits = _limits(fabric, domain, 1.0)
+    together = np.minimum(devices, domain) * 1.0
+    if "pairwise_bandwidth" in limits:
+        return np.minimum(1.0, np.maximum(together - 1.0, 1.0) * limits["pairwise_bandwidth"])
+    if "bisection_bandwidth" in limits:  # a quarter of all volume crosses the middle each way
+        return np.minimum(1.0, 4.0 * limits["bisection_bandwidth"] / domain)
+    return 1.0
+
+
+def _transfer(
+    layers: Layers,
+    flow: network.Traffic,
+    bandwidths: tuple[FloatArray, FloatArray],
+    devices: FloatLike,
+    latency_up: float,
+) -> tuple[FloatArray, dict[str, Any]]:
+    """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in."""
+    link = layers.attention_calibration.link
+    arguments = {
+        "latency": np.where(np.greater(flow.scale_out_bytes, 0), link.latency_out_s, latency_up)[()],
+        "scale_up_bytes": flow.scale_up_bytes,
+        "scale_out_bytes": flow.scale_out_bytes,
+        "scale_up": bandwidths[0],
+        "scale_out": bandwidths[1],
+        "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.scale_penalty),
+    }
+    time = network.transfer_time(**arguments)
+    return time, {"devices": devices, "scale_penalty": link.scale_penalty, **arguments}
+
+
+def afd_exchange(
+    layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
+) -> tuple[network.Traffic, FloatArray, dict[str, Any]]:
+    """Return volume of both groups, and time, where one group sends to the other."""
+    ffn = layers.system("ffn")
+    senders, receivers = sizes.attention_devices, np.asarray(sizes.ffn_devices)
+    domain = ffn.scale_up_domain_devices
+    together = np.logical_and(ffn.id == layers.attention.id, np.add(senders, receivers) <= domain)
+    if only is None:
+        inside, outside, forwarded = _afd_copies(layers, receivers)
+    else:
+        inside, outside, forwarded = only, only, 0.0
+    sent: dict[str, Any] = {
+        "tokens": np.multiply(sizes.tokens, senders),
+        "scale_up_copies": np.where(together, inside, forwarded),
+        "scale_out_copies": np.where(together, 0.0, outside),
+    }
+    flow = network.group_traffic(**sent, **vector)
+    up_a, out_a = _bandwidths(layers, "attention")
+    up_f, out_f = _bandwidths(layers, "ffn")
+    ends: dict[str, Any] = {"sending_devices": senders, "receiving_devices": receivers}
+    limits = _limits(ffn.scale_up, domain, min(up_a, up_f))
+    up = np.where(
+        together,
+        network.group_bandwidth(**ends, sending_bandwidth=up_a, receiving_bandwidth=up_f, **limits),
+        np.multiply(receivers, up_f),
+    )
+    out = network.group_bandwidth(**ends, sending_bandwidth=out_a, receiving_bandwidth=out_f)
+    latency = layers.attention_calibration.link.latency_up_s
+    time, arguments = _transfer(layers, flow, (up, out), np.add(senders, receivers), latency)
+    used = {
+        "sending_bandwidth": np.where(together, up_a, out_a),
+        "receiving_bandwidth": np.where(together, up_f, out_f),
+        **{key: np.where(together, value, np.inf) for key, value in limits.items()},
+    }
+    return flow, time, {**sent, **vector, **ends, **used, **arguments}
+
+
+def _afd_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, FloatLike, FloatLike]:
+    """Return copies of a token: within one domain, over scale-out, and forwarded after that."""
+    model, ffn = layers.model, layers.system("ffn")
+    pairs = model.mean_top_k
+
+    def hit(places: FloatArray) -> FloatArray:
+        share = model.mean_top_k / model.top_k
+        return share * nodes_hit_uniform(
+            ffn_nodes=places, top_k=model.top_k, routed_experts=model.routed_experts
+        )
+
+    if layers.transport == "pair":
+        return pairs, pairs, 0.0
+    if layers.transport == "rank":
+        return hit(receivers), hit(receivers), 0.0
+    nodes = np.maximum(np.ceil(np.divide(receivers, ffn.scale_up_domain_devices)).astype(int), 1)
+    return pairs, hit(nodes), pairs
