@@ -182,7 +182,7 @@ def explain(
     *,
     ffn_nodes: object = 8,
     batch: object = DEFAULT_BATCH,
-    context_tokens: object = DEFAULT_CONTEXT_TOKENS,
+    context: object = DEFAULT_CONTEXT_TOKENS,
 ) -> Answer:
     """Explain a quantity, with the numbers of a scenario put in if there is one.
 
@@ -194,7 +194,7 @@ def explain(
         Whose numbers to put in.
     ffn_nodes : int
         FFN nodes to put in [1].
-    batch, context_tokens : int
+    batch, context : int
         Sequences of a device and tokens cached of each, for operators of a layer [1].
 
     Returns
@@ -212,8 +212,8 @@ def explain(
     document = documentation(function)
     values = _values(scenario, ffn_nodes) if scenario else {}
     if scenario and TERMS[term].operator:
-        values |= _limits(scenario, values, batch, context_tokens)
-        values |= _operator_values(term, scenario, ffn_nodes, batch, context_tokens)
+        values |= _limits(scenario, values, batch, context)
+        values |= _operator_values(term, scenario, ffn_nodes, batch, context)
     elif scenario:
         values |= _fabric(scenario, term)
     arguments = {
@@ -308,28 +308,28 @@ def _default(parameter: inspect.Parameter) -> Any:  # noqa: ANN401 - whatever th
 
 
 def _operator_values(
-    term: str, scenario: Scenario, ffn_nodes: object, batch: object, context_tokens: object
+    term: str, scenario: Scenario, ffn_nodes: object, batch: object, context: object
 ) -> dict[str, Any]:
     """Return what the formulas of an operator are called with, on a system that is all one group or two."""
     mode, _, name = TERMS[term].operator.rpartition(":")
     devices = int(check_ffn_nodes(ffn_nodes)[0]) * scenario.system.devices_per_node
     sequences = whole("--batch", batch)
-    context = whole("--context-tokens", context_tokens, most=MAX_CONTEXT_TOKENS)
+    tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
     layers = layers_of(scenario, deployment="afd" if mode == "afd" else "ep")
     if mode == "prefill":
-        operators_found = prefill_operators(layers, sequences=1, new_tokens=context)
+        operators_found = prefill_operators(layers, sequences=1, new_tokens=tokens)
     elif mode == "afd":
         senders = scenario.attention_devices or devices
         operators_found = decode_operators(
             layers,
             sequences=sequences,
-            context=context,
+            context=tokens,
             attention_devices=senders,
             ffn_devices=devices,
         )
     else:
         operators_found = decode_operators(
-            layers, sequences=sequences, context=context, attention_devices=devices
+            layers, sequences=sequences, context=tokens, attention_devices=devices
         )
     needed = [
         TERMS[term].replaced.get(key, key)
@@ -363,18 +363,16 @@ def _fabric(scenario: Scenario, term: str) -> dict[str, Any]:
     }
 
 
-def _limits(
-    scenario: Scenario, values: dict[str, Any], batch: object, context_tokens: object
-) -> dict[str, Any]:
+def _limits(scenario: Scenario, values: dict[str, Any], batch: object, context: object) -> dict[str, Any]:
     """Return what transfers of caches and the limits of an exchange are asked about."""
     model, link = scenario.model, (scenario.system.scale_out or scenario.system.scale_up).bytes_per_s
-    context = whole("--context-tokens", context_tokens, most=MAX_CONTEXT_TOKENS)
+    tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
     copies = model.top_k + (1 if model.shared_experts else 0)
     ends = {"sending_devices": 1, "receiving_devices": 1}
     return {
         "copies": copies,
         "bandwidth": link,
-        "cache_bytes": float(model.kv_bytes(context, precision("bf16").bytes) + model.state_bytes()),
+        "cache_bytes": float(model.kv_bytes(tokens, precision("bf16").bytes) + model.state_bytes()),
         **ends,
         "sending_bandwidth": link,
         "receiving_bandwidth": link,

@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.records import weakest_kind
-from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,13 +13,13 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.records import Quantity, Record
+    from roofline_afd.catalogue.store import Catalogue
 
 OPERATOR_TABLES = ("gemm", "grouped_gemm", "attention")
 """Classes of operators, each with efficiencies of its own."""
 DEFAULT = "default"
 """Record with the efficiencies of parts that were never measured."""
 ESTIMATED = "estimated"
-CLASS_DEFAULT = "class default of this project; no measurement of this part"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,9 +35,9 @@ class OperatorEfficiency:
     memory_efficiency: float
     launch_s: float
     depth_time_s: float
-    kind: str = "estimated"
-    source: str = CLASS_DEFAULT
-    memory_kind: str = "estimated"
+    kind: str = ESTIMATED
+    source: str = ""
+    memory_kind: str = ESTIMATED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,29 +53,25 @@ class LinkEfficiency:
     efficiency_up: float
     efficiency_out: float
     scale_penalty: float
-    kind: str = "estimated"
-    source: str = CLASS_DEFAULT
-    kind_out: str = "estimated"
-    source_out: str = CLASS_DEFAULT
+    kind: str = ESTIMATED
+    source: str = ""
+    kind_out: str = ESTIMATED
+    source_out: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Calibration:
-    """Efficiencies of the operator classes of an accelerator, and of its links; class defaults else."""
+    """Efficiencies of the operator classes of an accelerator, and of its links."""
 
-    gemm: OperatorEfficiency = OperatorEfficiency(0.79, 38.0, 0.69, 3.1e-6, 0.63e-9)
-    grouped_gemm: OperatorEfficiency = OperatorEfficiency(0.65, 160.0, 0.85, 8.6e-6, 0.0)
-    attention: OperatorEfficiency = OperatorEfficiency(0.63, 0.0, 0.9, 21e-6, 0.0)
-    link: LinkEfficiency = LinkEfficiency(17e-6, 23e-6, 0.63, 0.94, 0.045)
+    gemm: OperatorEfficiency
+    grouped_gemm: OperatorEfficiency
+    attention: OperatorEfficiency
+    link: LinkEfficiency
 
     @property
     def kinds(self) -> dict[str, str]:
         """Kind of each part, by its name."""
         return {field.name: getattr(self, field.name).kind for field in dataclasses.fields(self)}
-
-
-CLASS_DEFAULTS = Calibration()
-"""What a part without measurements is taken to reach."""
 
 
 def record_for(table: str, part: str, key: str, *, catalogue: Catalogue) -> Record | None:
@@ -122,7 +117,7 @@ def load_calibration(system: System, *, catalogue: Catalogue | None = None) -> C
     system : System
         The system.
     catalogue : Catalogue, optional
-        Where to look; the shipped one with the user's overlays by default.
+        Where to look; where the system was found by default.
 
     Returns
     -------
@@ -140,7 +135,7 @@ def load_calibration(system: System, *, catalogue: Catalogue | None = None) -> C
     >>> load_calibration(load_system("h800")).gemm.kind
     'measured'
     """
-    catalogue = catalogue or Catalogue()
+    catalogue = catalogue or system.parts.catalogue
     operators = {table: _operator(table, system.accelerator.id, catalogue) for table in OPERATOR_TABLES}
     return Calibration(**operators, link=_link(system, catalogue))
 

@@ -92,6 +92,8 @@ class SystemParts:
     scale_up: Record | None
     scale_out: Record | None
     quantities: Mapping[str, Quantity]
+    catalogue: Catalogue = dataclasses.field(repr=False, compare=False)
+    """Where they were found, and where what was measured of them is."""
 
     @property
     def missing(self) -> list[str]:
@@ -149,7 +151,7 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
     merged |= record.quantities
     order = {key: rank for rank, key in enumerate(properties("system"))}
     quantities = dict(sorted(merged.items(), key=lambda item: order[item[0]]))
-    return SystemParts(record, accelerator, scale_up, scale_out, quantities)
+    return SystemParts(record, accelerator, scale_up, scale_out, quantities, catalogue)
 
 
 def _refuse_part(name: str, catalogue: Catalogue) -> None:

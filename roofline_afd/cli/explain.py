@@ -46,7 +46,7 @@ def add(app: typer.Typer) -> None:
                 rich_help_panel=QUESTION_PANEL,
             ),
         ] = 128,
-        context_tokens: Annotated[
+        context: Annotated[
             int,
             typer.Option(
                 metavar="NUMBER",
@@ -58,6 +58,4 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         from roofline_afd.analysis.explain import explain as analyse  # not for --help
 
-        output.deliver(
-            analyse(term, maybe.scenario, ffn_nodes=ffn_nodes, batch=batch, context_tokens=context_tokens)
-        )
+        output.deliver(analyse(term, maybe.scenario, ffn_nodes=ffn_nodes, batch=batch, context=context))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
-from roofline_afd.cli.options import Picture, register
+from roofline_afd.cli.options import QUESTION_PANEL, Picture, register, whole_number
 from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
 from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
+
+
+def _count(text: str) -> Any:  # noqa: ANN401 - what typer makes of an option
+    """Return the option of a whole number."""
+    return typer.Option(metavar="NUMBER", help=text, parser=whole_number, rich_help_panel=QUESTION_PANEL)
 
 
 def add(app: typer.Typer) -> None:
@@ -39,4 +46,33 @@ def add(app: typer.Typer) -> None:
         from roofline_afd.view.pages import deliver_chart
 
         chart = dead_zone_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+    @register(group, "breakdown", help_text="Where a decode step spends its time, operator by operator.")
+    def breakdown(
+        scenario: Scenario,
+        picture: Picture,
+        *,
+        deployment: Annotated[
+            str,
+            typer.Option(
+                metavar="ep|afd", help="One group of devices, or two.", rich_help_panel=QUESTION_PANEL
+            ),
+        ] = "ep",
+        batch: Annotated[int, _count("Sequences of one attention device.")] = 128,
+        context: Annotated[int, _count("Tokens cached of each sequence.")] = 4096,
+        devices: Annotated[int, _count("All devices; under afd the attention devices.")] = 32,
+        ffn_devices: Annotated[int | None, _count("FFN devices under afd; as many where absent.")] = None,
+    ) -> None:
+        from roofline_afd.view.charts import breakdown_chart
+        from roofline_afd.view.pages import deliver_chart
+
+        chart = breakdown_chart(
+            scenario,
+            deployment=deployment,
+            batch=batch,
+            context=context,
+            devices=devices,
+            ffn_devices=ffn_devices,
+        )
         deliver_chart(chart, output=picture.output, force=picture.force)

@@ -44,7 +44,7 @@ def ep_exchange(
 ) -> tuple[network.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of a device, and time, where every device sends to every other."""
     del only
-    system, link, model = layers.attention, layers.attention_calibration.link, layers.model
+    system, link, model = layers.attention, layers.calibration("attention").link, layers.model
     domain = system.scale_up_domain_devices
     devices = np.asarray(sizes.ffn_devices)
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
@@ -80,7 +80,7 @@ def _transfer(
     latency_up: float,
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in."""
-    link = layers.attention_calibration.link
+    link = layers.calibration("attention").link
     arguments = {
         "latency": np.where(np.greater(flow.scale_out_bytes, 0), link.latency_out_s, latency_up)[()],
         "scale_up_bytes": flow.scale_up_bytes,
@@ -121,7 +121,7 @@ def afd_exchange(
         np.multiply(receivers, up_f),
     )
     out = network.group_bandwidth(**ends, sending_bandwidth=out_a, receiving_bandwidth=out_f)
-    latency = layers.attention_calibration.link.latency_up_s
+    latency = layers.calibration("attention").link.latency_up_s
     time, arguments = _transfer(layers, flow, (up, out), np.add(senders, receivers), latency)
     used = {
         "sending_bandwidth": np.where(together, up_a, out_a),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from roofline_afd.catalogue.attention import LATENT_UNFOLDING, Product
-from roofline_afd.catalogue.calibration import CLASS_DEFAULTS, Calibration
+from roofline_afd.catalogue.calibration import Calibration, load_calibration
 from roofline_afd.catalogue.models import EMBEDDING_BYTES, STATE_BYTES
 from roofline_afd.catalogue.precision import operand, precision
+from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError
 from roofline_afd.physics import operators
 from roofline_afd.physics.counting import hyper_connection_parameters
@@ -65,7 +66,7 @@ class Layers:
     attention, ffn : System
         Where the attention side runs, and the FFN side; the same under `ep`, and where absent.
     attention_calibration, ffn_calibration : Calibration
-        Efficiencies of each side; class defaults where absent.
+        Efficiencies of each side; those of the system's records where absent.
     formats : Formats
         Number formats.
     deployment : str
@@ -85,7 +86,7 @@ class Layers:
     model: Model
     attention: System
     ffn: System | None = None
-    attention_calibration: Calibration = CLASS_DEFAULTS
+    attention_calibration: Calibration | None = None
     ffn_calibration: Calibration | None = None
     formats: Formats = Formats()
     deployment: str = "ep"
@@ -97,6 +98,11 @@ class Layers:
     tile_rows: int = 1
 
     def __post_init__(self) -> None:
+        if self.attention_calibration is None:
+            object.__setattr__(self, "attention_calibration", load_calibration(self.attention))
+        if self.ffn_calibration is None:
+            own = self.attention_calibration if self.ffn is None else load_calibration(self.ffn)
+            object.__setattr__(self, "ffn_calibration", own)
         choice("deployment", self.deployment, DEPLOYMENTS)
         choice("transport", self.transport, TRANSPORTS)
         choice("dense_side", self.dense_side, ("attention", "ffn"))
@@ -113,9 +119,9 @@ class Layers:
 
     def calibration(self, side: str) -> Calibration:
         """Return the efficiencies of a side."""
-        if side == "attention" or self.ffn_calibration is None:
-            return self.attention_calibration
-        return self.ffn_calibration
+        found = self.attention_calibration if side == "attention" else self.ffn_calibration
+        assert found is not None  # noqa: S101 - filled when made
+        return found
 
 
 class Operator(NamedTuple):
@@ -503,7 +509,9 @@ def _network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             }
             exchange = ep_exchange if layers.deployment == "ep" else afd_exchange
             flow, time, arguments = exchange(layers, sizes, vector, only)
-            kind = layers.attention_calibration.link.kind
+            link = layers.calibration("attention").link
+            leaves = bool(np.any(np.asarray(flow.scale_out_bytes) > 0))
+            kind = max(link.kind, link.kind_out, key=KINDS.index) if leaves else link.kind
             moved = flow.scale_up_bytes + flow.scale_out_bytes
             yield Operator(
                 *(name + suffix, "network", "experts", count, 0.0, moved, time, "link", kind), arguments
@@ -550,7 +558,7 @@ def _operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
 
 
 def layers_of(scenario: Scenario, *, deployment: str = "ep", transport: str = "pair") -> Layers:
-    """Return the layers a scenario asks about, with class defaults for efficiencies.
+    """Return the layers a scenario asks about, with the efficiencies of its system.
 
     Parameters
     ----------

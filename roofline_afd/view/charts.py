@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import altair as alt
 import numpy as np
 
+from roofline_afd.analysis.breakdown import breakdown
 from roofline_afd.analysis.roofline import DEAD_ZONE, DEFAULT_FFN_NODES, check_ffn_nodes, roofline
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.errors import InputError
@@ -511,3 +512,94 @@ def _pixels(distance: float, span: float) -> float:
 def _too_narrow(band: dict[str, Any], span: float) -> bool:
     """Return whether a regime's name is longer than its band is wide."""
     return _pixels(band["right"] - band["left"], span) < LETTER_WIDTH * len(band["name"])
+
+
+SIDE_COLORS = {"attention": BLUE, "network": ORANGE, "ffn": GREEN}
+
+
+def breakdown_chart(scenario: Scenario, **sizes: Any) -> alt.LayerChart:  # noqa: ANN401 - those of `breakdown`
+    """Draw where a decode step spends its time, the largest operator first.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Model, system and formats.
+    **sizes
+        Deployment and sizes, as `analysis.breakdown.breakdown` takes them.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; pale bars with a dashed edge rest on efficiencies never measured on these parts.
+
+    Raises
+    ------
+    InputError
+        If a size is out of bounds.
+    InfeasibleError
+        If no fabric of the system connects the devices.
+    """
+    answer = breakdown(scenario, **sizes)
+    rows = sorted(answer.rows(), key=lambda row: -row["step_time_us"])
+    for row in rows:
+        row["step_time_ms"] = row["step_time_us"] / 1e3
+        row["estimated"] = row["kind"] == "estimated"
+        row["label"] = f"{row['step_time_ms']:.2f} ms  {row['share']:.0%}"
+    names = [row["operator"] for row in rows]
+    y = alt.Y("operator:N", sort=names, axis=alt.Axis(title=None, labelLimit=260, grid=False))
+    x = alt.X(
+        "step_time_ms:Q",
+        axis=alt.Axis(title="time of all layers in one decode step [ms]"),
+        scale=alt.Scale(domain=[0, rows[0]["step_time_ms"] * 1.25], nice=False),
+    )
+    color = alt.Color(
+        "side:N",
+        scale=alt.Scale(domain=list(SIDE_COLORS), range=list(SIDE_COLORS.values())),
+        legend=alt.Legend(title=None, orient="bottom-right", labelFontSize=12, symbolSize=140),
+    )
+    layers = []
+    for estimated in (False, True):
+        some = [row for row in rows if row["estimated"] is estimated]
+        if some:
+            style = {"fillOpacity": 0.45, "strokeDash": ESTIMATED_DASH} if estimated else {"fillOpacity": 1.0}
+            layers.append(
+                alt.Chart(_data(some))
+                .mark_bar(strokeWidth=1.2, height={"band": 0.72}, **style)
+                .encode(
+                    x,
+                    y,
+                    color=color,
+                    stroke=alt.Stroke(
+                        "side:N",
+                        scale=alt.Scale(domain=list(SIDE_COLORS), range=list(SIDE_COLORS.values())),
+                        legend=None,
+                    ),
+                    tooltip=[
+                        alt.Tooltip("operator:N"),
+                        alt.Tooltip("side:N"),
+                        alt.Tooltip("layers:Q"),
+                        alt.Tooltip("time_us:Q", title="one layer [us]", format=".2f"),
+                        alt.Tooltip("share:Q", format=".1%"),
+                        alt.Tooltip("kind:N", title="efficiency"),
+                    ],
+                )
+            )
+    layers.append(
+        alt.Chart(_data(rows))
+        .mark_text(align="left", dx=6, fontSize=11, color=INK)
+        .encode(x, y, text="label:N")
+    )
+    inputs = answer.inputs
+    about = [
+        f"{scenario.system.name} x {scenario.model.name}",
+        f"{inputs['deployment'].upper()} on {inputs['devices']} devices"
+        + (f" and {inputs['ffn_devices']} FFN devices" if inputs["ffn_devices"] else ""),
+        f"{inputs['batch']} sequences per device",
+        f"context {inputs['context']} tokens",
+    ]
+    how = "No overlap. Pale with a dashed edge: rests on an efficiency never measured on these parts."
+    return _theme(
+        alt.LayerChart(layer=layers).properties(width=WIDTH - 200, height=max(22 * len(rows), 200)),
+        answer.summary["answer"],
+        [" · ".join(about), how],
+    )

@@ -55,6 +55,7 @@ COLUMNS = {
     "hfu": Column("HFU", form=PERCENT),
     "expert_memory_gb": Column("expert weights", "GB", ".1f"),
     "shown": Column("value"),
+    "share": Column("share", form=PERCENT),
     "hfu_ceiling": Column("HFU ceiling", form=PERCENT),
     "hfu_floor": Column("HFU floor", form=PERCENT),
     "best_hfu": Column("best HFU", form=PERCENT),

@@ -14,7 +14,6 @@ from roofline_afd.analysis.calibration import calibrate
 from roofline_afd.analysis.measurements import read_measurements
 from roofline_afd.analysis.validation import validate_operators
 from roofline_afd.catalogue.calibration import (
-    CLASS_DEFAULTS,
     OPERATOR_TABLES,
     OperatorEfficiency,
     load_calibration,
@@ -266,16 +265,6 @@ def test_measured_alike_and_default_parts() -> None:
 def test_memory_share_of_latent_attention_stays_an_estimate() -> None:
     attention = load_calibration(load_system("h800")).attention
     assert (attention.kind, attention.memory_kind) == ("measured", "estimated")
-
-
-def test_class_defaults_are_those_of_the_record() -> None:
-    found = load_calibration(load_system("mi300x", catalogue=CATALOGUE), catalogue=CATALOGUE)
-    for table in OPERATOR_TABLES:
-        for key in ("compute_efficiency", "half_saturation_tokens", "memory_efficiency", "launch_s"):
-            record_value = getattr(getattr(found, table), key)
-            assert record_value == pytest.approx(getattr(getattr(CLASS_DEFAULTS, table), key)), (table, key)
-    for key in ("latency_up_s", "latency_out_s", "efficiency_up", "efficiency_out", "scale_penalty"):
-        assert getattr(found.link, key) == pytest.approx(getattr(CLASS_DEFAULTS.link, key))
 
 
 def test_class_defaults_are_medians_of_what_was_measured() -> None:

@@ -414,7 +414,7 @@ def test_explain_operators(term: str) -> None:
 def test_explain_takes_sizes_of_operators() -> None:
     """Twice the context: twice the operations of core attention; batch and context are checked."""
     question = ("explain", "decode_attention_flops", "--system", "h800", "--model", "deepseek-v3")
-    one, two = (ask(*question, "--context-tokens", size)["summary"]["value"] for size in ("1000", "2000"))
+    one, two = (ask(*question, "--context", size)["summary"]["value"] for size in ("1000", "2000"))
     assert two == pytest.approx(2 * one)
     assert "--batch" in command(*question, "--batch", "0").complaint
 

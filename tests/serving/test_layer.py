@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline_afd.catalogue.calibration import CLASS_DEFAULTS, Calibration
+from roofline_afd.catalogue.calibration import Calibration, load_calibration
 from roofline_afd.catalogue.hardware import build_system, load_system
 from roofline_afd.catalogue.models import Model, load_model
 from roofline_afd.catalogue.store import Catalogue
@@ -198,7 +198,8 @@ def test_times_are_homogeneous(name: str, question: dict[str, int], factor: floa
     fast = dataclasses.replace(
         slow,
         attention=faster,
-        attention_calibration=_faster(CLASS_DEFAULTS, factor),
+        attention_calibration=_faster(load_calibration(H800), factor),
+        ffn_calibration=_faster(load_calibration(H800), factor),
         attention_other_us=ATTENTION_OTHER_US / factor,
         ffn_other_us=FFN_OTHER_US / factor,
     )
@@ -297,6 +298,8 @@ def test_questions_that_contradict_themselves() -> None:
 
 def test_efficiencies_have_kinds() -> None:
     """What was never measured says so, operator by operator."""
-    assert CLASS_DEFAULTS.kinds == dict.fromkeys(("gemm", "grouped_gemm", "attention", "link"), "estimated")
-    layers = Layers(model=SHAPES["deepseek-v3"], attention=H800)
-    assert {item.kind for item in decode_operators(layers, sequences=1, context=0)} == {"estimated"}
+    for name, kinds in (("h800", {"measured"}), ("mi300x", {"estimated"})):
+        layers = Layers(model=SHAPES["deepseek-v3"], attention=load_system(name))
+        timed = [item for item in decode_operators(layers, sequences=1, context=0) if item.efficiency]
+        found = {item.kind for item in timed if item.efficiency in ("gemm", "grouped_gemm", "attention")}
+        assert found == kinds, name
