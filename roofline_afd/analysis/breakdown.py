@@ -9,7 +9,7 @@ import numpy as np
 from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.serving.layer import decode_operators, layers_of
+from roofline_afd.serving.layer import TRANSPORTS, decode_operators, layers_of
 from roofline_afd.serving.scenario import choice, whole
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def breakdown(
     scenario: Scenario,
     *,
     deployment: str = "ep",
+    transport: str = "pair",
     batch: int = 128,
     context: int = 4096,
     devices: int = 32,
@@ -36,6 +37,8 @@ def breakdown(
         Model, system and formats; its latency target plays no part.
     deployment : str
         `ep`: every device does both sides; `afd`: two groups of devices.
+    transport : str
+        How tokens travel: `pair`, a copy per expert; `rank`, per device hit; `node`, per node hit.
     batch : int
         Sequences of one attention device [1].
     context : int
@@ -58,6 +61,7 @@ def breakdown(
         If no fabric of the system connects the devices.
     """
     choice("--deployment", deployment, DEPLOYMENTS)
+    choice("--transport", transport, TRANSPORTS)
     if deployment == "ep" and ffn_devices is not None:
         raise InputError("--ffn-devices belongs to --deployment afd; under ep every device does both sides")
     senders = whole("--devices", scenario.attention_devices or devices)
@@ -68,7 +72,7 @@ def breakdown(
     }
     if deployment == "afd":
         sizes["ffn_devices"] = whole("--ffn-devices", ffn_devices or senders)
-    layers = layers_of(scenario, deployment=deployment)
+    layers = layers_of(scenario, deployment=deployment, transport=transport)
     rows: list[dict[str, Any]] = [
         {
             "operator": item.name,
@@ -103,6 +107,7 @@ def breakdown(
         inputs={
             **describe_inputs(scenario, quantities),
             "deployment": deployment,
+            "transport": transport,
             "batch": batch,
             "context": context,
             "devices": senders,

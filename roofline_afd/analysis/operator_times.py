@@ -13,7 +13,14 @@ from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import network, operators
-from roofline_afd.serving.layer import ACTIVATION_BYTES, SCALE_BYTES, Formats, Layers, decode_operators
+from roofline_afd.serving.layer import (
+    ACTIVATION_BYTES,
+    SCALE_BYTES,
+    TILE_ROWS,
+    Formats,
+    Layers,
+    decode_operators,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +44,6 @@ TABLES = {
     "combine": "link",
 }
 """Operator of a measured row to the calibration table that its time depends on."""
-TILE_ROWS = 64
-"""Rows of a matrix-unit tile that query heads sharing a cached head fill up, as on NVIDIA since Hopper."""
 SHORT_NAMES = {"dsv3": "deepseek-v3", "qwen3-235b": "qwen3-235b-a22b"}
 """What papers call models of the catalogue."""
 LATENT, ROPE, LATENT_HEADS = 512, 64, 128

@@ -59,6 +59,14 @@ def add(app: typer.Typer) -> None:
                 metavar="ep|afd", help="One group of devices, or two.", rich_help_panel=QUESTION_PANEL
             ),
         ] = "ep",
+        transport: Annotated[
+            str,
+            typer.Option(
+                metavar="pair|rank|node",
+                help="A copy of a token per expert, per device hit, or per node hit.",
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = "pair",
         batch: Annotated[int, _count("Sequences of one attention device.")] = 128,
         context: Annotated[int, _count("Tokens cached of each sequence.")] = 4096,
         devices: Annotated[int, _count("All devices; under afd the attention devices.")] = 32,
@@ -70,6 +78,7 @@ def add(app: typer.Typer) -> None:
         chart = breakdown_chart(
             scenario,
             deployment=deployment,
+            transport=transport,
             batch=batch,
             context=context,
             devices=devices,

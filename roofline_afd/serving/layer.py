@@ -39,6 +39,8 @@ ATTENTION_OTHER_US = 20.0
 """Norms, rotary embedding, quantisation, selection of experts: an estimate for one layer [us]."""
 FFN_OTHER_US = 10.0
 """Quantisation, activation launches, bookkeeping of experts: an estimate for one layer [us]."""
+TILE_ROWS = 64
+"""Rows of a matrix-unit tile that query heads sharing a cached head fill up, as on NVIDIA since Hopper."""
 BLOCK = 1 << 15
 """Points computed at a time, so that every array of a block stays in the cache."""
 
@@ -584,6 +586,7 @@ def layers_of(scenario: Scenario, *, deployment: str = "ep", transport: str = "p
         formats=formats,
         deployment=deployment,
         transport=transport,
+        tile_rows=TILE_ROWS,
     )
 
 

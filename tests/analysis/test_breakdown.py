@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ H800 = Scenario(system="h800", model="deepseek-v3")
     ("deployment", "sizes"),
     [("ep", {"devices": 32}), ("ep", {"devices": 1}), ("afd", {"devices": 24, "ffn_devices": 8})],
 )
-def test_operators_add_up_to_the_step(deployment: str, sizes: dict[str, int]) -> None:
+def test_operators_add_up_to_the_step(deployment: str, sizes: dict[str, Any]) -> None:
     answer = breakdown(H800, deployment=deployment, batch=64, context=4096, **sizes)
     step = decode_times(
         layers_of(H800, deployment=deployment),
@@ -43,6 +44,14 @@ def test_what_was_never_measured_is_said() -> None:
     ] == pytest.approx(1)
 
 
+def test_fewer_copies_take_less_time_between_nodes() -> None:
+    times = {}
+    for transport in ("pair", "rank", "node"):
+        rows = breakdown(H800, transport=transport, devices=64).rows()
+        times[transport] = sum(row["step_time_us"] for row in rows if row["side"] == "network")
+    assert times["node"] < times["rank"] < times["pair"]
+
+
 def test_longer_contexts_cost_attention_only() -> None:
     short, long = (breakdown(H800, context=context).rows() for context in (1024, 65536))
     changed = {a["operator"] for a, b in zip(short, long, strict=True) if a["time_us"] != b["time_us"]}
@@ -53,6 +62,7 @@ def test_longer_contexts_cost_attention_only() -> None:
     ("sizes", "says"),
     [
         ({"deployment": "edp"}, "did you mean 'ep'"),
+        ({"transport": "ranks"}, "did you mean 'rank'"),
         ({"ffn_devices": 8}, "--ffn-devices belongs to --deployment afd"),
         ({"batch": 0}, "--batch 0 must be a whole number"),
         ({"context": 10**9}, "--context 1e"),
