@@ -79,7 +79,7 @@ class Catalogue:
     hardware_db, model_db : sequence of path
         Overlay files or folders; later ones lie above earlier ones.
     collect_faults : bool
-        Keep faulty overlay records in `faults` instead of raising at the first one.
+        Check shipped records too, and keep faulty overlay records in `faults` instead of raising.
 
     Raises
     ------
@@ -166,7 +166,7 @@ class Catalogue:
         key = (record, name)
         if key not in self._records and key in self._shipped:
             entry = self._shipped[key]
-            self._records[key] = read_record(entry, file=self._files[key])
+            self._records[key] = read_record(entry, file=self._files[key], checked=self._collect)
         return self._records.get(key)
 
     def record(self, record: str, name: str) -> Record:

@@ -182,6 +182,15 @@ def _input_bytes(system: System, weights: str, arriving: str) -> float:
     return precision(found).bytes if found else ACTIVATION_BYTES
 
 
+def _kind(found: OperatorEfficiency, arguments: dict[str, Any], time: FloatArray) -> str:
+    """Return the kind of what a time rests on: the memory share's too where memory binds anywhere."""
+    if found.kind == found.memory_kind:
+        return found.kind
+    doubled = arguments | {"memory_efficiency": 2 * found.memory_efficiency}
+    bound = np.any(np.asarray(operators.operator_time(**doubled)) < np.asarray(time))
+    return max(found.kind, found.memory_kind, key=KINDS.index) if bound else found.kind
+
+
 class _Clock(NamedTuple):
     """Makes operators of one side."""
 
@@ -219,8 +228,9 @@ class _Clock(NamedTuple):
             "depth_time": found.depth_time_s,
         }
         time = operators.operator_time(**arguments)
+        kind = _kind(found, arguments, time)
         return Operator(
-            *(name, self.side, part, count, flops, bytes_moved, time, efficiency, found.kind),
+            *(name, self.side, part, count, flops, bytes_moved, time, efficiency, kind),
             {**(counted or {}), **arguments},
         )
 
