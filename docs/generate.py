@@ -151,7 +151,8 @@ def calibration() -> str:
         (
             "Operator and transfer times are rooflines with a few measured parameters. This page lists them "
             "per accelerator and fabric, and how far the predictions are off: the median absolute relative "
-            "error on the rows fitted (training) and on rows the fit had not seen (held out, five folds). "
+            "error on the rows fitted (training) and on rows the fit had not seen (held out: a fifth at "
+            "a time, in four random splits). "
             "Small kernels, whole attention layers and deployments are predicted from these, not fitted. "
             "A dagger marks estimates. [hardware_db/README.md](../hardware_db/README.md) says how to "
             "calibrate on measurements of your own.\n"

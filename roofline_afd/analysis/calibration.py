@@ -342,7 +342,7 @@ def _series(table: FittedTable) -> list[dict[str, Any]]:
                 "source": name[2],
                 "points": len(mine),
                 "training_error": float(np.median(np.abs(table.fit.errors[mine]))),
-                "held_out_error": float(np.median(np.abs(table.fit.held_out_errors[mine]))),
+                "held_out_error": float(np.median(np.abs(table.fit.held_out_errors[:, mine]))),
             }
         )
     return found
