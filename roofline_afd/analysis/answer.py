@@ -109,7 +109,7 @@ def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[
     return {
         "system": scenario.system.id,
         "model": scenario.model.id,
-        "tpot_ms": scenario.tpot_ms,
+        "tpot_ms": scenario.latency_ms,
         "accept_length": scenario.accept_length,
         "gap_ms": scenario.gap_ms,
         "microbatches": scenario.microbatches,

@@ -6,89 +6,67 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
-from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.serving.layer import TRANSPORTS, decode_operators, layers_of
-from roofline_afd.serving.scenario import choice, whole
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.predict import (
+    deployment_of,
+    mode_of,
+    notes_of,
+    quantities_of,
+    row_of,
+    serving_inputs,
+)
+from roofline_afd.errors import InfeasibleError
+from roofline_afd.serving.deployment import Deployments
+from roofline_afd.serving.search import search
 
 if TYPE_CHECKING:
+    from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
 
-DEPLOYMENTS = ("ep", "afd")
-MAX_CONTEXT_TOKENS = 100_000_000
 
-
-def breakdown(
-    scenario: Scenario,
-    *,
-    deployment: str = "ep",
-    transport: str = "pair",
-    batch: int = 128,
-    context: int = 4096,
-    devices: int = 32,
-    ffn_devices: int | None = None,
-) -> Answer:
-    """Answer where a decode step spends its time, without overlap of any kind.
+def breakdown(scenario: Scenario, *, mode: str | None = None) -> Answer:
+    """Answer where the operators of a decode step spend their time, overlap left out.
 
     Parameters
     ----------
     scenario : Scenario
-        Model, system and formats; its latency target plays no part.
-    deployment : str
-        `ep`: every device does both sides; `afd`: two groups of devices.
-    transport : str
-        How tokens travel: `pair`, a copy per expert; `rank`, per device hit; `node`, per node hit.
-    batch : int
-        Sequences of one attention device [1].
-    context : int
-        Tokens cached of each sequence [1].
-    devices : int
-        All devices under `ep`, attention devices under `afd` unless the scenario names them [1].
-    ffn_devices : int, optional
-        FFN devices under `afd`; as many as attention devices where absent [1].
+        The question; with a batch one deployment, without the best one under the latency target.
+    mode : str, optional
+        `ep` or `afd`; by default afd where FFN devices are named.
 
     Returns
     -------
     Answer
-        A row per operator: side, layers that have it, time of one layer and of all, share, kind.
+        A row per operator: side, layers that have it, time of one layer and of all for one micro-batch,
+        share, kind.
 
     Raises
     ------
     InputError
-        If a size is out of bounds or FFN devices are given under `ep`.
+        If the question contradicts itself.
     InfeasibleError
-        If no fabric of the system connects the devices.
+        If no fabric of the system connects the devices, or nothing meets the latency target.
     """
-    choice("--deployment", deployment, DEPLOYMENTS)
-    choice("--transport", transport, TRANSPORTS)
-    if deployment == "ep" and ffn_devices is not None:
-        raise InputError("--ffn-devices belongs to --deployment afd; under ep every device does both sides")
-    senders = whole("--devices", scenario.attention_devices or devices)
-    sizes: dict[str, Any] = {
-        "sequences": whole("--batch", batch),
-        "context": whole("--context", context, most=MAX_CONTEXT_TOKENS),
-        "attention_devices": senders,
-    }
-    if deployment == "afd":
-        sizes["ffn_devices"] = whole("--ffn-devices", ffn_devices or senders)
-    layers = layers_of(scenario, deployment=deployment, transport=transport)
-    rows: list[dict[str, Any]] = [
-        {
-            "operator": item.name,
-            "side": item.side,
-            "layers": item.layers,
-            "time_us": float(np.asarray(item.time)) * 1e6,
-            "step_time_us": float(np.asarray(item.time)) * 1e6 * item.layers,
-            "flops": float(np.asarray(item.flops)),
-            "bytes_moved": float(np.asarray(item.bytes_moved)),
-            "kind": item.kind,
-        }
-        for item in decode_operators(layers, **sizes)
-    ]
+    deployments = Deployments(scenario, mode_of(scenario, mode))
+    deployment = _deployment(deployments)
+    rows: list[dict[str, Any]] = []
+    for item in deployments.operators(deployment):
+        time = float(np.asarray(item.time)) * float(np.asarray(deployments.in_service(item))) * 1e6
+        rows.append(
+            {
+                "operator": item.name,
+                "side": item.side,
+                "layers": item.layers,
+                "time_us": time,
+                "step_time_us": time * item.layers,
+                "flops": float(np.asarray(item.flops)),
+                "bytes_moved": float(np.asarray(item.bytes_moved)),
+                "kind": item.kind,
+            }
+        )
     total = sum(row["step_time_us"] for row in rows)
     if not np.isfinite(total):
-        raise InfeasibleError(f"no fabric of {scenario.system.id} connects these devices")
+        raise InfeasibleError(f"no fabric of {scenario.system.id} connects {deployment.devices} devices")
     rows = [{**row, "share": row["step_time_us"] / total} for row in rows if row["time_us"] > 0]
     by_side: dict[str, float] = {}
     for row in rows:
@@ -98,34 +76,44 @@ def breakdown(
     )
     largest = max(rows, key=lambda row: row["step_time_us"])
     estimated = sum(row["share"] for row in rows if row["kind"] == "estimated")
-    quantities = ffn_stage_inputs(scenario).quantities
-    columns: dict[str, Any] = {}
-    for key in rows[0]:
-        columns[key] = np.array([row[key] for row in rows], dtype=object)
+    quantities = quantities_of(deployments)
+    whole = row_of(deployments, deployment)
+    m = deployment.microbatches
     return Answer(
         command="breakdown",
-        inputs={
-            **describe_inputs(scenario, quantities),
-            "deployment": deployment,
-            "transport": transport,
-            "batch": batch,
-            "context": context,
-            "devices": senders,
-            "ffn_devices": sizes.get("ffn_devices"),
-        },
-        columns=columns,
+        inputs=serving_inputs(scenario, quantities),
+        columns=object_columns(rows),
         summary={
+            "mode": deployment.mode,
+            "n_devices": whole["n_devices"],
+            "n_attention_devices": whole["n_attention_devices"],
+            "n_ffn_devices": whole["n_ffn_devices"],
+            "batch_per_device": whole["batch_per_device"],
+            "microbatches": whole["microbatches"],
             "step_time_us": total,
+            "step_ms": whole["step_ms"],
             "shares": by_side,
             "estimated_share": estimated,
             "answer": (
-                f"One decode step takes {total / 1e3:.1f} ms without overlap: {shares}. "
-                f"The largest operator is {largest['operator']}, {largest['share']:.0%}."
+                f"The operators of one micro-batch take {total / 1e3:.1f} ms one after the other: {shares}. "
+                f"The largest is {largest['operator']}, {largest['share']:.0%}. "
+                f"{'Overlapped, a' if m > 1 else 'A'} step of {m} micro-batch{'es' if m > 1 else ''} takes "
+                f"{whole['step_ms']:.1f} ms."
             ),
         },
         notes=[
-            "times are of one device, one after the other: no overlap, no gap between steps",
-            f"{estimated:.0%} of the time rests on efficiencies that were never measured on these parts",
+            "operator times are of one device and micro-batch, one after the other",
+            *notes_of(deployments, [whole]),
             *provenance_notes(scenario, quantities),
         ],
     )
+
+
+def _deployment(deployments: Deployments) -> Deployment:
+    """Return the deployment a question describes, or the best one where it leaves the batch open."""
+    if deployments.scenario.batch is not None:
+        return deployment_of(deployments)
+    found = search(deployments)
+    if found.best is None:
+        raise InfeasibleError(f"no: no {deployments.mode} deployment is feasible: binding is {found.refusal}")
+    return found.best

@@ -21,6 +21,7 @@ from roofline_afd.analysis.operator_times import (
     work_of,
 )
 from roofline_afd.catalogue.calibration import (
+    BALANCE,
     DEFAULT,
     ESTIMATED,
     OPERATOR_TABLES,
@@ -52,6 +53,7 @@ BOUNDS = {
     "latency_out_us": Bounds(0.0, 200.0, 20.0),
     "efficiency_out": SHARE,
     "scale_penalty": Bounds(0.0, 0.5, 0.05),
+    "latency_growth": Bounds(0.0, 0.5, 0.05),
 }
 """Range of each parameter, in the unit of its key."""
 BOTH_SHARES = ("compute_efficiency", "memory_efficiency")
@@ -70,7 +72,7 @@ HELD = {
     }
 }
 """Parameters that no measured row can fix, and why; the record `default` has them."""
-UP = ("latency_up_us", "efficiency_up")
+UP = ("latency_up_us", "efficiency_up", "latency_growth")
 OUT = ("latency_out_us", "efficiency_out", "scale_penalty")
 ROWS_PER_PARAMETER = 2
 """Fewer rows than this per parameter fix no more than the shares of the peaks."""
@@ -126,6 +128,7 @@ def efficiency_of(table: str, values: Mapping[str, float]) -> OperatorEfficiency
             efficiency_up=values["efficiency_up"],
             efficiency_out=values["efficiency_out"],
             scale_penalty=values["scale_penalty"],
+            latency_growth=values["latency_growth"],
         )
     return OperatorEfficiency(
         compute_efficiency=values["compute_efficiency"],
@@ -223,8 +226,9 @@ def _parameters(group: Group) -> tuple[tuple[str, ...], dict[str, str]]:
     estimated: dict[str, str] = {}
     if isinstance(group.work, Exchange):
         across = int(np.count_nonzero(group.work.crosses))
-        choices = [
-            (UP, [UP, UP[1:]], len(group.rows) - across),
+        up = UP if group.work.grows else UP[:2]
+        choices: list[tuple[tuple[str, ...], list[tuple[str, ...]], int]] = [
+            (UP, [up, UP[1:2]], len(group.rows) - across),
             (OUT, [OUT, OUT[:2], OUT[1:2]], across),
         ]
     else:
@@ -289,7 +293,11 @@ def calibrate(
     tables: list[FittedTable] = []
     few: list[str] = []
     for group in groups_of(rows, catalogue=catalogue):
-        values = {key: value.value for key, value in table_quantities(default, group.table).items()}
+        values = {
+            key: value.value
+            for key, value in table_quantities(default, group.table).items()
+            if key != BALANCE
+        }
         fitted = fit_group(group, values)
         if fitted is None:
             few.append(
@@ -356,7 +364,7 @@ def _written(table: FittedTable) -> dict[str, float]:
     """Return the values a record states: all but those of links that come whole from the default."""
     if table.table != "link":
         return dict(table.values)
-    needed = UP  # the schema wants these in any case
+    needed = UP[:2]  # the schema wants these in any case
     return {
         key: value
         for key, value in table.values.items()

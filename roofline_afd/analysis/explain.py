@@ -17,9 +17,10 @@ from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.physics import budget, counting, network, operators, routing
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
+from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.exchange import TORUS_DIMENSIONS
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.serving.layer import decode_operators, layers_of, prefill_operators
+from roofline_afd.serving.layer import MEASURED_TRANSPORT, decode_operators, prefill_operators
 from roofline_afd.serving.scenario import whole
 from roofline_afd.units import format_si
 
@@ -210,10 +211,11 @@ def explain(
     term = find_term(name)
     function = TERMS[term].function
     document = documentation(function)
+    asked, scenario = scenario, scenario and scenario.for_stage()
     values = _values(scenario, ffn_nodes) if scenario else {}
-    if scenario and TERMS[term].operator:
+    if asked and scenario and TERMS[term].operator:
         values |= _limits(scenario, values, batch, context)
-        values |= _operator_values(term, scenario, ffn_nodes, batch, context)
+        values |= _operator_values(term, asked, ffn_nodes, batch, context)
     elif scenario:
         values |= _fabric(scenario, term)
     arguments = {
@@ -315,7 +317,7 @@ def _operator_values(
     devices = int(check_ffn_nodes(ffn_nodes)[0]) * scenario.system.devices_per_node
     sequences = whole("--batch", batch)
     tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
-    layers = layers_of(scenario, deployment="afd" if mode == "afd" else "ep")
+    layers = Deployments(scenario, AFD if mode == "afd" else EP).layers(MEASURED_TRANSPORT)
     if mode == "prefill":
         operators_found = prefill_operators(layers, sequences=1, new_tokens=tokens)
     elif mode == "afd":
@@ -357,9 +359,9 @@ def _fabric(scenario: Scenario, term: str) -> dict[str, Any]:
         "devices": system.scale_up_domain_devices,
         "dimensions": TORUS_DIMENSIONS if shape == "torus" else None,
         "network": 8 * (system.scale_out or system.scale_up).bytes_per_s,
-        "step_budget": (scenario.tpot_ms * scenario.accept_length - scenario.gap_ms)
+        "step_budget": (scenario.latency_ms * scenario.accept_length - (scenario.gap_ms or 0.0))
         * 1e-3
-        / scenario.microbatches,
+        / (scenario.microbatches or 1),
     }
 
 
@@ -436,9 +438,9 @@ def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
     values: dict[str, Any] = {
         **inputs.arguments(nodes),
         **result._asdict(),
-        "tpot": scenario.tpot_ms * 1e-3,
+        "tpot": scenario.latency_ms * 1e-3,
         "accept_length": scenario.accept_length,
-        "gap": scenario.gap_ms * 1e-3,
+        "gap": (scenario.gap_ms or 0.0) * 1e-3,
         "microbatches": scenario.microbatches,
         "layers": model.layers,
         "dispatch_width": model.dispatch_width,

@@ -6,13 +6,13 @@ import csv
 import dataclasses
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from roofline_afd.catalogue.store import Catalogue
@@ -83,7 +83,8 @@ def read_measurements(files: Iterable[Path], *, catalogue: Catalogue) -> list[Me
     return [row for file in files for row in _rows(file, catalogue, systems)]
 
 
-def _text(file: Path) -> str:
+def file_text(file: Path) -> str:
+    """Return the text of a file of measured rows; InputError where it is none, or too large."""
     try:
         if file.exists() and not file.is_file():
             raise InputError(f"{shown_path(file)} is no regular file")
@@ -99,40 +100,83 @@ def _text(file: Path) -> str:
         raise InputError(f"{shown_path(file)} is not UTF-8 text") from error
 
 
-def _rows(file: Path, catalogue: Catalogue, systems: dict[str, System]) -> Iterator[Measurement]:
-    reader = csv.DictReader(io.StringIO(_text(file), newline=""), strict=True)
+class TableRow(NamedTuple):
+    """One row of a CSV: where it stands, its filled cells by column, and all columns of its file."""
+
+    place: str
+    filled: Mapping[str, str]
+    header: Sequence[str]
+
+
+def table_rows(
+    text: str,
+    *,
+    name: str,
+    required: Sequence[str],
+    one_of: Sequence[str] = (),
+) -> Iterator[TableRow]:
+    """Yield the rows of a CSV with a header.
+
+    Parameters
+    ----------
+    text : str
+        The CSV.
+    name : str
+        How messages call it.
+    required : sequence of str
+        Columns the header must name.
+    one_of : sequence of str
+        Columns of which the header must name one; any will do where empty.
+
+    Yields
+    ------
+    TableRow
+        Rows in their order, at least one.
+
+    Raises
+    ------
+    InputError
+        If the text is no CSV or empty, a column is missing, or a row has too many cells.
+    """
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         header = reader.fieldnames or ()
-        absent = [name for name in ID_COLUMNS if name not in header]
+        absent = [key for key in required if key not in header]
         if not header or absent:
             what = f"lacks the column {', '.join(absent)}" if header else "is empty"
-            raise InputError(f"{shown_path(file)} {what}; a header names at least {', '.join(ID_COLUMNS)}")
-        if not any(name in header for name in MEASURES):
-            raise InputError(f"{shown_path(file)} lacks a measurement: a column {' or '.join(MEASURES)}")
+            raise InputError(f"{name} {what}; a header names at least {', '.join(required)}")
+        if one_of and not any(key in header for key in one_of):
+            raise InputError(f"{name} lacks a measurement: a column {' or '.join(one_of)}")
         count = 0
         for cells in reader:
             count += 1
-            yield _row(f"{shown_path(file)}, row {count + 1}", cells, header, catalogue, systems)
+            place = f"{name}, row {count + 1}"
+            if None in cells:
+                raise InputError(f"{place}: more cells than the header has columns")
+            held = {key: value.strip() for key, value in cells.items() if isinstance(value, str)}
+            yield TableRow(place, {key: value for key, value in held.items() if value}, header)
     except csv.Error as error:
-        raise InputError(f"{shown_path(file)}, row {reader.line_num}: is no CSV: {error}") from error
+        raise InputError(f"{name}, row {reader.line_num}: is no CSV: {error}") from error
     if not count:
-        raise InputError(f"{shown_path(file)} holds no rows below its header")
+        raise InputError(f"{name} holds no rows below its header")
 
 
-def _row(
-    place: str,
-    cells: Mapping[str | None, str | list[str] | None],
-    header: Iterable[str],
-    catalogue: Catalogue,
-    systems: dict[str, System],
-) -> Measurement:
-    if None in cells:
-        raise InputError(f"{place}: more cells than the header has columns")
-    held = {key: value.strip() for key, value in cells.items() if key and isinstance(value, str)}
-    filled = {key: value for key, value in held.items() if value}
-    for key in ID_COLUMNS:
-        if key not in filled:
-            raise InputError(f"{place}: {key} is empty")
+def require_filled(row: TableRow, keys: Iterable[str]) -> None:
+    """Refuse a row that leaves one of these columns empty."""
+    for key in keys:
+        if key not in row.filled:
+            raise InputError(f"{row.place}: {key} is empty")
+
+
+def _rows(file: Path, catalogue: Catalogue, systems: dict[str, System]) -> Iterator[Measurement]:
+    text = file_text(file)
+    for row in table_rows(text, name=shown_path(file), required=ID_COLUMNS, one_of=MEASURES):
+        yield _row(row, catalogue, systems)
+
+
+def _row(row: TableRow, catalogue: Catalogue, systems: dict[str, System]) -> Measurement:
+    place, filled, header = row
+    require_filled(row, ID_COLUMNS)
     operator = filled["operator"]
     if operator not in INPUTS:
         raise InputError(f"{place}: operator {shown(operator)} is not known{nearest(operator, INPUTS)}")
@@ -147,7 +191,7 @@ def _row(
             raise InputError(f"{place}: {error}") from error
     wanted = {*INPUTS[operator], *MEASURES, "experts", "n_devices"} - {*TEXTS}
     numbers = {
-        key: _number(f"{place}: {key}", filled[key], whole=key in WHOLE)
+        key: number(f"{place}: {key}", filled[key], whole=key in WHOLE)
         for key in sorted(wanted)
         if key in filled
     }
@@ -155,15 +199,39 @@ def _row(
     return Measurement(place, filled["id"], operator, systems[name], texts, numbers)
 
 
-def _number(place: str, text: str, *, whole: bool) -> float:
+def number(place: str, text: str, *, whole: bool, zero: bool = False) -> float:
+    """Return the number a cell holds.
+
+    Parameters
+    ----------
+    place : str
+        How messages call the cell.
+    text : str
+        What it holds.
+    whole : bool
+        Whether only whole numbers are valid.
+    zero : bool
+        Whether 0 is.
+
+    Returns
+    -------
+    float
+        The number, in the unit its column names.
+
+    Raises
+    ------
+    InputError
+        If it is no finite number, or out of bounds.
+    """
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         raise InputError(f"{place} {shown(text)} is not a number")
-    if value <= 0 or value > 1e15:  # noqa: PLR2004 - no size or time of one operator is larger
-        raise InputError(f"{place} {shown(text)} must be above 0 and at most 1e15")
+    if value < 0 or (value == 0 and not zero) or value > 1e15:  # noqa: PLR2004 - no size or time is larger
+        least = "at least 0" if zero else "above 0"
+        raise InputError(f"{place} {shown(text)} must be {least} and at most 1e15")
     if whole and not value.is_integer():
         raise InputError(f"{place} {shown(text)} is not a whole number")
     return value

@@ -111,6 +111,11 @@ class Exchange:
     scale_out: Array
 
     @property
+    def grows(self) -> bool:
+        """Whether any group within one scale-up domain is large enough for its fixed time to grow."""
+        return bool(np.any(self.devices[~self.crosses] > network.GROUP_DEVICES))
+
+    @property
     def crosses(self) -> NDArray[np.bool_]:
         """Whether a row's group reaches beyond one scale-up domain."""
         return self.scale_out_bytes > 0
@@ -119,7 +124,15 @@ class Exchange:
         """Return the time of each row [s]."""
         return np.asarray(
             network.transfer_time(
-                latency=np.where(self.crosses, efficiency.latency_out_s, efficiency.latency_up_s),
+                latency=np.where(
+                    self.crosses,
+                    efficiency.latency_out_s,
+                    network.group_latency(
+                        latency=efficiency.latency_up_s,
+                        devices=self.devices,
+                        latency_growth=efficiency.latency_growth,
+                    ),
+                ),
                 scale_up_bytes=self.scale_up_bytes,
                 scale_out_bytes=self.scale_out_bytes,
                 scale_up=self.scale_up * efficiency.efficiency_up,

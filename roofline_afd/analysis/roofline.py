@@ -301,6 +301,7 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> An
         If a node count or the scenario is out of bounds.
     """
     nodes = check_ffn_nodes(ffn_nodes)
+    scenario = scenario.for_stage()
     inputs = ffn_stage_inputs(scenario)
     edges = regimes(inputs)
     first = _columns(inputs, edges, nodes[:BLOCK_ROWS])

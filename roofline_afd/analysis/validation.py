@@ -58,7 +58,7 @@ def validate_operators(rows: Sequence[Measurement], *, catalogue: Catalogue) -> 
     }
     if known:
         summary["answer"] = (
-            f"{len(known)} measurements predicted, median error {summary['median_abs_error']:.1%}, "
+            f"{len(known)} measured times predicted (us), median error {summary['median_abs_error']:.1%}, "
             f"90 % of them within {summary['p90_abs_error']:.1%}; {summary['skipped']} skipped."
         )
     notes = [f"median error, {name}: {error:.1%}" for name, error in summary[_BY_BOTH].items()]

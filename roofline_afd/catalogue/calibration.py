@@ -11,7 +11,7 @@ from roofline_afd.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from roofline_afd.catalogue.hardware import System
+    from roofline_afd.catalogue.hardware import Accelerator, System
     from roofline_afd.catalogue.records import Quantity, Record
     from roofline_afd.catalogue.store import Catalogue
 
@@ -19,7 +19,11 @@ OPERATOR_TABLES = ("gemm", "grouped_gemm", "attention")
 """Classes of operators, each with efficiencies of its own."""
 DEFAULT = "default"
 """Record with the efficiencies of parts that were never measured."""
+SERVICE = "service"
+"""Record, and its table, of what running a service adds."""
 ESTIMATED = "estimated"
+BALANCE = "balance_flop_per_byte"
+"""Key of the machine balance that rows at half saturation were measured at."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class OperatorEfficiency:
 class LinkEfficiency:
     """What transfers reach on one system's fabrics (`physics.network.transfer_time`).
 
-    Latencies [s], shares of peak bandwidth [1], growth of scale-out time per doubling of devices [1]. `kind`
+    Latencies [s], shares of peak bandwidth [1], growth per doubling of devices of the scale-out time and of
+    the fixed time within a domain [1]. `kind`
     and `source` are those of what happens within a scale-up domain, `kind_out` and `source_out` of the rest.
     """
 
@@ -53,10 +58,26 @@ class LinkEfficiency:
     efficiency_up: float
     efficiency_out: float
     scale_penalty: float
+    latency_growth: float = 0.0
     kind: str = ESTIMATED
     source: str = ""
     kind_out: str = ESTIMATED
     source_out: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServiceConstants:
+    """What running a service adds to its operators.
+
+    Gap of a step [s], factor on transfers under live routing [1], small kernels of a layer and side [s].
+    """
+
+    gap_s: float
+    communication_slowdown: float
+    other_s: float
+    source: str = ""
+    validated_error: float = 0.0
+    """Median absolute relative error on the published services that set none of these [1]."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,18 +157,41 @@ def load_calibration(system: System, *, catalogue: Catalogue | None = None) -> C
     'measured'
     """
     catalogue = catalogue or system.parts.catalogue
-    operators = {table: _operator(table, system.accelerator.id, catalogue) for table in OPERATOR_TABLES}
+    operators = {table: _operator(table, system.accelerator, catalogue) for table in OPERATOR_TABLES}
     return Calibration(**operators, link=_link(system, catalogue))
 
 
-def _operator(table: str, accelerator: str, catalogue: Catalogue) -> OperatorEfficiency:
-    record = record_for(table, accelerator, "accelerators", catalogue=catalogue)
-    alike = record or record_for(table, accelerator, "alike", catalogue=catalogue)
+def load_service_constants(catalogue: Catalogue) -> ServiceConstants:
+    """Return what running a service adds to its operators; InputError where no record says."""
+    found = catalogue.record("calibration", SERVICE)
+    values = table_quantities(found, SERVICE)
+    return ServiceConstants(
+        gap_s=values["gap_ms"].si,
+        communication_slowdown=values["communication_slowdown"].si,
+        other_s=values["other_us"].si,
+        source=_source(found, values.values()),
+        validated_error=float(found.data[SERVICE].get("validated_error", 0.0)),
+    )
+
+
+def _balance(part: Accelerator) -> float:
+    """Return the operations an accelerator does at 8 bits in the time it reads a byte [FLOP/B]."""
+    peaks = part.peak_flop_per_s
+    eight_bits = max((peaks[name] for name in ("fp8", "int8") if name in peaks), default=0.0)
+    return (eight_bits or 2.0 * peaks.get("bf16", 0.0)) / part.memory_bytes_per_s
+
+
+def _operator(table: str, part: Accelerator, catalogue: Catalogue) -> OperatorEfficiency:
+    record = record_for(table, part.id, "accelerators", catalogue=catalogue)
+    alike = record or record_for(table, part.id, "alike", catalogue=catalogue)
     chosen = alike or catalogue.record("calibration", DEFAULT)
     values = table_quantities(chosen, table)
+    scale = 1.0
+    if BALANCE in values and alike is None:
+        scale = _balance(part) / values[BALANCE].si
     return OperatorEfficiency(
         compute_efficiency=values["compute_efficiency"].si,
-        half_saturation_tokens=values["half_saturation_tokens"].si,
+        half_saturation_tokens=values["half_saturation_tokens"].si * scale,
         memory_efficiency=values["memory_efficiency"].si,
         launch_s=values["launch_us"].si,
         depth_time_s=values["depth_ns"].si,
@@ -164,7 +208,7 @@ def _link(system: System, catalogue: Catalogue) -> LinkEfficiency:
     fallback = table_quantities(default, "link")
     record = record_for("link", system.scale_up.id, "scale_up", catalogue=catalogue)
     own = table_quantities(record, "link") if record else {}
-    up = {key: own.get(key, fallback[key]) for key in ("latency_up_us", "efficiency_up")}
+    up = {key: own.get(key, fallback[key]) for key in ("latency_up_us", "efficiency_up", "latency_growth")}
     out = {key: own.get(key, fallback[key]) for key in ("latency_out_us", "efficiency_out", "scale_penalty")}
     fabric = system.scale_out.id if system.scale_out else ""
     measured_out = record is not None and fabric in record.data.get("scale_out", ())
@@ -174,7 +218,8 @@ def _link(system: System, catalogue: Catalogue) -> LinkEfficiency:
         efficiency_up=up["efficiency_up"].si,
         efficiency_out=out["efficiency_out"].si,
         scale_penalty=out["scale_penalty"].si,
-        kind=weakest_kind(up.values()),
+        latency_growth=up["latency_growth"].si,
+        kind=weakest_kind(value for key, value in up.items() if key != "latency_growth"),
         source=_source(record or default, up.values()),
         kind_out=weakest_kind(out.values()) if measured_out else ESTIMATED,
         source_out=_source(record or default, out.values()),

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from roofline_afd import __version__
-from roofline_afd.cli import calibrate, explain, hardware, models, plot, roofline, validate
+from roofline_afd.cli import (
+    calibrate,
+    compare,
+    explain,
+    hardware,
+    imbalance,
+    models,
+    plot,
+    predict,
+    roofline,
+    validate,
+    what_if,
+)
 
 app = typer.Typer(
     help="Attention-FFN disaggregation or large-scale expert parallelism? "
@@ -36,5 +48,17 @@ def _program(
     pass
 
 
-for part in (hardware, models, roofline, validate, calibrate, plot, explain):
+for part in (
+    compare,
+    what_if,
+    predict,
+    roofline,
+    imbalance,
+    plot,
+    explain,
+    hardware,
+    models,
+    validate,
+    calibrate,
+):
     part.add(app)

@@ -19,7 +19,7 @@ import typer
 
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, shown
-from roofline_afd.serving.scenario import DUPLEXES, FAN_OUTS, LINKS, Scenario
+from roofline_afd.serving.scenario import CHOICES, Scenario
 from roofline_afd.units import UNITS, parse_number
 from roofline_afd.view.columns import column
 
@@ -181,6 +181,48 @@ class MaybeScenario:
 
 
 @dataclasses.dataclass(frozen=True)
+class Serving:
+    """A question about whole deployments: a scenario with all its fields."""
+
+    scenario: Scenario
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """A question about whole deployments, and the catalogue values that are to change."""
+
+    scenario: Scenario
+    changes: tuple[str, ...]
+
+
+def _from_file(context: typer.Context, file: Path | None) -> Path | None:
+    """Take the options of a scenario file where the command line does not give them."""
+    if file is not None:
+        from roofline_afd.serving.scenario_file import read_scenario_file  # not for --help
+
+        known = {option.name for option in context.command.params if option.name}
+        context.default_map = read_scenario_file(file, options=known)
+    return file
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenarioFile:
+    """A file that holds options."""
+
+    scenario: Annotated[
+        Path | None,
+        typer.Option(
+            "--scenario",
+            metavar="FILE.toml",
+            help="Options from a file, a key each (system, model, tpot_ms, set ...); the command line wins.",
+            is_eager=True,
+            callback=_from_file,
+            rich_help_panel=HARDWARE_PANEL,
+        ),
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Subjects:
     """The system and the model, with overrides of their values."""
 
@@ -241,23 +283,37 @@ def _metavar(unit: str, hint: object) -> str:
     return "FORMAT" if str in (hint, *typing.get_args(hint)) else "NUMBER"
 
 
-CHOICES = {"fan_out": FAN_OUTS, "duplex": DUPLEXES, "links": LINKS}
+SYSTEMS = ("attention_system", "ffn_system")
+"""Fields of a scenario that name a system."""
 
 
-def _scenario_parameters() -> Iterator[inspect.Parameter]:
+def _hints() -> dict[str, Any]:
+    """Return the type of each option of a scenario: a system is given by its id."""
+    return typing.get_type_hints(Scenario) | dict.fromkeys(SYSTEMS, str | None)
+
+
+def _scenario_parameters(*, serving: bool) -> Iterator[inspect.Parameter]:
     """Yield a command-line option for each field of `Scenario` but the subjects."""
     texts = documentation(Scenario).parameters
-    hints = typing.get_type_hints(Scenario)
+    hints = _hints()
     for field in attrs.fields(Scenario):
-        if field.name in {"system", "model"}:
+        if field.name in {"system", "model"} or (not serving and field.metadata.get("serving")):
             continue
         help_text = texts[field.name].text.replace("`", "")
         words = CHOICES.get(field.name)
         option = typer.Option(
             "--" + field.name.replace("_", "-"),
             help=help_text[0].upper() + help_text[1:] + ".",
-            metavar="|".join(words) if words else _metavar(texts[field.name].unit, hints[field.name]),
-            autocompletion=_among(*words) if words else None,
+            metavar="|".join(words)
+            if words
+            else "ID"
+            if field.name in SYSTEMS
+            else _metavar(texts[field.name].unit, hints[field.name]),
+            autocompletion=_among(*words)
+            if words
+            else _complete("system")
+            if field.name in SYSTEMS
+            else None,
             parser=_parser(hints[field.name]),
             rich_help_panel=QUESTION_PANEL,
         )
@@ -269,6 +325,34 @@ def _scenario_parameters() -> Iterator[inspect.Parameter]:
         )
 
 
+_CHANGED = inspect.Parameter(
+    "set",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Change a catalogue value by its record key, for example scale_out_gb_per_s=100 (repeatable).",
+            rich_help_panel=QUESTION_PANEL,
+        ),
+    ],
+)
+
+
+def _renamed(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return the option of overrides under the name it has where `--set` is what changes."""
+    if parameter.name != "set":
+        return parameter
+    option = typer.Option(
+        "--base-set",
+        metavar="KEY=VALUE",
+        help="Override a catalogue value before and after the change (repeatable).",
+        rich_help_panel=HARDWARE_PANEL,
+    )
+    return parameter.replace(name="base_set", annotation=Annotated[list[str] | None, option])
+
+
 def _group_parameters(group: type) -> list[inspect.Parameter]:
     """Return the command-line options a group stands for."""
     if group is MaybeScenario:
@@ -276,8 +360,15 @@ def _group_parameters(group: type) -> list[inspect.Parameter]:
             option.replace(default=None) if option.name in {"system", "model"} else option
             for option in _group_parameters(Scenario)
         ]
-    if group is Scenario:
-        return [*_group_parameters(Subjects), *_scenario_parameters(), *_group_parameters(Databases)]
+    if group is Changes:
+        return [_renamed(parameter) for parameter in _group_parameters(Serving)] + [_CHANGED]
+    if group in {Scenario, Serving}:
+        return [
+            *_group_parameters(Subjects),
+            *_group_parameters(ScenarioFile),
+            *_scenario_parameters(serving=group is Serving),
+            *_group_parameters(Databases),
+        ]
     hints = typing.get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(
@@ -299,6 +390,11 @@ def _make(group: type, values: dict[str, Any]) -> object:
             if values[name] is None:
                 raise InputError(f"--{name} is missing: numbers are put in for a system and a model")
         return MaybeScenario(_make_scenario(values))
+    if group is Serving:
+        return Serving(_make_scenario(values))
+    if group is Changes:
+        changes = tuple(values.pop("set") or ())
+        return Changes(_make_scenario({**values, "set": values.pop("base_set")}), changes)
     return _make_scenario(values) if group is Scenario else group(**values)
 
 
@@ -308,7 +404,11 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
 
+    values.pop("scenario", None)
     catalogue = Databases(values.pop("hardware_db"), values.pop("model_db")).catalogue()
+    for name in SYSTEMS:
+        if values.get(name) is not None:
+            values[name] = load_system(values[name], catalogue=catalogue)
     system, model = values.pop("system"), values.pop("model")
     tables = catalogue.record("model", model).data["attention"]
     of_system, of_model = split_overrides(parse_pairs(values.pop("set") or ()), attention_tables=tables)
@@ -361,7 +461,7 @@ def register(
         def command(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
             made: dict[str, object] = {}
             for key, (group, options) in sorted(
-                groups.items(), key=lambda item: item[1][0] in {Scenario, MaybeScenario}
+                groups.items(), key=lambda item: item[1][0] in {Scenario, MaybeScenario, Serving, Changes}
             ):
                 made[key] = _make(group, {option: values.pop(option) for option in options})
                 if isinstance(made[key], Output | Picture):

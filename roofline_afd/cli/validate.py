@@ -1,4 +1,4 @@
-"""`validate`: predictions against published measurements."""
+"""`validate`: predictions against published measurements, of services or of operators."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from roofline_afd.cli.options import QUESTION_PANEL, Databases, Output, register
-from roofline_afd.errors import InputError
 
+SERVICES_HELP = (
+    "CSV of measured services: columns id, mode, system, model, n_devices, batch_per_device, context_tokens, "
+    "tokens_per_s_per_device, and what hardware_db/measurements/README.md lists; the shipped ones by "
+    "default. After --operators more files of its kind."
+)
 OPERATORS_HELP = (
     "CSV of measured operator and transfer times: columns id, operator, system, the sizes the operator "
     "needs, and latency_us, tflops or gb_per_s (repeatable)."
@@ -26,19 +30,21 @@ def add(app: typer.Typer) -> None:
         output: Output,
         databases: Databases,
         *,
-        files: Annotated[
-            list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files of the same kind.")
-        ] = None,
+        files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help=SERVICES_HELP)] = None,
         operators: Annotated[
             list[Path] | None,
             typer.Option("--operators", metavar="FILE", help=OPERATORS_HELP, rich_help_panel=QUESTION_PANEL),
         ] = None,
     ) -> None:
-        from roofline_afd.analysis.measurements import read_measurements  # not for --help
-        from roofline_afd.analysis.validation import validate_operators
-
-        if not operators:
-            raise InputError("--operators FILE is missing: a CSV of measured operator times to predict")
         catalogue = databases.catalogue()
-        rows = read_measurements([*operators, *(files or ())], catalogue=catalogue)
-        output.deliver(validate_operators(rows, catalogue=catalogue))
+        if operators:
+            from roofline_afd.analysis.measurements import read_measurements  # not for --help
+            from roofline_afd.analysis.validation import validate_operators
+
+            measured = read_measurements([*operators, *(files or ())], catalogue=catalogue)
+            output.deliver(validate_operators(measured, catalogue=catalogue))
+            return
+        from roofline_afd.analysis.services import read_services, shipped_services, validate_services
+
+        rows = read_services(files, catalogue=catalogue) if files else shipped_services(catalogue)
+        output.deliver(validate_services(rows, catalogue=catalogue))

@@ -49,15 +49,15 @@ def ep_exchange(
     devices = np.asarray(sizes.ffn_devices)
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
     if layers.transport == "pair":
-        flow = network.pair_traffic(tokens=sizes.tokens, top_k=model.mean_top_k, **where)
+        flow = network.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, **where)
     else:
         spread = network.rank_traffic if layers.transport == "rank" else network.node_traffic
-        computing = sizes.tokens * (model.mean_top_k / model.top_k)
+        computing = sizes.sent * (model.mean_top_k / model.top_k)
         flow = spread(tokens=computing, top_k=model.top_k, routed_experts=model.routed_experts, **where)
     up, out = _bandwidths(layers, "attention")
     usable = up * _exchange_share(system.scale_up, devices, domain)
     time, arguments = _transfer(layers, flow, (usable, out), devices, link.latency_up_s)
-    routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.tokens}
+    routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
     return flow, time, {**routing, **where, **arguments}
 
 
@@ -81,8 +81,10 @@ def _transfer(
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in."""
     link = layers.calibration("attention").link
+    inside = network.group_latency(latency=latency_up, devices=devices, latency_growth=link.latency_growth)
+    outside = link.latency_out_s + (inside if layers.transport == "node" else 0.0)  # two hops
     arguments = {
-        "latency": np.where(np.greater(flow.scale_out_bytes, 0), link.latency_out_s, latency_up)[()],
+        "latency": np.where(np.greater(flow.scale_out_bytes, 0), outside, inside)[()],
         "scale_up_bytes": flow.scale_up_bytes,
         "scale_out_bytes": flow.scale_out_bytes,
         "scale_up": bandwidths[0],
@@ -90,7 +92,8 @@ def _transfer(
         "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.scale_penalty),
     }
     time = network.transfer_time(**arguments)
-    return time, {"devices": devices, "scale_penalty": link.scale_penalty, **arguments}
+    growth = {"latency_growth": link.latency_growth, "scale_penalty": link.scale_penalty}
+    return time, {"devices": devices, **growth, **arguments}
 
 
 def afd_exchange(
@@ -106,7 +109,7 @@ def afd_exchange(
     else:
         inside, outside, forwarded = only, only, 0.0
     sent: dict[str, Any] = {
-        "tokens": np.multiply(sizes.tokens, senders),
+        "tokens": np.multiply(sizes.sent, senders),
         "scale_up_copies": np.where(together, inside, forwarded),
         "scale_out_copies": np.where(together, 0.0, outside),
     }

@@ -147,6 +147,7 @@ def ffn_stage_inputs(scenario: Scenario) -> FfnStageInputs:
     InputError
         If the system has no scale-out fabric but needs one, or no measured efficiency where it is asked for.
     """
+    scenario = scenario.for_stage()
     system, model = scenario.system, scenario.model
     if system.scale_out is None and not system.superpod:
         raise InputError(f"system {system.id} has no scale-out fabric to reach a second node")
@@ -187,11 +188,11 @@ def ffn_stage_inputs(scenario: Scenario) -> FfnStageInputs:
         weight_bytes=scenario.weights.bytes,
         stage_budget=float(
             budget.stage_budget(
-                tpot=scenario.tpot_ms * 1e-3,
+                tpot=scenario.latency_ms * 1e-3,
                 accept_length=scenario.accept_length,
-                gap=scenario.gap_ms * 1e-3,
+                gap=(scenario.gap_ms or 0.0) * 1e-3,
                 layers=model.layers,
-                microbatches=scenario.microbatches,
+                microbatches=scenario.microbatches or 1,
             )
         ),
         peak=system.accelerator.peak_flop_per_s[scenario.operand],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from roofline_afd.catalogue.attention import LATENT_UNFOLDING, Product
-from roofline_afd.catalogue.calibration import Calibration, load_calibration
+from roofline_afd.catalogue.calibration import ESTIMATED, Calibration, load_calibration
 from roofline_afd.catalogue.models import EMBEDDING_BYTES, STATE_BYTES
 from roofline_afd.catalogue.precision import operand, precision
 from roofline_afd.catalogue.records import KINDS
@@ -25,20 +25,17 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.calibration import OperatorEfficiency
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
-    from roofline_afd.physics.arrays import FloatArray, FloatLike, IntLike
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
 
 Side = Literal["attention", "ffn", "network"]
 DEPLOYMENTS = ("ep", "afd")
 TRANSPORTS = ("pair", "rank", "node")
+MEASURED_TRANSPORT = "pair"
+"""What the kernels do whose timings the links are calibrated on."""
 ACTIVATION_BYTES = 2.0
 """Bytes of an element between operators, which kernels leave in bf16 but for the products' inputs."""
 SCALE_BYTES = {"fp8": 4 / 128}
 """Bytes per element of the block scales that travel with a format."""
-ATTENTION_OTHER_US = 20.0
-"""Norms, rotary embedding, quantisation, selection of experts: an estimate for one layer [us]."""
-FFN_OTHER_US = 10.0
-"""Quantisation, activation launches, bookkeeping of experts: an estimate for one layer [us]."""
 TILE_ROWS = 64
 """Rows of a matrix-unit tile that query heads sharing a cached head fill up, as on NVIDIA since Hopper."""
 BLOCK = 1 << 15
@@ -77,10 +74,10 @@ class Layers:
         `pair`: a copy per expert; `rank`: per device hit; `node`: per node hit, forwarded inside.
     dense_side : str
         Side of shared experts and dense layers, `attention` or `ffn`.
-    redundant_experts : int
-        Experts held twice [1].
-    attention_other_us, ffn_other_us : float
-        Small kernels of one layer on each side [us].
+    experts_reached : int, optional
+        Experts of a device that tokens reach at most, where routing is forced to fewer than it holds [1].
+    other_us : float
+        Small kernels of one layer on each side [us]: norms, rotary embedding, quantisation, bookkeeping.
     tile_rows : int
         Rows that query heads of one cached head fill up to, 1 without padding [1].
     """
@@ -94,9 +91,8 @@ class Layers:
     deployment: str = "ep"
     transport: str = "pair"
     dense_side: str = "ffn"
-    redundant_experts: int = 0
-    attention_other_us: float = ATTENTION_OTHER_US
-    ffn_other_us: float = FFN_OTHER_US
+    experts_reached: int | None = None
+    other_us: float = 0.0
     tile_rows: int = 1
 
     def __post_init__(self) -> None:
@@ -165,6 +161,14 @@ class Sizes(NamedTuple):
     attention_devices: FloatArray
     ffn_devices: FloatArray
     prefill: bool
+    redundant_experts: FloatArray = 0.0
+    mean_tokens: FloatArray | None = None
+    """Tokens of a mean device, where `tokens` are those of the fullest."""
+
+    @property
+    def sent(self) -> FloatArray:
+        """Tokens that a mean device of the attention side sends to the experts."""
+        return self.tokens if self.mean_tokens is None else self.mean_tokens
 
 
 def _peak(system: System, weights: str, arriving: str) -> float:
@@ -302,7 +306,7 @@ def _attention_operators(layers: Layers, layer: Attention, sizes: Sizes) -> Iter
             **rest,
         )
     yield _core_operator(clock, layer, sizes, absorbed=absorbed, rest=rest)
-    yield clock.fixed("attention_other", layer.name, layer.layers, layers.attention_other_us)
+    yield clock.fixed("attention_other", layer.name, layer.layers, layers.other_us)
 
 
 def _core_operator(
@@ -432,12 +436,12 @@ def _dense_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             yield clock.product(up, part, count, tokens=tokens)
             yield clock.product(down, part, count, tokens=tokens)
             if part == "dense":
-                yield clock.fixed("dense_other", part, count, layers.ffn_other_us)
+                yield clock.fixed("dense_other", part, count, layers.other_us)
 
 
 def _ffn_tokens(sizes: Sizes) -> FloatArray:
     """Return the tokens a device of the FFN side gets, those of all attention devices shared out."""
-    return np.multiply(sizes.tokens, np.divide(sizes.attention_devices, sizes.ffn_devices))
+    return np.multiply(sizes.sent, np.divide(sizes.attention_devices, sizes.ffn_devices))
 
 
 def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
@@ -446,12 +450,15 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     if not model.moe_layers:
         return
     system = layers.system("ffn")
-    held = np.ceil(np.divide(model.routed_experts + layers.redundant_experts, sizes.ffn_devices))
-    slots = np.maximum(model.routed_experts + layers.redundant_experts, sizes.ffn_devices)
-    tokens = np.multiply(sizes.tokens, sizes.attention_devices)
+    experts = np.add(model.routed_experts, sizes.redundant_experts)
+    held = np.ceil(np.divide(experts, sizes.ffn_devices))
+    slots = np.maximum(experts, sizes.ffn_devices)
+    tokens = np.multiply(sizes.sent, sizes.attention_devices)
     pairs = tokens * (held * (model.mean_top_k / slots))
     routing = {"experts_per_device": held, "top_k": model.mean_top_k, "routed_experts": slots}
     touched = operators.experts_touched(tokens=tokens, **routing)
+    if layers.experts_reached is not None:
+        touched = np.minimum(touched, layers.experts_reached)
     rows = pairs / np.maximum(touched, operators.LEAST_ROWS)
     width, inner = model.dispatch_width, model.expert_intermediate
     weight_bytes = precision(formats.experts).bytes
@@ -501,7 +508,7 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         efficiency="gemm",
         counted=handling,
     )
-    yield clock.fixed("ffn_other", "experts", model.moe_layers, layers.ffn_other_us)
+    yield clock.fixed("ffn_other", "experts", model.moe_layers, layers.other_us)
 
 
 def _network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
@@ -524,6 +531,8 @@ def _network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             link = layers.calibration("attention").link
             leaves = bool(np.any(np.asarray(flow.scale_out_bytes) > 0))
             kind = max(link.kind, link.kind_out, key=KINDS.index) if leaves else link.kind
+            if layers.transport != MEASURED_TRANSPORT and only is None:
+                kind = ESTIMATED
             moved = flow.scale_up_bytes + flow.scale_out_bytes
             yield Operator(
                 *(name + suffix, "network", "experts", count, 0.0, moved, time, "link", kind), arguments
@@ -550,7 +559,7 @@ def _head_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     )
 
 
-def _ffn_devices(layers: Layers, attention_devices: IntLike, ffn_devices: IntLike | None) -> IntLike:
+def _ffn_devices(layers: Layers, attention_devices: Count, ffn_devices: Count | None) -> Count:
     """Return the devices of the FFN side: under `ep` the same, by default as many."""
     if ffn_devices is None:
         return attention_devices
@@ -569,45 +578,16 @@ def _operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     yield from _head_operators(layers, sizes)
 
 
-def layers_of(scenario: Scenario, *, deployment: str = "ep", transport: str = "pair") -> Layers:
-    """Return the layers a scenario asks about, with the efficiencies of its system.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
-    deployment, transport : str
-        As for `Layers`.
-
-    Returns
-    -------
-    Layers
-        Its model on its system, in its formats; projections and dense layers in the accelerator's narrowest.
-    """
-    formats = Formats(
-        experts=scenario.weights.id,
-        others=scenario.native_precision,
-        dispatch=scenario.dispatched.id,
-        combine=scenario.combined.id,
-    )
-    return Layers(
-        model=scenario.model,
-        attention=scenario.system,
-        formats=formats,
-        deployment=deployment,
-        transport=transport,
-        tile_rows=TILE_ROWS,
-    )
-
-
 def decode_operators(
     layers: Layers,
     *,
-    sequences: FloatLike | IntLike,
-    context: FloatLike | IntLike,
-    query_tokens: FloatLike | IntLike = 1,
-    attention_devices: IntLike = 1,
-    ffn_devices: IntLike | None = None,
+    sequences: Count,
+    context: Count,
+    query_tokens: Count = 1,
+    attention_devices: Count = 1,
+    ffn_devices: Count | None = None,
+    redundant_experts: Count = 0,
+    mean_share: float = 1.0,
 ) -> Iterator[Operator]:
     """Yield every operator of one decode step, each on the axes it depends on.
 
@@ -625,15 +605,22 @@ def decode_operators(
         Devices of the attention side; under `ep` all devices [1].
     ffn_devices : int or array, optional
         Devices of the FFN side; as many as of the attention side where absent [1].
+    redundant_experts : int or array
+        Experts held twice [1].
+    mean_share : float
+        Sequences of a mean attention device over those of the fullest, whose times these are [1].
 
     Yields
     ------
     Operator
         One per product, core attention, transfer and so on; times are of one layer.
     """
+    tokens = np.multiply(sequences, query_tokens) * 1.0
     sizes = Sizes(
+        redundant_experts=redundant_experts,
+        mean_tokens=None if mean_share == 1.0 else tokens * mean_share,
         sequences=sequences,
-        tokens=np.multiply(sequences, query_tokens) * 1.0,
+        tokens=tokens,
         context=context,
         query_tokens=query_tokens,
         attention_devices=attention_devices,
@@ -646,11 +633,11 @@ def decode_operators(
 def prefill_operators(
     layers: Layers,
     *,
-    sequences: FloatLike | IntLike,
-    new_tokens: FloatLike | IntLike,
-    context: FloatLike | IntLike = 0,
-    attention_devices: IntLike = 1,
-    ffn_devices: IntLike | None = None,
+    sequences: Count,
+    new_tokens: Count,
+    context: Count = 0,
+    attention_devices: Count = 1,
+    ffn_devices: Count | None = None,
 ) -> Iterator[Operator]:
     """Yield every operator of one prefill step, each on the axes it depends on.
 
@@ -711,11 +698,11 @@ def add_up(found: Iterator[Operator]) -> StepTimes:
 def decode_times(
     layers: Layers,
     *,
-    sequences: FloatLike | IntLike,
-    context: FloatLike | IntLike,
-    query_tokens: FloatLike | IntLike = 1,
-    attention_devices: IntLike = 1,
-    ffn_devices: IntLike | None = None,
+    sequences: Count,
+    context: Count,
+    query_tokens: Count = 1,
+    attention_devices: Count = 1,
+    ffn_devices: Count | None = None,
 ) -> StepTimes:
     """Return the times of one decode step, in blocks that fit the cache.
 
@@ -749,7 +736,7 @@ def decode_times(
     rows = max(1, BLOCK * shape[0] // size)
     for start in range(0, shape[0], rows):
         here = slice(start, start + rows)
-        part = {
+        part: dict[str, Any] = {
             key: value[here] if value.ndim == len(shape) and value.shape[0] > 1 else value
             for key, value in arrays.items()
         }

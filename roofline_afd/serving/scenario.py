@@ -16,14 +16,48 @@ from roofline_afd.errors import InputError, nearest, shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SERVING = {"serving": True}
+"""Marks the fields that only predictions of whole deployments read."""
 FAN_OUTS = ("paper", "uniform", "grouped")
 DUPLEXES = ("shared", "full")
 LINKS = ("nominal", "calibrated")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "fan_out": FAN_OUTS,
+    "duplex": DUPLEXES,
+    "links": LINKS,
+    "granularity": ("node", "device"),
+    "deployable_with": ("vllm-afd-plugin",),
+    "transport": ("pair", "rank", "node", "all"),
+    "shared_experts": ("ffn", "attention"),
+    "routing": ("natural", "balanced"),
+}
+"""Valid words of the fields that take one of a few."""
+FORMATS = (
+    "expert_precision",
+    "dispatch_precision",
+    "combine_precision",
+    "attention_precision",
+    "attention_core_precision",
+    "kv_precision",
+)
 LARGEST = 1e15
 """Numbers from here on mean nothing in this field, and are refused with infinity."""
 SHORTEST_TPOT_MS = 1e-6
+DEFAULT_TPOT_MS = 50.0
 MAX_COUNT = 1_000_000
 """No cluster, batch or pipeline has more of anything that is counted here."""
+
+COUNTS = {
+    "microbatches": 1000,
+    "attention_devices": MAX_COUNT,
+    "ffn_devices": MAX_COUNT,
+    "devices": MAX_COUNT,
+    "max_devices": 4096,
+    "batch": MAX_COUNT,
+    "context": 100_000_000,
+    "experts_per_ffn_device": 10_000,
+}
+"""Fields that are whole numbers from 1, and the most each may be."""
 
 
 def _as_system(value: System | str) -> System:
@@ -34,11 +68,12 @@ def _as_model(value: Model | str) -> Model:
     return value if isinstance(value, Model) else load_model(value)
 
 
-def _id(value: System | Model) -> str:
-    return repr(value.id)
+def _id(value: System | Model | None) -> str:
+    return repr(value and value.id)
 
 
-def _option(name: str) -> str:
+def option(name: str) -> str:
+    """Return the option of the command line that sets a field."""
     return "--" + name.replace("_", "-")
 
 
@@ -132,16 +167,18 @@ class Scenario:
         What is bought, or its id.
     model : Model or str
         What is served, or its id.
-    tpot_ms : float
-        Time per output token allowed [ms].
+    tpot_ms : float, optional
+        Time per output token allowed; where absent 50, and no limit for `predict` [ms].
     accept_length : float
         Mean tokens accepted per step with speculative decoding; 1 without [1].
-    gap_ms : float
-        Time of a step outside its layers [ms].
-    microbatches : int
-        Micro-batches in flight [1].
+    gap_ms : float, optional
+        Time of a step outside its layers; where absent 0 for the roofline, and as fitted to published
+        services for predictions [ms].
+    microbatches : int, optional
+        Micro-batches in flight: 1 for expert parallelism without overlap, 2 with; where absent 3 for the
+        roofline, and searched by `compare` [1].
     attention_devices : int, optional
-        Attention devices that send to the FFN devices; where absent only the receiving end counts [1].
+        Attention devices; for the roofline those that send, where absent only the receiving end counts [1].
     expert_precision : str, optional
         Format of the expert weights; where absent the first of fp8, int8, bf16 the accelerator computes in.
     dispatch_precision : str, optional
@@ -150,12 +187,52 @@ class Scenario:
         Format of the vectors sent back; where absent bf16.
     fan_out : str
         How the experts of a token spread over nodes: `paper`, `uniform` or `grouped`.
-    duplex : str
-        Whether dispatch and combine share the stage (`shared`) or overlap (`full`).
-    links : str
-        Efficiency of the links: the `nominal` convention, or `calibrated`, as published measurements.
+    duplex : str, optional
+        Whether dispatch and combine share the stage (`shared`) or overlap (`full`) under AFD; where absent
+        shared for the roofline, full for predictions.
+    links : str, optional
+        Efficiency of the links: the `nominal` convention, or `calibrated`, as published measurements; where
+        absent nominal for the roofline, calibrated for predictions.
     memory_reserve : float
         Share of device memory kept free [1].
+    context : int
+        Mean tokens cached of a sequence [1].
+    draft_tokens : int, optional
+        Tokens drafted and verified per step; where absent the fewest that the accept length needs [1].
+    batch : int, optional
+        Sequences of one device, under AFD of one attention device, over all micro-batches [1].
+    devices : int, optional
+        All devices [1].
+    ffn_devices : int, optional
+        FFN devices under AFD [1].
+    max_devices : int
+        Most devices a search may use [1].
+    granularity : str
+        What groups of devices are made of: whole `node`s (trays), or single `device`s.
+    deployable_with : str, optional
+        Only what this software runs: `vllm-afd-plugin`, attention devices a multiple of FFN devices and two
+        micro-batches.
+    attention_system, ffn_system : System or str, optional
+        Systems of the two groups under AFD, where they differ from the system.
+    attention_precision : str, optional
+        Format of projections, shared experts and dense layers; where absent chosen as for the experts.
+    attention_core_precision : str
+        Format of the products of core attention.
+    kv_precision : str
+        Format of the cache.
+    transport : str, optional
+        A copy of a token per expert (`pair`), per device hit (`rank`) or per node hit (`node`); `all`: the
+        fastest of them; where absent pair, the only one whose kernels were timed.
+    redundant_experts : int, optional
+        Experts held twice; where absent as many as fill the devices evenly [1].
+    experts_per_ffn_device : int, optional
+        Experts of a device that tokens reach, where routing is forced to fewer than it holds [1].
+    shared_experts : str
+        Side of shared experts and dense layers under AFD: `ffn` or `attention`.
+    sigma_dp, sigma_ep : float
+        Mean load over largest load, of attention devices and of expert devices [1].
+    routing : str
+        `natural`: transfers slow down as fitted to live services; `balanced`: forced, they do not.
 
     Raises
     ------
@@ -165,39 +242,61 @@ class Scenario:
 
     system: System = attrs.field(converter=_as_system, repr=_id)
     model: Model = attrs.field(converter=_as_model, repr=_id)
-    tpot_ms: float = 50.0
+    tpot_ms: float | None = None
     accept_length: float = 1.0
-    gap_ms: float = 0.0
-    microbatches: int = 3
+    gap_ms: float | None = None
+    microbatches: int | None = None
     attention_devices: int | None = None
     expert_precision: str | None = None
     dispatch_precision: str | None = None
     combine_precision: str | None = None
     fan_out: str = "paper"
-    duplex: str = "shared"
-    links: str = "nominal"
+    duplex: str | None = None
+    links: str | None = None
     memory_reserve: float = 0.1
+    context: int = attrs.field(default=4096, metadata=SERVING)
+    draft_tokens: int | None = attrs.field(default=None, metadata=SERVING)
+    batch: int | None = attrs.field(default=None, metadata=SERVING)
+    devices: int | None = attrs.field(default=None, metadata=SERVING)
+    ffn_devices: int | None = attrs.field(default=None, metadata=SERVING)
+    max_devices: int = attrs.field(default=512, metadata=SERVING)
+    granularity: str = attrs.field(default="node", metadata=SERVING)
+    deployable_with: str | None = attrs.field(default=None, metadata=SERVING)
+    attention_system: System | str | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_as_system), repr=_id, metadata=SERVING
+    )
+    ffn_system: System | str | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_as_system), repr=_id, metadata=SERVING
+    )
+    attention_precision: str | None = attrs.field(default=None, metadata=SERVING)
+    attention_core_precision: str = attrs.field(default="bf16", metadata=SERVING)
+    kv_precision: str = attrs.field(default="bf16", metadata=SERVING)
+    transport: str | None = attrs.field(default=None, metadata=SERVING)
+    redundant_experts: int | None = attrs.field(default=None, metadata=SERVING)
+    experts_per_ffn_device: int | None = attrs.field(default=None, metadata=SERVING)
+    shared_experts: str = attrs.field(default="ffn", metadata=SERVING)
+    sigma_dp: float = attrs.field(default=1.0, metadata=SERVING)
+    sigma_ep: float = attrs.field(default=1.0, metadata=SERVING)
+    routing: str = attrs.field(default="natural", metadata=SERVING)
 
     def __attrs_post_init__(self) -> None:
-        finite("--tpot-ms", self.tpot_ms, above=0, below=1e9)
-        finite("--tpot-ms", self.tpot_ms, least=SHORTEST_TPOT_MS)
-        finite("--accept-length", self.accept_length, least=1, below=1e3)
-        finite("--gap-ms", self.gap_ms, least=0, below=1e9)
-        whole("--microbatches", self.microbatches, most=1000)
-        if self.attention_devices is not None:
-            whole("--attention-devices", self.attention_devices)
-        finite("--memory-reserve", self.memory_reserve, least=0, below=1)
-        choice("--fan-out", self.fan_out, FAN_OUTS)
-        choice("--duplex", self.duplex, DUPLEXES)
-        choice("--links", self.links, LINKS)
-        for name in ("expert_precision", "dispatch_precision", "combine_precision"):
+        self._check_numbers()
+        for name, words in CHOICES.items():
+            if getattr(self, name) is not None:
+                choice(option(name), getattr(self, name), words)
+        for name in FORMATS:
             given = getattr(self, name)
             if given is not None:
-                precision(given, option=_option(name))
-        least = self.gap_ms / self.accept_length
-        if self.tpot_ms <= least:
+                precision(given, option=option(name))
+        if self.accept_length > self.query_tokens:
             raise InputError(
-                f"--tpot-ms {self.tpot_ms:g} leaves no time for the layers: it must be above "
+                f"--accept-length {self.accept_length:g} exceeds the {self.query_tokens} tokens of a step: "
+                f"--draft-tokens {self.draft_tokens} and one"
+            )
+        least = (self.gap_ms or 0.0) / self.accept_length
+        if self.latency_ms <= least:
+            raise InputError(
+                f"--tpot-ms {self.latency_ms:g} leaves no time for the layers: it must be above "
                 f"--gap-ms {self.gap_ms:g} / --accept-length {self.accept_length:g} = {least:g} ms"
             )
         if self.fan_out == "grouped" and self.model.expert_groups == 1:
@@ -205,9 +304,56 @@ class Scenario:
                 f"--fan-out grouped: {self.model.id} does not limit routing to groups; valid: paper, uniform"
             )
 
+    def _check_numbers(self) -> None:
+        """Refuse numbers that are none, or out of bounds."""
+        if self.tpot_ms is not None:
+            finite("--tpot-ms", self.tpot_ms, above=0, below=1e9)
+            finite("--tpot-ms", self.tpot_ms, least=SHORTEST_TPOT_MS)
+        finite("--accept-length", self.accept_length, least=1, below=1e3)
+        if self.gap_ms is not None:
+            finite("--gap-ms", self.gap_ms, least=0, below=1e9)
+        for name, most in COUNTS.items():
+            if getattr(self, name) is not None:
+                whole(option(name), getattr(self, name), most=most)
+        finite("--memory-reserve", self.memory_reserve, least=0, below=1)
+        for name in ("sigma_dp", "sigma_ep"):
+            finite(option(name), getattr(self, name), above=0)
+            finite(option(name), getattr(self, name), below=1 + 1e-12)
+        for name in ("draft_tokens", "redundant_experts"):
+            if getattr(self, name) is not None and getattr(self, name) != 0:
+                whole(option(name), getattr(self, name), most=10_000)
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, FBT001 - a notebook's protocol
         del cycle
         printer.text(repr(self))
+
+    def for_stage(self) -> Scenario:
+        """Return the scenario with the conventions of the FFN stage's roofline where nothing else is said."""
+        absent: dict[str, Any] = {
+            "tpot_ms": DEFAULT_TPOT_MS,
+            "gap_ms": 0.0,
+            "microbatches": 3,
+            "duplex": "shared",
+            "links": "nominal",
+        }
+        changes = {name: value for name, value in absent.items() if getattr(self, name) is None}
+        return attrs.evolve(self, **changes) if changes else self
+
+    def side(self, name: str) -> System:
+        """Return the system of one group under AFD: `attention` or `ffn`."""
+        given = self.attention_system if name == "attention" else self.ffn_system
+        return _as_system(given) if given is not None else self.system
+
+    @property
+    def latency_ms(self) -> float:
+        """Time per output token allowed, the default where none is given [ms]."""
+        return DEFAULT_TPOT_MS if self.tpot_ms is None else self.tpot_ms
+
+    @property
+    def query_tokens(self) -> int:
+        """Tokens of a sequence that one step computes: the drafted ones and one."""
+        drafted = self.draft_tokens
+        return 1 + (math.ceil(self.accept_length) - 1 if drafted is None else drafted)
 
     @property
     def native_precision(self) -> str:

@@ -110,9 +110,10 @@ def _wrap(text: str, width: int) -> list[str]:
 
 def _about(scenario: Scenario, inputs: FfnStageInputs) -> str:
     """Return the scenario in a line."""
+    scenario = inputs.scenario
     parts = [
         f"{scenario.system.name} x {scenario.model.name}",
-        f"TPOT {scenario.tpot_ms:g} ms",
+        f"TPOT {scenario.latency_ms:g} ms",
         f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
         f"gap {scenario.gap_ms:g} ms" if scenario.gap_ms else "",
         f"{scenario.microbatches} micro-batches",
@@ -517,15 +518,15 @@ def _too_narrow(band: dict[str, Any], span: float) -> bool:
 SIDE_COLORS = {"attention": BLUE, "network": ORANGE, "ffn": GREEN}
 
 
-def breakdown_chart(scenario: Scenario, **sizes: Any) -> alt.LayerChart:  # noqa: ANN401 - those of `breakdown`
+def breakdown_chart(scenario: Scenario, *, mode: str | None = None) -> alt.LayerChart:
     """Draw where a decode step spends its time, the largest operator first.
 
     Parameters
     ----------
     scenario : Scenario
-        Model, system and formats.
-    **sizes
-        Deployment and sizes, as `analysis.breakdown.breakdown` takes them.
+        The question; with a batch one deployment, without the best one under the latency target.
+    mode : str, optional
+        `ep` or `afd`; by default afd where FFN devices are named.
 
     Returns
     -------
@@ -539,7 +540,7 @@ def breakdown_chart(scenario: Scenario, **sizes: Any) -> alt.LayerChart:  # noqa
     InfeasibleError
         If no fabric of the system connects the devices.
     """
-    answer = breakdown(scenario, **sizes)
+    answer = breakdown(scenario, mode=mode)
     rows = sorted(answer.rows(), key=lambda row: -row["step_time_us"])
     for row in rows:
         row["step_time_ms"] = row["step_time_us"] / 1e3
@@ -549,7 +550,7 @@ def breakdown_chart(scenario: Scenario, **sizes: Any) -> alt.LayerChart:  # noqa
     y = alt.Y("operator:N", sort=names, axis=alt.Axis(title=None, labelLimit=260, grid=False))
     x = alt.X(
         "step_time_ms:Q",
-        axis=alt.Axis(title="time of all layers in one decode step [ms]"),
+        axis=alt.Axis(title="time of all layers for one micro-batch [ms]"),
         scale=alt.Scale(domain=[0, rows[0]["step_time_ms"] * 1.25], nice=False),
     )
     color = alt.Color(
@@ -589,15 +590,19 @@ def breakdown_chart(scenario: Scenario, **sizes: Any) -> alt.LayerChart:  # noqa
         .mark_text(align="left", dx=6, fontSize=11, color=INK)
         .encode(x, y, text="label:N")
     )
-    inputs = answer.inputs
+    found = answer.summary
     about = [
         f"{scenario.system.name} x {scenario.model.name}",
-        f"{inputs['deployment'].upper()} on {inputs['devices']} devices"
-        + (f" and {inputs['ffn_devices']} FFN devices" if inputs["ffn_devices"] else ""),
-        f"{inputs['batch']} sequences per device",
-        f"context {inputs['context']} tokens",
+        f"{found['mode'].upper()} on "
+        + (
+            f"{found['n_attention_devices']} attention and {found['n_ffn_devices']} FFN devices"
+            if found["n_ffn_devices"]
+            else f"{found['n_devices']} devices"
+        ),
+        f"{found['batch_per_device']} sequences per device in {found['microbatches']} micro-batches",
+        f"context {scenario.context} tokens",
     ]
-    how = "No overlap. Pale with a dashed edge: rests on an efficiency never measured on these parts."
+    how = "Overlap left out. Pale with a dashed edge: rests on an efficiency never measured on these parts."
     return _theme(
         alt.LayerChart(layer=layers).properties(width=WIDTH - 200, height=max(22 * len(rows), 200)),
         answer.summary["answer"],

@@ -61,8 +61,6 @@ COLUMNS = {
     "best_hfu": Column("best HFU", form=PERCENT),
     "training_error": Column("training error", form=PERCENT),
     "held_out_error": Column("held-out error", form=PERCENT),
-    "measured": Column("measured", "us"),
-    "predicted": Column("predicted", "us"),
     "error": Column("error", form="+.1%"),
 }
 """Keys whose label, unit or rounding differs from what `column` makes of them."""

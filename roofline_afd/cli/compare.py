@@ -1,0 +1,24 @@
+"""`compare`: expert parallelism or disaggregation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roofline_afd.cli.options import Output, Serving, register
+
+if TYPE_CHECKING:
+    import typer
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @register(
+        app,
+        "compare",
+        help_text="EP or AFD? The best deployment of each under the latency target, who wins, by how much and why.",
+    )
+    def compare(question: Serving, output: Output) -> None:
+        from roofline_afd.analysis.compare import compare as analyse  # not for --help
+
+        output.deliver(analyse(question.scenario))

@@ -1,0 +1,37 @@
+"""`what-if`: what changes when inputs do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from roofline_afd.cli.options import QUESTION_PANEL, Changes, Output, register
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @register(
+        app,
+        "what-if",
+        help_text="What if an input changed? Every metric before and after, what binds, and where the winner flips.",
+    )
+    def what_if(
+        question: Changes,
+        output: Output,
+        *,
+        change: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="KEY=VALUE",
+                help="Another value of any option, for example tpot_ms=30 or model=step-3 (repeatable).",
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = None,
+    ) -> None:
+        from roofline_afd.analysis.what_if import what_if as analyse  # not for --help
+        from roofline_afd.catalogue.overrides import parse_pairs
+
+        changes = {**parse_pairs(question.changes), **parse_pairs(change or (), option="--change")}
+        output.deliver(analyse(question.scenario, changes))

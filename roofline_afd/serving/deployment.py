@@ -1,0 +1,375 @@
+"""One deployment, expert parallelism or two groups: the time of its step, its memory, its tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+import numpy as np
+
+from roofline_afd.catalogue.calibration import (
+    ESTIMATED,
+    Calibration,
+    LinkEfficiency,
+    load_calibration,
+    load_service_constants,
+)
+from roofline_afd.catalogue.models import EMBEDDING_BYTES
+from roofline_afd.catalogue.precision import precision
+from roofline_afd.physics import pipeline
+from roofline_afd.serving.layer import TILE_ROWS, Formats, Layers, decode_operators
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from roofline_afd.catalogue.calibration import ServiceConstants
+    from roofline_afd.catalogue.hardware import System
+    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
+    from roofline_afd.serving.layer import Operator
+    from roofline_afd.serving.scenario import Scenario
+
+EP, AFD = "ep", "afd"
+MODES = (EP, AFD)
+EP_MICROBATCHES = (1, 2)
+"""Without overlap, and with two half batches in lock-step."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Devices and how they are used; under `ep` the attention devices are all devices.
+
+    `batch` counts the sequences of one (attention) device over all micro-batches. Fields may be arrays that
+    broadcast against each other, but for `mode` and `transport`.
+    """
+
+    mode: str
+    attention_devices: Count
+    ffn_devices: Count | None = None
+    batch: Count
+    microbatches: Count
+    transport: str = "pair"
+    redundant_experts: Count = 0
+
+    @property
+    def devices(self) -> Count:
+        """All devices [1]."""
+        if self.ffn_devices is None:
+            return self.attention_devices
+        return np.add(self.attention_devices, self.ffn_devices)
+
+    @property
+    def expert_devices(self) -> Count:
+        """Devices that hold experts [1]."""
+        return self.attention_devices if self.ffn_devices is None else self.ffn_devices
+
+    @property
+    def sequences(self) -> FloatArray:
+        """Sequences of one micro-batch on one attention device [1]."""
+        return np.ceil(np.divide(self.batch, self.microbatches))
+
+
+class Block(NamedTuple):
+    """Layers alike: how many of them a step has, and the times of one for one micro-batch [s]."""
+
+    layers: float
+    attention: FloatArray
+    ffn: FloatArray
+    dispatch: FloatArray
+    combine: FloatArray
+
+
+class Step(NamedTuple):
+    """A step: its whole time, what comes once (gap, head), and the layers it is made of [s]."""
+
+    time: FloatArray
+    once: FloatArray
+    blocks: tuple[Block, ...]
+
+
+def _nominal(calibration: Calibration, system: System) -> Calibration:
+    """Return the efficiencies with links at the nominal convention: a share of the peak and no fixed time."""
+    link = LinkEfficiency(
+        latency_up_s=0.0,
+        latency_out_s=0.0,
+        efficiency_up=system.scale_up.efficiency,
+        efficiency_out=system.scale_out.efficiency if system.scale_out else 1.0,
+        scale_penalty=0.0,
+        source="nominal convention",
+    )
+    return dataclasses.replace(calibration, link=link)
+
+
+class Deployments:
+    """All deployments of one mode that a scenario asks about.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    mode : str
+        `ep` or `afd`.
+    """
+
+    def __init__(self, scenario: Scenario, mode: str) -> None:
+        self.scenario = scenario
+        self.mode = mode
+        pair = mode == AFD
+        self.attention = scenario.side("attention") if pair else scenario.system
+        self.ffn = scenario.side("ffn") if pair else scenario.system
+        self._layers: dict[str, Layers] = {}
+
+    @cached_property
+    def attention_scenario(self) -> Scenario:
+        """The scenario as the attention side sees it: defaults of formats are those of its accelerator."""
+        return attrs.evolve(self.scenario, system=self.attention)
+
+    @cached_property
+    def ffn_scenario(self) -> Scenario:
+        """The scenario as the FFN side sees it."""
+        return attrs.evolve(self.scenario, system=self.ffn)
+
+    @cached_property
+    def constants(self) -> ServiceConstants:
+        """What running a service adds to its operators."""
+        return load_service_constants(self.scenario.system.parts.catalogue)
+
+    @property
+    def gap(self) -> float:
+        """Time of a step outside its layers [s]."""
+        given = self.scenario.gap_ms
+        return self.constants.gap_s if given is None else given * 1e-3
+
+    @property
+    def full_duplex(self) -> bool:
+        """Whether dispatch and combine overlap between two groups."""
+        return self.scenario.duplex != "shared"
+
+    @property
+    def slowdown(self) -> float:
+        """Factor on dispatch and combine [1]."""
+        forced = self.scenario.routing == "balanced" or self.scenario.links == "nominal"
+        return 1.0 if forced else self.constants.communication_slowdown
+
+    @cached_property
+    def formats(self) -> Formats:
+        """Number formats of both sides."""
+        mine, theirs = self.attention_scenario, self.ffn_scenario
+        return Formats(
+            experts=theirs.weights.id,
+            others=mine.attention_precision or mine.native_precision,
+            cache=mine.kv_precision,
+            core=mine.attention_core_precision,
+            dispatch=theirs.dispatched.id,
+            combine=theirs.combined.id,
+        )
+
+    def layers(self, transport: str) -> Layers:
+        """Return the layers with one way of sending tokens."""
+        if transport not in self._layers:
+            sides = (self.attention, self.ffn)
+            found = [load_calibration(side) for side in sides]
+            if self.scenario.links == "nominal":
+                found = [_nominal(each, side) for each, side in zip(found, sides, strict=True)]
+            self._layers[transport] = Layers(
+                model=self.scenario.model,
+                attention=self.attention,
+                ffn=self.ffn if self.mode == AFD else None,
+                attention_calibration=found[0],
+                ffn_calibration=found[1],
+                formats=self.formats,
+                deployment=self.mode,
+                transport=transport,
+                dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
+                experts_reached=self.scenario.experts_per_ffn_device,
+                other_us=self.constants.other_s * 1e6,
+                tile_rows=TILE_ROWS,
+            )
+        return self._layers[transport]
+
+    def operators(self, deployment: Deployment, *, query_tokens: int | None = None) -> Iterator[Operator]:
+        """Yield the operators of one micro-batch on the fullest devices, without imbalance and slowdown."""
+        return decode_operators(
+            self.layers(deployment.transport),
+            sequences=deployment.sequences,
+            context=self.scenario.context,
+            query_tokens=query_tokens or self.scenario.query_tokens,
+            attention_devices=deployment.attention_devices,
+            ffn_devices=deployment.ffn_devices,
+            redundant_experts=deployment.redundant_experts,
+            mean_share=self.scenario.sigma_dp,
+        )
+
+    def in_service(self, operator: Operator) -> FloatLike:
+        """Return the factor on an operator's time in service: slowdown of transfers, load of full devices."""
+        if operator.side == "network":
+            dense = operator.name.endswith("_dense")
+            return self.slowdown / (1.0 if dense else self.scenario.sigma_ep)
+        routed = operator.name in {"experts_up", "experts_down", "experts_handling"}
+        return 1.0 / self.scenario.sigma_ep if routed else 1.0
+
+    def _blocks(self, deployment: Deployment, query_tokens: int) -> tuple[list[Block], FloatArray]:
+        """Return the layers of the model by kind, and the time of what comes once a micro-batch."""
+        model = self.scenario.model
+        mixing: dict[str, FloatArray] = dict.fromkeys((kind.name for kind in model.attention), 0.0)
+        common: FloatArray = 0.0
+        once: FloatArray = 0.0
+        parts: dict[tuple[str, bool], FloatArray] = {}
+        for item in self.operators(deployment, query_tokens=query_tokens):
+            time = item.time * self.in_service(item)
+            if item.part == "head":
+                once = once + time
+            elif item.part in mixing:
+                mixing[item.part] = mixing[item.part] + time
+            elif item.part == "residual":
+                common = common + time * (item.layers / model.layers)
+            else:
+                dense = item.part == "dense" or item.name.endswith("_dense")
+                side = item.name.partition("_")[0] if item.side == "network" else item.side
+                parts[side, dense] = parts.get((side, dense), 0.0) + time
+        ffn_layers = {False: model.moe_layers, True: model.dense_layers}
+        blocks = []
+        for count, time in self._mixing(mixing):
+            for dense, layers in ffn_layers.items():
+                if layers:
+                    share = count * layers / sum(ffn_layers.values())
+                    attention = time + common + parts.get(("attention", dense), 0.0)
+                    rest = (parts.get((side, dense), 0.0) for side in ("ffn", "dispatch", "combine"))
+                    blocks.append(Block(share, attention, *rest))
+        return blocks, once
+
+    def _mixing(self, times: dict[str, FloatArray]) -> list[tuple[float, FloatArray]]:
+        """Return the sequence-mixing layers: how many before an FFN layer, and the time of one."""
+        model = self.scenario.model
+        ffn_layers = model.moe_layers + model.dense_layers
+        if model.attention_layers == ffn_layers:
+            return [(kind.layers, times[kind.name]) for kind in model.attention]
+        # layers that only mix, between others that only have an FFN: each of these gets a mean share
+        whole: FloatArray = 0.0
+        for kind in model.attention:
+            whole = whole + times[kind.name] * kind.layers
+        return [(ffn_layers, np.divide(whole, ffn_layers))]
+
+    def step(self, deployment: Deployment) -> Step:
+        """Return the time of a step, elementwise over the deployment's arrays."""
+        scenario = self.scenario
+        blocks, once = self._blocks(deployment, scenario.query_tokens)
+        drafted = scenario.query_tokens - 1
+        if drafted:  # each drafted token takes one more layer, of the commonest kind, and the head
+            drafting, head = self._blocks(deployment, 1)
+            kind = max(range(len(drafting)), key=lambda index: drafting[index].layers)
+            blocks.append(drafting[kind]._replace(layers=float(drafted)))
+            once = once + drafted * head
+        m = np.multiply(deployment.microbatches, 1.0)
+        once = self.gap + m * once
+        layers = self._ep_layers(blocks, m) if self.mode == EP else self._afd_layers(blocks, m)
+        return Step(once + layers, once, tuple(blocks))
+
+    @staticmethod
+    def _ep_layers(blocks: list[Block], microbatches: FloatArray) -> FloatArray:
+        total: FloatArray = 0.0
+        overlapped = np.greater(microbatches, 1)
+        for block in blocks:
+            times = {name: getattr(block, name) for name in ("attention", "ffn", "dispatch", "combine")}
+            one, two = pipeline.serial_layer_time(**times), pipeline.lockstep_layer_time(**times)
+            total = total + block.layers * np.where(overlapped, two, one)
+        return total
+
+    def _afd_layers(self, blocks: list[Block], microbatches: FloatArray) -> FloatArray:
+        busiest_sum: FloatArray = 0.0
+        loop_sum: FloatArray = 0.0
+        layers = sum(block.layers for block in blocks)
+        for block in blocks:
+            busiest_sum = busiest_sum + block.layers * self.busiest(block)
+            loop_sum = loop_sum + block.layers * pipeline.serial_layer_time(
+                attention=block.attention, ffn=block.ffn, dispatch=block.dispatch, combine=block.combine
+            )
+        return pipeline.pipeline_layers_time(
+            busiest_sum=busiest_sum,
+            loop_sum=loop_sum,
+            busiest=busiest_sum / layers,
+            loop=loop_sum / layers,
+            microbatches=microbatches,
+        )
+
+    def busiest(self, block: Block) -> FloatArray:
+        """Return the time of the busiest stage of a layer between two groups [s]."""
+        link = pipeline.link_time(
+            dispatch=block.dispatch, combine=block.combine, full_duplex=self.full_duplex
+        )
+        return pipeline.busiest_stage_time(attention=block.attention, ffn=block.ffn, link=link)
+
+    def tokens_per_s_per_device(self, deployment: Deployment, step: FloatArray) -> FloatArray:
+        """Return output tokens of all sequences per second, over all devices [tokens/s]."""
+        rate = pipeline.token_rate(
+            batch=np.multiply(deployment.batch, self.scenario.sigma_dp),
+            accept_length=self.scenario.accept_length,
+            step=step,
+        )
+        return rate * np.divide(deployment.attention_devices, deployment.devices)
+
+    @cached_property
+    def _weights(self) -> tuple[float, float, float]:
+        """Bytes of the attention side, of dense and shared experts, and of one expert of every layer [B]."""
+        model, formats = self.scenario.model, self.formats
+        parts = model.params_by_part
+        others, experts = (precision(name).bytes for name in (formats.others, formats.experts))
+        drafting = 1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0)
+        wide = sum(parts[name] for name in ("router", "latent", "residual_streams"))
+        attention = (parts["attention"] + wide) * others * drafting
+        attention += (parts["embedding"] + parts["output_head"]) * EMBEDDING_BYTES
+        dense = (parts["shared_experts"] + parts["dense"]) * others * drafting
+        expert = model.expert_params * model.moe_layers * experts * drafting
+        return attention, dense, expert
+
+    @cached_property
+    def cache_bytes(self) -> float:
+        """Bytes of cache and state of one sequence [B]."""
+        model = self.scenario.model
+        size = precision(self.formats.cache).bytes
+        cached = float(np.asarray(model.kv_bytes(float(self.scenario.context), size))) + model.state_bytes()
+        return cached * (1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0))
+
+    def _usable(self, system: System) -> float:
+        return system.accelerator.memory_bytes * (1.0 - self.scenario.memory_reserve)
+
+    def memory(self, deployment: Deployment) -> tuple[FloatArray, FloatArray]:
+        """Return the bytes of an attention device and of an FFN device; the same twice under `ep` [B]."""
+        attention, dense, expert = self._weights
+        experts = np.add(self.scenario.model.routed_experts, deployment.redundant_experts)
+        held = np.ceil(np.divide(experts, deployment.expert_devices)) * expert
+        cache = np.multiply(deployment.batch, self.cache_bytes)
+        if self.mode == EP:
+            whole = attention + dense + held + cache
+            return whole, whole
+        away = self.scenario.shared_experts == "ffn"
+        return attention + (0.0 if away else dense) + cache, held + (dense if away else 0.0)
+
+    def usable_memory(self) -> tuple[float, float]:
+        """Return the bytes of a device that may be used, attention and FFN side [B]."""
+        return self._usable(self.attention), self._usable(self.ffn)
+
+    def largest_batch(self, deployment: Deployment) -> FloatArray:
+        """Return the most sequences an attention device has memory for; negative where weights do not fit."""
+        empty = dataclasses.replace(deployment, batch=0)
+        held, experts = self.memory(empty)
+        room, ffn_room = self.usable_memory()
+        most = np.floor((room - held) / max(self.cache_bytes, 1.0))
+        return np.where(np.greater(experts, ffn_room), -1.0, most) * 1.0
+
+    def fill(self, devices: Count) -> FloatArray:
+        """Return the redundant experts that fill devices evenly, without one more on any [1]."""
+        experts = self.scenario.model.routed_experts
+        given = self.scenario.redundant_experts
+        if given is not None:
+            return np.zeros(np.shape(devices)) + given
+        return np.ceil(np.divide(experts, devices)) * devices - experts
+
+    @property
+    def estimated(self) -> bool:
+        """Whether any efficiency of its parts was never measured."""
+        kinds = {
+            kind for side in (self.attention, self.ffn) for kind in load_calibration(side).kinds.values()
+        }
+        return ESTIMATED in kinds
