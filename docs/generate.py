@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from roofline_afd.catalogue.records import Record
 
 DOCS = Path(__file__).parent
@@ -30,6 +33,7 @@ def pages() -> dict[Path, str]:
         DOCS / "formulas.md": formulas(),
         DOCS / "hardware.md": hardware(),
         DOCS / "models.md": models(),
+        DOCS / "validation.md": validation(),
     }
 
 
@@ -225,6 +229,142 @@ def models() -> str:
         f"{as_markdown(list_models(catalogue))}\n"
         f"## Models of the very same shape\n\n| record | also |\n|---|---|\n{rows}\n"
     )
+
+
+def validation() -> str:
+    """Return the page of published services against predictions: every row, the medians, the misses."""
+    from roofline_afd.analysis.services import is_miss, shipped_services, validate_services
+    from roofline_afd.catalogue.store import Catalogue
+
+    catalogue = Catalogue()
+    answer = validate_services(shipped_services(catalogue), catalogue=catalogue)
+    rows, summary = answer.rows(), answer.summary
+    signs, ratios = summary["sign_test"], summary["ratio_test"]
+    missed = [row for row in rows if row["error"] is not None and is_miss(row["use"], row["error"])]
+    relatives = [row["error"] for row in rows if row["use"] == "relative"]
+    shapes = [row["error"] for row in rows if row["use"] == "shape"]
+    parts = [
+        "# Validation\n",
+        (
+            "How far are predictions from services that somebody ran and published? This page is what "
+            "`roofline-afd validate` answers on the rows that ship with the program "
+            "([hardware_db/measurements](../hardware_db/measurements/README.md)). The data sheets of the "
+            "parts, [efficiencies fitted to timings of single operators](calibration.md) and the three "
+            "constants below go in; no other published throughput does.\n"
+        ),
+        (
+            f"**{summary['answer']}** The error is predicted over measured throughput, less one; counted are "
+            "the rows of use `absolute` and role `check`. They are few, and most were measured by one author "
+            "on one system: take the errors as what to expect near these services, not as a bound.\n"
+        ),
+        _medians("mode", summary["median_abs_error_by_mode"]),
+        _medians("source", summary["median_abs_error_by_source"]),
+        _constants(catalogue.record("calibration", "service")),
+        "## Where the prediction is off by more than 25 %\n",
+        *([f"- `{row['id']}`, {row['error']:+.1%}: {row['why']}." for row in missed] or ["None."]),
+        "\n## Is AFD predicted ahead where it is ahead?\n",
+        (
+            "A pair is an AFD row and the best measured EP row of the same system, model, context, number "
+            f"formats, accepted length and routing, timed in the same way. There are {signs['n']}; the "
+            f"prediction is on the measured side of 1 in {signs['same_sign']}, and within 15 points of the "
+            f"measured ratio in {signs['within_band']}. A margin between the two modes smaller than that "
+            "says nothing.\n"
+        ),
+        _pairs(signs["pairs"]),
+        (
+            "The next pairs are published as such but were timed in different ways, and are not counted. "
+            "That is no excuse for the prediction where the difference understates AFD and the prediction is "
+            "lower still: on this system it errs against AFD.\n"
+        ),
+        _pairs(signs["timed_differently"]),
+        "## Which ratio of groups is best?\n",
+        (
+            "Rows of use `shape` are sweeps over attention and FFN devices. Choosing the ratio that is "
+            f"predicted best loses {ratios['mean_loss']:.1%} of the best measured throughput on average, "
+            f"{ratios['worst_loss']:.1%} at worst. Only the shape is compared: the levels of these sweeps "
+            f"are predicted {-max(shapes):.0%} to {-min(shapes):.0%} too low.\n"
+        ),
+        "| sweep | points | best measured | best predicted | throughput lost |\n|---|---|---|---|---|",
+        *(
+            f"| {sweep['model']} at {sweep['context_tokens']:,} tokens on {sweep['system']} "
+            f"| {sweep['points']} | {sweep['measured_best']} "
+            f"| {sweep['predicted_best']} | {sweep['loss']:.1%} |"
+            for sweep in ratios["sweeps"]
+        ),
+        "\n## Every row\n",
+        (
+            "Throughput in tokens/s/device, over attention and FFN devices together. Rows of use "
+            "`lower-bound` are what a service reached at least, a mean over a day or a run with stalled "
+            "steps: a prediction above them is as it should be, by how much says nothing. Rows of use "
+            "`relative` are only compared with each other (their levels are predicted "
+            f"{min(relatives):.0%} to {max(relatives):.0%} too high), those of use `shape` along their "
+            "sweep. Rows of timing `kernel` leave out what the host adds, and are predicted without a gap. A "
+            "star marks services that ran although the memory model, which keeps a tenth free, would refuse "
+            "them.\n"
+        ),
+        "| row | mode | system | model | use | role | timing | measured | predicted | error |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        *map(_validated, rows),
+        "",
+        *(f"- `{row['id']}` is not predicted: {row['why']}." for row in rows if row["error"] is None),
+    ]
+    return NOTICE + "\n".join(parts).rstrip() + "\n"
+
+
+def _medians(title: str, medians: Mapping[str, float]) -> str:
+    rows = (f"| {name} | {error:.1%} |" for name, error in medians.items())
+    return "\n".join([f"| {title} | median error |", "|---|---|", *rows]) + "\n"
+
+
+def _constants(record: Record) -> str:
+    """Return what set the constants of a service, and how firmly."""
+    data = record.data["service"]
+    rows = (
+        f"| `{key.partition('.')[2]}` | {value.value:g} | {value.note} |"
+        for key, value in record.quantities.items()
+    )
+    return "\n".join(
+        [
+            "## What set the constants\n",
+            (
+                f"{_sentence(record.text('note'))} Median error on the {data['points']} rows that set them "
+                f"{data['training_error']:.1%}.\n"
+            ),
+            "| constant | value | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+            (
+                f"{_sentence(data['note'])} Four rows barely fix three constants: what they would be without "
+                "one row says how far each leans on it.\n"
+            ),
+        ]
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
+    rows = (
+        f"| `{pair['afd']}` | `{pair['ep']}` | {pair['measured_ratio']:.2f} | {pair['predicted_ratio']:.2f} "
+        f"| {'yes' if pair['same_sign'] else 'no'} | {pair.get('difference', '')} |"
+        for pair in pairs
+    )
+    head = (
+        "| AFD | EP | measured AFD over EP | predicted | same side of 1 | timing |\n|---|---|---|---|---|---|"
+    )
+    return "\n".join([head, *rows]) + "\n"
+
+
+def _validated(row: Mapping[str, Any]) -> str:
+    from roofline_afd.view.columns import column
+
+    star = "*" if row["fits_memory"] is False else ""
+    shown = (column(key).show(row[key]) for key in ("mode", "system", "model", "use", "role", "timing"))
+    figures = (column(key).show(row[key]) for key in ("measured", "predicted", "error"))
+    return f"| `{row['id']}`{star} | {' | '.join((*shown, *figures))} |"
 
 
 if __name__ == "__main__":

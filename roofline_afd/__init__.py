@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roofline_afd import plot
-    from roofline_afd.api import roofline, validate
+    from roofline_afd.api import compare, imbalance, predict_afd, predict_ep, roofline, validate, what_if
     from roofline_afd.catalogue.calibration import load_calibration
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
@@ -27,12 +27,17 @@ __all__ = [
     "RooflineAfdError",
     "Scenario",
     "__version__",
+    "compare",
+    "imbalance",
     "load_calibration",
     "load_model",
     "load_system",
     "plot",
+    "predict_afd",
+    "predict_ep",
     "roofline",
     "validate",
+    "what_if",
 ]
 
 _HOMES = {
@@ -43,8 +48,13 @@ _HOMES = {
     "load_calibration": "roofline_afd.catalogue.calibration",
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
+    "compare": "roofline_afd.api",
+    "imbalance": "roofline_afd.api",
+    "predict_afd": "roofline_afd.api",
+    "predict_ep": "roofline_afd.api",
     "roofline": "roofline_afd.api",
     "validate": "roofline_afd.api",
+    "what_if": "roofline_afd.api",
 }
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from roofline_afd.analysis import compare as _compare
+from roofline_afd.analysis import imbalance as _imbalance
+from roofline_afd.analysis import predict as _predict
 from roofline_afd.analysis import roofline as _roofline
+from roofline_afd.analysis import what_if as _what_if
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -44,6 +48,141 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = _roofline.DEFAULT_FFN_NO
     [0.331, 0.103]
     """
     return _roofline.roofline(scenario, ffn_nodes=ffn_nodes).frame()
+
+
+def predict_ep(scenario: Scenario) -> pd.DataFrame:
+    """Answer what one expert-parallel deployment reaches, as a table of one row.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question, with `devices` and `batch`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `predict --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+
+    Raises
+    ------
+    InputError
+        If devices or batch are missing.
+    InfeasibleError
+        If it does not fit memory, or misses a latency target that was given.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> table = predict_ep(Scenario(system="h800", model="deepseek-v3", devices=128, batch=128))
+    >>> table["binding"].tolist()
+    ['compute']
+    """
+    return _predict.predict_ep(scenario).frame()
+
+
+def predict_afd(scenario: Scenario) -> pd.DataFrame:
+    """Answer what one deployment of two groups reaches, as a table of one row.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question, with `attention_devices`, `ffn_devices` and `batch`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `predict --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+
+    Raises
+    ------
+    InputError
+        If devices or batch are missing.
+    InfeasibleError
+        If it does not fit memory, or misses a latency target that was given.
+    """
+    return _predict.predict_afd(scenario).frame()
+
+
+def compare(scenario: Scenario) -> pd.DataFrame:
+    """Answer whether expert parallelism or disaggregation serves more tokens per device, as a table.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per mode with the keys of `compare --format json`; `attrs["summary"]` holds `winner`,
+        `afd_over_ep` and `reason`.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself.
+    InfeasibleError
+        If neither mode has a feasible deployment.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> compare(Scenario(system="h800", model="deepseek-v3", tpot_ms=50)).attrs["summary"]["winner"]
+    'ep'
+    """
+    return _compare.compare(scenario).frame()
+
+
+def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> pd.DataFrame:
+    """Answer what changed inputs do to the best deployments of both modes, as a table.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The baseline.
+    changes : mapping of str to float or str
+        Key to new value: a field of the scenario, `system` or `model`, or a catalogue key as `--set` takes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per metric; `attrs["summary"]` holds winners and bindings before and after, and the break-even.
+
+    Raises
+    ------
+    InputError
+        If nothing changes, or a key or value is not valid.
+    InfeasibleError
+        If nothing is feasible before or after.
+    """
+    return _what_if.what_if(scenario, changes).frame()
+
+
+def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+    """Answer what uneven loads cost both modes, as a table.
+
+    Parameters
+    ----------
+    **given
+        As `roofline_afd.analysis.imbalance.imbalance` takes them: `sigma`, `attention_nodes`, `ffn_nodes` ...
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `imbalance --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds.
+
+    Examples
+    --------
+    >>> table = imbalance(sigma=[0.9], attention_nodes=3, ffn_nodes=1)
+    >>> table[["alpha_ep", "alpha_afd"]].round(4).values.tolist()
+    [[0.973, 0.9]]
+    """
+    return _imbalance.imbalance(**given).frame()
 
 
 def validate(*, operators: Sequence[str | Path], catalogue: Catalogue | None = None) -> pd.DataFrame:

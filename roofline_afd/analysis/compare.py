@@ -167,7 +167,7 @@ def _any_transport(scenario: Scenario) -> dict[str, Any] | None:
     """Return what becomes of the answer if kernels may send copies per device or node, which nobody timed."""
     if scenario.transport is not None:
         return None
-    ep, afd = rates(attrs.evolve(scenario, transport=ALL))
+    ep, afd = rates(attrs.evolve(scenario, transport=ALL, granularity="node"))
     if not (ep and afd):
         return None
     return {"ep_tokens_per_s_per_device": ep, "afd_tokens_per_s_per_device": afd, "afd_over_ep": afd / ep}

@@ -232,6 +232,8 @@ def number(place: str, text: str, *, whole: bool, zero: bool = False) -> float:
     if value < 0 or (value == 0 and not zero) or value > 1e15:  # noqa: PLR2004 - no size or time is larger
         least = "at least 0" if zero else "above 0"
         raise InputError(f"{place} {shown(text)} must be {least} and at most 1e15")
+    if 0 < value < 1e-15:  # noqa: PLR2004 - what is divided by it would not be finite
+        raise InputError(f"{place} {shown(text)} is too small")
     if whole and not value.is_integer():
         raise InputError(f"{place} {shown(text)} is not a whole number")
     return value

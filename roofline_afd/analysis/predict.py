@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, describe_inputs, object_columns, provenance_notes
+from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InfeasibleError, InputError
@@ -118,8 +119,8 @@ def deployment_of(deployments: Deployments) -> Deployment:
         )
     if mode == AFD and scenario.deployable_with and (senders % (receivers or 1) or m != 2):  # noqa: PLR2004
         raise InputError(
-            f"{scenario.deployable_with} needs attention devices that are a multiple of the FFN devices, and two "
-            f"micro-batches: {senders} and {receivers}, {m} micro-batches are not"
+            f"{scenario.deployable_with} needs attention devices that are a multiple of the FFN devices, "
+            f"and two micro-batches: {senders} and {receivers}, {m} micro-batches are not"
         )
     found = Deployment(
         mode=mode,
@@ -182,8 +183,8 @@ def bottleneck_of(deployments: Deployments, deployment: Deployment, step: Step) 
     Returns
     -------
     Bottleneck
-        `attention bandwidth`, `weight streaming`, `compute`, `scale-up`, `scale-out`, or `pipeline loop` where
-        more micro-batches would help; the stage is attention, ffn, network or loop.
+        `attention bandwidth`, `weight streaming`, `compute`, `scale-up`, `scale-out`, or `pipeline loop`
+        where more micro-batches would help; the stage is attention, ffn, network or loop.
     """
     stage = _busiest_stage(deployments, deployment, step)
     if stage == "loop":
@@ -265,9 +266,10 @@ def utilization(deployments: Deployments, deployment: Deployment, step: Step) ->
     Returns
     -------
     dict of str to float
-        `hfu_ffn_devices_stage`: expert operations of an FFN device over the peak in the time its stage has per
-        layer and micro-batch; `hfu_ffn_devices_step`: over the whole step; `hfu_all_devices`: all operations
-        over the peaks of all devices; `attention_busy`, `ffn_busy`: computing time over the step [1].
+        `hfu_ffn_devices_stage`: expert operations of an FFN device over the peak in the time its stage has
+        per layer and micro-batch; `hfu_ffn_devices_step`: over the whole step; `hfu_all_devices`: all
+        operations over the peaks of all devices; `attention_busy`, `ffn_busy`: computing time over the
+        step [1].
     """
     formats = deployments.ffn_scenario
     peak_ffn = deployments.ffn.accelerator.peak_flop_per_s[formats.operand]
@@ -468,8 +470,8 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
     time = float(np.asarray(deployments.step(deployment).time))
     if not np.isfinite(time):
         raise InfeasibleError(
-            f"no: no fabric of {deployments.attention.id} connects {deployment.devices} devices: one scale-up "
-            f"domain has {deployments.attention.scale_up_domain_devices}"
+            f"no: no fabric of {deployments.attention.id} connects {deployment.devices} devices: one "
+            f"scale-up domain has {deployments.attention.scale_up_domain_devices}"
         )
     limit = scenario.latency_ms * 1e-3 * scenario.accept_length
     if limited and time > limit:
@@ -526,8 +528,8 @@ def _memory_refusal(deployments: Deployments, deployment: Deployment, most: floa
         return f"binding is HBM capacity: weights take {held:.4g} GB of {room:.4g} GB a device"
     context = (room - held) * 1e9 / deployments.cache_bytes * deployments.scenario.context
     return (
-        f"binding is HBM capacity: not one sequence of {deployments.scenario.context:,} tokens fits beside the "
-        f"weights; about {context:,.0f} tokens would"
+        f"binding is HBM capacity: not one sequence of {deployments.scenario.context:,} tokens fits beside "
+        f"the weights; about {context:,.0f} tokens would"
     )
 
 
@@ -567,6 +569,13 @@ def quantities_of(*deployments: Deployments) -> tuple[Quantity, ...]:
 def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:
     """Return the inputs of a prediction: the question as understood, and each catalogue value."""
     shown = {name: getattr(scenario, name) for name in SERVING_FIELDS}
+    constants = load_service_constants(scenario.system.parts.catalogue)
+    resolved = {
+        "gap_ms": constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms,
+        "duplex": scenario.duplex or "full",
+        "links": scenario.links or "calibrated",
+        "draft_tokens": scenario.query_tokens - 1,
+    }
     pair = {
         "attention_system": scenario.side("attention").id,
         "ffn_system": scenario.side("ffn").id,
@@ -574,7 +583,7 @@ def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[s
         "attention_core_precision": scenario.attention_core_precision,
         "kv_precision": scenario.kv_precision,
     }
-    return {**describe_inputs(scenario, quantities), **pair, **shown}
+    return {**describe_inputs(scenario, quantities), **pair, **shown, **resolved}
 
 
 def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -592,7 +601,8 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
         share = row.get("estimated_share")
         if share:
             notes.append(
-                f"{row['mode']}: {share:.0%} of the operator time rests on efficiencies never measured on these parts"
+                f"{row['mode']}: {share:.0%} of the operator time rests on efficiencies never measured on "
+                "these parts"
             )
         if row.get("transport") not in {None, MEASURED_TRANSPORT}:
             notes.append(f"{row['mode']}: kernels that send a copy per {row['transport']} were never timed")

@@ -53,7 +53,7 @@ def changed(scenario: Scenario, changes: Mapping[str, float | str]) -> Scenario:
     scenario : Scenario
         The baseline.
     changes : mapping of str to float or str
-        Key to new value: a field of the scenario, `system` or `model`, or a catalogue key as `--set` takes it.
+        Key to new value: a field of the scenario, `system` or `model`, or a catalogue key as `--set` takes.
 
     Returns
     -------
@@ -133,8 +133,8 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
     Returns
     -------
     Answer
-        A row per metric: before, after, change; what binds, who wins, and for one number the value at which the
-        winner flips.
+        A row per metric: before, after, change; what binds, who wins, and for one number the value at which
+        the winner flips.
 
     Raises
     ------
@@ -163,8 +163,10 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
     quantities = quantities_of(*(side.deployments for side in after.values()))
     examined = sum(side.found.examined for sides in (before, after) for side in sides.values())
     summary = {
-        "binding_before": bindings[0],
-        "binding_after": bindings[1],
+        "binding_before": bindings[0][winners[0]],
+        "binding_after": bindings[1][winners[1]],
+        "bindings_before": bindings[0],
+        "bindings_after": bindings[1],
         "winner_before": winners[0],
         "winner_after": winners[1],
         "winner_flips": winners[0] != winners[1],
@@ -182,6 +184,11 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
         summary=summary,
         notes=[
             f"{examined:,} deployments examined exhaustively, before and after",
+            *(
+                f"{NAMES[mode]}: binding {bindings[0][mode]}"
+                + (f"; after: {bindings[1][mode]}" if bindings[1][mode] != bindings[0][mode] else ", still")
+                for mode in (EP, AFD)
+            ),
             *([flip["note"]] if flip else []),
             *provenance_notes(other, quantities),
         ],
@@ -302,7 +309,7 @@ def _beyond(
 def _root(
     lead: Callable[[float], float], one: tuple[float, float], other: tuple[float, float], *, whole: bool
 ) -> float:
-    """Return the value at which the lead passes zero: false position on logarithms, halved where it stalls."""
+    """Return where the lead passes zero: false position on logarithms, halved where it stalls."""
     (low, first), (high, last) = sorted((one, other))
     for turn in range(ROUNDS):
         if high / low - 1 < CLOSE or (whole and high - low <= 1):

@@ -16,7 +16,7 @@ def add(app: typer.Typer) -> None:
     @register(
         app,
         "compare",
-        help_text="EP or AFD? The best deployment of each under the latency target, who wins, by how much and why.",
+        help_text="EP or AFD? The best deployment of each under the latency target, who wins and why.",
     )
     def compare(question: Serving, output: Output) -> None:
         from roofline_afd.analysis.compare import compare as analyse  # not for --help

@@ -333,7 +333,7 @@ _CHANGED = inspect.Parameter(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Change a catalogue value by its record key, for example scale_out_gb_per_s=100 (repeatable).",
+            help="Change a catalogue value by its record key, as scale_out_gb_per_s=100 (repeatable).",
             rich_help_panel=QUESTION_PANEL,
         ),
     ],
@@ -394,7 +394,8 @@ def _make(group: type, values: dict[str, Any]) -> object:
         return Serving(_make_scenario(values))
     if group is Changes:
         changes = tuple(values.pop("set") or ())
-        return Changes(_make_scenario({**values, "set": values.pop("base_set")}), changes)
+        values["set"] = values.pop("base_set")
+        return Changes(_make_scenario(values), changes)
     return _make_scenario(values) if group is Scenario else group(**values)
 
 

@@ -45,7 +45,7 @@ def add(app: typer.Typer) -> None:
     @register(
         group,
         "breakdown",
-        help_text="Where a decode step spends its time, operator by operator: of one deployment, or of the best.",
+        help_text="Where a decode step spends its time: every operator of one deployment, or of the best.",
     )
     def breakdown(question: Serving, picture: Picture, *, mode: Mode = None) -> None:
         from roofline_afd.view.charts import breakdown_chart

@@ -25,7 +25,7 @@ def add(app: typer.Typer) -> None:
     @register(
         app,
         "predict",
-        help_text="What does one deployment reach? Time per token, tokens/s, HFU, memory, what binds, term by term.",
+        help_text="What does one deployment reach? Time per token, tokens/s, HFU, memory, what binds.",
     )
     def predict(question: Serving, output: Output, *, mode: Mode = None) -> None:
         from roofline_afd.analysis.predict import predict as analyse  # not for --help

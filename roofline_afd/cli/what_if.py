@@ -15,7 +15,7 @@ def add(app: typer.Typer) -> None:
     @register(
         app,
         "what-if",
-        help_text="What if an input changed? Every metric before and after, what binds, and where the winner flips.",
+        help_text="What if an input changed? Metrics before and after, what binds, where the winner flips.",
     )
     def what_if(
         question: Changes,

@@ -121,7 +121,7 @@ def link_time(*, dispatch: FloatLike, combine: FloatLike, full_duplex: BoolLike)
     dispatch, combine : float or array
         Times of both transfers, t_d and t_c [s].
     full_duplex : bool or array
-        Whether the directions overlap.
+        Whether the directions overlap [1].
 
     Returns
     -------
@@ -280,7 +280,7 @@ def token_rate(*, batch: FloatLike, accept_length: FloatLike, step: FloatLike) -
 
     Examples
     --------
-    >>> float(token_rate(batch=128, accept_length=1.7, step=0.085))
+    >>> round(float(token_rate(batch=128, accept_length=1.7, step=0.085)), 6)
     2560.0
     """
     return np.divide(np.multiply(batch, accept_length), step)

@@ -273,7 +273,8 @@ class Deployments:
         for block in blocks:
             times = {name: getattr(block, name) for name in ("attention", "ffn", "dispatch", "combine")}
             one, two = pipeline.serial_layer_time(**times), pipeline.lockstep_layer_time(**times)
-            total = total + block.layers * np.where(overlapped, two, one)
+            layer: FloatArray = np.where(overlapped, two, one)
+            total = total + block.layers * layer
         return total
 
     def _afd_layers(self, blocks: list[Block], microbatches: FloatArray) -> FloatArray:

@@ -38,8 +38,6 @@ SCALE_BYTES = {"fp8": 4 / 128}
 """Bytes per element of the block scales that travel with a format."""
 TILE_ROWS = 64
 """Rows of a matrix-unit tile that query heads sharing a cached head fill up, as on NVIDIA since Hopper."""
-BLOCK = 1 << 15
-"""Points computed at a time, so that every array of a block stays in the cache."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,16 +137,6 @@ class Operator(NamedTuple):
     kind: str
     arguments: Mapping[str, Any]
     """What the formulas of this operator were called with, by parameter name."""
-
-
-class StepTimes(NamedTuple):
-    """Times of all layers of a step [s]: each side, each direction of the network, head and embedding."""
-
-    attention: FloatArray
-    ffn: FloatArray
-    dispatch: FloatArray
-    combine: FloatArray
-    head: FloatArray
 
 
 class Sizes(NamedTuple):
@@ -671,75 +659,3 @@ def prefill_operators(
         prefill=True,
     )
     return _operators(layers, sizes)
-
-
-def add_up(found: Iterator[Operator]) -> StepTimes:
-    """Add operators up to the times of a step, all layers that have each counted.
-
-    Parameters
-    ----------
-    found : iterator of Operator
-        Of `decode_operators` or `prefill_operators`.
-
-    Returns
-    -------
-    StepTimes
-        Sums, broadcast over all axes [s].
-    """
-    sums: dict[str, FloatArray] = dict.fromkeys(StepTimes._fields, 0.0)
-    for item in found:
-        key: str = "head" if item.part == "head" else item.side
-        if key == "network":
-            key = item.name.partition("_")[0]
-        sums[key] = sums[key] + item.time * item.layers
-    return StepTimes(**sums)
-
-
-def decode_times(
-    layers: Layers,
-    *,
-    sequences: Count,
-    context: Count,
-    query_tokens: Count = 1,
-    attention_devices: Count = 1,
-    ffn_devices: Count | None = None,
-) -> StepTimes:
-    """Return the times of one decode step, in blocks that fit the cache.
-
-    Parameters
-    ----------
-    layers : Layers
-        Model, systems, formats, efficiencies.
-    sequences, context, query_tokens, attention_devices, ffn_devices
-        As for `decode_operators`.
-
-    Returns
-    -------
-    StepTimes
-        Each an array over all axes, or a number where all are numbers [s].
-    """
-    given: dict[str, Any] = {
-        "sequences": sequences,
-        "context": context,
-        "query_tokens": query_tokens,
-        "attention_devices": attention_devices,
-        "ffn_devices": ffn_devices,
-    }
-    arrays = {key: np.asarray(value) for key, value in given.items() if value is not None}
-    shape = np.broadcast_shapes(*(value.shape for value in arrays.values()))
-    size = int(np.prod(shape))
-    if size <= BLOCK or not shape:
-        return StepTimes(
-            *(np.broadcast_to(part, shape)[()] for part in add_up(decode_operators(layers, **given)))
-        )
-    result = StepTimes(*(np.empty(shape) for _ in StepTimes._fields))
-    rows = max(1, BLOCK * shape[0] // size)
-    for start in range(0, shape[0], rows):
-        here = slice(start, start + rows)
-        part: dict[str, Any] = {
-            key: value[here] if value.ndim == len(shape) and value.shape[0] > 1 else value
-            for key, value in arrays.items()
-        }
-        for whole, block in zip(result, add_up(decode_operators(layers, **part)), strict=True):
-            whole[here] = block
-    return result

@@ -30,6 +30,8 @@ both are equal."""
 NEAR = 0.98
 """Share of the best throughput from which a smaller deployment is worth naming."""
 CHUNK = 4096
+BLOCK = 1 << 15
+"""Candidates computed at a time, so that every array of a block stays in the cache."""
 SAME = 1e-9
 LARGEST_BATCH = 1 << 20
 LATENCY, MEMORY, RATIO, FABRIC = "latency target", "HBM capacity", "ratio granularity", "no fabric"
@@ -173,8 +175,9 @@ class _Search:
         """Return the time of a step of each candidate at some batch [s]."""
         times = np.empty(batch.shape)
         for code, name in enumerate(self.transports):
-            rows = np.flatnonzero(found.transport == code)
-            if rows.size:
+            every = np.flatnonzero(found.transport == code)
+            for start in range(0, every.size, BLOCK):
+                rows = every[start : start + BLOCK]
                 deployment = _deployment(self.deployments, _take(found, rows), name, batch=batch[rows])
                 times[rows] = self.deployments.step(deployment).time
         return times

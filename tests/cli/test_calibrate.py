@@ -82,12 +82,6 @@ def test_rates_imply_times(tmp_path: Path) -> None:
     assert second["measured"] == pytest.approx((64 * 7168 + 4096 * 7168 + 2 * 64 * 4096) / 2320e3)
 
 
-def test_validate_needs_a_file() -> None:
-    outcome = command("validate")
-    assert outcome.status == 2
-    assert "--operators FILE is missing" in outcome.complaint
-
-
 BAD = {
     "empty": ([""], "is empty"),
     "no rows": ([HEADER], "holds no rows"),
