@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 RUNS = 7
 QUESTION = ["--system", "h800", "--model", "deepseek-v3"]
+SUPERPOD = ["--system", "gb200-nvl72", "--model", "deepseek-v3"]
+SINGLE = ["--granularity", "device"]
 PROGRAM = [sys.executable, "-m", "roofline_afd"]
 
 POINTS = """
@@ -42,22 +44,31 @@ start = time.perf_counter()
 ffn_stage(**arguments)
 print(time.perf_counter() - start)
 """
-LAYERS = """
+STEPS = """
 import time
 import numpy as np
-from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.catalogue.models import load_model
-from roofline_afd.serving.layer import Layers, decode_times
-layers = Layers(model=load_model("deepseek-v3"), attention=load_system("h800"))
+from roofline_afd.serving.deployment import Deployment, Deployments
+from roofline_afd.serving.scenario import Scenario
+deployments = Deployments(Scenario(system="h800", model="deepseek-v3"), "afd")
 random = np.random.default_rng(0)
-sizes = {
-    "sequences": random.integers(1, 512, 1_000_000),
-    "context": random.integers(1, 65536, 1_000_000),
-    "attention_devices": random.integers(8, 320, 1_000_000),
-}
-decode_times(layers, sequences=1, context=1)
+batch, senders, receivers = (random.integers(1, 512, (50, 20_000)) for _ in range(3))
+def block(index):
+    return Deployment(mode="afd", attention_devices=senders[index], ffn_devices=receivers[index],
+                      batch=batch[index], microbatches=3)
+deployments.step(block(0))
 start = time.perf_counter()
-decode_times(layers, **sizes)
+for index in range(50):
+    deployments.step(block(index))
+print(time.perf_counter() - start)
+"""
+SEARCH = """
+import time
+from roofline_afd.analysis.compare import search_modes
+from roofline_afd.serving.scenario import Scenario
+scenario = Scenario(system="h800", model="deepseek-v3", max_devices=512)
+search_modes(scenario)
+start = time.perf_counter()
+search_modes(scenario)
 print(time.perf_counter() - start)
 """
 CATALOGUE = """
@@ -126,6 +137,11 @@ def main() -> None:
         "--help, whole process": ["--help"],
         "roofline --format json, whole process": ["roofline", *QUESTION, "--format", "json"],
         "plot dead-zone, whole process": ["plot", "dead-zone", *QUESTION],
+        "compare up to 512 devices, whole process": ["compare", *QUESTION],
+        "compare, groups of single devices, whole process": ["compare", *QUESTION, *SINGLE],
+        "compare on a superpod, whole process": ["compare", *SUPERPOD],
+        "what-if with break-even, whole process": ["what-if", *QUESTION, "--set", "scale_out_gb_per_s=100"],
+        "validate, whole process": ["validate"],
     }
     rows = [
         (what, measure([*PROGRAM, *arguments], inner=False), numpy, "import numpy")
@@ -134,7 +150,8 @@ def main() -> None:
     inside = {
         "roofline of 1e6 node counts": (POINTS, array, "12 square roots of 1e6"),
         "1e6 points on open axes": (GRID, array, "12 square roots of 1e6"),
-        "1e6 layers, every operator of both sides": (LAYERS, array, "12 square roots of 1e6"),
+        "1e6 steps of AFD, every operator": (STEPS, array, "12 square roots of 1e6"),
+        "both searches, 1.6e6 deployments": (SEARCH, array, "12 square roots of 1e6"),
         "load one system": (RECORD, bare, "start Python"),
         "load the whole catalogue": (CATALOGUE, bare, "start Python"),
     }

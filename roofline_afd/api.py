@@ -185,13 +185,20 @@ def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the anal
     return _imbalance.imbalance(**given).frame()
 
 
-def validate(*, operators: Sequence[str | Path], catalogue: Catalogue | None = None) -> pd.DataFrame:
-    """Say how far predicted operator and transfer times are from measured ones, as a table.
+def validate(
+    files: Sequence[str | Path] = (),
+    *,
+    operators: Sequence[str | Path] = (),
+    catalogue: Catalogue | None = None,
+) -> pd.DataFrame:
+    """Say how far predictions are from measurements, as a table.
 
     Parameters
     ----------
+    files : sequence of path
+        CSV files of measured services (`hardware_db/measurements/README.md`); those shipped where there are none.
     operators : sequence of path
-        CSV files of measured times.
+        CSV files of measured operator and transfer times, to predict instead of services.
     catalogue : Catalogue, optional
         Where systems, models and their calibration are looked up; the shipped one with the user's overlays by
         default.
@@ -199,19 +206,32 @@ def validate(*, operators: Sequence[str | Path], catalogue: Catalogue | None = N
     Returns
     -------
     pandas.DataFrame
-        The keys of `validate --operators --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+        The keys of `validate --format json`; `attrs` holds `summary`, `inputs` and `notes`.
 
     Raises
     ------
     InputError
         If a file cannot be read, or a row of it is faulty.
+
+    Examples
+    --------
+    >>> validate().attrs["summary"]["median_abs_error"] < 0.08
+    True
     """
     from pathlib import Path  # only here
 
+    from roofline_afd.analysis import services
     from roofline_afd.analysis.measurements import read_measurements
     from roofline_afd.analysis.validation import validate_operators
     from roofline_afd.catalogue.store import Catalogue
 
     catalogue = catalogue or Catalogue()
-    rows = read_measurements([Path(file) for file in operators], catalogue=catalogue)
-    return validate_operators(rows, catalogue=catalogue).frame()
+    if operators:
+        rows = read_measurements([Path(file) for file in (*operators, *files)], catalogue=catalogue)
+        return validate_operators(rows, catalogue=catalogue).frame()
+    measured = (
+        services.read_services([Path(file) for file in files], catalogue=catalogue)
+        if files
+        else services.shipped_services(catalogue)
+    )
+    return services.validate_services(measured, catalogue=catalogue).frame()

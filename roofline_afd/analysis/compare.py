@@ -17,18 +17,21 @@ from roofline_afd.analysis.predict import (
     row_of,
     serving_inputs,
 )
-from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
-from roofline_afd.serving.search import ALL, LATENCY, MEMORY, Found, search
+from roofline_afd.serving.search import ALL, LATENCY, MEMORY, RATIO, Found, search, shapes_in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
 
 NAMES = {EP: "EP", AFD: "AFD"}
+MOST_DEVICES = 1024
+"""Devices up to which an infeasible question looks for a feasible size."""
 STAGES = ("attention", "ffn", "dispatch", "combine")
 
 
@@ -114,7 +117,8 @@ def compare(scenario: Scenario) -> Answer:
     ep, afd = sides[EP], sides[AFD]
     if ep.rate is None and afd.rate is None:
         raise InfeasibleError(f"no: {refusal_of(sides)}")
-    error = load_service_constants(scenario.system.parts.catalogue).validated_error
+    constants = load_service_constants(scenario.system.parts.catalogue)
+    error = constants.validated_error
     ratio = afd.rate / ep.rate if ep.rate and afd.rate else None
     winner = AFD if ep.rate is None or (ratio is not None and ratio > 1) else EP
     reason = _reason(sides, winner, ratio, error)
@@ -130,6 +134,7 @@ def compare(scenario: Scenario) -> Answer:
             if side.rate is None
         ),
         *_neighbours(sides),
+        *_validated(constants),
         *_transport_note(any_transport, ratio),
         *_unique(note for side in sides.values() for note in notes_of(side.deployments, [side.row])),
         *provenance_notes(scenario, quantities),
@@ -157,6 +162,15 @@ def compare(scenario: Scenario) -> Answer:
         notes=notes,
         table_keys=TABLE_KEYS,
     )
+
+
+def _validated(constants: ServiceConstants) -> list[str]:
+    """Return how far predictions of each mode were from published services, and to which side."""
+    parts = []
+    for mode, (error, bias) in constants.validated_by_mode.items():
+        side = "low" if bias < 0 else "high"
+        parts.append(f"{NAMES[mode]} median error {error:.1%}, typically {abs(bias):.0%} too {side}")
+    return [f"held against published services: {'; '.join(parts)} (see validate)"] if parts else []
 
 
 def _unique(notes: Any) -> list[str]:  # noqa: ANN401 - any iterable of text
@@ -235,35 +249,60 @@ def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, error: 
         return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {_why_not(sides[loser])}."
     gain = max(ratio, 1 / ratio) - 1
     first, second = sides[winner].row, sides[loser].row
-    why = f"{_held_back(second)}; {_held_back(first)}"
+    why = (
+        f"{_pace(second)}; {_pace(first)} ({NAMES[loser]} bound by {second['binding']}, {NAMES[winner]} by "
+        f"{first['binding']})"
+    )
     if abs(ratio - 1) <= error:
         return (
             f"Too close to call: {NAMES[winner]} is ahead by {gain:.1%}, within the {error:.1%} median error "
-            f"of predictions ({why}); what would decide it: {_decider(sides)}."
+            f"of predictions; {why}; what would decide it: {_decider(sides)}."
         )
     return f"{NAMES[winner]} wins by {gain:.0%}: {why}."
 
 
-def _held_back(row: Mapping[str, Any]) -> str:
-    """Return what holds a deployment back, with the times that show it."""
-    times = ", ".join(f"{name} {row['breakdown'][f'{name}_us']:.0f}" for name in STAGES)
-    name = NAMES[row["mode"]]
+def _pace(row: Mapping[str, Any]) -> str:
+    """Return how busy the devices of a deployment are, and what sets its pace."""
+    times = {stage: row["breakdown"][f"{stage}_us"] for stage in STAGES}
     if row["mode"] == AFD:
-        busy = f"its groups compute {row['attention_busy']:.0%} and {row['ffn_busy']:.0%} of a step"
+        busy = (
+            f"AFD's attention devices compute {row['attention_busy']:.0%} of a step and its FFN devices "
+            f"{row['ffn_busy']:.0%}"
+        )
     else:
-        busy = f"its devices compute {row['attention_busy'] + row['ffn_busy']:.0%} of a step"
-    return f"{name} is bound by {row['binding']} and waits most for {row['bottleneck']}, {busy} ({times} us)"
+        busy = f"EP's devices compute {row['attention_busy'] + row['ffn_busy']:.0%} of a step"
+    paces = {
+        "attention": f"attention ({times['attention']:.0f} us) sets the pace",
+        "ffn": f"experts ({times['ffn']:.0f} us) set the pace",
+        "network": (
+            f"dispatch and combine ({times['dispatch']:.0f} and {times['combine']:.0f} us) set the pace"
+        ),
+        "loop": (
+            f"{row['microbatches']} micro-batches do not hide a way through both groups ("
+            + ", ".join(
+                f"{stage} {times[stage]:.0f}" for stage in ("attention", "dispatch", "ffn", "combine")
+            )
+            + " us)"
+        ),
+    }
+    return f"{busy}, where {paces[row['bottleneck_stage']]}"
 
 
 def _decider(sides: Mapping[str, Side]) -> str:
-    """Return the measurement that a close answer hangs on."""
-    unsure = max(sides.values(), key=lambda side: float(side.row["estimated_share"]))
-    times = {stage: unsure.row["breakdown"][f"{stage}_us"] for stage in STAGES}
-    largest = max(times, key=lambda stage: times[stage])
-    row = max(sides.values(), key=lambda side: side.row["breakdown"]["dispatch_us"]).row
-    if unsure.row["estimated_share"] > 0:
-        return f"a timing of {largest} on {unsure.deployments.attention.id}, which is estimated so far"
-    return f"a timing of dispatch and combine over {row['n_devices']} devices in service"
+    """Return the measurement that a close answer hangs on: the longest time that nobody measured."""
+    unsure: dict[tuple[str, str], float] = {}
+    for side in sides.values():
+        best = side.found.best
+        for item in side.deployments.operators(best) if best else ():
+            if item.efficiency and item.kind == ESTIMATED:
+                where = side.deployments.ffn if item.side == "ffn" else side.deployments.attention
+                key = (item.name, where.id)
+                unsure[key] = unsure.get(key, 0.0) + float(np.asarray(item.time)) * item.layers
+    if unsure:
+        name, system = max(unsure, key=lambda key: unsure[key])
+        return f"a timing of {name} on {system}, which is estimated so far"
+    most = max(int(side.row["n_devices"]) for side in sides.values())
+    return f"a timing of dispatch and combine over {most} devices in service"
 
 
 def _why_not(side: Side) -> str:
@@ -272,30 +311,50 @@ def _why_not(side: Side) -> str:
     text = f"binding is {found.refusal}: {REFUSALS.get(found.refusal, found.refusal)}"
     if found.refusal == LATENCY and found.nearest:
         return f"{text}; the least is {found.nearest * 1e3:.4g} ms per token"
+    if found.refusal == RATIO:
+        return f"{text}{_ratio_hint(scenario, side.deployments)}"
     if found.refusal == MEMORY:
         return f"{text}{_memory_hint(scenario, side.deployments)}"
     return text
 
 
+def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
+    """Return the nearest devices that whole nodes and the filters allow."""
+    if scenario.attention_devices and scenario.ffn_devices and scenario.deployable_with:
+        times = max(round(scenario.attention_devices / scenario.ffn_devices), 1)
+        nearest = times * scenario.ffn_devices
+        return f"; nearest: --attention-devices {nearest} --ffn-devices {scenario.ffn_devices}"
+    wider = attrs.evolve(scenario, devices=None, max_devices=max(scenario.max_devices, MOST_DEVICES))
+    candidates = shapes_in_memory(Deployments(wider, deployments.mode))
+    sizes = np.unique(candidates.attention_devices + candidates.ffn_devices)
+    if not sizes.size:
+        return ""
+    wanted = scenario.devices or scenario.max_devices
+    nearest = int(sizes[np.argmin(np.abs(sizes - wanted))])
+    return f"; nearest: {'--devices' if scenario.devices else '--max-devices'} {nearest}"
+
+
 def _memory_hint(scenario: Scenario, deployments: Deployments) -> str:
     """Return the least change that makes the model fit: more devices, or a shorter context."""
-    if not (scenario.devices or scenario.attention_devices or scenario.ffn_devices):
-        wider = attrs.evolve(scenario, max_devices=4096)
-        found = (
-            search(Deployments(wider, deployments.mode)) if scenario.max_devices < wider.max_devices else None
-        )
-        if found is not None and found.candidates.most.size and np.max(found.candidates.most) >= 1:
-            sizes = found.candidates.attention_devices + found.candidates.ffn_devices
-            least = float(np.min(sizes[found.candidates.most >= (scenario.batch or 1)], initial=np.inf))
-            if np.isfinite(least):
-                return f"; {least:.0f} devices hold it (--max-devices)"
-    shorter = scenario.context
-    while shorter > 1:
-        shorter //= 2
-        candidates = search(Deployments(attrs.evolve(scenario, context=shorter), deployments.mode)).candidates
-        if candidates.most.size and np.max(candidates.most) >= (scenario.batch or 1):
-            return f"; --context {shorter} fits"
-    return "; not even the shortest context fits"
+    wanted = scenario.batch or 1
+    free = attrs.evolve(
+        scenario, devices=None, attention_devices=None, ffn_devices=None, max_devices=MOST_DEVICES
+    )
+    found = shapes_in_memory(Deployments(free, deployments.mode))
+    sizes = (found.attention_devices + found.ffn_devices)[found.most >= wanted]
+    if sizes.size:
+        given = scenario.devices or scenario.attention_devices or scenario.ffn_devices
+        return f"; {np.min(sizes):.0f} devices hold it ({'--devices' if given else '--max-devices'})"
+
+    def fits(context: int) -> bool:
+        shorter = Deployments(attrs.evolve(scenario, context=context), deployments.mode)
+        return bool(np.max(shapes_in_memory(shorter).most, initial=-1.0) >= wanted)
+
+    low, high = 0, scenario.context
+    while high - low > max(low // 100, 1):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return f"; --context {low} fits" if low else "; not even the shortest context fits"
 
 
 def refusal_of(sides: Mapping[str, Side]) -> str:

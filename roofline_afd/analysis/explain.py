@@ -14,7 +14,8 @@ from roofline_afd.analysis.roofline import check_ffn_nodes, per_expert, regimes,
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.physics import budget, counting, network, operators, routing
+from roofline_afd.physics import budget, counting, network, operators, pipeline, routing
+from roofline_afd.physics import imbalance as load
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.deployment import AFD, EP, Deployments
@@ -120,10 +121,32 @@ TERMS = {
     "cache_transfer_time": Term(network.cache_transfer_time, operator="dispatch"),
     "exchange_time_limit": Term(network.exchange_time_limit, operator="dispatch"),
     "exchange_step_limit": Term(network.exchange_step_limit, operator="dispatch"),
+    "group_latency": Term(network.group_latency),
+    "serial_layer_time": Term(pipeline.serial_layer_time),
+    "lockstep_layer_time": Term(pipeline.lockstep_layer_time),
+    "overlap_lower_bound": Term(pipeline.overlap_lower_bound),
+    "link_time": Term(pipeline.link_time),
+    "busiest_stage_time": Term(pipeline.busiest_stage_time),
+    "cycle_time": Term(pipeline.cycle_time),
+    "pipeline_layers_time": Term(pipeline.pipeline_layers_time),
+    "tokens_per_s_per_device": Term(pipeline.token_rate),
+    "sigma": Term(load.load_balance),
+    "alpha_continuous": Term(load.alpha_continuous),
+    "alpha_afd": Term(load.alpha_afd),
+    "afd_rounding_penalty": Term(load.afd_rounding_penalty),
+    "attention_nodes_used": Term(load.attention_nodes_used),
     "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
 }
 ALIASES = {
     "budget": "stage_budget",
+    "alpha_ep": "alpha_continuous",
+    "alpha_afd_continuous": "alpha_continuous",
+    "cycle": "cycle_time",
+    "loop": "serial_layer_time",
+    "tau": "cycle_time",
+    "lock_step": "lockstep_layer_time",
+    "tpot_ms": "pipeline_layers_time",
+    "tokens_per_s_per_user": "pipeline_layers_time",
     "regime": "dead_zone",
     "regimes": "dead_zone",
     "breakpoints": "dead_zone",
@@ -253,6 +276,10 @@ def explain(
         text.append(f"    here: {steps} (FFN nodes)")
     elif scenario:
         if any(value is None for value in arguments.values()):
+            if TERMS[term].function.__module__.endswith((".pipeline", ".imbalance")):
+                raise InputError(
+                    f"{term} has its numbers in `predict`, `compare` or `imbalance`: ask without a system"
+                )
             raise InputError(f"{term} does not apply to {scenario.model.id}")
         summary["value"], lines = _put_in(term, arguments, scenario, unit)
         text += lines

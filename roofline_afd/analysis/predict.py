@@ -107,6 +107,8 @@ def deployment_of(deployments: Deployments) -> Deployment:
     ------
     InputError
         If the scenario does not say how many devices and which batch, or contradicts itself.
+    InfeasibleError
+        If the software it is to be deployable with does not run that ratio.
     """
     scenario, mode = deployments.scenario, deployments.mode
     if scenario.batch is None:
@@ -118,9 +120,11 @@ def deployment_of(deployments: Deployments) -> Deployment:
             f"--microbatches {m}: expert parallelism overlaps two micro-batches at most; valid: 1, 2"
         )
     if mode == AFD and scenario.deployable_with and (senders % (receivers or 1) or m != 2):  # noqa: PLR2004
-        raise InputError(
-            f"{scenario.deployable_with} needs attention devices that are a multiple of the FFN devices, "
-            f"and two micro-batches: {senders} and {receivers}, {m} micro-batches are not"
+        share = max(round(senders / (receivers or 1)), 1) * (receivers or 1)
+        raise InfeasibleError(
+            f"no: binding is {RATIO}: {scenario.deployable_with} needs attention devices that are a multiple of "
+            f"the FFN devices, and two micro-batches: {senders} and {receivers}, {m} micro-batches are not; "
+            f"nearest: --attention-devices {share} --ffn-devices {receivers} --microbatches 2"
         )
     found = Deployment(
         mode=mode,
@@ -352,6 +356,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "hfu_all_devices": used["hfu_all_devices"],
         "binding": _binding(deployments, deployment, bottleneck, limited=limited),
         "bottleneck": bottleneck.name,
+        "bottleneck_stage": bottleneck.stage,
         "n_devices": int(deployment.devices),
         "n_attention_devices": int(deployment.attention_devices) if afd else None,
         "n_ffn_devices": int(deployment.ffn_devices) if deployment.ffn_devices is not None else None,
@@ -595,7 +600,12 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
         notes.append(
             f"fitted to published services: gap {constants.gap_s * 1e3:.3g} ms a step, transfers "
             f"{constants.communication_slowdown:.3g} times as long under live routing, "
-            f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side ({constants.source})"
+            f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side (calibration record service)"
+        )
+    if deployments.attention.id != deployments.ffn.id:
+        notes.append(
+            f"{deployments.mode}: attention on {deployments.attention.id}, experts on {deployments.ffn.id}: "
+            "throughput per device counts both alike, whatever they cost"
         )
     for row in rows:
         share = row.get("estimated_share")

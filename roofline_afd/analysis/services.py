@@ -660,6 +660,8 @@ class ServiceFit:
     """Constants when the row of this id is left out."""
     validated_error: float | None
     """Median absolute relative error on the rows that set nothing, None where there are none [1]."""
+    validated_by_mode: Mapping[str, tuple[float, float]]
+    """The same by mode, and the median signed error: below 0 where services are faster than predicted [1]."""
 
     @property
     def training_error(self) -> float:
@@ -763,9 +765,24 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
     errors = times(np.array(list(values.values())), every) / measured - 1
     without = {row.id: found(np.delete(every, index)) for index, row in enumerate(used)}
     answers = [_answer(row, _constants(values)) for row in rows if row.level]
-    unseen = [abs(answer["error"]) for answer in answers if answer["error"] is not None]
+    unseen = [answer["error"] for answer in answers if answer["error"] is not None]
+    by_mode = {
+        mode: [
+            answer["error"] for answer in answers if answer["error"] is not None and answer["mode"] == mode
+        ]
+        for mode in MODES
+    }
     return ServiceFit(
-        used, values, tuple(errors.tolist()), without, float(np.median(unseen)) if unseen else None
+        used,
+        values,
+        tuple(errors.tolist()),
+        without,
+        float(np.median(np.abs(unseen))) if unseen else None,
+        {
+            mode: (float(np.median(np.abs(found_errors))), float(np.median(found_errors)))
+            for mode, found_errors in by_mode.items()
+            if found_errors
+        },
     )
 
 
@@ -804,6 +821,11 @@ def service_record_text(fit: ServiceFit, *, date: str | None = None) -> str:
     ]
     if fit.validated_error is not None:
         lines.append(f"validated_error = {_rounded(fit.validated_error)}")
+    for mode, (error, bias) in fit.validated_by_mode.items():
+        lines += [
+            f"validated_error_{mode} = {_rounded(error)}",
+            f"validated_bias_{mode} = {_rounded(bias)}",
+        ]
     for key, value in fit.values.items():
         note = _quoted(NO_GAP if key == "gap_ms" and not value else NOTES[key])
         entry = f'value = {_rounded(value)}, kind = "measured", source = [{sources}], note = {note}'

@@ -9,7 +9,7 @@ from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from roofline_afd.catalogue.hardware import Accelerator, System
     from roofline_afd.catalogue.records import Quantity, Record
@@ -78,6 +78,8 @@ class ServiceConstants:
     source: str = ""
     validated_error: float = 0.0
     """Median absolute relative error on the published services that set none of these [1]."""
+    validated_by_mode: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """By mode that error, and the median signed one: below 0 where services are faster than predicted [1]."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,6 +173,15 @@ def load_service_constants(catalogue: Catalogue) -> ServiceConstants:
         other_s=values["other_us"].si,
         source=_source(found, values.values()),
         validated_error=float(found.data[SERVICE].get("validated_error", 0.0)),
+        validated_by_mode={
+            mode: (
+                found.data[SERVICE][f"validated_error_{mode}"],
+                found.data[SERVICE][f"validated_bias_{mode}"],
+            )
+            for mode in ("ep", "afd")
+            if f"validated_error_{mode}" in found.data[SERVICE]
+            and f"validated_bias_{mode}" in found.data[SERVICE]
+        },
     )
 
 

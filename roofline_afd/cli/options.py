@@ -201,7 +201,10 @@ def _from_file(context: typer.Context, file: Path | None) -> Path | None:
         from roofline_afd.serving.scenario_file import read_scenario_file  # not for --help
 
         known = {option.name for option in context.command.params if option.name}
-        context.default_map = read_scenario_file(file, options=known)
+        held = read_scenario_file(file, options=known)
+        if "base_set" in known and "set" in held:  # where --set is what changes, the file is the baseline
+            held["base_set"] = held.pop("set")
+        context.default_map = held
     return file
 
 
@@ -412,7 +415,10 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
             values[name] = load_system(values[name], catalogue=catalogue)
     system, model = values.pop("system"), values.pop("model")
     tables = catalogue.record("model", model).data["attention"]
-    of_system, of_model = split_overrides(parse_pairs(values.pop("set") or ()), attention_tables=tables)
+    pairs = parse_pairs(values.pop("set") or ())
+    for name in pairs.keys() & values.keys() & {"experts_per_ffn_device"}:  # published rows write it so
+        values[name] = whole_number(pairs.pop(name))
+    of_system, of_model = split_overrides(pairs, attention_tables=tables)
     return Scenario(
         system=load_system(system, overrides=of_system, catalogue=catalogue),
         model=load_model(model, overrides=of_model, catalogue=catalogue),

@@ -370,7 +370,9 @@ class Deployments:
     @property
     def estimated(self) -> bool:
         """Whether any efficiency of its parts was never measured."""
-        kinds = {
-            kind for side in (self.attention, self.ffn) for kind in load_calibration(side).kinds.values()
-        }
-        return ESTIMATED in kinds
+        for side in (self.attention, self.ffn):
+            found = load_calibration(side)
+            leaves = side.scale_out is not None and not side.superpod
+            if ESTIMATED in found.kinds.values() or (leaves and found.link.kind_out == ESTIMATED):
+                return True
+        return False

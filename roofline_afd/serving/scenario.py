@@ -25,7 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "fan_out": FAN_OUTS,
     "duplex": DUPLEXES,
     "links": LINKS,
-    "granularity": ("node", "device"),
+    "granularity": ("node", "tray", "device"),
     "deployable_with": ("vllm-afd-plugin",),
     "transport": ("pair", "rank", "node", "all"),
     "shared_experts": ("ffn", "attention"),
@@ -208,7 +208,7 @@ class Scenario:
     max_devices : int
         Most devices a search may use [1].
     granularity : str
-        What groups of devices are made of: whole `node`s (trays), or single `device`s.
+        What groups of devices are made of: whole `node`s (a `tray` is one), or single `device`s.
     deployable_with : str, optional
         Only what this software runs: `vllm-afd-plugin`, attention devices a multiple of FFN devices and two
         micro-batches.

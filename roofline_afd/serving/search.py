@@ -267,6 +267,11 @@ class _Search:
         return np.where(part.most < part.microbatches, self.steps(part, part.most), times)
 
 
+def shapes_in_memory(deployments: Deployments) -> Candidates:
+    """Return the shapes a question admits, with the batch that memory allows each; nothing is timed."""
+    return _space(deployments, (MEASURED_TRANSPORT,))
+
+
 def search(deployments: Deployments) -> Found:
     """Find the deployment with the most tokens per second and device that meets the latency target.
 

@@ -63,11 +63,12 @@ class _Level(NamedTuple):
     keys: tuple[str, ...]
 
 
-def _data(values: list[dict[str, Any]]) -> alt.InlineData:
+def chart_data(values: list[dict[str, Any]]) -> alt.InlineData:
+    """Return rows as the data of a layer."""
     return alt.InlineData(values=values)
 
 
-def _theme(chart: alt.LayerChart, title: str, subtitle: Iterable[str]) -> alt.LayerChart:
+def house_style(chart: alt.LayerChart, title: str, subtitle: Iterable[str]) -> alt.LayerChart:
     """Return a chart in the house style with a headline that states the answer."""
     headline, _, rest = title.partition(". ")
     lines = [part for line in (rest, *subtitle) if line for part in _wrap(line, 124)]
@@ -125,7 +126,7 @@ def _about(scenario: Scenario, inputs: FfnStageInputs) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _decades(low: float, high: float) -> list[float]:
+def decades(low: float, high: float) -> list[float]:
     """Return the powers of ten in a range, for ticks; with their doubles and halves where they are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
@@ -191,12 +192,12 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
     x_scale = alt.Scale(type="log", domain=[low_x, high_x], nice=False)
     y_scale = alt.Scale(type="log", domain=[low_y, high_y], nice=False)
     x_axis = alt.Axis(
-        values=_decades(low_x, high_x),
+        values=decades(low_x, high_x),
         format="~s",
         title="arithmetic intensity [FLOP per byte moved at the level]",
     )
     y_axis = alt.Axis(
-        values=_decades(low_y, high_y), format="~s", title="rate per FFN device over the stage [FLOP/s]"
+        values=decades(low_y, high_y), format="~s", title="rate per FFN device over the stage [FLOP/s]"
     )
     x = alt.X("intensity:Q", scale=x_scale, axis=x_axis)
     y = alt.Y("rate:Q", scale=y_scale, axis=y_axis)
@@ -215,14 +216,14 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
         ]
         dash = _dash(scenario, level.keys)
         layers.append(
-            alt.Chart(_data(roof))
+            alt.Chart(chart_data(roof))
             .mark_line(color=level.color, strokeWidth=2, strokeDash=dash, clip=True)
             .encode(x, y)
         )
         at = start * 1.05
         label = f"{level.name} {format_si(level.bandwidth, 'B/s')}"
         layers.append(
-            alt.Chart(_data([{"intensity": at, "rate": at * level.bandwidth, "label": label}]))
+            alt.Chart(chart_data([{"intensity": at, "rate": at * level.bandwidth, "label": label}]))
             .mark_text(
                 angle=360 - slope, align="left", dy=-9, color=level.color, fontSize=12, fontWeight="bold"
             )
@@ -231,13 +232,13 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
     peak_key = PEAK_KEYS[scenario.operand]
     top = [{"intensity": low_x, "rate": inputs.peak}, {"intensity": high_x, "rate": inputs.peak}]
     layers.append(
-        alt.Chart(_data(top))
+        alt.Chart(chart_data(top))
         .mark_line(color=INK, strokeWidth=2.5, strokeDash=_dash(scenario, (peak_key,)))
         .encode(x, y)
     )
     compute = f"compute {format_si(inputs.peak, 'FLOP/s')} ({scenario.operand}, dense)"
     layers.append(
-        alt.Chart(_data([{**top[0], "label": compute}]))
+        alt.Chart(chart_data([{**top[0], "label": compute}]))
         .mark_text(align="left", dx=6, dy=-9, color=INK, fontSize=12, fontWeight="bold")
         .encode(x, y, text="label:N")
     )
@@ -248,7 +249,7 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
         f"rate; the level whose marker touches its roof binds{unless}. Hollow: infeasible. Numbers: FFN "
         f"{scenario.system.node_name}s."
     )
-    return _theme(
+    return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
         answer.summary["answer"],
         [_about(scenario, inputs), how],
@@ -306,7 +307,7 @@ def _point_layers(points: list[dict[str, Any]], levels: list[_Level], x: alt.X, 
     for level in levels:
         own = [point for point in points if point["level"] == level.name]
         own.sort(key=lambda point: bool(point["feasible"]))  # what is feasible is drawn on top
-        base = alt.Chart(_data(own)).encode(x, y)
+        base = alt.Chart(chart_data(own)).encode(x, y)
         layers.append(
             base.mark_line(color=level.color, strokeWidth=1, opacity=0.5).encode(order="ffn_nodes:Q")
         )
@@ -322,7 +323,7 @@ def _point_layers(points: list[dict[str, Any]], levels: list[_Level], x: alt.X, 
     if len(levels) < 3:  # noqa: PLR2004 - one domain: the points differ in memory intensity alone
         named = _spread([point for point in points if point["level"] == levels[0].name])
     layers.append(
-        alt.Chart(_data(named))
+        alt.Chart(chart_data(named))
         .mark_text(align="left", dx=8, dy=10, color=INK, fontSize=11)
         .encode(x, y, text="label:N")
     )
@@ -398,7 +399,7 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
         ("hfu", "HFU = OFU x S_t", ORANGE, 3.0, "circle"),
     ):
         values = [{**row, "share": row[key], "series": name} for row in rows]
-        base = alt.Chart(_data(values)).encode(x, y)
+        base = alt.Chart(chart_data(values)).encode(x, y)
         layers.append(base.mark_line(color=color, strokeWidth=width, strokeDash=weak, clip=True))
         if len(counts) > MOST_MARKERS:
             continue
@@ -418,7 +419,7 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
             )
         )
     layers.append(_end_labels(rows, high, top))
-    return _theme(
+    return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH - END_LABELS, height=HEIGHT),
         answer.summary["answer"],
         [
@@ -448,7 +449,7 @@ def _end_labels(rows: list[dict[str, Any]], high: float, top: float) -> alt.Char
     for label in placed:
         label["share"] -= excess
     labels: alt.Chart = (
-        alt.Chart(_data(placed))
+        alt.Chart(chart_data(placed))
         .mark_text(align="left", dx=6, fontSize=12, fontWeight="bold")
         .encode(
             alt.X("ffn_nodes:Q"),
@@ -478,7 +479,7 @@ def _regime_layers(regimes: list[dict[str, Any]], low: float, high: float) -> li
                 }
             )
     shading = (
-        alt.Chart(_data(bands))
+        alt.Chart(chart_data(bands))
         .mark_rect(opacity=0.6)
         .encode(
             alt.X("left:Q", scale=alt.Scale(domain=[low, high], nice=False)),
@@ -499,7 +500,7 @@ def _regime_layers(regimes: list[dict[str, Any]], low: float, high: float) -> li
         if some:
             mark = {"angle": 360 - SLANT, "align": "left"} if slanted else {"align": "center"}
             layers.append(
-                alt.Chart(_data(some))
+                alt.Chart(chart_data(some))
                 .mark_text(fontSize=12, color=INK, fontStyle="italic", baseline="bottom", **mark)
                 .encode(alt.X("middle:Q"), y=alt.value(-6), text="name:N")
             )
@@ -564,7 +565,7 @@ def breakdown_chart(scenario: Scenario, *, mode: str | None = None) -> alt.Layer
         if some:
             style = {"fillOpacity": 0.45, "strokeDash": ESTIMATED_DASH} if estimated else {"fillOpacity": 1.0}
             layers.append(
-                alt.Chart(_data(some))
+                alt.Chart(chart_data(some))
                 .mark_bar(strokeWidth=1.2, height={"band": 0.72}, **style)
                 .encode(
                     x,
@@ -586,7 +587,7 @@ def breakdown_chart(scenario: Scenario, *, mode: str | None = None) -> alt.Layer
                 )
             )
     layers.append(
-        alt.Chart(_data(rows))
+        alt.Chart(chart_data(rows))
         .mark_text(align="left", dx=6, fontSize=11, color=INK)
         .encode(x, y, text="label:N")
     )
@@ -603,7 +604,7 @@ def breakdown_chart(scenario: Scenario, *, mode: str | None = None) -> alt.Layer
         f"context {scenario.context} tokens",
     ]
     how = "Overlap left out. Pale with a dashed edge: rests on an efficiency never measured on these parts."
-    return _theme(
+    return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH - 200, height=max(22 * len(rows), 200)),
         answer.summary["answer"],
         [" · ".join(about), how],

@@ -92,7 +92,8 @@ def as_table(answer: Answer, *, width: int | None = None) -> str:
         table.add_row(*(Text(cell) for cell in row))
     terminal = width is not None
     whole = max(width or 0, sum(widths) + SPACE * len(widths) + 1)
-    console = Console(file=io.StringIO(), width=whole, force_terminal=terminal, highlight=False)
+    # without a height, rich takes 80 columns on a dumb terminal whatever the width
+    console = Console(file=io.StringIO(), width=whole, height=25, force_terminal=terminal, highlight=False)
     sentence = answer.summary.get("answer")
     if sentence:
         console.print(Text(str(sentence)), style="bold")
