@@ -43,6 +43,8 @@ TARGETS = 20
 """Latency targets of a curve where none are asked for."""
 LONGEST_TPOT_MS = 1000.0
 """Latency at which a curve ends where nobody asked for more: no reader waits a second for a token."""
+BEYOND = 1.15
+"""How far a curve goes on where nothing changes any more, as a factor."""
 UNLIMITED_MS = 1e8
 """A latency target that binds nowhere."""
 JUST_ABOVE = 1.0 + 1e-9
@@ -73,8 +75,8 @@ POINT_KEYS = (
     "bottleneck",
     "estimated_share",
 )
-X_FACTORS, Y_FACTORS = (0.25, 16.0, 12), (0.25, 8.0, 10)
-"""Least and largest factor on the question's own value, and how many."""
+X_FACTORS, Y_FACTORS = (0.25, 16.0, 13), (0.25, 8.0, 11)
+"""Least and largest factor on the question's own value, and how many: steps of the square root of two."""
 EXPERT_STEP = 128
 """Expert widths are multiples of this, as tiles of matrix units want them."""
 
@@ -154,7 +156,7 @@ def _targets(scenario: Scenario, curves: Mapping[str, Curve]) -> list[float]:
     low = min(curve.least for curve in possible)
     ends = [float(curve.unlimited["tpot_ms"]) for curve in possible if curve.unlimited]
     own = scenario.latency_ms
-    high = max(min(max(ends), LONGEST_TPOT_MS), low * 1.5, own)
+    high = max(min(max(ends) * BEYOND, LONGEST_TPOT_MS), low * 1.5, own * BEYOND)
     exact = [own, *(curve.least for curve in possible), *ends]
     spaced = [float(value) for value in np.geomspace(low, high, TARGETS)]
     return sorted({low, *spaced[1:], *(value for value in exact if low <= value <= high)})
@@ -334,14 +336,15 @@ def _headline(parts: Sequence[Part], points: Mapping[str, Sequence[Any]], error:
         return f"The winner changes {len(parts) - 1} times between {low:.3g} and {high:.3g} ms per token."
     compared = [part for part in parts if not part.only]
     turns: list[str] = []
-    for part in parts:
+    alone = parts[0].only and len(parts) > 1
+    for part in parts[1:] if alone else parts:
         name = NAMES[part.winner]
         what = (
             f"only {name} is feasible" if part.only else name if part in compared[1:] else f"{name} is ahead"
         )
         gain = part.least_lead if len(compared) == 1 else None
-        by = "" if gain is None else f" (by at least {_percent(gain)})"
-        turns.append(f"{what} from {part.from_ms:.3g} ms{'' if turns else ' per token'}{by}")
+        by = "" if gain is None else f", by {_percent(gain)} or more"
+        turns.append(f"{what} from {part.from_ms:.3g} ms{'' if turns else ' per token on'}{by}")
     text = ", ".join(turns)
     close = {
         f"{NAMES[part.winner]}'s lead of at most {_percent(part.largest_lead)}"
@@ -353,6 +356,8 @@ def _headline(parts: Sequence[Part], points: Mapping[str, Sequence[Any]], error:
             f"; {' and '.join(sorted(close))} {'is' if len(close) == 1 else 'are'} within the {error:.1%} "
             "median error of predictions"
         )
+    if alone:
+        text += f"; below, from {parts[0].from_ms:.3g} ms, only {NAMES[parts[0].winner]} is feasible"
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -635,44 +640,36 @@ def _pairs(hits: Sequence[Place | None], levels: Sequence[float]) -> list[tuple[
     return [(below, left), (right, above)]
 
 
-def _place(row: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    return " and ".join(f"{key} {figures(row[key])}" for key in (summary["x"], summary["y"]))
-
-
-def figures(value: float) -> str:
-    """Write a number with three or four digits, thousands apart."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - no exponents
+def _figures(value: float) -> str:
+    """Write a number with three digits, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - thousands apart
 
 
 def _map_sentence(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     """Return what the map says: who wins where, or the range of HFU."""
     metric = summary["metric"]
     known = [row for row in rows if row[metric] is not None]
-    own = summary["at_own"][metric]
     if not known:
         return f"None of the {len(rows)} points is feasible" + (
             " under both modes." if metric == RATIO else "."
         )
-    high = max(known, key=lambda row: row[metric])
-    low = min(known, key=lambda row: row[metric])
+    form = ".2f" if metric == RATIO else ".1%"
+    highest = max(known, key=lambda row: row[metric])
+    least = min(row[metric] for row in known)
+    span = f"{least:{form}} to {highest[metric]:{form}}"
+    own = summary["at_own"][metric]
+    here = f", {own:{form}} at the question's own values" if own is not None else ""
+    where = " and ".join(f"{key} = {_figures(highest[key])}" for key in (summary["x"], summary["y"]))
     if metric == HFU:
-        text = (
-            f"FFN devices reach an HFU of {low[HFU]:.1%} to {high[HFU]:.1%}, most at {_place(high, summary)}."
-        )
-        return text + (f" The question's own values: {own:.1%}." if own is not None else "")
+        return f"The best HFU of the FFN stage is {span}{here}. Highest at {where}."
     ahead = sum(row[RATIO] > 1 for row in known)
-    most = f"{high[RATIO]:.2f} at {_place(high, summary)}"
-    if not ahead:
-        text = f"EP is ahead at all {len(known)} points where both are feasible; AFD / EP is at most {most}."
-    elif ahead == len(known):
-        least = f"{low[RATIO]:.2f} at {_place(low, summary)}"
-        text = (
-            f"AFD is ahead at all {len(known)} points where both are feasible; AFD / EP is at least {least}."
-        )
-    else:
-        both = f"{len(known)} points where both are feasible"
-        text = f"AFD is ahead at {ahead} of {both}; AFD / EP is up to {most}."
-    return text + (f" At the question's own values AFD / EP is {own:.2f}." if own is not None else "")
+    whole = ahead in {0, len(known)}
+    share = f"all {len(known)}" if whole else f"{ahead} of {len(known)}"
+    winner = AFD if ahead else EP
+    return (
+        f"{NAMES[winner]} is ahead at {share} points where both are feasible: AFD / EP is {span}{here}. "
+        f"Highest at {where}."
+    )
 
 
 def _map_notes(scenario: Scenario, keys: tuple[str, str], metric: str) -> list[str]:

@@ -122,9 +122,9 @@ def deployment_of(deployments: Deployments) -> Deployment:
     if mode == AFD and scenario.deployable_with and (senders % (receivers or 1) or m != 2):  # noqa: PLR2004
         share = max(round(senders / (receivers or 1)), 1) * (receivers or 1)
         raise InfeasibleError(
-            f"no: binding is {RATIO}: {scenario.deployable_with} needs attention devices that are a multiple of "
-            f"the FFN devices, and two micro-batches: {senders} and {receivers}, {m} micro-batches are not; "
-            f"nearest: --attention-devices {share} --ffn-devices {receivers} --microbatches 2"
+            f"no: binding is {RATIO}: {scenario.deployable_with} needs attention devices that are a multiple "
+            f"of the FFN devices, and two micro-batches: {senders} and {receivers}, {m} micro-batches are "
+            f"not; nearest: --attention-devices {share} --ffn-devices {receivers} --microbatches 2"
         )
     found = Deployment(
         mode=mode,
@@ -579,6 +579,7 @@ def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[s
         "gap_ms": constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms,
         "duplex": scenario.duplex or "full",
         "links": scenario.links or "calibrated",
+        "fan_out": scenario.fan_out or "uniform",
         "draft_tokens": scenario.query_tokens - 1,
     }
     pair = {

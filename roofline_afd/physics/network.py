@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from roofline_afd.physics.routing import nodes_hit_uniform
-
 if TYPE_CHECKING:
     from roofline_afd.physics.arrays import FloatArray, FloatLike, IntLike
 
@@ -244,12 +242,11 @@ def pair_traffic(
 def rank_traffic(
     *,
     tokens: FloatLike,
-    top_k: int,
+    devices_hit: FloatLike,
     width: FloatLike,
     bytes_per_element: FloatLike,
-    devices: IntLike,
+    devices: FloatLike | IntLike,
     devices_per_node: FloatLike,
-    routed_experts: int,
     scale_bytes_per_element: FloatLike = 0.0,
 ) -> Traffic:
     """Return what a device sends under expert parallelism with one copy per device hit.
@@ -258,18 +255,16 @@ def rank_traffic(
     ----------
     tokens : float or array
         Tokens of one device, T [1].
-    top_k : int
-        Distinct experts of a token, k [1].
+    devices_hit : float or array
+        Expected devices a token reaches, u(G) (`nodes_hit_uniform` and the like, a device for a node) [1].
     width : float or array
         Width of the vector, H [elements].
     bytes_per_element, scale_bytes_per_element : float or array
         Bytes of an element, and of the format's scales per element [B].
-    devices : int or array
+    devices : float or array
         Devices the experts are spread over, G [1].
     devices_per_node : float or array
         Devices that scale-up connects, g [1].
-    routed_experts : int
-        Routed experts of a layer, E [1].
 
     Returns
     -------
@@ -278,36 +273,34 @@ def rank_traffic(
 
     Notes
     -----
-    V = T * u(G) * H * (b + b_s), u the expected devices hit (`nodes_hit_uniform`); over scale-up
-    V * (g - 1) / G, over scale-out V * (G - g) / G, V / G stays
+    V = T * u(G) * H * (b + b_s); over scale-up V * (g - 1) / G, over scale-out V * (G - g) / G, V / G stays
 
     References
     ----------
-    This project; experts drawn uniformly without replacement.
+    This project; devices alike.
 
     Examples
     --------
-    >>> traffic = rank_traffic(tokens=128, top_k=8, width=7168, bytes_per_element=1, devices=8,
-    ...                        devices_per_node=8, routed_experts=256)
+    >>> traffic = rank_traffic(tokens=128, devices_hit=5.2947, width=7168, bytes_per_element=1, devices=8,
+    ...                        devices_per_node=8)
     >>> round(float(traffic.scale_up_bytes)), float(traffic.scale_out_bytes)
-    (4250631, 0.0)
+    (4250670, 0.0)
     """
-    hit = nodes_hit_uniform(ffn_nodes=devices, top_k=top_k, routed_experts=routed_experts)
     vector = vector_bytes(
         width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
     )
-    return _by_distance(np.multiply(tokens, hit) * vector, devices, devices_per_node)
+    return _by_distance(np.multiply(tokens, devices_hit) * vector, devices, devices_per_node)
 
 
 def node_traffic(
     *,
     tokens: FloatLike,
-    top_k: int,
+    nodes_hit: FloatLike,
+    devices_hit: FloatLike,
     width: FloatLike,
     bytes_per_element: FloatLike,
-    devices: IntLike,
-    devices_per_node: IntLike,
-    routed_experts: int,
+    devices: FloatLike | IntLike,
+    devices_per_node: FloatLike | IntLike,
     scale_bytes_per_element: FloatLike = 0.0,
 ) -> Traffic:
     """Return what a device sends under expert parallelism with one copy per node hit, forwarded inside.
@@ -316,16 +309,14 @@ def node_traffic(
     ----------
     tokens : float or array
         Tokens of one device, T [1].
-    top_k : int
-        Distinct experts of a token, k [1].
+    nodes_hit, devices_hit : float or array
+        Expected nodes, and devices, a token reaches, u(N) and u(G) (`nodes_hit_uniform` and the like) [1].
     width : float or array
         Width of the vector, H [elements].
     bytes_per_element, scale_bytes_per_element : float or array
         Bytes of an element, and of the format's scales per element [B].
-    devices, devices_per_node : int or array
+    devices, devices_per_node : float or array
         Devices the experts are spread over, G; those scale-up connects, g; G in whole nodes [1].
-    routed_experts : int
-        Routed experts of a layer, E [1].
 
     Returns
     -------
@@ -335,7 +326,7 @@ def node_traffic(
     Notes
     -----
     over scale-out T * u(N) * H * (b + b_s) * (N - 1) / N, N = G / g nodes; over scale-up
-    T * u(G) * H * (b + b_s) * (g - 1) / g, u the expected nodes or devices hit (`nodes_hit_uniform`)
+    T * u(G) * H * (b + b_s) * (g - 1) / g
 
     References
     ----------
@@ -343,15 +334,13 @@ def node_traffic(
 
     Examples
     --------
-    >>> traffic = node_traffic(tokens=128, top_k=8, width=7168, bytes_per_element=1, devices=16,
-    ...                        devices_per_node=8, routed_experts=256)
+    >>> traffic = node_traffic(tokens=128, nodes_hit=1.993, devices_hit=6.5233, width=7168,
+    ...                        bytes_per_element=1, devices=16, devices_per_node=8)
     >>> round(float(traffic.scale_up_bytes)), round(float(traffic.scale_out_bytes))
-    (5236993, 914302)
+    (5237010, 914293)
     """
     near = np.minimum(devices_per_node, devices)
     nodes = np.maximum(np.floor_divide(devices, near), 1)
-    nodes_hit = nodes_hit_uniform(ffn_nodes=nodes, top_k=top_k, routed_experts=routed_experts)
-    devices_hit = nodes_hit_uniform(ffn_nodes=devices, top_k=top_k, routed_experts=routed_experts)
     vector = vector_bytes(
         width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
     )

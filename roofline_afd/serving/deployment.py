@@ -181,6 +181,7 @@ class Deployments:
                 formats=self.formats,
                 deployment=self.mode,
                 transport=transport,
+                fan_out=self.scenario.fan_out or "uniform",
                 dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
                 experts_reached=self.scenario.experts_per_ffn_device,
                 other_us=self.constants.other_s * 1e6,

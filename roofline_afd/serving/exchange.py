@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roofline_afd.physics import network
-from roofline_afd.physics.routing import nodes_hit_uniform
+from roofline_afd.physics.routing import nodes_hit_grouped, nodes_hit_paper, nodes_hit_uniform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,15 +51,48 @@ def ep_exchange(
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
     if layers.transport == "pair":
         flow = network.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, **where)
+        hits: dict[str, Any] = {}
     else:
+        hits = {"devices_hit": places_hit(layers, devices)}
+        if layers.transport == "node":
+            near = np.minimum(domain, devices)
+            hits["nodes_hit"] = places_hit(layers, np.maximum(np.floor_divide(devices, near), 1))
         spread = network.rank_traffic if layers.transport == "rank" else network.node_traffic
-        computing = sizes.sent * (model.mean_top_k / model.top_k)
-        flow = spread(tokens=computing, top_k=model.top_k, routed_experts=model.routed_experts, **where)
+        flow = spread(tokens=sizes.sent, **hits, **where)
     up, out = _bandwidths(layers, "attention")
     usable = up * _exchange_share(system.scale_up, devices, domain)
     time, arguments = _transfer(layers, flow, (usable, out), devices, link.latency_up_s)
     routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
-    return flow, time, {**routing, **where, **arguments}
+    return flow, time, {**routing, **hits, **where, **arguments}
+
+
+def places_hit(layers: Layers, places: FloatArray) -> FloatArray:
+    """Return the nodes or devices a token reaches of those its experts are spread over [1]."""
+    model = layers.model
+    unique, inverse = np.unique(np.asarray(places, dtype=int), return_inverse=True)
+    shape = (model.top_k, model.routed_experts, model.expert_groups, model.groups_per_token)
+    found = np.array([_hit(layers.fan_out, int(count), shape) for count in unique])
+    share = model.mean_top_k / model.top_k
+    return (share * found[inverse].reshape(np.shape(places)))[()]
+
+
+@lru_cache(maxsize=1 << 14)
+def _hit(fan_out: str, places: int, shape: tuple[int, int, int, int]) -> float:
+    """Return the places hit, each count computed once: limited routing takes a while."""
+    top_k, experts, groups, groups_per_token = shape
+    if fan_out == "paper":
+        return float(nodes_hit_paper(ffn_nodes=places, top_k=top_k))
+    if fan_out == "grouped":
+        return float(
+            nodes_hit_grouped(
+                ffn_nodes=places,
+                top_k=top_k,
+                routed_experts=experts,
+                expert_groups=groups,
+                groups_per_token=groups_per_token,
+            )
+        )
+    return float(nodes_hit_uniform(ffn_nodes=places, top_k=top_k, routed_experts=experts))
 
 
 def _exchange_share(fabric: Interconnect, devices: FloatArray, domain: int) -> FloatArray:
@@ -139,15 +173,10 @@ def _afd_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, Float
     model, ffn = layers.model, layers.system("ffn")
     pairs = model.mean_top_k
 
-    def hit(places: FloatArray) -> FloatArray:
-        share = model.mean_top_k / model.top_k
-        return share * nodes_hit_uniform(
-            ffn_nodes=places, top_k=model.top_k, routed_experts=model.routed_experts
-        )
-
     if layers.transport == "pair":
         return pairs, pairs, 0.0
     if layers.transport == "rank":
-        return hit(receivers), hit(receivers), 0.0
+        hit = places_hit(layers, receivers)
+        return hit, hit, 0.0
     nodes = np.maximum(np.ceil(np.divide(receivers, ffn.scale_up_domain_devices)).astype(int), 1)
-    return pairs, hit(nodes), pairs
+    return pairs, places_hit(layers, nodes), pairs

@@ -70,6 +70,8 @@ class Layers:
         `ep`: every device does both; `afd`: two groups of devices.
     transport : str
         `pair`: a copy per expert; `rank`: per device hit; `node`: per node hit, forwarded inside.
+    fan_out : str
+        How the experts of a token spread over places: `uniform`, `grouped` or `paper`.
     dense_side : str
         Side of shared experts and dense layers, `attention` or `ffn`.
     experts_reached : int, optional
@@ -88,6 +90,7 @@ class Layers:
     formats: Formats = Formats()
     deployment: str = "ep"
     transport: str = "pair"
+    fan_out: str = "uniform"
     dense_side: str = "ffn"
     experts_reached: int | None = None
     other_us: float = 0.0

@@ -185,8 +185,9 @@ class Scenario:
         Format of the vectors sent to the experts; where absent chosen as for the weights.
     combine_precision : str, optional
         Format of the vectors sent back; where absent bf16.
-    fan_out : str
-        How the experts of a token spread over nodes: `paper`, `uniform` or `grouped`.
+    fan_out : str, optional
+        How the experts of a token spread over nodes: `paper`, `uniform` or `grouped`; where absent paper for
+        the roofline, uniform for predictions.
     duplex : str, optional
         Whether dispatch and combine share the stage (`shared`) or overlap (`full`) under AFD; where absent
         shared for the roofline, full for predictions.
@@ -250,7 +251,7 @@ class Scenario:
     expert_precision: str | None = None
     dispatch_precision: str | None = None
     combine_precision: str | None = None
-    fan_out: str = "paper"
+    fan_out: str | None = None
     duplex: str | None = None
     links: str | None = None
     memory_reserve: float = 0.1
@@ -335,6 +336,7 @@ class Scenario:
             "microbatches": 3,
             "duplex": "shared",
             "links": "nominal",
+            "fan_out": "paper",
         }
         changes = {name: value for name, value in absent.items() if getattr(self, name) is None}
         return attrs.evolve(self, **changes) if changes else self

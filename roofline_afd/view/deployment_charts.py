@@ -74,6 +74,10 @@ WIDEST_RATIO, NARROWEST_RATIO = 2.0, 1.1
 CELL_TEXT = (36, 15)
 """Pixels that a cell's number needs, across and up."""
 MAP_WIDTH = WIDTH - 130
+WIDE, NARROW = 1e3, 12.0
+"""Ratios of the ends of an axis from which ticks stand at decades, and at 1, 2, 5."""
+NEAR_LINE = 16
+"""Pixels from a number within which the break-even line would strike it through."""
 QUESTION = "this question"
 HATCH = {
     NEITHER: "M-1,-1L1,1M-1,1L1,-1",
@@ -103,8 +107,8 @@ def _about(scenario: Scenario) -> str:
         f"context {scenario.context:,} tokens",
         f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
         f"{scenario.devices} devices" if scenario.devices else f"up to {scenario.max_devices} devices",
-        f"{scenario.links or 'calibrated'} links",
-        f"{scenario.routing} routing",
+        f"{scenario.links} links" if scenario.links else "",
+        f"{scenario.routing} routing" if scenario.routing != "natural" else "",
         f"transport {scenario.transport}" if scenario.transport else "",
     ]
     return " · ".join(filter(None, parts))
@@ -145,14 +149,14 @@ def afd_vs_ep_chart(scenario: Scenario, *, tpot_range: tuple[float, float] | Non
     rows = answer.rows()
     low, high = targets[0], targets[-1]
     if tpot_range is None:
-        low = min(low, min(row["tpot_ms"] for row in rows))
+        low = min(low, *(row["tpot_ms"] for row in rows))
     top = max(row["tokens_per_s_per_device"] for row in rows) * 1.1
     x = alt.X(
         "tpot_ms:Q",
         scale=alt.Scale(type="log", domain=[low / 1.02, high * 1.02], nice=False),
         axis=alt.Axis(
             title="latency target: time per output token [ms]",
-            values=decades(low, high),
+            values=_ticks(low, high),
             format=",.4~r",
             grid=False,
         ),
@@ -174,8 +178,8 @@ def afd_vs_ep_chart(scenario: Scenario, *, tpot_range: tuple[float, float] | Non
         answer.summary["answer"],
         [
             _about(scenario),
-            "Markers: the best deployment under a latency target, its configuration on hover; lines only join "
-            "them. Diamonds: the winner changes.",
+            "Markers: the best deployment under a latency target, configuration on hover."
+            + (" Diamonds: the winner changes." if len(answer.summary["parts"]) > 1 else ""),
             _estimated(answer, "Pale with hollow markers"),
         ],
     )
@@ -281,11 +285,12 @@ def _end_names(rows: list[dict[str, Any]], high: float, top: float, x: alt.X, y:
         placed.append(
             {"tpot_ms": high, "tokens_per_s_per_device": min(at, top), "label": label, "color": color}
         )
-    return (
+    names: alt.Chart = (
         alt.Chart(chart_data(placed))
         .mark_text(align="left", dx=16, fontSize=13, fontWeight="bold")
         .encode(x, y, text="label:N", color=alt.Color("color:N", scale=None))
     )
+    return names
 
 
 # --- two inputs at once ------------------------------------------------------------------------------------
@@ -330,9 +335,9 @@ def hfu_map_chart(
     up = _encoding(alt.Y, summary["y"], axes["y"][1])
     layers = [*_cell_layers(rows, summary, across, up)]
     room = (MAP_WIDTH / len(axes["x"][0]), HEIGHT / len(axes["y"][0]))
-    if room[0] >= CELL_TEXT[0] and room[1] >= CELL_TEXT[1]:
-        layers.append(_numbers(rows, metric, across, up))
     layers += _break_even_layers(summary, across, up)
+    if room[0] >= CELL_TEXT[0] and room[1] >= CELL_TEXT[1]:
+        layers += _numbers(rows, summary, across, up)
     layers += _marker_layers(rows, summary, axes, across, up)
     if summary["estimated"]:
         frame = {"x": 0, "y": 0, "x2": MAP_WIDTH, "y2": HEIGHT}
@@ -343,7 +348,6 @@ def hfu_map_chart(
         )
     lines = [
         "Line: AFD = EP, interpolated between points." if summary["break_even"] else "",
-        "Ring: the question's own values." if _inside(summary, axes) else "",
         _estimated(answer, "Dashed frame"),
     ]
     return house_style(
@@ -357,12 +361,14 @@ def hfu_map_chart(
 
 def _about_map(scenario: Scenario, metric: str) -> str:
     if metric == RATIO:
-        return f"{_about(scenario)} · TPOT {scenario.latency_ms:g} ms; each number: tokens/s per device, AFD / EP"
+        return (
+            f"{_about(scenario)} · TPOT {scenario.latency_ms:g} ms · numbers: tokens/s per device, AFD / EP"
+        )
     stage = scenario.for_stage()
     return (
         f"{scenario.system.name} x {scenario.model.name} · TPOT {scenario.latency_ms:g} ms · "
         f"{stage.microbatches} micro-batches · {stage.links} links · fan-out {stage.fan_out}; "
-        "each number: best feasible HFU of the FFN stage over 1 to 40 nodes"
+        "numbers: best feasible HFU of the FFN stage over 1 to 40 nodes"
     )
 
 
@@ -392,16 +398,12 @@ def _encoding(channel: type[alt.X | alt.Y], key: str, edges: Sequence[float]) ->
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return ticks of a logarithmic axis: decades, or every doubling where those are few."""
-    ticks = decades(low, high)
-    if len(ticks) >= 4 or high / low > 1e3:  # noqa: PLR2004 - enough to read values off
-        return ticks
-    return [
-        step * 10.0**power
-        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        for step in (1, 2, 5)
-        if low <= step * 10.0**power <= high
-    ]
+    """Return ticks of a logarithmic axis: decades, or finer steps where the range is short."""
+    if high / low > WIDE:
+        return decades(low, high)
+    steps: tuple[float, ...] = (1, 2, 5) if high / low > NARROW else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
 
 
 def _at(axis: dict[str, Any], field: str) -> Any:  # noqa: ANN401 - either channel
@@ -447,7 +449,11 @@ def _cell_layers(
         color = alt.Color(
             "afd_over_ep:Q",
             scale=alt.Scale(
-                type="log", domain=[1 / reach, 1, reach], range=[BLUE, MIDDLE, ORANGE], clamp=True
+                type="log",
+                domain=[1 / reach, 1, reach],
+                range=[BLUE, MIDDLE, ORANGE],
+                clamp=True,
+                interpolate="lab",
             ),
             legend=alt.Legend(
                 title=["AFD / EP", "above 1:", "AFD ahead"], values=ticks, format=".2f", **legend
@@ -466,7 +472,7 @@ def _cell_layers(
             cells = alt.Chart(chart_data(some)).encode(
                 _at(across, "x1"), alt.X2("x2:Q"), _at(up, "y1"), alt.Y2("y2:Q"), tooltip=_tooltips(summary)
             )
-            mark = {"stroke": GROUND, "strokeWidth": 0.6}
+            mark: dict[str, Any] = {"stroke": GROUND, "strokeWidth": 0.6}
             if known:
                 layers.append(cells.mark_rect(**mark).encode(color=color))
             else:
@@ -475,22 +481,58 @@ def _cell_layers(
 
 
 def _numbers(
-    rows: list[dict[str, Any]], metric: str, across: dict[str, Any], up: dict[str, Any]
-) -> alt.Chart:
-    """Return the value of each cell as text, light on dark cells."""
-    reach = _reach(rows) if metric == RATIO else 1.0
+    rows: list[dict[str, Any]], summary: dict[str, Any], across: dict[str, Any], up: dict[str, Any]
+) -> list[alt.Chart]:
+    """Return the value of each cell as text: light on dark cells, with a light edge where the line passes."""
+    ratio = summary["metric"] == RATIO
+    reach = _reach(rows) if ratio else 1.0
+    line = [
+        [
+            _pixel(across, segment[f"x{end}"], MAP_WIDTH) + 1j * _pixel(up, segment[f"y{end}"], HEIGHT)
+            for end in "12"
+        ]
+        for segment in summary["break_even"]
+    ]
     labels = []
     for row in rows:
-        value = row[metric]
-        if value is not None:
-            dark = value < reach**-0.45 if metric == RATIO else value > 0.5  # noqa: PLR2004 - half way
-            label = f"{value:.2f}" if metric == RATIO else f"{value:.0%}"
-            labels.append({"x": row["x"], "y": row["y"], "label": label, "color": GROUND if dark else INK})
-    return (
+        value = row[summary["metric"]]
+        if value is None:
+            continue
+        place = _pixel(across, row["x"], MAP_WIDTH) + 1j * _pixel(up, row["y"], HEIGHT)
+        struck = any(_distance(place, one, other) < NEAR_LINE for one, other in line)
+        dark = not struck and (value < reach**-0.45 if ratio else value > 0.5)  # noqa: PLR2004 - half way
+        text = f"{value:.2f}" if ratio else f"{value:.0%}"
+        color = GROUND if dark else INK
+        labels.append({"x": row["x"], "y": row["y"], "label": text, "color": color, "struck": struck})
+    layers = []
+    edged = [label for label in labels if label["struck"]]
+    if edged:
+        edge = alt.Chart(chart_data(edged)).mark_text(
+            fontSize=11, stroke=GROUND, strokeWidth=5, strokeJoin="round"
+        )
+        layers.append(edge.encode(_at(across, "x"), _at(up, "y"), text="label:N"))
+    layers.append(
         alt.Chart(chart_data(labels))
         .mark_text(fontSize=11)
         .encode(_at(across, "x"), _at(up, "y"), text="label:N", color=alt.Color("color:N", scale=None))
     )
+    return layers
+
+
+def _pixel(axis: dict[str, Any], value: float, length: float) -> float:
+    """Return where a value lies on an axis, from its lower end."""
+    scale = axis["scale"].to_dict()
+    low, high = scale["domain"]
+    if scale["type"] == "log":
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return (value - low) / (high - low) * length
+
+
+def _distance(place: complex, one: complex, other: complex) -> float:
+    """Return the pixels from a place to a piece of a line."""
+    along = other - one
+    share = ((place - one) * along.conjugate()).real / (abs(along) ** 2 or 1.0)
+    return abs(place - one - min(max(share, 0.0), 1.0) * along)
 
 
 def _break_even_layers(

@@ -13,7 +13,7 @@ LAYERS = 61
 
 
 def test_communication_limit_of_expert_parallelism() -> None:
-    """arXiv 2505.09343, section 4.3: transfers alone hold two micro-batches up for 14.76 ms on InfiniBand.
+    """From arXiv 2505.09343, 4.3: transfers alone hold two micro-batches up for 14.76 ms on InfiniBand.
 
     One byte to dispatch and two to combine, 32 tokens, 9 copies, 7,000 elements, 50 GB/s: 120.96 us a layer
     and micro-batch; at 900 GB/s 6.72 us and 0.82 ms. Tolerance: half a unit of the last digit printed.
@@ -36,7 +36,7 @@ def test_communication_limit_of_expert_parallelism() -> None:
 @pytest.mark.parametrize("microbatches", [3, 4, 5])
 @pytest.mark.parametrize("transfer", [0.1, 0.3, 0.5])
 def test_ping_pong_pipeline(transfer: float, microbatches: int) -> None:
-    """arXiv 2504.02263, section 4.1: (T_a + T_e + 2 T_c) + T_f (m L - 1), where m T_f >= 2 (T_f + T_c)."""
+    """From arXiv 2504.02263, 4.1: (T_a + T_e + 2 T_c) + T_f (m L - 1), where m T_f >= 2 (T_f + T_c)."""
     busiest, layers = 1.0, 40
     attention, experts = 1.0, 0.9
     loop = attention + experts + 2 * transfer
@@ -52,7 +52,7 @@ def test_ping_pong_pipeline(transfer: float, microbatches: int) -> None:
 
 
 def test_micro_batches_that_hide_the_transfers() -> None:
-    """arXiv 2504.02263: at balance 3 micro-batches do below half the computing time, 4 up to all of it.
+    """From arXiv 2504.02263: at balance 3 micro-batches do below half the computing time, 4 up to all of it.
 
     Two never do, however short the transfers.
     """

@@ -135,8 +135,11 @@ def test_transports_in_order(shape: dict[str, Any], routing: tuple[int, int], no
     top_k, experts = routing
     place: dict[str, Any] = {"devices": nodes * 8, "devices_per_node": 8, "top_k": top_k}
     pair = network.pair_traffic(**shape, **place)
-    rank = network.rank_traffic(**shape, **place, routed_experts=experts)
-    node = network.node_traffic(**shape, **place, routed_experts=experts)
+    limits = {"top_k": place.pop("top_k"), "routed_experts": experts}
+    hit = {"devices_hit": nodes_hit_uniform(ffn_nodes=nodes * 8, **limits)}
+    rank = network.rank_traffic(**shape, **place, **hit)
+    reached = nodes_hit_uniform(ffn_nodes=nodes, **limits)
+    node = network.node_traffic(**shape, **place, **hit, nodes_hit=reached)
     assert node.scale_out_bytes <= rank.scale_out_bytes * (1 + 1e-9) <= pair.scale_out_bytes * (1 + 2e-9)
     assert rank.scale_up_bytes <= pair.scale_up_bytes * (1 + 1e-9)
     if nodes == 1:
@@ -149,22 +152,35 @@ def test_traffic_conserves_copies() -> None:
     place: dict[str, Any] = {"devices": 32, "devices_per_node": 8, "top_k": 8}
     pair = network.pair_traffic(tokens=10, width=100, bytes_per_element=1, **place)
     assert sum(pair) == pytest.approx(10 * 8 * 100 * 31 / 32)
-    node = network.node_traffic(tokens=10, width=100, bytes_per_element=1, routed_experts=256, **place)
     hit = nodes_hit_uniform(ffn_nodes=32, top_k=8, routed_experts=256)
+    node = network.node_traffic(
+        tokens=10,
+        width=100,
+        bytes_per_element=1,
+        nodes_hit=3.6,
+        devices_hit=hit,
+        devices=32,
+        devices_per_node=8,
+    )
     assert node.scale_up_bytes == pytest.approx(10 * 100 * hit * 7 / 8)
 
 
-@pytest.mark.parametrize("transport", [network.rank_traffic, network.node_traffic])
-def test_one_device_sends_nothing(transport: Any) -> None:  # noqa: ANN401 - one of two formulas
+@pytest.mark.parametrize(
+    ("transport", "hits"),
+    [
+        (network.rank_traffic, {"devices_hit": 1.0}),
+        (network.node_traffic, {"devices_hit": 1.0, "nodes_hit": 1.0}),
+    ],
+)
+def test_one_device_sends_nothing(transport: Any, hits: dict[str, float]) -> None:  # noqa: ANN401 - a formula
     """All experts on one device: nothing to send, and no time."""
     flow = transport(
         tokens=64,
-        top_k=8,
         width=7168,
         bytes_per_element=1,
         devices=1,
         devices_per_node=8,
-        routed_experts=256,
+        **hits,
     )
     assert sum(flow) == 0
     assert network.transfer_time(latency=1e-5, **flow._asdict(), scale_up=1e11, scale_out=0) == 0
@@ -174,12 +190,11 @@ def test_more_devices_than_experts() -> None:
     """Each expert has copies, and a token still reaches its k devices."""
     flow = network.rank_traffic(
         tokens=1,
-        top_k=8,
+        devices_hit=nodes_hit_uniform(ffn_nodes=1024, top_k=8, routed_experts=256),
         width=100,
         bytes_per_element=1,
         devices=1024,
         devices_per_node=8,
-        routed_experts=256,
     )
     assert sum(flow) == pytest.approx(8 * 100 * 1023 / 1024)
 

@@ -42,7 +42,7 @@ def _layers(question: dict[str, float], *, layers: int, microbatches: int, full_
 
 
 def _simulated(question: dict[str, float], *, layers: int, microbatches: int) -> float:
-    """Run micro-batches in turn through attention, dispatch, FFN and combine, each busy with one at a time."""
+    """Run micro-batches in turn through attention, dispatch, FFN and combine, each with one at a time."""
     stages = [question[name] for name in ("attention", "dispatch", "ffn", "combine")]
     free = [0.0] * len(stages)
     ready = [0.0] * microbatches
@@ -110,9 +110,9 @@ def test_many_microbatches_keep_the_busiest_stage_busy(question: dict[str, float
     assert found <= busiest + loop / many + ROUNDING * busiest
 
 
-@given(times, st.sampled_from(STAGES), st.floats(0, 1e-2), st.integers(1, 80), counts, st.booleans())
+@given(times, st.sampled_from(STAGES), st.floats(0, 1e-2), st.integers(1, 80), counts)
 def test_no_schedule_is_faster_for_a_longer_stage(
-    question: dict[str, float], stage: str, more: float, layers: int, microbatches: int, full_duplex: bool
+    question: dict[str, float], stage: str, more: float, layers: int, microbatches: int
 ) -> None:
     longer = question | {stage: question[stage] + more}
     for schedule in (
@@ -121,11 +121,12 @@ def test_no_schedule_is_faster_for_a_longer_stage(
         pipeline.overlap_lower_bound,
     ):
         assert schedule(**longer) >= schedule(**question) * (1 - ROUNDING)
-    before, after = (
-        _layers(each, layers=layers, microbatches=microbatches, full_duplex=full_duplex)
-        for each in (question, longer)
-    )
-    assert after >= before * (1 - ROUNDING)
+    for full_duplex in (True, False):
+        before, after = (
+            _layers(each, layers=layers, microbatches=microbatches, full_duplex=full_duplex)
+            for each in (question, longer)
+        )
+        assert after >= before * (1 - ROUNDING)
 
 
 @given(times, st.integers(1, 80), counts)
@@ -149,9 +150,7 @@ def test_full_duplex_is_never_slower(question: dict[str, float], layers: int, mi
 def test_cycles_bound_the_step(question: dict[str, float], layers: int, microbatches: int) -> None:
     """A step takes at least m*L cycles, and at most one loop more."""
     loop = float(pipeline.serial_layer_time(**question))
-    cycle = float(
-        pipeline.cycle_time(busiest=max(question.values()), loop=loop, microbatches=microbatches)
-    )
+    cycle = float(pipeline.cycle_time(busiest=max(question.values()), loop=loop, microbatches=microbatches))
     found = _layers(question, layers=layers, microbatches=microbatches)
     assert found >= microbatches * layers * cycle * (1 - 1e-9)
     assert found <= (microbatches * layers * cycle + loop) * (1 + 1e-9)
@@ -162,9 +161,7 @@ def test_cycles_bound_the_step(question: dict[str, float], layers: int, microbat
     [pipeline.serial_layer_time, pipeline.lockstep_layer_time, pipeline.overlap_lower_bound],
 )
 @given(st.lists(times, min_size=1, max_size=5))
-def test_arrays_are_their_elements(
-    schedule: Callable[..., Any], questions: list[dict[str, float]]
-) -> None:
+def test_arrays_are_their_elements(schedule: Callable[..., Any], questions: list[dict[str, float]]) -> None:
     """Every schedule of arrays is that of each element, and of a number a number."""
     columns = {name: np.array([question[name] for question in questions]) for name in STAGES}
     found = schedule(**columns)
@@ -174,9 +171,7 @@ def test_arrays_are_their_elements(
         assert np.ndim(alone) == 0
         assert value == alone
     full = np.arange(len(questions)) % 2 == 0
-    links = pipeline.link_time(
-        dispatch=columns["dispatch"], combine=columns["combine"], full_duplex=full
-    )
+    links = pipeline.link_time(dispatch=columns["dispatch"], combine=columns["combine"], full_duplex=full)
     for value, question, duplex in zip(links, questions, full.tolist(), strict=True):
         one = pipeline.link_time(
             dispatch=question["dispatch"], combine=question["combine"], full_duplex=duplex

@@ -81,7 +81,7 @@ def test_hfu_does_not_depend_on_width_layers_or_target(
     before = _hfu(scenario)
     shape = {"layers": layers + scenario.model.moe_layers, "hidden_size": 8192, "dispatch_width": 6144}
     other = load_model(scenario.model.id, overrides=shape)
-    after = _hfu(scenario, model=other, tpot_ms=scenario.tpot_ms * slower, microbatches=microbatches)
+    after = _hfu(scenario, model=other, tpot_ms=scenario.latency_ms * slower, microbatches=microbatches)
     np.testing.assert_allclose(after, before, rtol=1e-9)
 
 
