@@ -5,5 +5,7 @@ from __future__ import annotations
 from roofline_afd.view.charts import breakdown_chart as breakdown
 from roofline_afd.view.charts import dead_zone_chart as dead_zone
 from roofline_afd.view.charts import roofline_chart as roofline
+from roofline_afd.view.deployment_charts import afd_vs_ep_chart as afd_vs_ep
+from roofline_afd.view.deployment_charts import hfu_map_chart as hfu_map
 
-__all__ = ["breakdown", "dead_zone", "roofline"]
+__all__ = ["afd_vs_ep", "breakdown", "dead_zone", "hfu_map", "roofline"]

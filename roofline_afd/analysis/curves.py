@@ -16,7 +16,7 @@ from roofline_afd.analysis.roofline import roofline
 from roofline_afd.analysis.what_if import SUBJECTS, changed, value_of
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.records import quantity_keys
-from roofline_afd.errors import InfeasibleError, InputError, shown
+from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.scenario import (
     CHOICES,
@@ -327,7 +327,7 @@ def _percent(value: float) -> str:
 
 
 def _headline(parts: Sequence[Part], points: Mapping[str, Sequence[Any]], error: float) -> str:
-    """Return who wins where, in one sentence."""
+    """Return who wins where, the most important first."""
     low, high = parts[0].from_ms, parts[-1].to_ms
     for mode, other in ((EP, AFD), (AFD, EP)):
         if not points[other]:
@@ -356,9 +356,10 @@ def _headline(parts: Sequence[Part], points: Mapping[str, Sequence[Any]], error:
             f"; {' and '.join(sorted(close))} {'is' if len(close) == 1 else 'are'} within the {error:.1%} "
             "median error of predictions"
         )
+    text = f"{text[0].upper()}{text[1:]}."
     if alone:
-        text += f"; below, from {parts[0].from_ms:.3g} ms, only {NAMES[parts[0].winner]} is feasible"
-    return f"{text[0].upper()}{text[1:]}."
+        text += f" Below, from {parts[0].from_ms:.3g} ms, only {NAMES[parts[0].winner]} is feasible."
+    return text
 
 
 def _at_target(own: float, rows: Mapping[str, Any], curves: Mapping[str, Curve]) -> str:
@@ -472,7 +473,15 @@ def _axis(scenario: Scenario, axis: Axis, option: str) -> tuple[str, list[float]
         raise InputError(f"{option} {name} {shown(given)} holds no numbers") from error
     if len(values) < 2:  # noqa: PLR2004 - a line needs two ends
         raise InputError(f"{option} {name} needs at least two values; write low:high or a list a,b,c")
-    changed(scenario, {name: _number(name, values[0])})  # an unknown key is refused before any search
+    tables = {kind.name for kind in scenario.model.attention}
+    known = {
+        *({field.name for field in attrs.fields(Scenario)} - words),
+        *quantity_keys("system"),
+        *quantity_keys("model"),
+        *(f"attention.{table}.{part}" for table in tables for part in quantity_keys("attention")),
+    }
+    if name not in known:
+        raise InputError(f"{option}: unknown key {shown(name)}{nearest(name, known)}")
     return name, values
 
 
@@ -524,18 +533,18 @@ def grid(scenario: Scenario, *, x: Axis | None = None, y: Axis | None = None, me
     if metric == RATIO:
         with np.errstate(invalid="ignore"):
             segments = [*break_even(xs, ys, np.log(values).reshape(len(ys), len(xs)))]
-    sides = [Deployments(scenario, mode) for mode in MODES]
-    quantities = quantities_of(*sides)
+    quantities = quantities_of(*(Deployments(scenario, mode) for mode in MODES))
+    at_own, estimated = _own_modes(scenario) if metric == RATIO else _own_hfu(scenario)
     summary = {
         "metric": metric,
         "x": x_key,
         "y": y_key,
         "own": own,
-        "at_own": measure(scenario),
+        "at_own": at_own,
         "break_even": [segment._asdict() for segment in segments],
         "points": len(rows),
         "infeasible_points": sum(row[metric] is None for row in rows),
-        "estimated": any(side.estimated for side in sides),
+        "estimated": estimated,
     }
     summary["answer"] = _map_sentence(rows, summary)
     return Answer(
@@ -549,7 +558,10 @@ def grid(scenario: Scenario, *, x: Axis | None = None, y: Axis | None = None, me
 
 def _modes_at(scenario: Scenario) -> dict[str, Any]:
     """Return the throughput of both modes and their ratio; None where infeasible."""
-    ep, afd = rates(scenario)
+    return _modes(*rates(scenario))
+
+
+def _modes(ep: float, afd: float) -> dict[str, Any]:
     state = BOTH if ep and afd else ONLY_EP if ep else ONLY_AFD if afd else NEITHER
     return {
         RATIO: afd / ep if ep and afd else None,
@@ -557,6 +569,20 @@ def _modes_at(scenario: Scenario) -> dict[str, Any]:
         "afd_tokens_per_s_per_device": afd or None,
         "state": state,
     }
+
+
+def _own_modes(scenario: Scenario) -> tuple[dict[str, Any], bool]:
+    """Return the same at the question's own values, and whether any of it was never measured."""
+    sides = search_modes(scenario)
+    ep, afd = (sides[mode].rate or 0.0 for mode in (EP, AFD))
+    shares = [side.row.get("estimated_share") for side in sides.values() if side.rate]
+    estimated = any(shares) if shares else any(side.deployments.estimated for side in sides.values())
+    return _modes(ep, afd), estimated
+
+
+def _own_hfu(scenario: Scenario) -> tuple[dict[str, Any], bool]:
+    """Return the HFU at the question's own values, and whether it rests on an estimate."""
+    return _hfu_at(scenario), roofline(scenario, ffn_nodes=[1]).summary["weakest_kind"] == "estimated"
 
 
 def _hfu_at(scenario: Scenario) -> dict[str, Any]:

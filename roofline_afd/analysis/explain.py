@@ -21,7 +21,7 @@ from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.exchange import TORUS_DIMENSIONS
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.serving.layer import MEASURED_TRANSPORT, decode_operators, prefill_operators
+from roofline_afd.serving.layer import MEASURED_TRANSPORT, TRANSPORTS, decode_operators, prefill_operators
 from roofline_afd.serving.scenario import whole
 from roofline_afd.units import format_si
 
@@ -112,8 +112,8 @@ TERMS = {
     "scale_out_slowdown": Term(network.scale_out_slowdown, operator="dispatch"),
     "vector_bytes": Term(network.vector_bytes, operator="dispatch"),
     "pair_traffic": Term(network.pair_traffic, operator="dispatch"),
-    "rank_traffic": Term(network.rank_traffic, operator="dispatch"),
-    "node_traffic": Term(network.node_traffic, operator="dispatch"),
+    "rank_traffic": Term(network.rank_traffic, operator="rank:dispatch"),
+    "node_traffic": Term(network.node_traffic, operator="node:dispatch"),
     "group_traffic": Term(network.group_traffic, operator="afd:dispatch"),
     "group_bandwidth": Term(network.group_bandwidth, operator="afd:dispatch"),
     "mesh_pair_bandwidth": Term(network.mesh_pair_bandwidth),
@@ -344,7 +344,8 @@ def _operator_values(
     devices = int(check_ffn_nodes(ffn_nodes)[0]) * scenario.system.devices_per_node
     sequences = whole("--batch", batch)
     tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
-    layers = Deployments(scenario, AFD if mode == "afd" else EP).layers(MEASURED_TRANSPORT)
+    transport = mode if mode in TRANSPORTS else MEASURED_TRANSPORT
+    layers = Deployments(scenario, AFD if mode == "afd" else EP).layers(transport)
     if mode == "prefill":
         operators_found = prefill_operators(layers, sequences=1, new_tokens=tokens)
     elif mode == "afd":

@@ -449,7 +449,7 @@ def predict(scenario: Scenario, *, mode: str | None = None) -> Answer:
         command="predict",
         inputs=serving_inputs(scenario, quantities),
         columns=object_columns([row]),
-        summary={"answer": _sentence(row)},
+        summary={"answer": _sentence(row, scenario.accept_length)},
         notes=[*notes_of(deployments, [row]), *provenance_notes(scenario, quantities)],
         table_keys=TABLE_KEYS,
     )
@@ -538,16 +538,29 @@ def _memory_refusal(deployments: Deployments, deployment: Deployment, most: floa
     )
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _sentence(row: Mapping[str, Any], accept_length: float) -> str:
+    """Return what a deployment reaches, and the terms it is made of."""
     shape = (
         f"{row['n_attention_devices']} attention and {row['n_ffn_devices']} FFN devices"
         if row["n_ffn_devices"]
         else f"{row['n_devices']} devices"
     )
+    waits = f", waiting most for {row['bottleneck']}" if row["bottleneck"] != row["binding"] else ""
+    terms = row["breakdown"]
+    times = ", ".join(
+        f"{name} {terms[f'{name}_us']:.1f}" for name in ("attention", "dispatch", "ffn", "combine")
+    )
+    schedule = {
+        "lock-step": f"two halves in lock-step {terms['layer_us']:.1f} us a layer",
+        "no overlap": f"no overlap, {terms['layer_us']:.1f} us a layer",
+        "pipeline": f"{row['microbatches']} micro-batches, one every {terms.get('cycle_us', 0.0):.1f} us",
+    }[terms["schedule"]]
+    accepted = f" / {accept_length:g} accepted" if accept_length != 1 else ""
     return (
         f"{row['mode'].upper()} on {shape}: {row['tokens_per_s_per_device']:,.0f} tokens/s per device, "
-        f"{row['tpot_ms']:.1f} ms per token; bound by {row['binding']}"
-        + (f", waiting most for {row['bottleneck']}." if row["bottleneck"] != row["binding"] else ".")
+        f"{row['tpot_ms']:.1f} ms per token; bound by {row['binding']}{waits}. Per expert layer and "
+        f"micro-batch: {times} us; {schedule}; {terms['layers']} layers {terms['layers_ms']:.1f} + head "
+        f"{terms['head_ms']:.1f} + gap {terms['gap_ms']:.1f} ms = {row['step_ms']:.1f} ms{accepted}."
     )
 
 

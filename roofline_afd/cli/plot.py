@@ -2,12 +2,101 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from roofline_afd.cli.options import Picture, Serving, register
+from roofline_afd.cli.options import QUESTION_PANEL, Picture, Serving, register
 from roofline_afd.cli.predict import Mode  # noqa: TC001 - read at run time to find the options
 from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
 from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from roofline_afd.analysis.curves import Axis
+
+POINTS = 12
+"""Values of an axis given as a range without a count."""
+AXIS_KEYS = (
+    "scale_out_gb_per_s",
+    "scale_up_gb_per_s",
+    "memory_gb_per_s",
+    "memory_gb",
+    "fp8_tflops",
+    "expert_intermediate",
+    "routed_experts",
+    "top_k",
+    "context",
+    "tpot_ms",
+    "max_devices",
+)
+"""Inputs that the shell offers for an axis; any other number works too."""
+
+
+def _complete_axis(incomplete: str) -> list[str]:
+    return [f"{key}=" for key in AXIS_KEYS if key.startswith(incomplete)]
+
+
+def _complete_metric(incomplete: str) -> list[str]:
+    return [word for word in ("afd_over_ep", "hfu") if word.startswith(incomplete)]
+
+
+def _axis_option(what: str) -> object:
+    return typer.Option(
+        metavar="KEY=RANGE",
+        help=f"{what}: any number of the question, the system or the model; low:high[:count], evenly spaced "
+        "on logarithms, or a list a,b,c.",
+        autocompletion=_complete_axis,
+        rich_help_panel=QUESTION_PANEL,
+    )
+
+
+def _number_reader(option: str, unit: str) -> Callable[[str], float]:
+    """Return what reads one number of an option, with or without a unit."""
+    from roofline_afd.errors import InputError  # not for --help
+    from roofline_afd.units import parse_number
+
+    def read(text: str) -> float:
+        try:
+            return parse_number(text.strip(), unit=unit)
+        except InputError as error:
+            raise InputError(f"{option}: {error}") from error
+
+    return read
+
+
+def _axis(text: str | None, option: str) -> Axis | None:
+    """Read an axis of a map: `KEY=low:high[:count]` or `KEY=a,b,c`."""
+    if text is None:
+        return None
+    from roofline_afd.analysis.curves import axis_unit, spaced
+    from roofline_afd.errors import InputError, shown
+
+    key, equals, given = (part.strip() for part in text.partition("="))
+    if not (equals and key and given):
+        raise InputError(f"{option} {shown(text)} is not KEY=low:high[:count] or KEY=a,b,c")
+    key = key.removeprefix("--").replace("-", "_")
+    read = _number_reader(f"{option} {key}", axis_unit(key))
+    if ":" not in given:
+        return key, [read(part) for part in given.split(",")]
+    low, high, count, *more = (*given.split(":"), "", "")[: max(3, given.count(":") + 1)]
+    if more or (count and not count.strip().isdecimal()):
+        raise InputError(f"{option} {shown(text)}: write low:high[:count], count a whole number")
+    return key, spaced(key, read(low), read(high), int(count[:9]) if count else POINTS)
+
+
+def _range(text: str | None, option: str) -> tuple[float, float] | None:
+    """Read `low:high` in ms."""
+    if text is None:
+        return None
+    from roofline_afd.errors import InputError, shown
+
+    low, colon, high = text.partition(":")
+    if not colon or ":" in high:
+        raise InputError(f"{option} {shown(text)}: write low:high in ms")
+    read = _number_reader(option, "ms")
+    return read(low), read(high)
 
 
 def add(app: typer.Typer) -> None:
@@ -52,4 +141,56 @@ def add(app: typer.Typer) -> None:
         from roofline_afd.view.pages import deliver_chart
 
         chart = breakdown_chart(question.scenario, mode=mode)
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+    @register(
+        group,
+        "afd-vs-ep",
+        help_text="EP against AFD: tokens per second and device of the best deployments over latency.",
+    )
+    def afd_vs_ep(
+        question: Serving,
+        picture: Picture,
+        *,
+        tpot_range: Annotated[
+            str | None,
+            typer.Option(
+                metavar="LOW:HIGH",
+                help="Latency targets drawn, in ms. Default: from the least that is feasible to where "
+                "throughput no longer grows.",
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = None,
+    ) -> None:
+        from roofline_afd.view.deployment_charts import afd_vs_ep_chart
+        from roofline_afd.view.pages import deliver_chart
+
+        chart = afd_vs_ep_chart(question.scenario, tpot_range=_range(tpot_range, "--tpot-range"))
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+    @register(
+        group,
+        "hfu-map",
+        help_text="A map over two inputs: where AFD beats EP with the break-even line, or the best HFU.",
+    )
+    def hfu_map(
+        question: Serving,
+        picture: Picture,
+        *,
+        x: Annotated[str | None, _axis_option("Across; default bandwidth")] = None,
+        y: Annotated[str | None, _axis_option("Up; default width of an expert")] = None,
+        metric: Annotated[
+            str,
+            typer.Option(
+                metavar="afd_over_ep|hfu",
+                help="Throughput of the best deployments, AFD over EP; or the best HFU of the FFN stage.",
+                autocompletion=_complete_metric,
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = "afd_over_ep",
+    ) -> None:
+        from roofline_afd.view.deployment_charts import hfu_map_chart
+        from roofline_afd.view.pages import deliver_chart
+
+        chart = hfu_map_chart(question.scenario, x=_axis(x, "--x"), y=_axis(y, "--y"), metric=metric)
         deliver_chart(chart, output=picture.output, force=picture.force)

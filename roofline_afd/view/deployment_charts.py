@@ -76,6 +76,8 @@ CELL_TEXT = (36, 15)
 MAP_WIDTH = WIDTH - 130
 WIDE, NARROW = 1e3, 12.0
 """Ratios of the ends of an axis from which ticks stand at decades, and at 1, 2, 5."""
+DARK = 0.6
+"""Share of the way to the darkest colour from which a cell's number is light."""
 NEAR_LINE = 16
 """Pixels from a number within which the break-even line would strike it through."""
 QUESTION = "this question"
@@ -98,15 +100,16 @@ AXIS_TITLES = {
 }
 
 
-def _about(scenario: Scenario) -> str:
-    """Return the question in a line."""
+def _about(scenario: Scenario, varied: Sequence[str] = ()) -> str:
+    """Return the question in a line, without the inputs that a map varies."""
+    devices = f"{scenario.devices} devices" if scenario.devices else f"up to {scenario.max_devices} devices"
     sides = (scenario.side("attention"), scenario.side("ffn"))
     pair = f" (AFD: {sides[0].name} + {sides[1].name})" if sides != (scenario.system,) * 2 else ""
     parts = [
         f"{scenario.system.name}{pair} x {scenario.model.name}",
-        f"context {scenario.context:,} tokens",
+        f"context {scenario.context:,} tokens" if "context" not in varied else "",
         f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
-        f"{scenario.devices} devices" if scenario.devices else f"up to {scenario.max_devices} devices",
+        devices if not {"devices", "max_devices"} & {*varied} else "",
         f"{scenario.links} links" if scenario.links else "",
         f"{scenario.routing} routing" if scenario.routing != "natural" else "",
         f"transport {scenario.transport}" if scenario.transport else "",
@@ -346,7 +349,9 @@ def hfu_map_chart(
             .mark_rect(filled=False, stroke=INK, strokeDash=ESTIMATED_DASH, strokeWidth=1.6)
             .encode(**{name: alt.value(value) for name, value in frame.items()})
         )
+    about, numbers = _about_map(scenario, summary)
     lines = [
+        numbers,
         "Line: AFD = EP, interpolated between points." if summary["break_even"] else "",
         _estimated(answer, "Dashed frame"),
     ]
@@ -355,21 +360,22 @@ def hfu_map_chart(
         .properties(width=MAP_WIDTH, height=HEIGHT)
         .resolve_scale(shape="independent"),
         summary["answer"],
-        [_about_map(scenario, metric), " ".join(filter(None, lines))],
+        [about, " ".join(filter(None, lines))],
     )
 
 
-def _about_map(scenario: Scenario, metric: str) -> str:
-    if metric == RATIO:
-        return (
-            f"{_about(scenario)} · TPOT {scenario.latency_ms:g} ms · numbers: tokens/s per device, AFD / EP"
-        )
+def _about_map(scenario: Scenario, summary: dict[str, Any]) -> list[str]:
+    """Return the question of a map, and what its numbers are."""
+    varied = (summary["x"], summary["y"])
+    target = f" · TPOT {scenario.latency_ms:g} ms" if "tpot_ms" not in varied else ""
+    if summary["metric"] == RATIO:
+        return [f"{_about(scenario, varied)}{target}", "Numbers: AFD / EP in tokens/s per device."]
     stage = scenario.for_stage()
-    return (
-        f"{scenario.system.name} x {scenario.model.name} · TPOT {scenario.latency_ms:g} ms · "
-        f"{stage.microbatches} micro-batches · {stage.links} links · fan-out {stage.fan_out}; "
-        "numbers: best feasible HFU of the FFN stage over 1 to 40 nodes"
-    )
+    how = f"{stage.microbatches} micro-batches · {stage.links} links · fan-out {stage.fan_out}"
+    return [
+        f"{scenario.system.name} x {scenario.model.name}{target} · {how}",
+        "Numbers: best feasible HFU of the FFN stage over 1 to 40 nodes.",
+    ]
 
 
 def _edges(values: Sequence[float]) -> list[float]:
@@ -500,7 +506,7 @@ def _numbers(
             continue
         place = _pixel(across, row["x"], MAP_WIDTH) + 1j * _pixel(up, row["y"], HEIGHT)
         struck = any(_distance(place, one, other) < NEAR_LINE for one, other in line)
-        dark = not struck and (value < reach**-0.45 if ratio else value > 0.5)  # noqa: PLR2004 - half way
+        dark = not struck and (value < reach**-DARK if ratio else value > DARK)
         text = f"{value:.2f}" if ratio else f"{value:.0%}"
         color = GROUND if dark else INK
         labels.append({"x": row["x"], "y": row["y"], "label": text, "color": color, "struck": struck})
@@ -525,7 +531,7 @@ def _pixel(axis: dict[str, Any], value: float, length: float) -> float:
     low, high = scale["domain"]
     if scale["type"] == "log":
         low, high, value = math.log(low), math.log(high), math.log(value)
-    return (value - low) / (high - low) * length
+    return float((value - low) / (high - low) * length)
 
 
 def _distance(place: complex, one: complex, other: complex) -> float:

@@ -1,4 +1,4 @@
-"""The search: as good as looking at every deployment one by one; filters, refusals, and what may not happen."""
+"""The search: as good as looking at every deployment one by one; filters and refusals."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
 )
 @settings(max_examples=25, deadline=None)
 def test_search_finds_the_best_there_is(question: dict[str, Any]) -> None:
-    """Over batch, devices, groups, micro-batches, redundant experts and transports: no deployment is better."""
+    """Over batch, devices, groups, micro-batches, redundant experts, transports: none is better."""
     scenario = Scenario(**question, granularity="device")
     for mode in MODES:
         deployments = Deployments(scenario, mode)
@@ -213,8 +213,12 @@ def test_nearest_latency_is_feasible(  # noqa: PLR0917 - drawn in order
 ) -> None:
     """Where nothing is quick enough, the least latency there is has a deployment, and less has none."""
     question: dict[str, Any] = {
-        **{"system": system, "model": model, "accept_length": accepted, "batch": batch},
-        **{"transport": transport, "max_devices": 200},
+        "system": system,
+        "model": model,
+        "accept_length": accepted,
+        "batch": batch,
+        "transport": transport,
+        "max_devices": 200,
     }
     _, found = _found(mode, **question, tpot_ms=0.1)
     assume(found.refusal != MEMORY)
@@ -314,6 +318,15 @@ def test_more_devices_than_a_fabric_connects_are_refused(mode: str) -> None:
     _, found = _found(mode, system="tpu-v6e", model="deepseek-v3", tpot_ms=200, devices=512)
     assert found.best is None
     assert (found.refusal, found.nearest) == (FABRIC, None)
+
+
+def test_a_latency_missed_within_a_domain_is_no_missing_fabric() -> None:
+    """Of 200 attention devices and up to 312 others some fit a domain of 256: the latency is what binds."""
+    question: dict[str, Any] = {"system": "tpu-v6e", "model": "deepseek-v3", "attention_devices": 200}
+    _, found = _found(AFD, **question, tpot_ms=0.1)
+    assert found.refusal == LATENCY
+    assert found.nearest is not None
+    assert _best(AFD, **question, tpot_ms=found.nearest * 1e3 * (1 + 1e-9)).devices <= 256
 
 
 def test_refusals() -> None:

@@ -1,0 +1,82 @@
+"""Scenario files: what they may hold, in whose place, and what is said of files that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roofline_afd.errors import InputError
+from roofline_afd.serving.scenario_file import MAX_BYTES, read_scenario_file
+
+OPTIONS = {"system", "model", "tpot_ms", "batch", "set", "hardware_db", "model_db", "mode", "scenario"}
+
+
+def _read(folder: Path, text: str | bytes) -> dict[str, Any]:
+    file = folder / "question.toml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_scenario_file(file, options=OPTIONS)
+
+
+def test_options_of_a_question(tmp_path: Path) -> None:
+    """A key per option, spelt either way; those of a scenario that the command lacks are left out."""
+    held = _read(tmp_path, 'system = "h800"\ntpot-ms = 42.5\nbatch = 64\nmode = "ep"\nsigma_ep = 0.9\n')
+    assert held == {"system": "h800", "tpot_ms": 42.5, "batch": 64, "mode": "ep"}
+    assert _read(tmp_path, "") == {}
+    assert _read(tmp_path, b"\xef\xbb\xbfbatch = 3\r\n") == {"batch": 3}  # as some editors save
+
+
+def test_catalogue_values(tmp_path: Path) -> None:
+    """`set` as a table, nested ones dotted, as one text or as many."""
+    table = '[set]\nfp8_tflops = 4500\nscale_out_gb_per_s = "800 Gb/s"\n[set.attention.full]\nheads = 64\n'
+    assert _read(tmp_path, table) == {
+        "set": ["fp8_tflops=4500", "scale_out_gb_per_s=800 Gb/s", "attention.full.heads=64"]
+    }
+    assert _read(tmp_path, 'set = "top_k=4"') == {"set": ["top_k=4"]}
+    assert _read(tmp_path, 'set = ["top_k=4", "vocab_size=9"]') == {"set": ["top_k=4", "vocab_size=9"]}
+
+
+def test_catalogues_lie_beside_the_file(tmp_path: Path) -> None:
+    """Paths count from the file's folder, not from where the command runs."""
+    held = _read(tmp_path, 'hardware_db = ["mine", "/elsewhere.toml"]\nmodel-db = "my-model.toml"\n')
+    assert held == {
+        "hardware_db": [str(tmp_path / "mine"), "/elsewhere.toml"],
+        "model_db": [str(tmp_path / "my-model.toml")],
+    }
+
+
+FAULTS = {
+    "unknown": ("bacth = 3", "unknown option 'bacth'; did you mean 'batch'"),
+    "a file in a file": ('scenario = "other.toml"', "unknown option 'scenario'"),
+    "hostile key": ('"\\u001b[2J" = 3', r"unknown option '\x1b[2J'"),
+    "table for a number": ("[batch]\na = 1", "batch must be one number or text"),
+    "list for a number": ("batch = [1, 2]", "batch must be one number or text"),
+    "truth": ("batch = true", "batch must be one number or text"),
+    "date": ("tpot-ms = 1979-05-27", "tpot-ms must be one number or text"),
+    "number for overrides": ("set = 3", "set must be text or a list of texts"),
+    "numbers for overrides": ("set = [3]", "set must be text or a list of texts"),
+    "list in overrides": ("[set]\ntop_k = [8]", "set.top_k must be a number or text"),
+    "truth deep in overrides": ("[set.a.b]\nc = true", "set.a.b.c must be a number or text"),
+    "number for a catalogue": ("model_db = 3", "model_db must be text or a list of texts"),
+    "no TOML": ("batch = = 3", "is no TOML: "),
+    "no text": (bytes(range(256)), "is no TOML: "),
+    "twice": ("batch = 3\nbatch = 4", "is no TOML: "),
+    "bottomless": ("batch = " + "[" * 20_000, "is no TOML: "),
+    "too large": (b"#" * (MAX_BYTES + 1), "is larger than 1,000,000 bytes"),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_faults_name_file_and_key(what: str, tmp_path: Path) -> None:
+    text, says = FAULTS[what]
+    with pytest.raises(InputError) as raised:
+        _read(tmp_path, text)
+    assert says in str(raised.value)
+    assert "question.toml" in str(raised.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path, says in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(InputError, match=f"cannot be read: {says}"):
+            read_scenario_file(path, options=OPTIONS)
