@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15
+COMPARED := --model deepseek-v3 --tpot-ms 50
 
 .PHONY: demo test lint docs bench clean
 .DEFAULT_GOAL := demo
@@ -17,9 +18,15 @@ $(READY): pyproject.toml
 
 demo: $(READY)  ## answer the main question on the shipped catalogues, and draw it
 	@mkdir -p demo
+	$(BIN)/roofline-afd compare --system h800 $(COMPARED) --format table
+	$(BIN)/roofline-afd compare --system gb200-nvl72 $(COMPARED) --format table
 	$(BIN)/roofline-afd roofline $(QUESTION) --ffn-nodes 1:10,16,32,40 --format table
 	$(BIN)/roofline-afd plot roofline $(QUESTION) --output demo/roofline.html --force
 	$(BIN)/roofline-afd plot dead-zone $(QUESTION) --output demo/dead-zone.html --force
+	$(BIN)/roofline-afd plot afd-vs-ep --system h800 $(COMPARED) --output demo/afd-vs-ep.html --force
+	$(BIN)/roofline-afd plot afd-vs-ep --system gb200-nvl72 $(COMPARED) --output demo/afd-vs-ep-gb200.html --force
+	$(BIN)/roofline-afd plot hfu-map --system h800 $(COMPARED) --output demo/hfu-map.html --force
+	$(BIN)/roofline-afd plot breakdown --system h800 $(COMPARED) --output demo/breakdown.html --force
 
 test: $(READY)  ## lint, types, and every test
 	$(BIN)/ruff check .

@@ -120,7 +120,7 @@ def _about(scenario: Scenario, varied: Sequence[str] = ()) -> str:
 def _estimated(answer: Answer, what: str) -> str:
     """Return the line that marks an estimate; empty where all was measured."""
     return (
-        f"{what}: rests on efficiencies never measured on these parts." if answer.summary["estimated"] else ""
+        f"{what}: rests on estimates, never measured on these parts." if answer.summary["estimated"] else ""
     )
 
 
@@ -174,7 +174,8 @@ def afd_vs_ep_chart(scenario: Scenario, *, tpot_range: tuple[float, float] | Non
         own = [row for row in rows if row["mode"] == mode]
         if own:
             layers += _curve_layers(own, high, x, y)
-    layers += _crossing_layers(answer, rows, x, y)
+    crossings = _crossing_layers(answer, rows, x, y)
+    layers += crossings
     layers.append(_end_names(rows, high, top, x, y))
     return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH - END_LABELS, height=HEIGHT),
@@ -182,7 +183,7 @@ def afd_vs_ep_chart(scenario: Scenario, *, tpot_range: tuple[float, float] | Non
         [
             _about(scenario),
             "Markers: the best deployment under a latency target, configuration on hover."
-            + (" Diamonds: the winner changes." if len(answer.summary["parts"]) > 1 else ""),
+            + (" Diamonds: the winner changes." if crossings else ""),
             _estimated(answer, "Pale with hollow markers"),
         ],
     )

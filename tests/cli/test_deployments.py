@@ -161,10 +161,6 @@ BAD = {
     ),
     "unknown mode": ((*PREDICT, "--mode", "epp"), "--mode 'epp' is not valid; did you mean 'ep'"),
     "three halves": ((*PREDICT, "--microbatches", "3"), "--microbatches 3: expert parallelism overlaps two"),
-    "not what the plugin runs": (
-        (*AFD, "--deployable-with", "vllm-afd-plugin"),
-        "vllm-afd-plugin needs attention devices that are a multiple of the FFN devices",
-    ),
     "micro-batches of the plugin": (
         (*COMPARE, "--deployable-with", "vllm-afd-plugin", "--microbatches", "3"),
         "--microbatches 3 cannot run with vllm-afd-plugin",
@@ -220,6 +216,11 @@ def test_hostile_names(hostile: str) -> None:
 
 
 REFUSED = {
+    "not what the plugin runs": (
+        (*AFD, "--deployable-with", "vllm-afd-plugin"),
+        "binding is ratio granularity: vllm-afd-plugin needs attention devices that are a multiple",
+        "96 and 64",
+    ),
     "memory of one device": ((*PREDICT, "--devices", "8"), "binding is HBM capacity", "devices hold them"),
     "memory of FFN devices": ((*AFD, "--ffn-devices", "3"), "binding is HBM capacity", "FFN devices hold"),
     "batch beyond memory": ((*PREDICT, "--batch", "9999"), "binding is HBM capacity", "--batch "),

@@ -46,7 +46,7 @@ def test_catalogues_lie_beside_the_file(tmp_path: Path) -> None:
     }
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[str | bytes, str]] = {
     "unknown": ("bacth = 3", "unknown option 'bacth'; did you mean 'batch'"),
     "a file in a file": ('scenario = "other.toml"', "unknown option 'scenario'"),
     "hostile key": ('"\\u001b[2J" = 3', r"unknown option '\x1b[2J'"),
