@@ -196,7 +196,8 @@ def validate(
     Parameters
     ----------
     files : sequence of path
-        CSV files of measured services (`hardware_db/measurements/README.md`); those shipped where there are none.
+        CSV files of measured services (`hardware_db/measurements/README.md`); those shipped where there are
+        none.
     operators : sequence of path
         CSV files of measured operator and transfer times, to predict instead of services.
     catalogue : Catalogue, optional

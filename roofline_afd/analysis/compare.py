@@ -14,6 +14,7 @@ from roofline_afd.analysis.predict import (
     TABLE_KEYS,
     notes_of,
     quantities_of,
+    rounded_up,
     row_of,
     serving_inputs,
 )
@@ -310,7 +311,7 @@ def _why_not(side: Side) -> str:
     found, scenario = side.found, side.deployments.scenario
     text = f"binding is {found.refusal}: {REFUSALS.get(found.refusal, found.refusal)}"
     if found.refusal == LATENCY and found.nearest:
-        return f"{text}; the least is {found.nearest * 1e3:.4g} ms per token"
+        return f"{text}; the least is {rounded_up(found.nearest * 1e3)} ms per token"
     if found.refusal == RATIO:
         return f"{text}{_ratio_hint(scenario, side.deployments)}"
     if found.refusal == MEMORY:
@@ -337,6 +338,9 @@ def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
 def _memory_hint(scenario: Scenario, deployments: Deployments) -> str:
     """Return the least change that makes the model fit: more devices, or a shorter context."""
     wanted = scenario.batch or 1
+    most = float(np.max(shapes_in_memory(deployments).most, initial=-1.0))
+    if most >= 1:
+        return f"; --batch {most:.0f} fits"
     free = attrs.evolve(
         scenario, devices=None, attention_devices=None, ffn_devices=None, max_devices=MOST_DEVICES
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,6 +150,11 @@ def _groups(scenario: Scenario, mode: str) -> tuple[int, int | None]:
             raise InputError("--ffn-devices belongs to --mode afd; under ep every device does both sides")
         if total is None and senders is None:
             raise InputError("--devices is missing: devices that share the experts")
+        if total is not None and senders is not None and total != senders:
+            raise InputError(
+                f"--devices {total} and --attention-devices {senders} contradict each other: under ep "
+                "they are the same"
+            )
         return total or senders or 0, None
     given = [total, senders, receivers]
     if sum(value is not None for value in given) < 2:  # noqa: PLR2004 - two of three fix the third
@@ -485,12 +491,19 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
         other = (
             f"--batch {nearest} meets it"
             if nearest
-            else f"the nearest feasible is --tpot-ms {_floor(deployments, deployment):.4g}"
+            else f"the nearest feasible is --tpot-ms {rounded_up(_floor(deployments, deployment))} "
+            "with --batch 1"
         )
         raise InfeasibleError(
             f"no: binding is the latency target: {deployment.batch} sequences take {tpot:.4g} ms per token, "
             f"--tpot-ms {scenario.latency_ms:g} allows less; {other}"
         )
+
+
+def rounded_up(value: float) -> str:
+    """Write a number in four digits or so that is not below it."""
+    digits = max(3 - math.floor(math.log10(value)), 0) if value > 0 else 0
+    return f"{math.ceil(value * 10**digits) / 10**digits:.{digits}f}"
 
 
 def _floor(deployments: Deployments, deployment: Deployment) -> float:
@@ -608,14 +621,11 @@ def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[s
 def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return what predictions of one mode rest on, a sentence each."""
     constants = deployments.constants
-    scenario = deployments.scenario
-    notes = []
-    if scenario.gap_ms is None or scenario.routing == "natural":
-        notes.append(
-            f"fitted to published services: gap {constants.gap_s * 1e3:.3g} ms a step, transfers "
-            f"{constants.communication_slowdown:.3g} times as long under live routing, "
-            f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side (calibration record service)"
-        )
+    notes = [
+        f"fitted to published services: gap {constants.gap_s * 1e3:.3g} ms a step, transfers "
+        f"{constants.communication_slowdown:.3g} times as long under live routing, "
+        f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side (calibration record service)"
+    ]
     if deployments.attention.id != deployments.ffn.id:
         notes.append(
             f"{deployments.mode}: attention on {deployments.attention.id}, experts on {deployments.ffn.id}: "

@@ -13,6 +13,7 @@ from roofline_afd.analysis.predict import quantities_of, serving_inputs
 from roofline_afd.catalogue.hardware import build_system, load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.overrides import split_overrides
+from roofline_afd.catalogue.records import quantity_keys
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import COUNTS, Scenario
@@ -80,14 +81,11 @@ def changed(scenario: Scenario, changes: Mapping[str, float | str]) -> Scenario:
         else:
             overrides[name] = value
     system, model = evolved.get("system", scenario.system), evolved.get("model", scenario.model)
-    try:
-        of_system, of_model = split_overrides(
-            overrides, attention_tables=[kind.name for kind in model.attention]
-        )
-    except InputError as error:
-        unknown = next(iter(key for key in overrides if shown(key) in str(error)), "")
-        close = nearest(unknown, sorted(fields))
-        raise InputError(f"{error}; options of the question are valid too{close}") from error
+    valid = {*fields, *quantity_keys("system"), *quantity_keys("model"), *model.quantities}
+    for name in overrides:
+        if name not in valid and not name.startswith("attention."):
+            raise InputError(f"{shown(name)} is no option and no catalogue key{nearest(name, sorted(valid))}")
+    of_system, of_model = split_overrides(overrides, attention_tables=[kind.name for kind in model.attention])
     if of_system:
         evolved["system"] = build_system(system.parts, overrides=of_system)
     if of_model:
@@ -261,9 +259,8 @@ def _break_even(
     first, last = (math.log(ratio) for ratio in ratios if ratio is not None)
     bracket = ((low, first), (high, last))
     if first * last > 0:
-        found = _beyond(lead, bracket, whole=whole)
+        found, reach = _beyond(lead, bracket, whole=whole)
         if found is None:
-            reach = sorted((low / WIDEST, high * WIDEST) if high > low else (high / WIDEST, low * WIDEST))
             return {
                 "input": key,
                 "value": None,
@@ -285,11 +282,11 @@ def _is_whole(scenario: Scenario, key: str) -> bool:
 
 def _beyond(
     lead: Callable[[float], float], bracket: tuple[tuple[float, float], tuple[float, float]], *, whole: bool
-) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return two neighbouring values between which the winner flips, looked for beyond both given ones."""
+) -> tuple[tuple[tuple[float, float], tuple[float, float]] | None, tuple[float, float]]:
+    """Return two neighbouring values beyond those given between which the winner flips, and the range seen."""
     (low, first), (high, last) = sorted(bracket)
-    # towards where the lead shrinks first
-    upwards = abs(last) < abs(first)
+    reach = [low, high]
+    upwards = abs(last) < abs(first)  # towards where the lead shrinks first
     for up in (upwards, not upwards):
         value, held = (high, last) if up else (low, first)
         factor = 2.0
@@ -299,11 +296,12 @@ def _beyond(
             found = lead(tried)
             if math.isnan(found):
                 break
+            reach[up] = tried
             if found * held <= 0:
-                return ((value, held), (tried, found))
+                return ((value, held), (tried, found)), (reach[0], reach[1])
             value, held = tried, found
             factor *= 2.0
-    return None
+    return None, (reach[0], reach[1])
 
 
 def _root(

@@ -268,9 +268,12 @@ def number(text: str | float) -> float:
 def whole_number(text: str | int) -> int:
     """Read a whole number; whether it is in bounds, the scenario says."""
     try:
-        return int(text)
-    except ValueError as error:
+        value = int(text)
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{shown(text)} is not a whole number") from error
+    if isinstance(text, float) and text != value:  # from a file
+        raise typer.BadParameter(f"{text:g} is not a whole number")
+    return value
 
 
 def _parser(hint: object) -> Callable[[Any], float] | None:

@@ -312,8 +312,8 @@ class Deployments:
         return rate * np.divide(deployment.attention_devices, deployment.devices)
 
     @cached_property
-    def _weights(self) -> tuple[float, float, float]:
-        """Bytes of the attention side, of dense and shared experts, and of one expert of every layer [B]."""
+    def _weights(self) -> tuple[float, float, float, float]:
+        """Bytes of the attention side, shared experts, dense layers, and one expert of every layer [B]."""
         model, formats = self.scenario.model, self.formats
         parts = model.params_by_part
         others, experts = (precision(name).bytes for name in (formats.others, formats.experts))
@@ -321,9 +321,9 @@ class Deployments:
         wide = sum(parts[name] for name in ("router", "latent", "residual_streams"))
         attention = (parts["attention"] + wide) * others * drafting
         attention += (parts["embedding"] + parts["output_head"]) * EMBEDDING_BYTES
-        dense = (parts["shared_experts"] + parts["dense"]) * others * drafting
+        shared, dense = (parts[name] * others * drafting for name in ("shared_experts", "dense"))
         expert = model.expert_params * model.moe_layers * experts * drafting
-        return attention, dense, expert
+        return attention, shared, dense, expert
 
     @cached_property
     def cache_bytes(self) -> float:
@@ -338,15 +338,18 @@ class Deployments:
 
     def memory(self, deployment: Deployment) -> tuple[FloatArray, FloatArray]:
         """Return the bytes of an attention device and of an FFN device; the same twice under `ep` [B]."""
-        attention, dense, expert = self._weights
+        attention, shared, dense, expert = self._weights
         experts = np.add(self.scenario.model.routed_experts, deployment.redundant_experts)
         held = np.ceil(np.divide(experts, deployment.expert_devices)) * expert
         cache = np.multiply(deployment.batch, self.cache_bytes)
         if self.mode == EP:
-            whole = attention + dense + held + cache
+            whole = attention + shared + dense + held + cache
             return whole, whole
-        away = self.scenario.shared_experts == "ffn"
-        return attention + (0.0 if away else dense) + cache, held + (dense if away else 0.0)
+        sides = {"attention": attention + cache, "ffn": held}
+        layers = self.layers(deployment.transport)
+        sides[layers.shared_side] = sides[layers.shared_side] + shared
+        sides[layers.dense_side] = sides[layers.dense_side] + dense
+        return sides["attention"], sides["ffn"]
 
     def usable_memory(self) -> tuple[float, float]:
         """Return the bytes of a device that may be used, attention and FFN side [B]."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from roofline_afd.catalogue.attention import LATENT_UNFOLDING, Product
 from roofline_afd.catalogue.calibration import ESTIMATED, Calibration, load_calibration
+from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.models import EMBEDDING_BYTES, STATE_BYTES
 from roofline_afd.catalogue.precision import operand, precision
 from roofline_afd.catalogue.records import KINDS
@@ -167,7 +168,10 @@ def _peak(system: System, weights: str, arriving: str) -> float:
     peaks = system.accelerator.peak_flop_per_s
     found = operand(precision(weights), precision(arriving), peaks)
     if found is None:
-        raise InputError(f"system {system.id} has no peak to multiply {weights} weights with")
+        raise InputError(
+            f"system {system.id} has no peak to multiply {weights} weights with; supply one with --set, for "
+            f"example {PEAK_KEYS['bf16']}=VALUE"
+        )
     return peaks[found]
 
 

@@ -318,7 +318,7 @@ class Scenario:
                 whole(option(name), getattr(self, name), most=most)
         finite("--memory-reserve", self.memory_reserve, least=0, below=1)
         for name in ("sigma_dp", "sigma_ep"):
-            finite(option(name), getattr(self, name), above=0)
+            finite(option(name), getattr(self, name), least=1e-3)
             finite(option(name), getattr(self, name), below=1 + 1e-12)
         for name in ("draft_tokens", "redundant_experts"):
             if getattr(self, name) is not None and getattr(self, name) != 0:

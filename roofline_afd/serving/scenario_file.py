@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 FILES = {"hardware_db", "model_db"}
-LISTS = {"set", *FILES}
+LISTS = {"set", "base_set", "change", *FILES}
+ELSEWHERE = {"mode", "ffn_nodes"}
+"""Options of a question that only some commands have."""
 
 
 def read_scenario_file(file: Path, *, options: Collection[str]) -> dict[str, Any]:
@@ -54,9 +56,13 @@ def read_scenario_file(file: Path, *, options: Collection[str]) -> dict[str, Any
         raise InputError(f"--scenario {shown_path(file)} is no TOML: {error}") from error
     fields = {field.name for field in attrs.fields(Scenario)}
     found = {}
+    seen: set[str] = set()
     for key, value in held.items():
         name = key.replace("-", "_")
-        if name not in {*options, *fields, *LISTS} or name == "scenario":
+        if name in seen:
+            raise InputError(f"{shown_path(file)}: {shown(key)} stands there twice, with - and with _")
+        seen.add(name)
+        if name not in {*options, *fields, *LISTS, *ELSEWHERE} or name == "scenario":
             valid = sorted({*options, *fields} - {"scenario"})
             raise InputError(f"{shown_path(file)}: unknown option {shown(key)}{nearest(name, valid)}")
         if name in options:
@@ -65,7 +71,7 @@ def read_scenario_file(file: Path, *, options: Collection[str]) -> dict[str, Any
 
 
 def _value(place: str, name: str, value: object, file: Path) -> object:
-    if name == "set" and isinstance(value, dict):
+    if name in {"set", "base_set", "change"} and isinstance(value, dict):
         return [f"{key}={each}" for key, each in _flat(place, value)]
     if name in LISTS:
         given = value if isinstance(value, list) else [value]

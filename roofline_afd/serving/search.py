@@ -30,6 +30,8 @@ both are equal."""
 NEAR = 0.98
 """Share of the best throughput from which a smaller deployment is worth naming."""
 CHUNK = 4096
+MOST_PAIRS = 550_000
+"""Pairs of groups a search takes on: half of 1024 squared, and a few."""
 BLOCK = 1 << 15
 """Candidates computed at a time, so that every array of a block stays in the cache."""
 SAME = 1e-9
@@ -94,16 +96,37 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
     if deployments.mode == EP:
         found = [scenario.devices] if scenario.devices else _multiples(units[0], most)
         return np.asarray(found, dtype=float), np.zeros(0)
-    senders = [scenario.attention_devices] if scenario.attention_devices else _multiples(units[0], most)
-    receivers = [scenario.ffn_devices] if scenario.ffn_devices else _multiples(units[1], most)
-    left, right = (
-        side.ravel() for side in np.meshgrid(np.asarray(senders), np.asarray(receivers), indexing="ij")
-    )
-    both = scenario.attention_devices and scenario.ffn_devices
-    allowed = left + right == scenario.devices if scenario.devices else (left + right <= most) | bool(both)
+    left, right = _pairs(scenario, units, most)
     if scenario.deployable_with:
-        allowed = allowed & (left % right == 0)
-    return left[allowed] * 1.0, right[allowed] * 1.0
+        allowed = left % right == 0
+        left, right = left[allowed], right[allowed]
+    return left.astype(np.float64), right.astype(np.float64)
+
+
+def _pairs(
+    scenario: Scenario, units: Sequence[int], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs of attention and FFN devices a question admits."""
+    given = (scenario.attention_devices, scenario.ffn_devices)
+    senders, receivers = (
+        np.array([value]) if value else _multiples(unit, most)
+        for value, unit in zip(given, units, strict=True)
+    )
+    if scenario.devices:  # the total fixes one group by the other
+        left = senders if given[0] or not given[1] else scenario.devices - receivers
+        right = scenario.devices - left
+        fits = (left >= 1) & (right >= 1)
+        fits &= (right == given[1]) if given[1] else (right % units[1] == 0)
+        fits &= (left == given[0]) if given[0] else (left % units[0] == 0)
+        return left[fits], right[fits]
+    if senders.size * receivers.size > 2 * MOST_PAIRS:
+        raise InputError(
+            f"--max-devices {scenario.max_devices} in single devices are too many pairs of groups to search: "
+            "valid with --granularity node, or up to --max-devices 1024"
+        )
+    left, right = (side.ravel() for side in np.meshgrid(senders, receivers, indexing="ij"))
+    fits = np.ones(left.shape, dtype=bool) if all(given) else left + right <= most
+    return left[fits], right[fits]
 
 
 def _microbatches(scenario: Scenario, mode: str) -> Sequence[int]:

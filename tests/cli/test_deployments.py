@@ -169,7 +169,7 @@ BAD = {
     "unknown transport": ((*COMPARE, "--transport", "paris"), "--transport 'paris' is not valid; did you"),
     "unknown format": ((*COMPARE, "--kv-precision", "fp9"), "--kv-precision 'fp9' is not a precision"),
     "balance above one": ((*COMPARE, "--sigma-ep", "1.1"), "--sigma-ep 1.1 must be below 1"),
-    "no balance": ((*COMPARE, "--sigma-dp", "0"), "--sigma-dp 0 must be above 0"),
+    "no balance": ((*COMPARE, "--sigma-dp", "0"), "--sigma-dp 0 must be at least 0.001"),
     "no context": ((*COMPARE, "--context", "0"), "--context 0 must be a whole number from 1"),
     "huge context": ((*COMPARE, "--context", "1000000000"), "from 1 to 100,000,000"),
     "nothing changes": (("what-if", *BASE), "nothing changes: give --set KEY=VALUE or --change KEY=VALUE"),
@@ -352,6 +352,11 @@ def test_scenario_files_give_options(tmp_path: Path) -> None:
     )
     same = ask("what-if", "--system", "h800", "--model", "step-3", "--change", "tpot_ms=80")
     assert changed["results"] == same["results"]
+    base = _file(tmp_path, QUESTION + "[set]\nscale_out_gb_per_s = 100\n")  # of the baseline, not the change
+    found = ask("what-if", *base, "--change", "batch=64")
+    given = ("--devices", "128", "--batch", "96", "--base-set", "scale_out_gb_per_s=100")
+    assert found["results"] == ask("what-if", *BASE, *given, "--change", "batch=64")["results"]
+    assert found["summary"]["changes"] == {"batch": "64"}
 
 
 BAD_FILES = {

@@ -17,7 +17,6 @@ from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployme
 from roofline_afd.serving.layer import TRANSPORTS
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import (
-    AFD_MICROBATCHES,
     FABRIC,
     LATENCY,
     MEMORY,
@@ -69,7 +68,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
     deployments = Deployments(scenario, mode)
     limit = scenario.latency_ms * 1e-3 * scenario.accept_length
     room = deployments.usable_memory()
-    microbatches = (1, 2) if mode == EP else (2,) if scenario.deployable_with else AFD_MICROBATCHES
+    microbatches = (1, 2) if mode == EP else (2,) if scenario.deployable_with else (1, 2, 3, 4)
     transports = TRANSPORTS if scenario.transport == "all" else (scenario.transport or "pair",)
     best = 0.0
     for (senders, receivers), transport in itertools.product(_shapes(scenario, mode), transports):
@@ -276,7 +275,7 @@ def test_groups_are_whole_nodes_of_their_systems() -> None:
     assert np.max(candidates.attention_devices + candidates.ffn_devices) == 100
     single = _found(AFD, **question | {"granularity": "device", "max_devices": 40})[1].candidates
     assert set(np.unique(single.ffn_devices)) == set(range(1, 40))
-    assert len(single.ffn_devices) == 39 * 40 / 2 * len(AFD_MICROBATCHES)
+    assert len(single.ffn_devices) == 39 * 40 / 2 * 4
 
 
 def test_a_given_batch_is_kept() -> None:
