@@ -621,11 +621,12 @@ def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[s
 def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return what predictions of one mode rest on, a sentence each."""
     constants = deployments.constants
-    notes = [
+    fitted = (
         f"fitted to published services: gap {constants.gap_s * 1e3:.3g} ms a step, transfers "
         f"{constants.communication_slowdown:.3g} times as long under live routing, "
         f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side (calibration record service)"
-    ]
+    )
+    notes = [fitted]
     if deployments.attention.id != deployments.ffn.id:
         notes.append(
             f"{deployments.mode}: attention on {deployments.attention.id}, experts on {deployments.ffn.id}: "

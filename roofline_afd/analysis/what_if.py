@@ -283,7 +283,7 @@ def _is_whole(scenario: Scenario, key: str) -> bool:
 def _beyond(
     lead: Callable[[float], float], bracket: tuple[tuple[float, float], tuple[float, float]], *, whole: bool
 ) -> tuple[tuple[tuple[float, float], tuple[float, float]] | None, tuple[float, float]]:
-    """Return two neighbouring values beyond those given between which the winner flips, and the range seen."""
+    """Return neighbouring values beyond those given between which the winner flips, and the range seen."""
     (low, first), (high, last) = sorted(bracket)
     reach = [low, high]
     upwards = abs(last) < abs(first)  # towards where the lead shrinks first
