@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NAMES = {EP: "EP", AFD: "AFD"}
 MOST_DEVICES = 1024
 """Devices up to which an infeasible question looks for a feasible size."""
+EQUALLY_GOOD = 5e-4
+"""Share of the throughput below which a difference is not worth a number."""
 STAGES = ("attention", "ffn", "dispatch", "combine")
 
 
@@ -234,10 +236,11 @@ def _neighbours(sides: Mapping[str, Side]) -> list[str]:
         )
         if runner_up:
             share = runner_up["tokens_per_s_per_device"] / side.rate
-            parts.append(f"next best {_devices(runner_up)} ({share - 1:+.1%})")
+            less = f"{share - 1:.1%}" if share < 1 - EQUALLY_GOOD else "as good"
+            parts.append(f"next best {_devices(runner_up)} ({less})")
         if smallest and smallest["n_devices"] < side.row["n_devices"]:
             share = smallest["tokens_per_s_per_device"] / side.rate
-            parts.append(f"smallest within 2 %: {_devices(smallest)} ({share - 1:+.1%})")
+            parts.append(f"smallest within 2 %: {_devices(smallest)} ({share - 1:.1%})")
         if parts:
             notes.append(f"{NAMES[mode]}: {'; '.join(parts)}")
     return notes

@@ -209,7 +209,8 @@ class Scenario:
     max_devices : int
         Most devices a search may use [1].
     granularity : str
-        What groups of devices are made of: whole `node`s (a `tray` is one), or single `device`s.
+        What groups of devices are made of: whole `node`s (a `tray` is one) or a single one split in two, or
+        any number of `device`s.
     deployable_with : str, optional
         Only what this software runs: `vllm-afd-plugin`, attention devices a multiple of FFN devices and two
         micro-batches.

@@ -97,10 +97,26 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
         found = [scenario.devices] if scenario.devices else _multiples(units[0], most)
         return np.asarray(found, dtype=float), np.zeros(0)
     left, right = _pairs(scenario, units, most)
+    if not single and deployments.attention.id == deployments.ffn.id:
+        one = _split_node(scenario, units[0], most)
+        left, right = np.concatenate([left, one]), np.concatenate([right, units[0] - one])
     if scenario.deployable_with:
         allowed = left % right == 0
         left, right = left[allowed], right[allowed]
     return left.astype(np.float64), right.astype(np.float64)
+
+
+def _split_node(scenario: Scenario, unit: int, most: int) -> NDArray[np.int64]:
+    """Return the attention devices of every way to make both groups out of one node."""
+    left = np.arange(1, unit)
+    fits = np.full(left.shape, most >= unit and scenario.devices in {None, unit})
+    if scenario.attention_devices and scenario.ffn_devices:  # the question names the groups itself
+        fits[:] = False
+    if scenario.attention_devices:
+        fits &= left == scenario.attention_devices
+    if scenario.ffn_devices:
+        fits &= unit - left == scenario.ffn_devices
+    return left[fits]
 
 
 def _pairs(

@@ -283,7 +283,9 @@ def test_the_latency_named_for_both_modes_is_feasible(context: int) -> None:
 
 def test_the_devices_named_hold_the_model() -> None:
     """Too few: the count named has an answer, and one device less has none."""
-    (least,) = re.findall(r"(\d+) devices hold it", command(*COMPARE, "--max-devices", "8").complaint)
+    least = min(
+        re.findall(r"(\d+) devices hold it", command(*COMPARE, "--max-devices", "8").complaint), key=int
+    )
     assert command(*COMPARE, "--max-devices", least).status == 0
     assert command(*COMPARE, "--max-devices", str(int(least) - 1)).status == 1
     complaint = command(*PREDICT, "--devices", "8").complaint

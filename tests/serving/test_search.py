@@ -336,7 +336,8 @@ def test_refusals() -> None:
         (AFD, MEMORY, {"context": 50_000_000}),
         (EP, MEMORY, {"batch": 1_000_000}),
         (AFD, RATIO, {"devices": 7}),
-        (AFD, RATIO, {"max_devices": 8}),
+        (AFD, RATIO, {"devices": 12}),
+        (AFD, RATIO, {"max_devices": 7}),
         (EP, RATIO, {"max_devices": 7}),
         (AFD, RATIO, {"attention_devices": 60, "ffn_devices": 16, "deployable_with": "vllm-afd-plugin"}),
         (AFD, RATIO, {"devices": 128, "attention_devices": 127}),
@@ -350,3 +351,14 @@ def test_refusals() -> None:
         assert found.refusal == binding, asked
         assert (found.nearest is not None) == (binding == LATENCY)
     assert _best(AFD, **H800 | {"devices": 127}, granularity="device").devices == 127
+
+
+def test_one_node_may_be_split() -> None:
+    """In whole nodes both groups may also share one: every split of it is tried, and no other odd number."""
+    small = {"system": "b200", "model": "qwen3-30b-a3b", "tpot_ms": 50}
+    inside = _best(AFD, **small, devices=8)
+    assert inside.devices == 8
+    every = _best(AFD, **small, devices=8, granularity="device")
+    assert (inside.attention_devices, inside.ffn_devices) == (every.attention_devices, every.ffn_devices)
+    fixed = _best(AFD, **small, devices=8, ffn_devices=3)
+    assert (fixed.attention_devices, fixed.ffn_devices) == (5, 3)
