@@ -172,7 +172,9 @@ def _validated(constants: ServiceConstants) -> list[str]:
     parts = []
     for mode, (error, bias) in constants.validated_by_mode.items():
         side = "low" if bias < 0 else "high"
-        parts.append(f"{NAMES[mode]} median error {error:.1%}, typically {abs(bias):.0%} too {side}")
+        parts.append(
+            f"{NAMES[mode]} median error {error:.1%}, in the median predicted {abs(bias):.0%} too {side}"
+        )
     return [f"held against published services: {'; '.join(parts)} (see validate)"] if parts else []
 
 
