@@ -275,7 +275,7 @@ def validation() -> str:
             "The next pairs are published as such but were timed in different ways, and are not counted. "
             "That is no excuse for the prediction where the difference understates AFD and the prediction is "
             "lower still: on this system it errs against AFD. Part of it is software: these EP rows ran one "
-            "engine and these AFD rows another, with leaner kernels, while the prediction gives both the same.\n"
+            "engine and these AFD rows another with leaner kernels; the prediction gives both the same.\n"
         ),
         _pairs(signs["timed_differently"]),
         "## Which ratio of groups is best?\n",
