@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from roofline_afd import plot
-    from roofline_afd.api import compare, imbalance, predict_afd, predict_ep, roofline, validate, what_if
+    from roofline_afd.api import (
+        compare,
+        imbalance,
+        predict_afd,
+        predict_ep,
+        provision,
+        roofline,
+        simulate,
+        validate,
+        what_if,
+    )
     from roofline_afd.catalogue.calibration import load_calibration
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
@@ -35,7 +45,9 @@ __all__ = [
     "plot",
     "predict_afd",
     "predict_ep",
+    "provision",
     "roofline",
+    "simulate",
     "validate",
     "what_if",
 ]
@@ -52,7 +64,9 @@ _HOMES = {
     "imbalance": "roofline_afd.api",
     "predict_afd": "roofline_afd.api",
     "predict_ep": "roofline_afd.api",
+    "provision": "roofline_afd.api",
     "roofline": "roofline_afd.api",
+    "simulate": "roofline_afd.api",
     "validate": "roofline_afd.api",
     "what_if": "roofline_afd.api",
 }

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from roofline_afd.analysis import compare as _compare
 from roofline_afd.analysis import imbalance as _imbalance
 from roofline_afd.analysis import predict as _predict
+from roofline_afd.analysis import provisioning as _provisioning
 from roofline_afd.analysis import roofline as _roofline
+from roofline_afd.analysis import simulator as _simulator
 from roofline_afd.analysis import what_if as _what_if
 
 if TYPE_CHECKING:
@@ -183,6 +185,66 @@ def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the anal
     [[0.973, 0.9]]
     """
     return _imbalance.imbalance(**given).frame()
+
+
+def provision(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+    """Answer how many attention instances an FFN instance needs for requests of random lengths, as a table.
+
+    Parameters
+    ----------
+    **question
+        As `roofline_afd.analysis.provisioning.provision` takes them: `trace`, or `prompt_mean`, `decode_mean`
+        and `decode_distribution`; `batch`; `coefficients` [us] and `layers`, or a `scenario` ...
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `provision --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds, or two sources contradict each other.
+    InfeasibleError
+        If no ratio meets the latency target or fits memory.
+
+    Examples
+    --------
+    >>> table = provision(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=256,
+    ...                   prompt_mean=100, decode_mean=500)
+    >>> table["recommended_ratio"].tolist()[0], round(table["r_star"][0], 4)
+    ('8A1F', 9.5547)
+    """
+    return _provisioning.provision(**question).frame()
+
+
+def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+    """Answer what each ratio of attention to FFN instances delivers, by simulation, as a table.
+
+    Parameters
+    ----------
+    **question
+        As `roofline_afd.analysis.simulator.simulate` takes them: those of `provision`, and `r`, `requests`,
+        `replications`, `seed`, `start`, `window`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `simulate --format json`; `attrs["summary"]` holds `best_r`.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds, or two sources contradict each other.
+
+    Examples
+    --------
+    >>> table = simulate(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=64,
+    ...                  prompt_mean=100, decode_mean=50, r=[1, 2], requests=500, replications=2)
+    >>> table["r"].tolist()
+    [1, 2]
+    """
+    return _simulator.simulate(**question).frame()
 
 
 def validate(

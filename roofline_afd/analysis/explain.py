@@ -14,7 +14,7 @@ from roofline_afd.analysis.roofline import check_ffn_nodes, per_expert, regimes,
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.physics import budget, counting, network, operators, pipeline, routing
+from roofline_afd.physics import budget, counting, network, operators, pipeline, provisioning, routing
 from roofline_afd.physics import imbalance as load
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
@@ -135,11 +135,24 @@ TERMS = {
     "alpha_afd": Term(load.alpha_afd),
     "afd_rounding_penalty": Term(load.afd_rounding_penalty),
     "attention_nodes_used": Term(load.attention_nodes_used),
+    "theta": Term(provisioning.stationary_load),
+    "theta_n": Term(provisioning.finite_horizon_load),
+    "r_star": Term(provisioning.optimal_ratio),
+    "r_star_microbatches": Term(provisioning.optimal_ratio_microbatches),
+    "r_star_two_microbatches": Term(provisioning.optimal_ratio_two_microbatches),
+    "r_star_barrier": Term(provisioning.optimal_ratio_barrier),
+    "expected_maximum": Term(provisioning.expected_maximum),
+    "barrier_time": Term(provisioning.barrier_time),
+    "barrier_cycle_time": Term(provisioning.barrier_cycle_time),
+    "throughput_per_instance": Term(provisioning.throughput_per_instance),
     "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
 }
 ALIASES = {
     "budget": "stage_budget",
     "alpha_ep": "alpha_continuous",
+    "nu": "theta",
+    "kappa": "expected_maximum",
+    "tokens_per_s_per_instance": "throughput_per_instance",
     "alpha_afd_continuous": "alpha_continuous",
     "cycle": "cycle_time",
     "loop": "serial_layer_time",
@@ -276,9 +289,10 @@ def explain(
         text.append(f"    here: {steps} (FFN nodes)")
     elif scenario:
         if any(value is None for value in arguments.values()):
-            if TERMS[term].function.__module__.endswith((".pipeline", ".imbalance")):
+            if TERMS[term].function.__module__.endswith((".pipeline", ".imbalance", ".provisioning")):
                 raise InputError(
-                    f"{term} has its numbers in `predict`, `compare` or `imbalance`: ask without a system"
+                    f"{term} has its numbers in `predict`, `compare`, `imbalance` or `provision`: "
+                    "ask without a system"
                 )
             raise InputError(f"{term} does not apply to {scenario.model.id}")
         summary["value"], lines = _put_in(term, arguments, scenario, unit)

@@ -17,7 +17,9 @@ from roofline_afd.cli import (
     models,
     plot,
     predict,
+    provision,
     roofline,
+    simulate,
     validate,
     what_if,
 )
@@ -54,6 +56,8 @@ for part in (
     predict,
     roofline,
     imbalance,
+    provision,
+    simulate,
     plot,
     explain,
     hardware,

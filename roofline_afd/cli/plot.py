@@ -6,9 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, Picture, Serving, register
+from roofline_afd.cli.options import (
+    QUESTION_PANEL,
+    Databases,
+    Picture,
+    ScenarioFile,
+    Serving,
+    register,
+)
 from roofline_afd.cli.predict import Mode  # noqa: TC001 - read at run time to find the options
+from roofline_afd.cli.provision import (  # read at run time to find the options
+    Hardware,
+    Requests,
+    Times,
+    asked,
+)
 from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
+from roofline_afd.cli.simulate import Trial  # noqa: TC001 - read at run time to find the options
 from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
 
 if TYPE_CHECKING:
@@ -193,4 +207,38 @@ def add(app: typer.Typer) -> None:
         from roofline_afd.view.pages import deliver_chart
 
         chart = hfu_map_chart(question.scenario, x=_axis(x, "--x"), y=_axis(y, "--y"), metric=metric)
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+    @register(
+        group,
+        "ratio",
+        help_text="Throughput over attention instances per FFN instance: formulas, simulation, idle shares.",
+    )
+    def ratio(
+        picture: Picture,
+        databases: Databases,
+        file: ScenarioFile,
+        *,
+        r: Annotated[
+            str | None,
+            typer.Option(
+                "--r",
+                metavar="RANGE",
+                help="Attention instances per FFN instance: a range first:last[:step] or a list a,b,c. "
+                "Default: around the best.",
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = None,
+        lengths: Requests,
+        times: Times,
+        hardware: Hardware,
+        trial: Trial,
+    ) -> None:
+        from roofline_afd.cli.ranges import whole_numbers  # not for --help
+        from roofline_afd.view.pages import deliver_chart
+        from roofline_afd.view.ratio_chart import ratio_chart
+
+        del file  # its options are among the others by now
+        ratios = None if r is None else whole_numbers(r, option="--r")
+        chart = ratio_chart(r=ratios, **asked(lengths, times, hardware, databases), **vars(trial))
         deliver_chart(chart, output=picture.output, force=picture.force)

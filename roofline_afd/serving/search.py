@@ -116,7 +116,8 @@ def _split_node(scenario: Scenario, unit: int, most: int) -> NDArray[np.int64]:
         fits &= left == scenario.attention_devices
     if scenario.ffn_devices:
         fits &= unit - left == scenario.ffn_devices
-    return left[fits]
+    found: NDArray[np.int64] = left[fits]
+    return found
 
 
 def _pairs(

@@ -89,12 +89,12 @@ def script_literal(value: object) -> str:
     return text
 
 
-def chart_bytes(chart: alt.LayerChart, form: str) -> bytes:
+def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
     """Return a chart as a file's content.
 
     Parameters
     ----------
-    chart : altair.LayerChart
+    chart : altair chart
         The chart.
     form : str
         `html`, `svg`, `png`, `pdf` or `json`.
@@ -125,12 +125,12 @@ def chart_bytes(chart: alt.LayerChart, form: str) -> bytes:
     return bytes(vl_convert.vegalite_to_pdf(specification))
 
 
-def deliver_chart(chart: alt.LayerChart, *, output: Path | None, force: bool) -> None:
+def deliver_chart(chart: alt.TopLevelMixin, *, output: Path | None, force: bool) -> None:
     """Write a chart to a file, or print it as Vega-Lite.
 
     Parameters
     ----------
-    chart : altair.LayerChart
+    chart : altair chart
         The chart.
     output : Path or None
         The file; its suffix decides the format. None prints Vega-Lite JSON.

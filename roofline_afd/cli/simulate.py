@@ -1,0 +1,159 @@
+"""`simulate`: attention instances and one FFN instance with requests of random length, step by step."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roofline_afd.cli.options import (
+    OUTPUT_PANEL,
+    QUESTION_PANEL,
+    Databases,
+    Output,
+    ScenarioFile,
+    register,
+    whole_number,
+)
+from roofline_afd.cli.provision import (  # read at run time to find the options
+    Hardware,
+    Requests,
+    Times,
+    asked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SERIES_HELP = (
+    "Write how the first replication went over time to FILE: .csv, or .parquet where pyarrow is installed."
+)
+
+
+def _whole(text: str) -> object:
+    """Return an option for a whole number with this help text."""
+    return typer.Option(help=text, metavar="NUMBER", parser=whole_number, rich_help_panel=QUESTION_PANEL)
+
+
+def _word(text: str, *words: str) -> object:
+    """Return an option for one of a few words with this help text."""
+    return typer.Option(
+        help=text,
+        metavar="|".join(words),
+        autocompletion=lambda incomplete: [word for word in words if word.startswith(incomplete)],
+        rich_help_panel=QUESTION_PANEL,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """How the simulation goes: the parameters of the analysis, by their names."""
+
+    requests: Annotated[int | None, _whole("Requests completed per attention instance. Default: 10000.")] = (
+        None
+    )
+    replications: Annotated[
+        int | None, _whole("Repetitions that the 95 % confidence intervals rest on. Default: 5.")
+    ] = None
+    seed: Annotated[int | None, _whole("Seed of all random numbers. Default: 0.")] = None
+    start: Annotated[
+        str | None,
+        _word(
+            "Slots met in the middle of requests, or all beginning one at once. Default: stationary.",
+            "stationary",
+            "cold",
+        ),
+    ] = None
+    window: Annotated[
+        str | None,
+        _word(
+            "What counts: until 80 % of the requests are completed, or after the first 20 %. "
+            "Default: first-80.",
+            "first-80",
+            "steady",
+        ),
+    ] = None
+    replay: Annotated[
+        str | None,
+        _word(
+            "Requests of --trace drawn at random, or in their order. Default: shuffled.",
+            "shuffled",
+            "in-order",
+        ),
+    ] = None
+
+
+@contextlib.contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar on standard error while there is a terminal; it goes when the work is done.
+
+    Parameters
+    ----------
+    text : str
+        What is being done.
+
+    Yields
+    ------
+    callable
+        Takes the share that is done [1].
+    """
+    if not sys.stderr.isatty():
+        yield lambda _share: None
+        return
+    from rich.console import Console  # only for people
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(text, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @register(
+        app,
+        "simulate",
+        help_text="What do attention and FFN instances deliver at each ratio, simulated request by request?",
+    )
+    def simulate(
+        output: Output,
+        databases: Databases,
+        file: ScenarioFile,
+        *,
+        r: Annotated[
+            str,
+            typer.Option(
+                "--r",
+                metavar="RANGE",
+                help="Attention instances per FFN instance: a range first:last[:step] or a list a,b,c.",
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = "1:32",
+        series: Annotated[
+            Path | None,
+            typer.Option("--series", metavar="FILE", help=SERIES_HELP, rich_help_panel=OUTPUT_PANEL),
+        ] = None,
+        lengths: Requests,
+        times: Times,
+        hardware: Hardware,
+        trial: Trial,
+    ) -> None:
+        from roofline_afd.analysis import simulator  # not for --help
+        from roofline_afd.cli.ranges import whole_numbers
+
+        del file  # its options are among the others by now
+        if series is not None:
+            simulator.check_series(series, force=output.force)
+        question = asked(lengths, times, hardware, databases)
+        prepared = simulator.prepare(r=whole_numbers(r, option="--r"), **question, **vars(trial))
+        with progress_bar("simulating") as advanced:
+            measured, course = simulator.run(prepared.simulation, advanced=advanced)
+        answer = simulator.answer(prepared, measured)
+        if series is not None:
+            simulator.write_series(simulator.series(prepared.simulation, course), series)
+        output.deliver(answer)
