@@ -8,6 +8,7 @@ made. Help texts and defaults of the scenario's options are those of `Scenario` 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import sys
 import typing
@@ -359,6 +360,7 @@ def _renamed(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(name="base_set", annotation=Annotated[list[str] | None, option])
 
 
+@functools.cache  # a dozen commands share the groups, and reading annotations is slow
 def _group_parameters(group: type) -> list[inspect.Parameter]:
     """Return the command-line options a group stands for."""
     if group is MaybeScenario:
