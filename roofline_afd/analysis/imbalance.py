@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, Words
+from roofline_afd.analysis.files import file_text
 from roofline_afd.catalogue.models import LARGEST, Model, load_model
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError, shown, shown_path
@@ -509,20 +510,7 @@ def _in_order(name: str, counts: Mapping[str, float]) -> list[float]:
 def _csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, numbered from 1, their cells stripped."""
     name = shown_path(file)
-    try:
-        if file.exists() and not file.is_file():
-            raise InputError(f"--expert-counts {name} is no regular file")
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"--expert-counts {name} cannot be read: {error.strerror or error}") from error
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"--expert-counts {name} is larger than {MAX_BYTES:,} bytes")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"--expert-counts {name} is not UTF-8 text") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(file_text(file, most=MAX_BYTES), newline=""), strict=True)
     try:
         for number, row in enumerate(reader, start=1):
             cells = [cell.strip() for cell in row]

@@ -8,6 +8,7 @@ import io
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from roofline_afd.analysis.files import file_text
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.store import Catalogue
 
 MAX_BYTES = 50_000_000
+"""Bytes of a file of measured rows, unpacked."""
 ID_COLUMNS = ("id", "operator", "system")
 GROUPED = ("precision", "groups", "tokens_per_expert", "hidden", "intermediate")
 TRANSFER = ("precision", "n_devices", "tokens", "hidden", "top_k")
@@ -81,23 +83,6 @@ def read_measurements(files: Iterable[Path], *, catalogue: Catalogue) -> list[Me
     """
     systems: dict[str, System] = {}
     return [row for file in files for row in _rows(file, catalogue, systems)]
-
-
-def file_text(file: Path) -> str:
-    """Return the text of a file of measured rows; InputError where it is none, or too large."""
-    try:
-        if file.exists() and not file.is_file():
-            raise InputError(f"{shown_path(file)} is no regular file")
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{shown_path(file)} cannot be read: {error.strerror or error}") from error
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"{shown_path(file)} is larger than {MAX_BYTES:,} bytes")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{shown_path(file)} is not UTF-8 text") from error
 
 
 class TableRow(NamedTuple):
@@ -169,7 +154,7 @@ def require_filled(row: TableRow, keys: Iterable[str]) -> None:
 
 
 def _rows(file: Path, catalogue: Catalogue, systems: dict[str, System]) -> Iterator[Measurement]:
-    text = file_text(file)
+    text = file_text(file, most=MAX_BYTES)
     for row in table_rows(text, name=shown_path(file), required=ID_COLUMNS, one_of=MEASURES):
         yield _row(row, catalogue, systems)
 

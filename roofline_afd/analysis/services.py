@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.files import file_text
 from roofline_afd.analysis.fitting import Bounds, best
-from roofline_afd.analysis.measurements import TableRow, file_text, number, require_filled, table_rows
+from roofline_afd.analysis.measurements import MAX_BYTES, TableRow, number, require_filled, table_rows
 from roofline_afd.catalogue.calibration import ESTIMATED, SERVICE, ServiceConstants, load_service_constants
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
@@ -181,7 +182,7 @@ def read_services(files: Iterable[Path], *, catalogue: Catalogue) -> list[Servic
         out of bounds, an unknown word, system, model or format, a repeated id, or devices that do not add up:
         names the file and the row, the header being row 1.
     """
-    return _services([(shown_path(file), file_text(file)) for file in files], catalogue)
+    return _services([(shown_path(file), file_text(file, most=MAX_BYTES)) for file in files], catalogue)
 
 
 def shipped_services(catalogue: Catalogue) -> list[ServiceMeasurement]:

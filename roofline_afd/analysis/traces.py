@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import json
-import zlib
 from array import array
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roofline_afd.analysis.files import file_lines
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
 MAX_BYTES = 2_000_000_000
 """Bytes of a trace, unpacked."""
 MAX_REQUESTS = 20_000_000
-LONGEST_LINE = 1_000_000
 MAX_TOKENS = 100_000_000
 """Tokens of one prompt or output: as for the context of a question."""
 LEAST_REQUESTS = 2
 COLUMNS = (("ContextTokens", "GeneratedTokens"), ("input_length", "output_length"))
 """Columns of prompt and output that are found by themselves."""
-GZIP = b"\x1f\x8b"
 
 
 class Trace(NamedTuple):
@@ -72,13 +67,8 @@ def read_trace(file: Path, *, prompt_column: str | None = None, decode_column: s
     """
     name = shown_path(file)
     prompts, outputs = array("q"), array("q")
-    try:
-        if file.exists() and not file.is_file():
-            raise InputError(f"{name} is no regular file")
-        with file.open("rb") as opened:
-            _lengths(_lines(opened, name), name, (prompt_column, decode_column), (prompts, outputs))
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+    lines = file_lines(file, most=MAX_BYTES)
+    _lengths(lines, name, (prompt_column, decode_column), (prompts, outputs))
     prompt, decode = (
         np.frombuffer(held, np.int64) if held else np.empty(0, np.int64) for held in (prompts, outputs)
     )
@@ -89,28 +79,6 @@ def read_trace(file: Path, *, prompt_column: str | None = None, decode_column: s
             f"decode anything; a load needs at least {LEAST_REQUESTS} that do"
         )
     return Trace(name, prompt[used], decode[used], int(decode.size - used.sum()))
-
-
-def _lines(opened: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file, numbered from 1, unpacked and decoded."""
-    packed = opened.read(2) == GZIP
-    opened.seek(0)
-    stream: Any = gzip.GzipFile(fileobj=opened) if packed else opened
-    buffered = io.BufferedReader(stream) if packed else stream
-    number = total = 0
-    try:
-        while raw := buffered.readline(LONGEST_LINE + 1):
-            number += 1
-            total += len(raw)
-            if len(raw) > LONGEST_LINE:
-                raise InputError(f"{name}, row {number}: is longer than {LONGEST_LINE:,} bytes")
-            if total > MAX_BYTES:
-                raise InputError(f"{name} is larger than {MAX_BYTES:,} bytes: give a part of it")
-            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}, row {number}: is not UTF-8 text") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}, row {number + 1}: the gzip is cut off or damaged") from error
 
 
 def _lengths(
