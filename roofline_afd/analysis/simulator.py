@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import importlib.util
 import math
 import statistics
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,7 +29,7 @@ from roofline_afd.analysis.provisioning import (
     microbatches_of,
     workload_of,
 )
-from roofline_afd.errors import InfeasibleError, InputError, shown_path
+from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import provisioning as physics
 from roofline_afd.serving.scenario import DUPLEXES, choice, finite, whole
 
@@ -73,9 +72,6 @@ MOST_KEPT = 1 << 22
 """Numbers kept of the course of a replication; of longer ones every second, third ... step is."""
 SERIES_POINTS = 400
 """Rows of a time series per ratio."""
-SERIES_SUFFIXES = (".csv", ".parquet")
-PARQUET_EXTRA = "parquet"
-"""Optional dependencies that writing parquet takes."""
 FEW_TURNS = 5
 """Requests per slot below which the start of the slots shows in the result."""
 NEGLIGIBLE = 0.005
@@ -1306,55 +1302,3 @@ def series(simulation: Simulation, course: Course) -> dict[str, NDArray[Any]]:
         "completions": np.diff(course.completions[rows], axis=0, prepend=0),
     }
     return {key: values.T.ravel() for key, values in columns.items()}
-
-
-def write_series(columns: Mapping[str, NDArray[Any]], file: Path) -> None:
-    """Write a time series to a file.
-
-    Parameters
-    ----------
-    columns : mapping of str to array
-        The series.
-    file : Path
-        `.csv`, or `.parquet`, which needs pyarrow.
-
-    Raises
-    ------
-    InputError
-        If the suffix is another.
-    """
-    check_series(file, force=True)
-    import pandas as pd  # 250 ms, only for those who want a file
-
-    frame = pd.DataFrame(dict(columns))
-    if file.suffix.lower() == ".csv":
-        frame.to_csv(file, index=False, lineterminator="\n")
-    else:
-        frame.to_parquet(file, index=False)
-
-
-def check_series(file: Path, *, force: bool) -> None:
-    """Refuse a file that a time series cannot go to, before the work.
-
-    Parameters
-    ----------
-    file : Path
-        Where it is to go.
-    force : bool
-        Whether an existing file may be replaced.
-
-    Raises
-    ------
-    InputError
-        If the suffix is neither .csv nor .parquet, pyarrow is absent, or the file exists.
-    """
-    name = shown_path(file)
-    if file.suffix.lower() not in SERIES_SUFFIXES:
-        raise InputError(f"--series {name}: the suffix must be one of {', '.join(SERIES_SUFFIXES)}")
-    if file.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise InputError(
-            f"--series {name}: parquet needs pyarrow: pip install 'roofline-afd[{PARQUET_EXTRA}]', or "
-            "write .csv"
-        )
-    if not force and file.exists():
-        raise InputError(f"--series {name} exists; --force replaces it")

@@ -35,24 +35,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without our signs shows a question mark
             stream.reconfigure(errors="replace")
-    from roofline_afd.cli.app import app  # keeps the import of the package itself light
-
     try:
+        from roofline_afd.cli.app import app  # keeps the import of the package itself light
+
         status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nobody is to see a traceback
+    except KeyboardInterrupt:
+        return _interrupted()
+    except Exception as error:  # noqa: BLE001 - nobody is to see a traceback
         return _failed(error)
+    if status == INTERRUPTED:  # typer catches it, and says nothing
+        return _interrupted()
     return status if isinstance(status, int) else 0
 
 
-def _failed(error: BaseException) -> int:
-    """Say what went wrong, and return the exit status for it."""
-    import typer
+def _interrupted() -> int:
+    _say("interrupted")
+    return INTERRUPTED
 
-    click_error = typer.BadParameter.__mro__[2]  # the base of every usage error
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
-        _say("interrupted")
-        return INTERRUPTED
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong, and return the exit status for it."""
     if isinstance(error, RooflineAfdError):
         _say(str(error))
         return NO if isinstance(error, InfeasibleError) else BAD_USAGE
@@ -62,6 +65,11 @@ def _failed(error: BaseException) -> int:
             return 0
         _say(f"the answer cannot be written: {error.strerror or error}")
         return BAD_USAGE
+    import typer
+
+    if isinstance(error, typer.Abort):
+        return _interrupted()
+    click_error = typer.BadParameter.__mro__[2]  # the base of every usage error
     if isinstance(error, click_error):
         message: str = error.format_message()  # type: ignore[attr-defined]  # typer keeps the class private
         if message.startswith("Usage:"):  # a group without a command: its help, whole

@@ -25,6 +25,7 @@ from roofline_afd.cli.provision import (  # read at run time to find the options
     Times,
     asked,
 )
+from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,15 +146,18 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         from roofline_afd.analysis import simulator  # not for --help
         from roofline_afd.cli.ranges import whole_numbers
+        from roofline_afd.view.series import check_series, write_series
 
         del file  # its options are among the others by now
         if series is not None:
-            simulator.check_series(series, force=output.force)
+            check_series(series, force=output.force)
+            if output.output is not None and series.resolve() == output.output.resolve():
+                raise InputError("--series and --output name the same file")
         question = asked(lengths, times, hardware, databases)
         prepared = simulator.prepare(r=whole_numbers(r, option="--r"), **question, **vars(trial))
         with progress_bar("simulating") as advanced:
             measured, course = simulator.run(prepared.simulation, advanced=advanced)
         answer = simulator.answer(prepared, measured)
         if series is not None:
-            simulator.write_series(simulator.series(prepared.simulation, course), series)
+            write_series(simulator.series(prepared.simulation, course), series, force=output.force)
         output.deliver(answer)

@@ -211,7 +211,7 @@ def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> s
     return form or from_environment or ("table" if terminal else "csv")
 
 
-def check_output(path: Path, *, force: bool) -> None:
+def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
     """Refuse an output path early, before any work is done for it.
 
     Parameters
@@ -220,6 +220,8 @@ def check_output(path: Path, *, force: bool) -> None:
         Where to write.
     force : bool
         Whether an existing file may be replaced.
+    option : str
+        How messages call where the path was given.
 
     Raises
     ------
@@ -228,18 +230,18 @@ def check_output(path: Path, *, force: bool) -> None:
     """
     try:
         if path.is_dir():
-            raise InputError(f"--output {shown_path(path)} is a folder")
+            raise InputError(f"{option} {shown_path(path)} is a folder")
         if path.exists() and not path.is_file():
-            raise InputError(f"--output {shown_path(path)} is no regular file")
+            raise InputError(f"{option} {shown_path(path)} is no regular file")
         if path.exists() and not force:
-            raise InputError(f"--output {shown_path(path)} exists; --force replaces it")
+            raise InputError(f"{option} {shown_path(path)} exists; --force replaces it")
         if not path.parent.is_dir():
-            raise InputError(f"--output {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
+            raise InputError(f"{option} {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
     except OSError as error:
-        raise InputError(f"--output {shown(str(path))} cannot be written: {error.strerror}") from error
+        raise InputError(f"{option} {shown(str(path))} cannot be written: {error.strerror}") from error
 
 
-def write_file(path: Path, content: bytes, *, force: bool) -> None:
+def write_file(path: Path, content: bytes, *, force: bool, option: str = "--output") -> None:
     """Write a file whole or not at all.
 
     Parameters
@@ -250,13 +252,15 @@ def write_file(path: Path, content: bytes, *, force: bool) -> None:
         What to write.
     force : bool
         Whether an existing file may be replaced.
+    option : str
+        How messages call where the path was given.
 
     Raises
     ------
     InputError
         If the file exists and `force` is not given, or it cannot be written.
     """
-    check_output(path, force=force)
+    check_output(path, force=force, option=option)
     path = path.resolve()  # what a link points to is written, and the link stays
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -272,9 +276,9 @@ def write_file(path: Path, content: bytes, *, force: bool) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except FileExistsError as error:
-        raise InputError(f"--output {shown_path(path)} exists; --force replaces it") from error
+        raise InputError(f"{option} {shown_path(path)} exists; --force replaces it") from error
     except OSError as error:
-        raise InputError(f"--output {shown_path(path)} cannot be written: {error.strerror}") from error
+        raise InputError(f"{option} {shown_path(path)} cannot be written: {error.strerror}") from error
 
 
 def _umask() -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,13 +75,25 @@ def test_a_time_series(tmp_path: Path) -> None:
     assert command(*BASE, "--r", "2:3", "--series", str(path), "--force").status == 0
 
 
-def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "series.parquet"
-    if importlib.util.find_spec("pyarrow") is not None:
-        import pandas as pd
+def test_a_time_series_as_parquet(tmp_path: Path) -> None:
+    """Both forms hold the same columns, of the same types, with the same numbers."""
+    pytest.importorskip("pyarrow")
+    import pandas as pd
 
-        assert command(*BASE, "--r", "2", "--series", str(path)).status == 0
-        assert set(pd.read_parquet(path)["r"]) == {2}
+    plain, parquet = tmp_path / "series.csv", tmp_path / "series.parquet"
+    for path in (plain, parquet):
+        assert command(*BASE, "--r", "2:3", "--series", str(path)).status == 0
+    read = pd.read_parquet(parquet)
+    assert set(read["r"]) == {2, 3}
+    pd.testing.assert_frame_equal(read, pd.read_csv(plain), rtol=1e-15)
+    again = command(*BASE, "--r", "2", "--series", str(parquet))
+    assert again.complaint == f"--series {str(parquet)!r} exists; --force replaces it"
+    assert command(*BASE, "--r", "2", "--series", str(parquet), "--force").status == 0
+    assert set(pd.read_parquet(parquet)["r"]) == {2}
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["series.csv", "series.parquet"]
+
+
+def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
@@ -88,6 +103,25 @@ def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     refused = command(*BASE, "--r", "2", "--series", str(tmp_path / "other.parquet"))
     assert refused.status == 2
     assert "parquet needs pyarrow: pip install 'roofline-afd[parquet]', or write .csv" in refused.complaint
+
+
+def test_a_series_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from roofline_afd.analysis import simulator
+
+    monkeypatch.setattr(simulator, "replicate", lambda *_, **__: pytest.fail("worked in vain"))
+    folder, file = tmp_path / "is.csv", tmp_path / "both.csv"
+    folder.mkdir()
+    cases = {
+        (str(folder),): "is a folder",
+        (str(tmp_path / "none" / "a.csv"),): "does not exist",
+        (str(file), "--output", str(file)): "--series and --output name the same file",
+    }
+    for given, says in cases.items():
+        refused = command(*BASE, "--r", "2", "--series", *given)
+        assert refused.status == 2
+        assert says in refused.complaint
 
 
 BAD = {
@@ -124,7 +158,39 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(simulator, "replicate", stop)
-    assert command(*BASE, "--r", "2").status == 130
+    outcome = command(*BASE, "--r", "2")
+    assert (outcome.status, outcome.out, outcome.complaint) == (130, "", "interrupted")
+
+
+@pytest.mark.parametrize("seconds", [0.15, 1.5], ids=["while it loads", "while it simulates"])
+def test_control_c(seconds: float, tmp_path: Path) -> None:
+    """A long run that the user ends says so in one line, at once, and leaves no file."""
+    program = (  # a shell that runs the tests in the background has children ignore the signal
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print(flush=True); "
+        "from roofline_afd.cli import main; main()"
+    )
+    files = ("--series", str(tmp_path / "series.csv"), "--output", str(tmp_path / "answer.json"))
+    long = (
+        "simulate",
+        *TIMES,
+        "--prompt-mean",
+        "100",
+        "--decode-mean",
+        "500",
+        "--requests",
+        "200000",
+        *files,
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *long], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (130, "roofline-afd: error: interrupted\n")
+    assert not list(tmp_path.iterdir())
 
 
 class _Terminal(io.StringIO):
