@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.physics import counting
 
@@ -286,6 +286,45 @@ class Attention:
         value = self.heads * (self.value_head_dim or self.head_dim)
         inner = self.inner_width or value
         return (2 * self._conv_channels if self.conv_kernel else 3 * value) + inner
+
+    def split(self, parts: int) -> Attention | None:
+        """Return the layer as one of several devices holds it that share its heads.
+
+        Parameters
+        ----------
+        parts : int
+            Devices among which the heads are split [1].
+
+        Returns
+        -------
+        Attention or None
+            With its share of heads; latents, index and shared heads stay whole on every device. None where
+            the heads do not divide.
+        """
+        if parts == 1:
+            return self
+        changes: dict[str, Any] = {}
+        for name in ("heads", "key_heads", "inner_width"):
+            count = getattr(self, name)
+            if count:
+                if count % parts:
+                    return None
+                changes[name] = count // parts
+        for name in ("kv_heads", "o_groups", "state_groups"):  # fewer than devices: held more than once
+            count = getattr(self, name)
+            if count:
+                if count % parts and parts % count:
+                    return None
+                changes[name] = max(count // parts, 1)
+        return dataclasses.replace(self, **changes)
+
+    def unfolding_pays_from(self) -> float:
+        """Count the tokens of a prompt from which unfolding a long latent cache saves operations [1]."""
+        if self.type != "mla":
+            return 0.0
+        absorbed, unfolded = (sum(self.core_widths(absorbed=each)) for each in (True, False))
+        width = self.head_dim + (self.value_head_dim or self.head_dim)
+        return (self.kv_lora_rank or 0) * width / max(absorbed - unfolded, 1)
 
     def parameters(self, hidden_size: int) -> int:
         """Count the parameters of one layer [elements] for a residual stream of `hidden_size` elements."""

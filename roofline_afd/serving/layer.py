@@ -14,7 +14,7 @@ from roofline_afd.catalogue.models import EMBEDDING_BYTES, STATE_BYTES
 from roofline_afd.catalogue.precision import operand, precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError
-from roofline_afd.physics import operators
+from roofline_afd.physics import network, operators
 from roofline_afd.physics.counting import hyper_connection_parameters
 from roofline_afd.serving.exchange import afd_exchange, ep_exchange
 from roofline_afd.serving.scenario import choice
@@ -81,6 +81,13 @@ class Layers:
         Small kernels of one layer on each side [us]: norms, rotary embedding, quantisation, bookkeeping.
     tile_rows : int
         Rows that query heads of one cached head fill up to, 1 without padding [1].
+    tensor_parallel : int
+        Devices of a scale-up domain that share the heads of their sequences; experts stay whole [1].
+
+    Raises
+    ------
+    InputError
+        If the heads do not divide among so many devices.
     """
 
     model: Model
@@ -96,6 +103,7 @@ class Layers:
     experts_reached: int | None = None
     other_us: float = 0.0
     tile_rows: int = 1
+    tensor_parallel: int = 1
 
     def __post_init__(self) -> None:
         if self.attention_calibration is None:
@@ -106,6 +114,10 @@ class Layers:
         choice("deployment", self.deployment, DEPLOYMENTS)
         choice("transport", self.transport, TRANSPORTS)
         choice("dense_side", self.dense_side, ("attention", "ffn"))
+        if any(kind.split(self.tensor_parallel) is None for kind in self.model.attention):
+            raise InputError(
+                f"the heads of {self.model.id} do not divide among {self.tensor_parallel} devices"
+            )
 
     @property
     def shared_side(self) -> Side:
@@ -144,7 +156,7 @@ class Operator(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What one call asks for; every field a number or an array that broadcasts."""
+    """What one call asks of a group that shares heads; every field a number or an array that broadcasts."""
 
     sequences: FloatArray
     tokens: FloatArray
@@ -161,6 +173,15 @@ class Sizes(NamedTuple):
     def sent(self) -> FloatArray:
         """Tokens that a mean device of the attention side sends to the experts."""
         return self.tokens if self.mean_tokens is None else self.mean_tokens
+
+
+class Prompt(NamedTuple):
+    """Prompts, or chunks of them, that a step computes on one attention device, or those that share heads."""
+
+    sequences: FloatLike
+    new_tokens: FloatLike
+    context: FloatLike
+    """Tokens of each that are cached already."""
 
 
 def _peak(system: System, weights: str, arriving: str) -> float:
@@ -274,16 +295,29 @@ class _Clock(NamedTuple):
         return Operator(name, self.side, part, count, 0.0, 0.0, time, "", "estimated", {})
 
 
-def _attention_operators(layers: Layers, layer: Attention, sizes: Sizes) -> Iterator[Operator]:
-    """Yield the operators of one kind of sequence-mixing layers."""
+def _absorbed(layer: Attention, sizes: Sizes) -> bool:
+    """Whether latents are attended to as they are: in decoding, and where few tokens meet a long cache."""
+    if not sizes.prefill or layer.index_top_k is not None:
+        return True
+    return bool(np.any(sizes.context)) and bool(np.max(sizes.query_tokens) < layer.unfolding_pays_from())
+
+
+def _attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
+    """Yield the operators of one kind of sequence-mixing layers, products of all phases as one."""
     clock = _Clock(layers, "attention")
-    absorbed = not sizes.prefill or layer.index_top_k is not None
-    for item in layer.products(layers.model.hidden_size, absorbed=absorbed):
-        tokens = sizes.tokens
-        if item.name == LATENT_UNFOLDING:  # the cached part of a prompt is unfolded too
-            tokens = np.multiply(sizes.sequences, np.add(sizes.context, sizes.query_tokens))
+    layer = whole.split(layers.tensor_parallel)
+    assert layer is not None  # noqa: S101 - checked when the layers were made
+    products: dict[Product, FloatArray] = {}
+    for sizes in phases:
+        for item in layer.products(layers.model.hidden_size, absorbed=_absorbed(layer, sizes)):
+            tokens = sizes.tokens
+            if item.name == LATENT_UNFOLDING:  # the cached part of a prompt is unfolded too
+                tokens = np.multiply(sizes.sequences, np.add(sizes.context, sizes.query_tokens))
+            products[item] = products[item] + tokens if item in products else tokens
+    for item, tokens in products.items():
         yield clock.product(item, layer.name, layer.layers, tokens=tokens)
     system = layers.attention
+    every: FloatArray = sum(sizes.tokens for sizes in phases)
     rest: dict[str, Any] = {
         "depth": 0,
         "peak": _peak(system, layers.formats.core, "bf16"),
@@ -295,13 +329,36 @@ def _attention_operators(layers: Layers, layer: Attention, sizes: Sizes) -> Iter
             "convolution",
             layer.name,
             layer.layers,
-            flops=np.multiply(2.0 * layer.elementwise_parameters, sizes.tokens),
-            bytes_moved=np.multiply(sizes.tokens, 0.0) + weights,
-            tokens=sizes.tokens,
+            flops=np.multiply(2.0 * layer.elementwise_parameters, every),
+            bytes_moved=np.multiply(every, 0.0) + weights,
+            tokens=every,
             **rest,
         )
-    yield _core_operator(clock, layer, sizes, absorbed=absorbed, rest=rest)
+    for sizes in phases:
+        yield _core_operator(clock, layer, sizes, absorbed=_absorbed(layer, sizes), rest=rest)
+    if layers.tensor_parallel > 1:
+        yield _gathering(layers, layer, every)
     yield clock.fixed("attention_other", layer.name, layer.layers, layers.other_us)
+
+
+def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator:
+    """Return what devices that share heads exchange: results summed and scattered, then gathered."""
+    link = layers.calibration("attention").link
+    arguments = {
+        "tokens": tokens,
+        "width": layers.model.hidden_size,
+        "bytes_per_element": ACTIVATION_BYTES,
+        "devices": layers.tensor_parallel,
+        "bandwidth": layers.attention.scale_up.bytes_per_s * link.efficiency_up,
+        "latency": link.latency_up_s,
+    }
+    time = network.head_exchange_time(**arguments)
+    moved = 2.0 * np.multiply(tokens, layers.model.hidden_size * ACTIVATION_BYTES)
+    moved = moved * (1.0 - 1.0 / layers.tensor_parallel)
+    return Operator(
+        *("attention_exchange", "attention", layer.name, layer.layers, 0.0, moved, time, "link", link.kind),
+        arguments,
+    )
 
 
 def _core_operator(
@@ -563,14 +620,28 @@ def _ffn_devices(layers: Layers, attention_devices: Count, ffn_devices: Count | 
     return ffn_devices
 
 
-def _operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
+def _operators(layers: Layers, *phases: Sizes) -> Iterator[Operator]:
     for kind in layers.model.attention:
-        yield from _attention_operators(layers, kind, sizes)
-    yield from _around_experts(layers, sizes)
-    yield from _dense_operators(layers, sizes)
-    yield from _expert_operators(layers, sizes)
-    yield from _network_operators(layers, sizes)
-    yield from _head_operators(layers, sizes)
+        yield from _attention_operators(layers, kind, phases)
+    device = _of_one_device(phases, layers.tensor_parallel)
+    yield from _around_experts(layers, device)
+    yield from _dense_operators(layers, device)
+    yield from _expert_operators(layers, device)
+    yield from _network_operators(layers, device)
+    yield from _head_operators(layers, device)
+
+
+def _of_one_device(phases: tuple[Sizes, ...], tensor_parallel: int) -> Sizes:
+    """Return the sizes outside attention: all phases, and of a group's tokens the share of one device."""
+    if len(phases) == 1 and tensor_parallel == 1:
+        return phases[0]
+    sampled: FloatArray = sum(each.sequences if each.prefill else each.tokens for each in phases)
+    return phases[0]._replace(
+        sequences=np.divide(sampled, tensor_parallel),
+        tokens=np.divide(sum(each.tokens for each in phases), tensor_parallel),
+        mean_tokens=np.divide(sum(each.sent for each in phases), tensor_parallel),
+        prefill=True,
+    )
 
 
 def decode_operators(
@@ -583,6 +654,7 @@ def decode_operators(
     ffn_devices: Count | None = None,
     redundant_experts: Count = 0,
     mean_share: float = 1.0,
+    prompt: Prompt | None = None,
 ) -> Iterator[Operator]:
     """Yield every operator of one decode step, each on the axes it depends on.
 
@@ -591,7 +663,8 @@ def decode_operators(
     layers : Layers
         Model, systems, formats, efficiencies.
     sequences : float or array
-        Sequences of one attention device in this step, or micro-batch of it [1].
+        Sequences in this step, or micro-batch of it, of one attention device or of those that share heads
+        [1].
     context : float or array
         Tokens cached of each [1].
     query_tokens : float or array
@@ -604,6 +677,8 @@ def decode_operators(
         Experts held twice [1].
     mean_share : float
         Sequences of a mean attention device over those of the fullest, whose times these are [1].
+    prompt : Prompt, optional
+        Tokens of prompts that the same step computes.
 
     Yields
     ------
@@ -622,7 +697,18 @@ def decode_operators(
         ffn_devices=_ffn_devices(layers, attention_devices, ffn_devices),
         prefill=False,
     )
-    return _operators(layers, sizes)
+    if prompt is None:
+        return _operators(layers, sizes)
+    added = np.multiply(prompt.sequences, prompt.new_tokens) * 1.0
+    chunk = sizes._replace(
+        sequences=prompt.sequences,
+        tokens=added,
+        mean_tokens=None if mean_share == 1.0 else added * mean_share,
+        context=prompt.context,
+        query_tokens=prompt.new_tokens,
+        prefill=True,
+    )
+    return _operators(layers, sizes, chunk)
 
 
 def prefill_operators(
@@ -633,6 +719,7 @@ def prefill_operators(
     context: Count = 0,
     attention_devices: Count = 1,
     ffn_devices: Count | None = None,
+    redundant_experts: Count = 0,
 ) -> Iterator[Operator]:
     """Yield every operator of one prefill step, each on the axes it depends on.
 
@@ -641,7 +728,7 @@ def prefill_operators(
     layers : Layers
         Model, systems, formats, efficiencies.
     sequences : float or array
-        Prompts of one attention device [1].
+        Prompts of one attention device, or of those that share heads [1].
     new_tokens : float or array
         Tokens of each that are computed together: the prompt, or a chunk of it [1].
     context : float or array
@@ -650,6 +737,8 @@ def prefill_operators(
         Devices of the attention side; under `ep` all devices [1].
     ffn_devices : int or array, optional
         Devices of the FFN side; as many as of the attention side where absent [1].
+    redundant_experts : int or array
+        Experts held twice [1].
 
     Yields
     ------
@@ -664,5 +753,6 @@ def prefill_operators(
         attention_devices=attention_devices,
         ffn_devices=_ffn_devices(layers, attention_devices, ffn_devices),
         prefill=True,
+        redundant_experts=redundant_experts,
     )
     return _operators(layers, sizes)
