@@ -179,6 +179,8 @@ def _objects(
 
 def _tokens(value: object, name: str, number: int) -> int:
     """Return the tokens a cell holds: a whole number from 0."""
+    if isinstance(value, str) and ("_" in value or not value.isascii()):  # digits to Python, not to a CSV
+        raise InputError(f"{name}, row {number}: {shown(value)} is not a whole number of tokens")
     try:
         tokens = int(value) if isinstance(value, str) else value
     except ValueError:

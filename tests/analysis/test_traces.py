@@ -65,6 +65,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "half a token": (AZURE + "t,374,44\nt,3,0.5\n", "row 3: '0.5' is not a whole number"),
     "not a number": (AZURE + "t,374,44\nt,nan,44\n", "row 3: 'nan' is not a whole number"),
     "infinite": (AZURE + "t,374,44\nt,inf,44\n", "row 3: 'inf' is not a whole number"),
+    "underscored": (AZURE + "t,374,44\nt,1_000,44\n", "row 3: '1_000' is not a whole number"),
     "a hole": (AZURE + "t,374,44\nt,,44\n", "row 3: '' is not a whole number"),
     "too many cells": (AZURE + "t,374,44\nt,1,44,5\n", "row 3: 4 cells, but 3 columns"),
     "too few cells": (AZURE + "t,374,44\nt,1\n", "row 3: 2 cells, but 3 columns"),
