@@ -356,21 +356,14 @@ class Plan:
     """Time of what comes once a micro-batch, beside the gap that comes once a step [s]."""
     most_ratio: float = LARGEST_RATIO
     tpot: float = math.inf
-    operators: _Operators | None = None
+    operators: Operators | None = None
     """Where FFN and transfer times come from as they are, not as straight lines."""
 
     def cycles(self, ratio: Any) -> Any:  # noqa: ANN401 - a number or an array
         """Return the mean time between micro-batches of a layer [s]."""
         coefficients = self.coefficients
         if self.operators is not None:
-            ratios = np.atleast_1d(np.asarray(ratio, dtype=float))
-            found = self.operators.times(ratios, batch=np.full(ratios.shape, float(self.batch)))
-            coefficients = coefficients._replace(
-                ffn_slope=0.0,
-                ffn_fixed=found.ffn.reshape(np.shape(ratio)),
-                transfer_slope=0.0,
-                transfer_fixed=found.transfer.reshape(np.shape(ratio)),
-            )
+            coefficients = self.operators.at(ratio, coefficients, batch=self.batch)
         return physics.barrier_cycle_time(
             ratio=ratio,
             batch=self.batch,
@@ -485,7 +478,7 @@ class _Source:
     inputs: dict[str, Any]
     notes: list[str]
     fit: Fit | None = None
-    operators: _Operators | None = None
+    operators: Operators | None = None
 
 
 def provision(
@@ -748,8 +741,25 @@ class _Measured(NamedTuple):
     head: NDArray[np.float64]
 
 
-class _Operators:
-    """The operator model of one system and model, at any batch, context and ratio."""
+class Operators:
+    """The operator model of one system and model, at any batch, context and ratio.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        System, model and how they are used.
+    load : Load
+        Cached tokens of a slot.
+    batch : int
+        Slots of an attention device and micro-batch [1].
+    microbatches : int
+        Micro-batches in flight [1].
+
+    Raises
+    ------
+    InfeasibleError
+        If memory or devices do not suffice.
+    """
 
     def __init__(self, scenario: Scenario, load: Load, batch: int, microbatches: int) -> None:
         self.context = max(round(load.theta), 1)
@@ -763,6 +773,7 @@ class _Operators:
         self._check_memory(load)
 
     def deployment(self, ratios: NDArray[np.float64], batch: NDArray[np.float64] | None = None) -> Deployment:
+        """Return deployments with these ratios."""
         receivers = np.full(np.shape(ratios), float(self.ffn_devices))
         return Deployment(
             mode=AFD,
@@ -840,6 +851,17 @@ class _Operators:
         attention, ffn, transfer = (total / layers for total in sums)
         return _Measured(attention, ffn, transfer, head)
 
+    def at(self, ratio: Any, lines: Coefficients, *, batch: float | None = None) -> Coefficients:  # noqa: ANN401
+        """Return coefficients of some ratios: FFN and transfers as they are there, attention as the line."""
+        ratios = np.atleast_1d(np.asarray(ratio, dtype=float))
+        found = self.times(ratios, batch=np.full(ratios.shape, float(self.batch if batch is None else batch)))
+        return lines._replace(
+            ffn_slope=0.0,
+            ffn_fixed=found.ffn.reshape(np.shape(ratio)),
+            transfer_slope=0.0,
+            transfer_fixed=found.transfer.reshape(np.shape(ratio)),
+        )
+
     def whole(self, ratios: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ratios of whole attention devices, each once."""
         devices = np.unique(np.maximum(np.rint(ratios * self.ffn_devices), 1.0))
@@ -886,7 +908,7 @@ def fitted_source(
     scenario: Scenario, *, load: Load, batch: int, microbatches: int, full_duplex: bool
 ) -> _Source:
     """Return straight lines through the operator model, around the ratio they themselves call best."""
-    model = _Operators(scenario, load, batch, microbatches)
+    model = Operators(scenario, load, batch, microbatches)
     ratios = model.every[model.every <= model.most_ratio * (1 + 1e-12)]
     times = model.times(ratios)
     tau = physics.cycle_time_of(
@@ -926,7 +948,7 @@ def fitted_source(
     )
 
 
-def _lines(model: _Operators, ratio: float) -> tuple[Coefficients, dict[str, NDArray[np.float64]]]:
+def _lines(model: Operators, ratio: float) -> tuple[Coefficients, dict[str, NDArray[np.float64]]]:
     """Fit the three times within half of the working point, to both sides."""
     spread = np.linspace(0.5, 1.5, POINTS)
     at = model.whole(np.array([ratio]))
@@ -944,7 +966,7 @@ def _lines(model: _Operators, ratio: float) -> tuple[Coefficients, dict[str, NDA
     return fitted, {"attention": off_a, "ffn": off_f, "transfer": off_c, "transfer over ratio": across}
 
 
-def _fit_notes(model: _Operators, fit: Fit, gap: float, head: float) -> list[str]:
+def _fit_notes(model: Operators, fit: Fit, gap: float, head: float) -> list[str]:
     """Say what the coefficients rest on, and how well straight lines fit."""
     worst = ", ".join(
         f"{name} {fit.max_residual[name]:.1%} (rms {fit.rms_residual[name]:.1%})" for name in fit.max_residual

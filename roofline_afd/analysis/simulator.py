@@ -22,6 +22,7 @@ from roofline_afd.analysis.provisioning import (
     DISTRIBUTIONS,
     FIXED,
     GEOMETRIC,
+    Operators,
     Workload,
     check_sources,
     fitted_source,
@@ -443,9 +444,13 @@ class Clock:
         self.microbatches = microbatches
         self.coefficients = coefficients
         self.ffn_time = coefficients.ffn_slope * ratios * batch + coefficients.ffn_fixed
-        trip = float(np.asarray(coefficients.transfer_slope * batch + coefficients.transfer_fixed))
-        self.way_out, self.way_back = (trip, 0.0) if duplex == "shared" else (trip / 2, trip / 2)
+        trip = np.broadcast_to(
+            coefficients.transfer_slope * batch + coefficients.transfer_fixed, ratios.shape
+        )
         self._of_ratio = np.repeat(np.arange(ratios.size), ratios)
+        self._both_ways = duplex != "shared"
+        self.way_back = trip / 2
+        self.way_out = (trip / 2 if self._both_ways else trip)[self._of_ratio]
         self._first = np.concatenate([[0], np.cumsum(ratios)[:-1]])
         self._worker = np.arange(ratios.sum()) - self._first[self._of_ratio]
         self._attention_free = np.zeros(self._worker.size)
@@ -491,7 +496,7 @@ class Clock:
         link += self.way_out
         np.maximum(ffn, np.maximum.reduceat(link, self._first), out=ffn)
         ffn += self.ffn_time
-        if self.way_back:
+        if self._both_ways:
             np.maximum(self._back_free, ffn, out=self._back_free)
             self._back_free += self.way_back
             self._ready[microbatch] = self._back_free
@@ -537,6 +542,8 @@ class Simulation:
         Time of a step outside its layers [s].
     tpot : float
         Mean time per output token allowed [s].
+    operators : Operators, optional
+        Where FFN and transfer times of each ratio come from as they are, not as straight lines.
 
     Raises
     ------
@@ -559,6 +566,7 @@ class Simulation:
     accept_length: float = 1.0
     outside: float = 0.0
     tpot: float = math.inf
+    operators: Operators | None = None
 
     def __post_init__(self) -> None:
         whole("--batch", self.batch, most=MAX_BATCH)
@@ -596,6 +604,12 @@ class Simulation:
                 f"this would take some {cost * self.replications / 60:,.0f} minutes; at most "
                 f"{MAX_SECONDS / 60:.0f} are allowed: fewer --requests, --replications or ratios take less"
             )
+
+    def clock(self, ratios: NDArray[Any]) -> Coefficients:
+        """Return the coefficients of some ratios."""
+        if self.operators is None:
+            return self.coefficients
+        return self.operators.at(ratios, self.coefficients)
 
     @property
     def expected_steps(self) -> float:
@@ -637,7 +651,7 @@ def replicate(
         What happened, until at least the last of the requests.
     """
     ratios = np.array(simulation.ratios, dtype=np.int64)
-    coefficients, microbatches = simulation.coefficients, simulation.microbatches
+    coefficients, microbatches = simulation.clock(ratios), simulation.microbatches
     workers = [
         Worker(
             simulation.lengths,
@@ -756,7 +770,7 @@ def measure(simulation: Simulation, course: Course) -> Measured:
     elapsed = during(course.time)
     steps = during(np.broadcast_to(course.steps[:, None], course.time.shape))
     tokens = steps * simulation.batch * simulation.microbatches * ratios * simulation.accept_length
-    clock = simulation.coefficients
+    clock = simulation.clock(ratios)
     ffn_busy = (
         steps * simulation.microbatches * (clock.ffn_slope * ratios * simulation.batch + clock.ffn_fixed)
     )
@@ -944,7 +958,7 @@ def prepare(
         lengths=lengths_of(workload, in_order=in_order),
         coefficients=source.coefficients,
         batch=slots,
-        ratios=DEFAULT_RATIOS if r is None else tuple(r),
+        ratios=_ratios(r, source.operators),
         microbatches=in_flight,
         requests=DEFAULT_REQUESTS if requests is None else requests,
         replications=DEFAULT_REPLICATIONS if replications is None else replications,
@@ -956,6 +970,7 @@ def prepare(
         accept_length=held["accept_length"] or 1.0,
         outside=source.gap + in_flight * source.head,
         tpot=math.inf if limit is None else finite("--tpot-ms", limit, above=0, below=1e9) * 1e-3,
+        operators=source.operators,
     )
     lengths = dict(workload.inputs)
     if workload.trace is not None:
@@ -973,6 +988,28 @@ def prepare(
         },
         notes=(*notes, *source.notes),
     )
+
+
+def _ratios(given: Sequence[int] | None, operators: Operators | None) -> tuple[int, ...]:
+    """Return the ratios to simulate, which devices and fabric of a system must allow."""
+    ratios = DEFAULT_RATIOS if given is None else tuple(given)
+    if operators is None:
+        return ratios
+    most = math.floor(operators.most_ratio * (1 + 1e-12))
+    if most < 1:
+        raise InfeasibleError(
+            f"no: binding is ratio granularity: {operators.ffn_devices} FFN devices leave fewer attention "
+            "devices; a simulation needs at least as many: more --max-devices or fewer --ffn-devices"
+        )
+    if given is None:
+        return tuple(ratio for ratio in ratios if ratio <= most)
+    beyond = [ratio for ratio in ratios if isinstance(ratio, int) and ratio > most]
+    if beyond:
+        raise InfeasibleError(
+            f"no: binding is --max-devices or the fabric: --r {beyond[0]} with {operators.ffn_devices} FFN "
+            f"devices needs {(beyond[0] + 1) * operators.ffn_devices:,} devices in all; nearest: --r {most}"
+        )
+    return ratios
 
 
 def simulate(
@@ -995,7 +1032,7 @@ def simulate(
     Parameters
     ----------
     r : sequence of int, optional
-        Attention instances per FFN instance, a row each; 1 to 32 where absent [1].
+        Attention instances per FFN instance, a row each; 1 to 32 where absent, as far as devices allow [1].
     requests : int, optional
         Requests completed per attention instance; 10,000 where absent [1].
     replications : int, optional
@@ -1060,7 +1097,7 @@ def load_of(prepared: Prepared) -> Load:
     return load._replace(theta=theta)
 
 
-def predicted(simulation: Simulation, load: Load) -> tuple[Floats, Floats]:
+def predicted(simulation: Simulation, load: Load, *, ratios: Floats | None = None) -> tuple[Floats, Floats]:
     """Return what the closed form says of each ratio: throughput per instance, and time per token.
 
     Parameters
@@ -1069,6 +1106,8 @@ def predicted(simulation: Simulation, load: Load) -> tuple[Floats, Floats]:
         What is simulated.
     load : Load
         Of a slot.
+    ratios : array, optional
+        Ratios, where others than those simulated [1].
 
     Returns
     -------
@@ -1077,14 +1116,14 @@ def predicted(simulation: Simulation, load: Load) -> tuple[Floats, Floats]:
     tpot : array
         Mean time per output token [s].
     """
-    ratios = np.array(simulation.ratios)
+    ratios = np.array(simulation.ratios, dtype=float) if ratios is None else ratios
     cycle = physics.barrier_cycle_time(
         ratio=ratios,
         batch=simulation.batch,
         theta=load.theta,
         nu=load.nu,
         skewness=load.skewness,
-        coefficients=simulation.coefficients,
+        coefficients=simulation.clock(ratios),
         microbatches=simulation.microbatches,
         full_duplex=simulation.duplex == "full",
     )
@@ -1286,7 +1325,7 @@ def series(simulation: Simulation, course: Course) -> dict[str, NDArray[Any]]:
     ratios = np.array(simulation.ratios)[None]
     shape = (rows.size, ratios.size)
     elapsed = np.diff(course.time[rows], axis=0, prepend=0)
-    clock = simulation.coefficients
+    clock = simulation.clock(ratios[0])
     work = steps * simulation.microbatches
     ffn_busy = work * (clock.ffn_slope * ratios * simulation.batch + clock.ffn_fixed)
     tokens = work * simulation.batch * ratios * simulation.accept_length

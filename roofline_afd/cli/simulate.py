@@ -127,14 +127,15 @@ def add(app: typer.Typer) -> None:
         file: ScenarioFile,
         *,
         r: Annotated[
-            str,
+            str | None,
             typer.Option(
                 "--r",
                 metavar="RANGE",
-                help="Attention instances per FFN instance: a range first:last[:step] or a list a,b,c.",
+                help="Attention instances per FFN instance: a range first:last[:step] or a list a,b,c. "
+                "Default: 1:32, as far as devices allow.",
                 rich_help_panel=QUESTION_PANEL,
             ),
-        ] = "1:32",
+        ] = None,
         series: Annotated[
             Path | None,
             typer.Option("--series", metavar="FILE", help=SERIES_HELP, rich_help_panel=OUTPUT_PANEL),
@@ -154,7 +155,8 @@ def add(app: typer.Typer) -> None:
             if output.output is not None and series.resolve() == output.output.resolve():
                 raise InputError("--series and --output name the same file")
         question = asked(lengths, times, hardware, databases)
-        prepared = simulator.prepare(r=whole_numbers(r, option="--r"), **question, **vars(trial))
+        ratios = None if r is None else whole_numbers(r, option="--r")
+        prepared = simulator.prepare(r=ratios, **question, **vars(trial))
         with progress_bar("simulating") as advanced:
             measured, course = simulator.run(prepared.simulation, advanced=advanced)
         answer = simulator.answer(prepared, measured)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.simulator import MAX_RATIO, answer, prepare, run
+from roofline_afd.analysis.simulator import MAX_RATIO, answer, predicted, prepare, run
 from roofline_afd.physics import provisioning as physics
 from roofline_afd.view.charts import BLUE, FAINT, GREEN, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
 from roofline_afd.view.columns import column
@@ -57,11 +57,11 @@ class _Curve(NamedTuple):
 def _curves(prepared: Prepared) -> list[_Curve]:
     """Return the formulas, the plainest first."""
     asked, load = prepared.simulation, prepared.workload.load
-    clock = asked.coefficients
-    plain: dict[str, Any] = {"batch": asked.batch, "theta": load.theta, "nu": load.nu, "coefficients": clock}
+    plain: dict[str, Any] = {"batch": asked.batch, "theta": load.theta, "nu": load.nu}
     full = asked.duplex == "full"
 
     def means(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+        clock = asked.clock(ratio)
         cycle = physics.cycle_time_of(
             attention=physics.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
             ffn=physics.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
@@ -72,12 +72,13 @@ def _curves(prepared: Prepared) -> list[_Curve]:
         return np.asarray(cycle)
 
     def barrier(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(physics.barrier_time(ratio=ratio, **plain))
+        return np.asarray(physics.barrier_time(ratio=ratio, **plain, coefficients=asked.clock(ratio)))
 
     def in_flight(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
         cycle = physics.barrier_cycle_time(
             ratio=ratio,
             **plain,
+            coefficients=asked.clock(ratio),
             skewness=load.skewness,
             microbatches=asked.microbatches,
             full_duplex=full,
@@ -124,21 +125,27 @@ def ratio_chart(*, r: Sequence[int] | None = None, **question: Any) -> alt.VConc
 def _around_the_best(prepared: Prepared) -> Prepared:
     """Return the question with ratios to both sides of the one that the formula calls best."""
     asked, load = prepared.simulation, prepared.workload.load
-    best = physics.optimal_ratio_barrier_microbatches(
-        batch=asked.batch,
-        theta=load.theta,
-        nu=load.nu,
-        skewness=load.skewness,
-        coefficients=asked.coefficients,
-        microbatches=asked.microbatches,
-        full_duplex=asked.duplex == "full",
-    )
-    most = min(max(math.ceil(BEYOND * best), FEWEST_SIMULATED), MAX_RATIO)
-    ratios = np.unique(np.rint(np.linspace(1, most, min(most, MOST_SIMULATED)))).astype(int).tolist()
+    most = MAX_RATIO
+    if asked.operators is None:
+        best = physics.optimal_ratio_barrier_microbatches(
+            batch=asked.batch,
+            theta=load.theta,
+            nu=load.nu,
+            skewness=load.skewness,
+            coefficients=asked.coefficients,
+            microbatches=asked.microbatches,
+            full_duplex=asked.duplex == "full",
+        )
+    else:
+        ratios = asked.operators.every
+        best = float(ratios[int(np.argmax(predicted(asked, load, ratios=ratios)[0]))])
+        most = min(math.floor(asked.operators.most_ratio * (1 + 1e-12)), most)
+    most = min(max(math.ceil(BEYOND * best), FEWEST_SIMULATED), most)
+    simulated = np.unique(np.rint(np.linspace(1, most, min(most, MOST_SIMULATED)))).astype(int).tolist()
     return dataclasses.replace(
         prepared,
-        simulation=dataclasses.replace(asked, ratios=tuple(ratios)),
-        inputs={**prepared.inputs, "r": ratios},
+        simulation=dataclasses.replace(asked, ratios=tuple(simulated)),
+        inputs={**prepared.inputs, "r": simulated},
     )
 
 
@@ -222,6 +229,8 @@ def _points(curve: _Curve, prepared: Prepared, first: int, last: int) -> list[di
     """Return a curve's points over real ratios."""
     asked = prepared.simulation
     ratios = np.linspace(float(first), float(last), POINTS if last > first else 1)
+    if asked.operators is not None:
+        ratios = asked.operators.whole(ratios)
     cycle = curve.cycle(ratios) + asked.outside / (asked.layers * asked.microbatches)
     rate = physics.throughput_per_instance(
         ratio=ratios, batch=asked.batch, cycle=cycle, layers=asked.layers, accept_length=asked.accept_length

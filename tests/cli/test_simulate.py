@@ -48,6 +48,25 @@ def test_a_system_and_a_model() -> None:
     assert any("operator model" in note for note in answer["notes"])
 
 
+def test_the_transfers_of_a_system_depend_on_the_ratio() -> None:
+    """Simulation and provisioning take the same times: an FFN device receives from every attention device."""
+    question = (
+        *("--system", "h800", "--model", "step-3", "--prompt-mean", "1000", "--decode-mean", "300"),
+        *("--batch", "64", "--max-devices", "80"),
+    )
+    best = ask("provision", *question)["results"][0]
+    answer = ask("simulate", *question, "--requests", "300", "--replications", "2")
+    assert [row["r"] for row in answer["results"]] == list(range(1, 10))
+    assert f"{answer['summary']['best_r']}A1F" == best["recommended_ratio"] == "2A1F"
+    rates = [(row["throughput_per_instance"], row["throughput_predicted"]) for row in answer["results"]]
+    assert rates[1][1] == pytest.approx(best["tokens_per_s_per_instance"], rel=1e-9)
+    for measured, predicted in rates:
+        assert measured == pytest.approx(predicted, rel=0.01)
+    refused = command("simulate", *question, "--r", "9,10")
+    assert refused.status == 1
+    assert "--r 10 with 8 FFN devices needs 88 devices in all; nearest: --r 9" in refused.complaint
+
+
 def test_a_trace_file(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("ContextTokens,GeneratedTokens\n" + "90,20\n10,40\n500,3\n" * 5, "utf-8")
