@@ -17,6 +17,8 @@ RUNS = 7
 QUESTION = ["--system", "h800", "--model", "deepseek-v3"]
 SUPERPOD = ["--system", "gb200-nvl72", "--model", "deepseek-v3"]
 SINGLE = ["--granularity", "device"]
+TIMES = ["--coefficients", ".00165,50,.083,100,.022,20", "--layers", "61", "--batch", "256"]
+LENGTHS = ["--prompt-mean", "100", "--decode-mean", "500"]
 PROGRAM = [sys.executable, "-m", "roofline_afd"]
 
 POINTS = """
@@ -90,6 +92,21 @@ start = time.perf_counter()
 load_system("gb200-nvl72")
 print(time.perf_counter() - start)
 """
+TRACE = """
+import tempfile, time
+from pathlib import Path
+import numpy as np
+from roofline_afd.analysis.traces import read_trace
+random = np.random.default_rng(0)
+lengths = zip(random.integers(1, 8000, 20_000), random.geometric(1 / 300, 20_000))
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder) / "trace.csv"
+    rows = "".join(f"2023-11-16 18:15:46.6805900,{prompt},{output}\\n" for prompt, output in lengths)
+    file.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\\n" + rows)
+    start = time.perf_counter()
+    read_trace(file)
+    print(time.perf_counter() - start)
+"""
 ARRAY = """
 import time
 import numpy as np
@@ -142,6 +159,11 @@ def main() -> None:
         "compare on a superpod, whole process": ["compare", *SUPERPOD],
         "what-if with break-even, whole process": ["what-if", *QUESTION, "--set", "scale_out_gb_per_s=100"],
         "validate, whole process": ["validate"],
+        "provision from coefficients, whole process": ["provision", *TIMES, *LENGTHS],
+        "provision for a system, whole process": ["provision", *QUESTION, *LENGTHS, "--batch", "64"],
+        "simulate 10,000 requests per instance, r = 8, once": [
+            *("simulate", *TIMES, *LENGTHS, "--r", "8", "--replications", "1")
+        ],
     }
     rows = [
         (what, measure([*PROGRAM, *arguments], inner=False), numpy, "import numpy")
@@ -152,6 +174,7 @@ def main() -> None:
         "1e6 points on open axes": (GRID, array, "12 square roots of 1e6"),
         "1e6 steps of AFD, every operator": (STEPS, array, "12 square roots of 1e6"),
         "both searches, 1.6e6 deployments": (SEARCH, array, "12 square roots of 1e6"),
+        "read a trace of 20,000 requests": (TRACE, bare, "start Python"),
         "load one system": (RECORD, bare, "start Python"),
         "load the whole catalogue": (CATALOGUE, bare, "start Python"),
     }
