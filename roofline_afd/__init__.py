@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from roofline_afd import plot
     from roofline_afd.api import (
         compare,
+        explore,
         imbalance,
         predict_afd,
         predict_ep,
@@ -38,6 +39,7 @@ __all__ = [
     "Scenario",
     "__version__",
     "compare",
+    "explore",
     "imbalance",
     "load_calibration",
     "load_model",
@@ -61,6 +63,7 @@ _HOMES = {
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
     "compare": "roofline_afd.api",
+    "explore": "roofline_afd.api",
     "imbalance": "roofline_afd.api",
     "predict_afd": "roofline_afd.api",
     "predict_ep": "roofline_afd.api",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis import compare as _compare
+from roofline_afd.analysis import explore as _explore
 from roofline_afd.analysis import imbalance as _imbalance
 from roofline_afd.analysis import predict as _predict
 from roofline_afd.analysis import provisioning as _provisioning
@@ -245,6 +246,41 @@ def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the an
     [1, 2]
     """
     return _simulator.simulate(**question).frame()
+
+
+def explore(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+    """Answer which serving mode gives most tokens under limits on the first and every next one, as a table.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Model and system; `devices` is the cluster, `tpot_ms` the time per output token allowed.
+    **question
+        Keyword arguments of `roofline_afd.analysis.explore.explored`: `workload` or `prefix`, `isl` and
+        `osl`; `ttft_ms`, `modes`, `prefill_system`, `chunk_tokens`, `tensor_parallel`, `request_rate` ...
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `explore --format json`: the frontier of each mode; `attrs["summary"]` holds
+        `best_under_slo`.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself.
+    InfeasibleError
+        If no mode has a feasible deployment.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="b200", model="gpt-oss-120b", devices=8)
+    >>> table = explore(scenario, workload="chat", modes=["agg", "pd"])
+    >>> sorted(set(table["mode"]))
+    ['agg', 'pd']
+    """
+    return _explore.explore(scenario, **question).frame()
 
 
 def validate(

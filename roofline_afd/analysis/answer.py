@@ -67,6 +67,8 @@ class Answer:
     notes: list[str] = dataclasses.field(default_factory=list)
     table_keys: tuple[str, ...] = ()
     """Keys a table shows, where all of them would be too many; files carry all."""
+    table_rows: tuple[int, ...] | None = None
+    """Rows a table shows, likewise."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the results row by row, as plain Python values."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.serving.layer import Prompt
 
 FOLDER = "hardware_db/measurements"
 """Where the shipped rows lie, and the sentences on those that are missed."""
@@ -679,7 +680,10 @@ class _Varied(Deployments):
         self._known: dict[int, list[tuple[list[Block], FloatArray]]] = {}
         self.deployment = _deployment(row, self)
 
-    def _blocks(self, deployment: Deployment, query_tokens: int) -> tuple[list[Block], FloatArray]:
+    def _blocks(
+        self, deployment: Deployment, query_tokens: int, prompt: Prompt | None = None
+    ) -> tuple[list[Block], FloatArray]:
+        assert prompt is None  # noqa: S101 - published rows decode
         wanted = self.constants
         if query_tokens not in self._known:
             self._known[query_tokens] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -19,15 +19,16 @@ from roofline_afd.catalogue.calibration import (
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import pipeline
-from roofline_afd.serving.layer import TILE_ROWS, Formats, Layers, decode_operators
+from roofline_afd.serving.layer import TILE_ROWS, Formats, Layers, decode_operators, prefill_operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.catalogue.hardware import System
+    from roofline_afd.catalogue.models import Model
     from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
-    from roofline_afd.serving.layer import Operator
+    from roofline_afd.serving.layer import Operator, Prompt
     from roofline_afd.serving.scenario import Scenario
 
 EP, AFD = "ep", "afd"
@@ -40,8 +41,9 @@ EP_MICROBATCHES = (1, 2)
 class Deployment:
     """Devices and how they are used; under `ep` the attention devices are all devices.
 
-    `batch` counts the sequences of one (attention) device over all micro-batches. Fields may be arrays that
-    broadcast against each other, but for `mode` and `transport`.
+    `batch` counts the sequences of one (attention) device over all micro-batches, or of the
+    `tensor_parallel` devices that share heads. Fields may be arrays that broadcast against each other, but
+    for `mode`, `transport` and `tensor_parallel`.
     """
 
     mode: str
@@ -51,6 +53,7 @@ class Deployment:
     microbatches: Count
     transport: str = "pair"
     redundant_experts: Count = 0
+    tensor_parallel: int = 1
 
     @property
     def devices(self) -> Count:
@@ -110,15 +113,18 @@ class Deployments:
         The question.
     mode : str
         `ep` or `afd`.
+    held_tokens : float, optional
+        Tokens that memory is kept for, of each sequence; the scenario's context where absent [1].
     """
 
-    def __init__(self, scenario: Scenario, mode: str) -> None:
+    def __init__(self, scenario: Scenario, mode: str, *, held_tokens: float | None = None) -> None:
         self.scenario = scenario
         self.mode = mode
+        self.held_tokens = float(scenario.context if held_tokens is None else held_tokens)
         pair = mode == AFD
         self.attention = scenario.side("attention") if pair else scenario.system
         self.ffn = scenario.side("ffn") if pair else scenario.system
-        self._layers: dict[str, Layers] = {}
+        self._layers: dict[tuple[str, int], Layers] = {}
 
     @cached_property
     def attention_scenario(self) -> Scenario:
@@ -165,14 +171,15 @@ class Deployments:
             combine=theirs.combined.id,
         )
 
-    def layers(self, transport: str) -> Layers:
-        """Return the layers with one way of sending tokens."""
-        if transport not in self._layers:
+    def layers(self, transport: str, tensor_parallel: int = 1) -> Layers:
+        """Return the layers with one way of sending tokens, and of sharing heads."""
+        key = (transport, tensor_parallel)
+        if key not in self._layers:
             sides = (self.attention, self.ffn)
             found = [load_calibration(side) for side in sides]
             if self.scenario.links == "nominal":
                 found = [_nominal(each, side) for each, side in zip(found, sides, strict=True)]
-            self._layers[transport] = Layers(
+            self._layers[key] = Layers(
                 model=self.scenario.model,
                 attention=self.attention,
                 ffn=self.ffn if self.mode == AFD else None,
@@ -186,20 +193,33 @@ class Deployments:
                 experts_reached=self.scenario.experts_per_ffn_device,
                 other_us=self.constants.other_s * 1e6,
                 tile_rows=TILE_ROWS,
+                tensor_parallel=tensor_parallel,
             )
-        return self._layers[transport]
+        return self._layers[key]
 
-    def operators(self, deployment: Deployment, *, query_tokens: int | None = None) -> Iterator[Operator]:
-        """Yield the operators of one micro-batch on the fullest devices, without imbalance and slowdown."""
+    def operators(
+        self, deployment: Deployment, *, query_tokens: int | None = None, prompt: Prompt | None = None
+    ) -> Iterator[Operator]:
+        """Yield the operators of one micro-batch on the fullest devices, without imbalance and slowdown.
+
+        A prompt, or a part of one, is computed besides the sequences decoded, or alone where there are none.
+        """
+        layers = self.layers(deployment.transport, deployment.tensor_parallel)
+        devices: dict[str, Any] = {
+            "attention_devices": deployment.attention_devices,
+            "ffn_devices": deployment.ffn_devices,
+            "redundant_experts": deployment.redundant_experts,
+        }
+        if prompt is not None and not np.any(deployment.batch):
+            return prefill_operators(layers, **prompt._asdict(), **devices)
         return decode_operators(
-            self.layers(deployment.transport),
+            layers,
             sequences=deployment.sequences,
             context=self.scenario.context,
             query_tokens=query_tokens or self.scenario.query_tokens,
-            attention_devices=deployment.attention_devices,
-            ffn_devices=deployment.ffn_devices,
-            redundant_experts=deployment.redundant_experts,
             mean_share=self.scenario.sigma_dp,
+            prompt=prompt,
+            **devices,
         )
 
     def in_service(self, operator: Operator) -> FloatLike:
@@ -210,14 +230,16 @@ class Deployments:
         routed = operator.name in {"experts_up", "experts_down", "experts_handling"}
         return 1.0 / self.scenario.sigma_ep if routed else 1.0
 
-    def _blocks(self, deployment: Deployment, query_tokens: int) -> tuple[list[Block], FloatArray]:
+    def _blocks(
+        self, deployment: Deployment, query_tokens: int, prompt: Prompt | None = None
+    ) -> tuple[list[Block], FloatArray]:
         """Return the layers of the model by kind, and the time of what comes once a micro-batch."""
         model = self.scenario.model
         mixing: dict[str, FloatArray] = dict.fromkeys((kind.name for kind in model.attention), 0.0)
         common: FloatArray = 0.0
         once: FloatArray = 0.0
         parts: dict[tuple[str, bool], FloatArray] = {}
-        for item in self.operators(deployment, query_tokens=query_tokens):
+        for item in self.operators(deployment, query_tokens=query_tokens, prompt=prompt):
             time = item.time * self.in_service(item)
             if item.part == "head":
                 once = once + time
@@ -252,17 +274,30 @@ class Deployments:
             whole = whole + times[kind.name] * kind.layers
         return [(ffn_layers, np.divide(whole, ffn_layers))]
 
-    def step(self, deployment: Deployment) -> Step:
+    def step(self, deployment: Deployment, *, prompt: Prompt | None = None) -> Step:
         """Return the time of a step, elementwise over the deployment's arrays."""
+        blocks, once = self.micro_batch(deployment, prompt=prompt)
+        return self.step_of(blocks, once, deployment.microbatches)
+
+    def micro_batch(
+        self, deployment: Deployment, *, prompt: Prompt | None = None
+    ) -> tuple[list[Block], FloatArray]:
+        """Return the times of one micro-batch: of its layers by kind, and of what comes once [s]."""
         scenario = self.scenario
-        blocks, once = self._blocks(deployment, scenario.query_tokens)
+        blocks, once = self._blocks(deployment, scenario.query_tokens, prompt)
         drafted = scenario.query_tokens - 1
-        if drafted:  # each drafted token takes one more layer, of the commonest kind, and the head
+        if drafted and np.any(
+            deployment.batch
+        ):  # each drafted token takes one more layer, of the commonest kind, and the head
             drafting, head = self._blocks(deployment, 1)
             kind = max(range(len(drafting)), key=lambda index: drafting[index].layers)
             blocks.append(drafting[kind]._replace(layers=float(drafted)))
             once = once + drafted * head
-        m = np.multiply(deployment.microbatches, 1.0)
+        return blocks, once
+
+    def step_of(self, blocks: list[Block], once: FloatArray, microbatches: Count) -> Step:
+        """Return the time of a step of so many micro-batches alike."""
+        m = np.multiply(microbatches, 1.0)
         once = self.gap + m * once
         layers = self._ep_layers(blocks, m) if self.mode == EP else self._afd_layers(blocks, m)
         return Step(once + layers, once, tuple(blocks))
@@ -309,12 +344,12 @@ class Deployments:
             accept_length=self.scenario.accept_length,
             step=step,
         )
-        return rate * np.divide(deployment.attention_devices, deployment.devices)
+        groups = np.divide(deployment.attention_devices, deployment.tensor_parallel)
+        return rate * np.divide(groups, deployment.devices)
 
-    @cached_property
-    def _weights(self) -> tuple[float, float, float, float]:
+    def _weights(self, tensor_parallel: int) -> tuple[float, float, float, float]:
         """Bytes of the attention side, shared experts, dense layers, and one expert of every layer [B]."""
-        model, formats = self.scenario.model, self.formats
+        model, formats = self._split(tensor_parallel), self.formats
         parts = model.params_by_part
         others, experts = (precision(name).bytes for name in (formats.others, formats.experts))
         drafting = 1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0)
@@ -325,12 +360,24 @@ class Deployments:
         expert = model.expert_params * model.moe_layers * experts * drafting
         return attention, shared, dense, expert
 
-    @cached_property
+    def _split(self, tensor_parallel: int) -> Model:
+        """Return the model with the heads that one of the devices holds that share them."""
+        model = self.scenario.model
+        if tensor_parallel == 1:
+            return model
+        found = (kind.split(tensor_parallel) for kind in model.attention)
+        return dataclasses.replace(model, attention=tuple(kind for kind in found if kind is not None))
+
+    @property
     def cache_bytes(self) -> float:
         """Bytes of cache and state of one sequence [B]."""
-        model = self.scenario.model
+        return self.cache_of(self.held_tokens)
+
+    def cache_of(self, tokens: float, tensor_parallel: int = 1) -> float:
+        """Return the bytes of cache and state of a sequence, on one of the devices that share heads [B]."""
+        model = self._split(tensor_parallel)
         size = precision(self.formats.cache).bytes
-        cached = float(np.asarray(model.kv_bytes(float(self.scenario.context), size))) + model.state_bytes()
+        cached = float(np.asarray(model.kv_bytes(tokens, size))) + model.state_bytes()
         return cached * (1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0))
 
     def _usable(self, system: System) -> float:
@@ -338,15 +385,15 @@ class Deployments:
 
     def memory(self, deployment: Deployment) -> tuple[FloatArray, FloatArray]:
         """Return the bytes of an attention device and of an FFN device; the same twice under `ep` [B]."""
-        attention, shared, dense, expert = self._weights
+        attention, shared, dense, expert = self._weights(deployment.tensor_parallel)
         experts = np.add(self.scenario.model.routed_experts, deployment.redundant_experts)
         held = np.ceil(np.divide(experts, deployment.expert_devices)) * expert
-        cache = np.multiply(deployment.batch, self.cache_bytes)
+        cache = np.multiply(deployment.batch, self.cache_of(self.held_tokens, deployment.tensor_parallel))
         if self.mode == EP:
             whole = attention + shared + dense + held + cache
             return whole, whole
         sides = {"attention": attention + cache, "ffn": held}
-        layers = self.layers(deployment.transport)
+        layers = self.layers(deployment.transport, deployment.tensor_parallel)
         sides[layers.shared_side] = sides[layers.shared_side] + shared
         sides[layers.dense_side] = sides[layers.dense_side] + dense
         return sides["attention"], sides["ffn"]
@@ -360,7 +407,8 @@ class Deployments:
         empty = dataclasses.replace(deployment, batch=0)
         held, experts = self.memory(empty)
         room, ffn_room = self.usable_memory()
-        most = np.floor((room - held) / max(self.cache_bytes, 1.0))
+        cache = self.cache_of(self.held_tokens, deployment.tensor_parallel)
+        most = np.floor((room - held) / max(cache, 1.0))
         return np.where(np.greater(experts, ffn_room), -1.0, most) * 1.0
 
     def fill(self, devices: Count) -> FloatArray:

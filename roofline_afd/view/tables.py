@@ -126,6 +126,8 @@ def _shown(answer: Answer) -> tuple[list[str], list[list[str]]]:
     keys = answer.table_keys or tuple(answer.columns)
     if answer.summary.get("weakest_kind") == "estimated":
         rows = [{**row, **dict.fromkeys((f"{key}_kind" for key in RESULTS), "estimated")} for row in rows]
+    if answer.table_rows is not None:
+        rows = [rows[index] for index in answer.table_rows]
     header = [column(key).title for key in keys]
     return header, [[_marked(row, key) for key in keys] for row in rows]
 

@@ -157,7 +157,7 @@ QUESTIONS = st.fixed_dictionaries(
     st.integers(1, 1000),
 )
 def test_times_are_monotone_and_above_the_roofline(
-    name: str, system: str, question: dict[str, int], grown: str, more: int
+    name: str, system: str, question: dict[str, Any], grown: str, more: int
 ) -> None:
     """No operator is faster for a larger size, nor than its operations or its bytes allow."""
     layers = _layers(name, system)
@@ -186,7 +186,7 @@ def _faster(calibration: Calibration, factor: float) -> Calibration:
 
 
 @given(st.sampled_from(sorted(SHAPES)), QUESTIONS, st.floats(0.1, 10), st.sampled_from(TRANSPORTS))
-def test_times_are_homogeneous(name: str, question: dict[str, int], factor: float, transport: str) -> None:
+def test_times_are_homogeneous(name: str, question: dict[str, Any], factor: float, transport: str) -> None:
     """All rates times a factor and all fixed times over it: every time over it."""
     slow = dataclasses.replace(_layers(name, "h800", transport=transport), other_us=20.0)
     rates = ("bf16_tflops", "fp8_tflops", "memory_gb_per_s", "scale_up_gb_per_s", "scale_out_gb_per_s")

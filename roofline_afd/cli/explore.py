@@ -1,0 +1,143 @@
+"""`explore`: serving modes over the first token and every next one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roofline_afd.cli.options import (
+    HARDWARE_PANEL,
+    QUESTION_PANEL,
+    Output,
+    Serving,
+    number,
+    register,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from roofline_afd.serving.scenario import Scenario
+
+
+def _whole(text: str) -> object:
+    """Return an option for a whole number with this help text."""
+    return typer.Option(help=text, metavar="NUMBER", parser=whole_number, rich_help_panel=QUESTION_PANEL)
+
+
+def _real(text: str, metavar: str = "NUMBER") -> object:
+    """Return an option for a number with this help text."""
+    return typer.Option(help=text, metavar=metavar, parser=number, rich_help_panel=QUESTION_PANEL)
+
+
+def _word(text: str, *words: str) -> object:
+    """Return an option for one of a few words with this help text."""
+    return typer.Option(
+        help=text,
+        metavar="|".join(words),
+        autocompletion=lambda incomplete: [word for word in words if word.startswith(incomplete)],
+        rich_help_panel=QUESTION_PANEL,
+    )
+
+
+def _flag(name: str, text: str) -> object:
+    """Return an option that is on or off."""
+    return typer.Option(name, help=text, rich_help_panel=QUESTION_PANEL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    """Requests, limits and what is searched: the parameters of the analysis, by their names."""
+
+    workload: Annotated[
+        str | None,
+        _word("Requests by name; --prefix, --isl and --osl change them.", "chat", "coding", "agentic"),
+    ] = None
+    prefix: Annotated[int | None, _whole("Tokens of a request that are cached already. Default: 0.")] = None
+    isl: Annotated[int | None, _whole("Input tokens of a request to prefill.")] = None
+    osl: Annotated[int | None, _whole("Output tokens of a request.")] = None
+    ttft_ms: Annotated[float | None, _real("Time to the first token allowed. Default: any.", "MS")] = None
+    modes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Serving modes to search, of agg, pd, agg+afd, pd+afd. Default: all.",
+            rich_help_panel=QUESTION_PANEL,
+        ),
+    ] = None
+    prefill_system: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="System that prefills, in the modes that do so apart. Default: --system.",
+            rich_help_panel=HARDWARE_PANEL,
+        ),
+    ] = None
+    chunk_tokens: Annotated[
+        int | None, _whole("Prompt tokens of a step and attention group. Default: searched.")
+    ] = None
+    tensor_parallel: Annotated[
+        int | None, _whole("Devices that share attention heads. Default: searched.")
+    ] = None
+    request_rate: Annotated[
+        float | None,
+        _real("Requests a second of the cluster, which wait for each other. Default: saturated, no waiting."),
+    ] = None
+    prompt_variation: Annotated[
+        float | None, _real("Standard deviation over mean of input tokens, for waiting. Default: 0.")
+    ] = None
+    kv_link: Annotated[
+        str | None,
+        _word(
+            "Fabric between pools. Default: auto, scale-up where one domain holds all.",
+            "auto",
+            "scale-up",
+            "scale-out",
+        ),
+    ] = None
+    kv_moved: Annotated[
+        str | None,
+        _word("Cache of a prompt that moves between pools. Default: all, its prefix too.", "all", "new"),
+    ] = None
+    kv_overlap: Annotated[bool, _flag("--kv-overlap", "The cache moves layer by layer during prefill.")] = (
+        False
+    )
+    first_token: Annotated[
+        str | None, _word("Pool that gives out the first token. Default: prefill.", "prefill", "decode")
+    ] = None
+    shared_prefix: Annotated[
+        bool, _flag("--shared-prefix", "Sequences of an attention group share one prefix in memory.")
+    ] = False
+    per: Annotated[
+        str | None, _word("What throughput is weighed by. Default: device.", "device", "dollar", "watt")
+    ] = None
+    price_basis: Annotated[str | None, _word("Prices. Default: rent.", "rent", "tco")] = None
+
+
+def asked(scenario: Scenario, requests: Requests) -> dict[str, Any]:
+    """Return the keyword arguments of the analysis."""
+    from roofline_afd.catalogue.hardware import load_system  # not for --help
+
+    given = {key: value for key, value in vars(requests).items() if value is not None}
+    if "modes" in given:
+        given["modes"] = [part.strip() for part in given["modes"].split(",") if part.strip()]
+    if "prefill_system" in given:
+        given["prefill_system"] = load_system(
+            given["prefill_system"], catalogue=scenario.system.parts.catalogue
+        )
+    return given
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @register(
+        app,
+        "explore",
+        help_text="Prefill and decode together or apart, with AFD or without? The best over TTFT and TPOT.",
+    )
+    def explore(question: Serving, requests: Requests, output: Output) -> None:
+        from roofline_afd.analysis.explore import explore as analyse  # not for --help
+
+        output.deliver(analyse(question.scenario, **asked(question.scenario, requests)))
