@@ -344,8 +344,7 @@ class Workers:
         if self.question.devices <= self.domain:
             return np.multiply(size, 1.0)
         shared = np.divide(self.domain, np.maximum(np.floor_divide(self.domain, size), 1))
-        found: Numbers = np.where(np.less_equal(size, self.domain), shared, size)
-        return found
+        return np.where(np.less_equal(size, self.domain), shared, size)[()]
 
 
 class Aggregated:
