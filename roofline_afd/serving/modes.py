@@ -129,6 +129,8 @@ class ModeFound:
     refusal: str = ""
     least_ttft: float = math.inf
     least_tpot: float = math.inf
+    least_product: float = math.inf
+    """Least product of both times, whatever the limits [s^2]."""
 
 
 def batch_grid(most: float) -> Numbers:
@@ -344,7 +346,8 @@ class Workers:
         if self.question.devices <= self.domain:
             return np.multiply(size, 1.0)
         shared = np.divide(self.domain, np.maximum(np.floor_divide(self.domain, size), 1))
-        return np.where(np.less_equal(size, self.domain), shared, size)[()]
+        found: FloatArray = np.where(np.less_equal(size, self.domain), shared, size)
+        return found
 
 
 class Aggregated:
@@ -354,7 +357,7 @@ class Aggregated:
         self.question = question
         self.workers = Workers(question, question.scenario, mode, held=question.workload.held)
         self.name = AGG if mode == EP else AGG_AFD
-        self.least = [math.inf, math.inf]
+        self.least = [math.inf, math.inf, math.inf]
         self.fitted = False
         self.prefilled = False
         self.examined = 0
@@ -419,6 +422,7 @@ class Aggregated:
         if np.any(memory):
             self.least[0] = min(self.least[0], float(np.min(found["ttft"][memory])))
             self.least[1] = min(self.least[1], float(np.min(found["tpot"][memory])))
+            self.least[2] = min(self.least[2], float(np.min((found["ttft"] * found["tpot"])[memory])))
         self.prefilled |= bool(np.any(memory & share))
         feasible = found.pop("feasible")
         columns = {key: np.broadcast_to(value, shape) for key, value in found.items()}
@@ -582,7 +586,7 @@ class Disaggregated:
         self.name = PD if mode == EP else PD_AFD
         self.examined = 0
         self.refused = {FIRST_TOKEN: True, LATENCY: True}
-        self.least = [math.inf, math.inf]
+        self.least = [math.inf, math.inf, math.inf]
 
     @cached_property
     def _link(self) -> tuple[float, float, float]:
@@ -800,6 +804,7 @@ class Disaggregated:
         d_rate = np.minimum(decode["d_rate"], self._link_rate(decode["attention"], receiver, tp))
         if first.size:
             self.least[0] = min(self.least[0], float(np.min(first)))
+            self.least[2] = min(self.least[2], self._least_product(prefill["p_room"], first, decode))
         fits = np.flatnonzero(first <= question.ttft_limit)
         if not fits.size:
             return {}
@@ -850,6 +855,16 @@ class Disaggregated:
         columns["d_rate"] = d_rate[rows]
         columns["rate"] = best[rows] * work.osl / question.devices
         return columns
+
+    def _least_product(self, room: Numbers, first: Numbers, decode: Points) -> float:
+        """Return the least time to the first token times time per output token of two pools that fit."""
+        order = np.argsort(room)
+        quickest = np.minimum.accumulate(first[order])
+        last = np.searchsorted(room[order], self.question.devices - decode["room"] + SAME, side="right")
+        fits = last > 0
+        if not np.any(fits):
+            return math.inf
+        return float(np.min(quickest[last[fits] - 1] * decode["tpot"][fits]))
 
     def _worth(self, ways: Points) -> NDArray[np.intp]:
         """Return the ways to prefill that can be best: the fastest of each room, or all not dominated."""
