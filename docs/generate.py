@@ -33,6 +33,7 @@ def pages() -> dict[Path, str]:
         DOCS / "formulas.md": formulas(),
         DOCS / "hardware.md": hardware(),
         DOCS / "models.md": models(),
+        DOCS / "serving-modes.md": NOTICE + serving_modes(),
         DOCS / "validation.md": validation(),
     }
 
@@ -229,6 +230,15 @@ def models() -> str:
         f"{as_markdown(list_models(catalogue))}\n"
         f"## Models of the very same shape\n\n| record | also |\n|---|---|\n{rows}\n"
     )
+
+
+def serving_modes() -> str:
+    """Return the page on serving modes."""
+    sys.path.insert(0, str(DOCS))
+    try:
+        return str(importlib.import_module("serving_modes").page())
+    finally:
+        sys.path.remove(str(DOCS))
 
 
 def validation() -> str:
