@@ -14,7 +14,17 @@ from roofline_afd.analysis.roofline import check_ffn_nodes, per_expert, regimes,
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.physics import budget, counting, network, operators, pipeline, provisioning, routing
+from roofline_afd.physics import (
+    budget,
+    counting,
+    economics,
+    network,
+    operators,
+    pipeline,
+    provisioning,
+    routing,
+    serving_modes,
+)
 from roofline_afd.physics import imbalance as load
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
@@ -145,6 +155,15 @@ TERMS = {
     "barrier_time": Term(provisioning.barrier_time),
     "barrier_cycle_time": Term(provisioning.barrier_cycle_time),
     "throughput_per_instance": Term(provisioning.throughput_per_instance),
+    "mixed_share": Term(serving_modes.mixed_share),
+    "mean_step_time": Term(serving_modes.mean_step_time),
+    "prefill_rate": Term(serving_modes.prefill_rate),
+    "matched_rate": Term(serving_modes.matched_rate),
+    "waiting_time": Term(serving_modes.waiting_time),
+    "working_bytes": Term(serving_modes.working_bytes),
+    "head_exchange_time": Term(network.head_exchange_time),
+    "usd_per_million_tokens": Term(economics.usd_per_million_tokens),
+    "tokens_per_joule": Term(economics.tokens_per_joule),
     "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
 }
 ALIASES = {
@@ -154,6 +173,9 @@ ALIASES = {
     "kappa": "expected_maximum",
     "tokens_per_s_per_instance": "throughput_per_instance",
     "alpha_afd_continuous": "alpha_continuous",
+    "tokens_per_usd": "usd_per_million_tokens",
+    "attention_exchange": "head_exchange_time",
+    "requests_per_s": "matched_rate",
     "cycle": "cycle_time",
     "loop": "serial_layer_time",
     "tau": "cycle_time",
