@@ -17,6 +17,7 @@ RUNS = 7
 QUESTION = ["--system", "h800", "--model", "deepseek-v3"]
 SUPERPOD = ["--system", "gb200-nvl72", "--model", "deepseek-v3"]
 SINGLE = ["--granularity", "device"]
+EXPLORED = ["--system", "b200", "--model", "deepseek-v3.2", "--workload", "chat"]
 TIMES = ["--coefficients", ".00165,50,.083,100,.022,20", "--layers", "61", "--batch", "256"]
 LENGTHS = ["--prompt-mean", "100", "--decode-mean", "500"]
 PROGRAM = [sys.executable, "-m", "roofline_afd"]
@@ -161,6 +162,8 @@ def main() -> None:
         "validate, whole process": ["validate"],
         "provision from coefficients, whole process": ["provision", *TIMES, *LENGTHS],
         "provision for a system, whole process": ["provision", *QUESTION, *LENGTHS, "--batch", "64"],
+        "explore, four modes on 128 devices, whole process": ["explore", *EXPLORED],
+        "explore, replicas of every size, whole process": ["explore", *EXPLORED, *SINGLE],
         "simulate 10,000 requests per instance, r = 8, once": [
             *("simulate", *TIMES, *LENGTHS, "--r", "8", "--replications", "1")
         ],
