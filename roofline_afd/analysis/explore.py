@@ -9,6 +9,7 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
 from roofline_afd.analysis.predict import notes_of, quantities_of, rounded_up, serving_inputs
+from roofline_afd.analysis.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import economics
@@ -34,6 +35,7 @@ from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DEVICES = 128
 MOST_DEVICES = 4096
+FROM_TRACE = "trace"
 KV_LINKS = ("auto", "scale-up", "scale-out")
 KV_MOVED = ("all", "new")
 POOLS = ("prefill", "decode")
@@ -110,7 +113,8 @@ def explored(
     prefill_system: System | None = None,
     chunk_tokens: int | None = None,
     tensor_parallel: int | None = None,
-    request_rate: float | None = None,
+    trace: Path | None = None,
+    request_rate: float | str | None = None,
     prompt_variation: float | None = None,
     kv_link: str | None = None,
     kv_moved: str | None = None,
@@ -141,10 +145,14 @@ def explored(
         Prompt tokens of a step and attention group; searched where absent [1].
     tensor_parallel : int, optional
         Devices that share attention heads; searched where absent [1].
-    request_rate : float, optional
-        Requests a second of the whole cluster, which then wait for each other; saturated where absent [1/s].
+    trace : Path, optional
+        File of requests, as `provision` takes it: its mean lengths, instead of `isl` and `osl`.
+    request_rate : float or "trace", optional
+        Requests a second of the whole cluster, which then wait for each other, or those of the trace;
+        saturated where absent [1/s].
     prompt_variation : float, optional
-        Standard deviation of input tokens over their mean, for waiting; 0 where absent [1].
+        Standard deviation of input tokens over their mean, for waiting; that of the trace, else 0, where
+        absent [1].
     kv_link : str, optional
         Fabric between the pools: `scale-up`, `scale-out`, or `auto`, scale-up where one domain holds all.
     kv_moved : str, optional
@@ -174,9 +182,27 @@ def explored(
     InfeasibleError
         If no mode has a feasible deployment: names what binds each, and the nearest feasible value.
     """
+    lengths: dict[str, int | None] = {"isl": isl, "osl": osl}
+    if trace is not None:
+        if workload is not None or isl is not None or osl is not None:
+            raise InputError("--trace gives the lengths of requests: leave out --workload, --isl and --osl")
+        requests = read_trace(trace)
+        means = (float(np.mean(each)) for each in (requests.prompt_tokens, requests.decode_tokens))
+        lengths = dict(zip(lengths, (max(round(mean), 1) for mean in means), strict=True))
+        if prompt_variation is None:
+            prompts = requests.prompt_tokens
+            prompt_variation = float(np.std(prompts)) / max(float(np.mean(prompts)), 1.0)
+    work = workload_of(workload, prefix=prefix, **lengths)
+    if trace is not None:
+        work = attrs.evolve(work, name=trace.name, source=f"means of {trace.name}")
+    if isinstance(request_rate, str):
+        choice("--request-rate", request_rate, (FROM_TRACE,))
+        if trace is None:
+            raise InputError("--request-rate trace needs --trace FILE; or give a number")
+        request_rate = arrival_rate(trace)
     question = _question(
         scenario,
-        workload_of(workload, prefix=prefix, isl=isl, osl=osl),
+        work,
         prefill_system=prefill_system,
         ttft_ms=ttft_ms,
         chunk_tokens=chunk_tokens,
@@ -399,7 +425,7 @@ def _shape(row: Mapping[str, Any]) -> str:
 
 def _answer(question: Question, found: Mapping[str, ModeFound], rates: _Rates, objective: str) -> Answer:
     if all(each.best is None for each in found.values()):
-        reasons = "; ".join(f"{NAMES[mode]}: {_why_not(each)}" for mode, each in found.items())
+        reasons = "; ".join(f"{NAMES[mode]}: {_why_not(question, each)}" for mode, each in found.items())
         raise InfeasibleError(f"no: {reasons}")
     key = OBJECTIVES[objective]
     rows: list[dict[str, Any]] = []
@@ -547,13 +573,18 @@ REASONS = {
 }
 
 
-def _why_not(found: ModeFound) -> str:
+def _why_not(question: Question, found: ModeFound) -> str:
     """Return why a mode has no feasible deployment, with the nearest value that has one."""
     text = f"binding is {found.refusal}"
     if found.refusal == FIRST_TOKEN and np.isfinite(found.least_ttft):
         return f"{text}: the least is --ttft-ms {rounded_up(found.least_ttft * 1e3)}"
     if found.refusal == LATENCY and np.isfinite(found.least_tpot):
         return f"{text}: the least is --tpot-ms {rounded_up(found.least_tpot * 1e3)}"
+    if found.refusal == REQUEST_RATE:
+        saturated = explore_modes(attrs.evolve(question, request_rate=None), [found.mode])[found.mode]
+        if saturated.best:
+            most = saturated.best["rate"] * question.devices / question.workload.osl
+            return f"{text}: at most {most:,.4g} a second, before any wait"
     if found.refusal in REASONS:
         return f"{text}: {REASONS[found.refusal]}"
     return (
@@ -584,7 +615,7 @@ def _sentence(
         if other == mode:
             continue
         if row is None:
-            others.append(f"{NAMES[other]} has no feasible deployment ({_why_not(found[other])})")
+            others.append(f"{NAMES[other]} has no feasible deployment ({_why_not(question, found[other])})")
             continue
         share = row[key] / winner[key] - 1.0
         if -share <= error:

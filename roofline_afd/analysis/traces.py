@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from array import array
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ MAX_REQUESTS = 20_000_000
 MAX_TOKENS = 100_000_000
 """Tokens of one prompt or output: as for the context of a question."""
 LEAST_REQUESTS = 2
+LEAST_ROWS = 3
 COLUMNS = (("ContextTokens", "GeneratedTokens"), ("input_length", "output_length"))
 """Columns of prompt and output that are found by themselves."""
 
@@ -79,6 +81,73 @@ def read_trace(file: Path, *, prompt_column: str | None = None, decode_column: s
             f"decode anything; a load needs at least {LEAST_REQUESTS} that do"
         )
     return Trace(name, prompt[used], decode[used], int(decode.size - used.sum()))
+
+
+def arrival_rate(file: Path) -> float:
+    """Read how many requests a second arrive in a trace.
+
+    Parameters
+    ----------
+    file : Path
+        CSV with a column TIMESTAMP of dates, or JSON lines with `timestamp` in ms; rows in order of time.
+
+    Returns
+    -------
+    float
+        Requests but one over the time between the first and the last [1/s].
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or says no times, or its last request is not after its first.
+    """
+    name = shown_path(file)
+    rows = [(number, line) for number, line in _ends(file_lines(file, most=MAX_BYTES))]
+    if len(rows) < LEAST_ROWS:
+        raise InputError(f"{name} has too few requests to tell a rate")
+    (_, header), first, last = rows[0], rows[1], rows[-1]
+    objects = header.lstrip().startswith("{")
+    if objects:
+        first = rows[0]
+    times = [_time(line, None if objects else header, name, number) for number, line in (first, last)]
+    requests = last[0] - first[0]
+    if not times[1] > times[0]:
+        raise InputError(f"{name}, row {last[0]}: its time is not after that of row {first[0]}")
+    return requests / (times[1] - times[0])
+
+
+def _ends(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield the first two lines that hold anything, and the last."""
+    seen = 0
+    last = None
+    for number, line in lines:
+        if line.strip():
+            seen += 1
+            if seen < LEAST_ROWS:
+                yield number, line
+            else:
+                last = number, line
+    if last is not None:
+        yield last
+
+
+def _time(line: str, header: str | None, name: str, number: int) -> float:
+    """Return the time of a row [s]."""
+    try:
+        if header is None:
+            return float(json.loads(line)["timestamp"]) * 1e-3
+        names = [cell.strip().lower() for cell in next(csv.reader([header]))]
+        if "timestamp" not in names:
+            raise InputError(
+                f"{name} has no column TIMESTAMP to tell a rate from; give --request-rate a number"
+            )
+        text = next(csv.reader([line]))[names.index("timestamp")]
+        whole, _, part = text.strip().partition(".")  # seven digits of a second are one too many for Python
+        return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp() + float(f"0.{part or 0}")
+    except KeyError as error:
+        raise InputError(f"{name}, row {number}: lacks 'timestamp' to tell a rate from") from error
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise InputError(f"{name}, row {number}: its time cannot be read") from error
 
 
 def _lengths(
