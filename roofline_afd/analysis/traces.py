@@ -133,14 +133,12 @@ def _ends(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 def _time(line: str, header: str | None, name: str, number: int) -> float:
     """Return the time of a row [s]."""
+    names = [] if header is None else [cell.strip().lower() for cell in next(csv.reader([header]))]
+    if header is not None and "timestamp" not in names:
+        raise InputError(f"{name} has no column TIMESTAMP to tell a rate from: give a number")
     try:
         if header is None:
             return float(json.loads(line)["timestamp"]) * 1e-3
-        names = [cell.strip().lower() for cell in next(csv.reader([header]))]
-        if "timestamp" not in names:
-            raise InputError(
-                f"{name} has no column TIMESTAMP to tell a rate from; give --request-rate a number"
-            )
         text = next(csv.reader([line]))[names.index("timestamp")]
         whole, _, part = text.strip().partition(".")  # seven digits of a second are one too many for Python
         return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp() + float(f"0.{part or 0}")

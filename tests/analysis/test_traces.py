@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from roofline_afd.analysis import traces
-from roofline_afd.analysis.traces import read_trace
+from roofline_afd.analysis.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics.provisioning import stationary_load
 
@@ -137,3 +138,34 @@ def test_twenty_thousand_requests_take_no_time(tmp_path: Path) -> None:
         best = min(best, time.perf_counter() - started)
     assert best < 0.3
     assert load.theta == pytest.approx(float(((prompts + (outputs - 1) / 2) * outputs).sum() / outputs.sum()))
+
+
+def test_arrival_rate_of_a_csv(tmp_path: Path) -> None:
+    """Four requests within six seconds: three gaps of two seconds."""
+    rows = "".join(f"2023-11-16 18:15:4{second}.5000000,10,5\n" for second in (0, 1, 3, 6))
+    assert arrival_rate(_file(tmp_path, "TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows)) == 0.5
+
+
+def test_arrival_rate_of_json_lines(tmp_path: Path) -> None:
+    """Times in milliseconds."""
+    text = "".join(
+        f'{{"timestamp": {time}, "input_length": 1, "output_length": 1}}\n' for time in (0, 10, 500)
+    )
+    assert arrival_rate(_file(tmp_path, text, "trace.jsonl")) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,1,1\n", "too few requests"),
+        ("ContextTokens,GeneratedTokens\n1,1\n2,2\n3,3\n", "has no column TIMESTAMP"),
+        ("TIMESTAMP,A\nnoon,1\n2023-11-16 18:15:46,1\n", "row 2: its time cannot be read"),
+        ("TIMESTAMP,A\n2023-11-16 18:15:46,1\n2023-11-16 18:15:46,1\n", "row 3: its time is not after"),
+        ('{"a": 1}\n{"a": 1}\n{"a": 1}\n', "row 1: lacks 'timestamp'"),
+        ("", "too few requests"),
+    ],
+)
+def test_arrival_rate_refuses(tmp_path: Path, text: str, fault: str) -> None:
+    """One line that names the row."""
+    with pytest.raises(InputError, match=re.escape(fault)):
+        arrival_rate(_file(tmp_path, text))
