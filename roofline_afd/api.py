@@ -8,6 +8,7 @@ from roofline_afd.analysis import compare as _compare
 from roofline_afd.analysis import explore as _explore
 from roofline_afd.analysis import imbalance as _imbalance
 from roofline_afd.analysis import predict as _predict
+from roofline_afd.analysis import procurement as _procurement
 from roofline_afd.analysis import provisioning as _provisioning
 from roofline_afd.analysis import roofline as _roofline
 from roofline_afd.analysis import simulator as _simulator
@@ -281,6 +282,38 @@ def explore(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN40
     ['agg', 'pd']
     """
     return _explore.explore(scenario, **question).frame()
+
+
+def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # noqa: ANN401 - the analysis's
+    """Answer what each candidate system costs to serve a demand, as a table.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+        One question per candidate, alike but for the systems.
+    **question
+        Keyword arguments of `roofline_afd.analysis.procurement.procure`: `demand`, `price_basis`, `prices` ...
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `procure --format json`, cheapest first; `attrs` holds `summary`, `inputs` and `notes`.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, or a value is out of bounds.
+    InfeasibleError
+        If no candidate serves the demand.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> candidates = [Scenario(system=name, model="deepseek-v3") for name in ("b200", "h200")]
+    >>> procure(candidates, demand=100_000)["system"].iloc[0]
+    'b200'
+    """
+    return _procurement.procure(scenarios, **question).frame()
 
 
 def validate(

@@ -164,6 +164,8 @@ TERMS = {
     "head_exchange_time": Term(network.head_exchange_time),
     "usd_per_million_tokens": Term(economics.usd_per_million_tokens),
     "tokens_per_joule": Term(economics.tokens_per_joule),
+    "ownership_usd_per_hour": Term(economics.ownership_usd_per_hour),
+    "fleet_replicas": Term(economics.fleet_replicas),
     "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
 }
 ALIASES = {

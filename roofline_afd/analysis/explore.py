@@ -9,6 +9,15 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
 from roofline_afd.analysis.predict import notes_of, quantities_of, rounded_up, serving_inputs
+from roofline_afd.analysis.prices import (
+    RENT,
+    TCO,
+    describe_power,
+    describe_price,
+    power_of,
+    price_of,
+    terms_of,
+)
 from roofline_afd.analysis.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
@@ -49,7 +58,7 @@ FROM_TRACE = "trace"
 KV_LINKS = ("auto", "scale-up", "scale-out")
 KV_MOVED = ("all", "new")
 POOLS = ("prefill", "decode")
-PRICE_BASES = ("rent", "tco")
+PRICE_BASES = (RENT, TCO)
 OBJECTIVES = {
     "device": "tokens_per_s_per_device",
     "dollar": "tokens_per_usd",
@@ -220,7 +229,7 @@ def explored(
     if not modes:
         raise InputError(f"--modes is empty; valid: {', '.join(SERVING_MODES)}")
     objective = choice("--per", per or "device", tuple(OBJECTIVES))
-    rates = _rates(question, choice("--price-basis", price_basis or "rent", PRICE_BASES))
+    rates = _rates(question, choice("--price-basis", price_basis or RENT, PRICE_BASES))
     _check_objective(objective, rates)
     found = explore_modes(question, [mode for mode in SERVING_MODES if mode in set(modes)])
     return Explored(
@@ -273,30 +282,22 @@ def _rates(question: Question, basis: str) -> _Rates:
         "prefill": question.prefill.system,
     }
     prices: dict[str, float | None] = {}
-    power: dict[str, float | None] = {}
+    watts: dict[str, float | None] = {}
     notes: list[str] = []
+    terms = terms_of(systems.values(), basis)
     for name, system in systems.items():
-        dated = [price for price in system.prices if price.basis == basis]
-        price = max(dated, key=lambda each: each.date, default=None)
+        price, power = price_of(system, basis, terms), power_of(system)
         prices[name] = price.value if price else None
-        where = system.id
-        notes.append(
-            f"price of a {where} device: {price.value:g} {price.unit} ({basis}, {price.terms or 'no terms'}, "
-            f"{price.date}, {price.kind})"
+        watts[name] = power.watts if power else None
+        notes += [
+            f"price of {describe_price(system, price)}"
             if price
-            else f"no {basis} price of {where} is known: costs are left out"
-        )
-        provisioned, rated = (system.quantities.get(key) for key in ("provisioned_kw", "tdp_w"))
-        power[name] = provisioned.value * 1e3 if provisioned else rated.value if rated else None
-        what = "provisioned, with its share of host, network and cooling"
-        if not provisioned:
-            what = "rated, the device alone"
-        notes.append(
-            f"power of a {where} device: {power[name]:,.0f} W ({what})"
-            if power[name]
-            else f"no power of {where} is known: tokens per joule are left out"
-        )
-    return _Rates(prices, power, list(dict.fromkeys(notes)))
+            else f"no {basis} price of {system.id} on {terms} terms is known: costs are left out",
+            f"power of {describe_power(system, power)}"
+            if power
+            else f"no power of {system.id} is known: tokens per joule are left out",
+        ]
+    return _Rates(prices, watts, list(dict.fromkeys(notes)))
 
 
 def _check_objective(objective: str, rates: _Rates) -> None:
@@ -568,7 +569,7 @@ REASONS = {
     MEMORY: "weights and one request do not fit any replica",
     FABRIC: "no fabric connects the pools",
     PREFILL_SHARE: "prompts arrive faster than chunks prefill them",
-    CLUSTER: "no two pools fit the cluster together",
+    CLUSTER: "no such groups or pools fit the cluster together",
     REQUEST_RATE: "no deployment serves so many requests",
 }
 

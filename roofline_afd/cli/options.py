@@ -25,7 +25,7 @@ from roofline_afd.units import UNITS, parse_number
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.catalogue.store import Catalogue
@@ -186,6 +186,20 @@ class Serving:
     """A question about whole deployments: a scenario with all its fields."""
 
     scenario: Scenario
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """The same question about whole deployments of several models."""
+
+    scenarios: tuple[Scenario, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """The same question about whole deployments on several systems, or pairs of systems."""
+
+    scenarios: tuple[Scenario, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -360,6 +374,42 @@ def _renamed(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(name="base_set", annotation=Annotated[list[str] | None, option])
 
 
+_MODELS = inspect.Parameter(
+    "models",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Models to serve: ids a,b,c of `models list`.",
+            rich_help_panel=HARDWARE_PANEL,
+        ),
+    ],
+)
+
+
+_SYSTEMS = inspect.Parameter(
+    "systems",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Systems to compare: ids a,b,c of `hardware list`; a pair for AFD is attention+ffn.",
+            rich_help_panel=HARDWARE_PANEL,
+        ),
+    ],
+)
+
+
+def listed(text: str, option: str) -> list[str]:
+    """Return the parts of a list a,b,c, each once."""
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if "" in parts:
+        raise InputError(f"{option} {shown(text)} is not a list a,b,c")
+    return parts
+
+
 @functools.cache  # a dozen commands share the groups, and reading annotations is slow
 def _group_parameters(group: type) -> list[inspect.Parameter]:
     """Return the command-line options a group stands for."""
@@ -367,6 +417,14 @@ def _group_parameters(group: type) -> list[inspect.Parameter]:
         return [
             option.replace(default=None) if option.name in {"system", "model"} else option
             for option in _group_parameters(Scenario)
+        ]
+    if group is Models:
+        return [_MODELS if option.name == "model" else option for option in _group_parameters(Serving)]
+    if group is Candidates:
+        return [
+            _SYSTEMS if option.name == "system" else option
+            for option in _group_parameters(Serving)
+            if option.name not in SYSTEMS
         ]
     if group is Changes:
         return [_renamed(parameter) for parameter in _group_parameters(Serving)] + [_CHANGED]
@@ -400,11 +458,27 @@ def _make(group: type, values: dict[str, Any]) -> object:
         return MaybeScenario(_make_scenario(values))
     if group is Serving:
         return Serving(_make_scenario(values))
+    if group is Models:
+        models = listed(values.pop("models"), "--models")
+        return Models(tuple(_make_scenario({**values, "model": model}) for model in models))
+    if group is Candidates:
+        systems = listed(values.pop("systems"), "--systems")
+        return Candidates(tuple(_make_scenario(_candidate(values, system)) for system in systems))
     if group is Changes:
         changes = tuple(values.pop("set") or ())
         values["set"] = values.pop("base_set")
         return Changes(_make_scenario(values), changes)
     return _make_scenario(values) if group is Scenario else group(**values)
+
+
+def _candidate(values: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the options for one of several systems, or for a pair of them."""
+    attention, plus, ffn = text.partition("+")
+    if not plus:
+        return {**values, "system": text}
+    if not (attention and ffn) or "+" in ffn:
+        raise InputError(f"--systems {shown(text)} is no system and no pair attention+ffn")
+    return {**values, "system": ffn, "attention_system": attention, "ffn_system": ffn}
 
 
 def _make_scenario(values: dict[str, Any]) -> Scenario:
@@ -429,6 +503,10 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
         model=load_model(model, overrides=of_model, catalogue=catalogue),
         **values,
     )
+
+
+QUESTIONS = {Scenario, MaybeScenario, Serving, Models, Candidates, Changes}
+"""Groups that read the catalogue; those that need not are made first."""
 
 
 def register(
@@ -472,9 +550,7 @@ def register(
 
         def command(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
             made: dict[str, object] = {}
-            for key, (group, options) in sorted(
-                groups.items(), key=lambda item: item[1][0] in {Scenario, MaybeScenario, Serving, Changes}
-            ):
+            for key, (group, options) in sorted(groups.items(), key=lambda item: item[1][0] in QUESTIONS):
                 made[key] = _make(group, {option: values.pop(option) for option in options})
                 if isinstance(made[key], Output | Picture):
                     made[key].check()  # type: ignore[attr-defined]  # a bad file name is refused before the work

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from roofline_afd.physics.arrays import FloatArray, FloatLike
 
 SECONDS_PER_HOUR = 3600.0
+HOURS_PER_YEAR = 8760.0
 
 
 def usd_per_million_tokens(*, usd_per_hour: FloatLike, tokens_per_s: FloatLike) -> FloatArray:
@@ -72,3 +73,80 @@ def tokens_per_joule(*, tokens_per_s: FloatLike, power: FloatLike) -> FloatArray
     2.5
     """
     return np.divide(tokens_per_s, power)
+
+
+def ownership_usd_per_hour(
+    *,
+    purchase_usd: FloatLike,
+    years: FloatLike,
+    power: FloatLike,
+    power_usd_per_kwh: FloatLike,
+    pue: FloatLike,
+) -> FloatArray:
+    """Return what an hour of bought devices costs: purchase written off evenly, and power.
+
+    Parameters
+    ----------
+    purchase_usd : float or array
+        Price of the devices [USD].
+    years : float or array
+        Time they are written off over [1].
+    power : float or array
+        Power they draw [W].
+    power_usd_per_kwh : float or array
+        Price of a kilowatt hour [USD].
+    pue : float or array
+        Power of the site over that of the devices [1].
+
+    Returns
+    -------
+    float or array
+        Price [USD/h].
+
+    Notes
+    -----
+    rate = USD / (8760 * years) + kW * PUE * USD per kWh
+
+    References
+    ----------
+    This project: straight-line depreciation; no interest, staff or network.
+
+    Examples
+    --------
+    >>> float(ownership_usd_per_hour(purchase_usd=43_800, years=5, power=1000, power_usd_per_kwh=0.1,
+    ...                              pue=1.5))
+    1.15
+    """
+    written_off = np.divide(purchase_usd, np.multiply(HOURS_PER_YEAR, years))
+    return written_off + np.multiply(np.multiply(power, 1e-3), np.multiply(pue, power_usd_per_kwh))
+
+
+def fleet_replicas(*, demand: FloatLike, replica_tokens_per_s: FloatLike) -> FloatArray:
+    """Return the replicas that serve a demand.
+
+    Parameters
+    ----------
+    demand : float or array
+        Output tokens wanted a second [tokens/s].
+    replica_tokens_per_s : float or array
+        Output tokens of one replica [tokens/s].
+
+    Returns
+    -------
+    float or array
+        Whole replicas [1].
+
+    Notes
+    -----
+    n = ceil(demand / rate)
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> float(fleet_replicas(demand=1e6, replica_tokens_per_s=64_000))
+    16.0
+    """
+    return np.ceil(np.divide(demand, replica_tokens_per_s) * (1.0 - 1e-12))

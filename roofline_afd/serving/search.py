@@ -312,6 +312,34 @@ def shapes_in_memory(deployments: Deployments) -> Candidates:
     return _space(deployments, (MEASURED_TRANSPORT,))
 
 
+def every_shape(deployments: Deployments) -> Candidates:
+    """Return every shape a question admits with its best batch; `search` settles only those that matter.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+
+    Returns
+    -------
+    Candidates
+        Shapes whose weights and one sequence fit; `rate` is 0 where the latency target is missed.
+    """
+    scenario = deployments.scenario
+    transports = _transports(scenario)
+    found = _space(deployments, transports)
+    searching = _Search(deployments, transports)
+    found = _take(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
+    if not found.most.size:
+        return found
+    return searching.settle(found) if scenario.batch is None else searching.given(found, scenario.batch)
+
+
+def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Deployment:
+    """Return one of the candidates as plain numbers."""
+    return _settled(deployments, found, _transports(deployments.scenario), row)
+
+
 def search(deployments: Deployments) -> Found:
     """Find the deployment with the most tokens per second and device that meets the latency target.
 
