@@ -292,7 +292,7 @@ def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # 
     scenarios : sequence of Scenario
         One question per candidate, alike but for the systems.
     **question
-        Keyword arguments of `roofline_afd.analysis.procurement.procure`: `demand`, `price_basis`, `prices` ...
+        Keyword arguments of `roofline_afd.analysis.procurement.procure`: `demand`, `prices` ...
 
     Returns
     -------

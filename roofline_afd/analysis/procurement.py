@@ -461,7 +461,7 @@ def _headroom(scenario: Scenario, fleet: Fleet) -> float | None:
 
 
 def _rank(rows: Sequence[dict[str, Any]], terms: Terms) -> None:
-    """Number the rows, the cheapest first, those without a cost after, by devices; add what ties them."""
+    """Give each row its rank, the cheapest first, those without a cost after; add what ties them."""
     feasible = [row for row in rows if row["feasible"]]
     costly = [row for row in feasible if row["usd_per_million_tokens"] is not None]
     free = [row for row in feasible if row["usd_per_million_tokens"] is None]

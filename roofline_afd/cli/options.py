@@ -447,28 +447,42 @@ def _group_parameters(group: type) -> list[inspect.Parameter]:
     ]
 
 
+def _maybe(values: dict[str, Any]) -> MaybeScenario:
+    if values["system"] is None and values["model"] is None:
+        return MaybeScenario(None)
+    for name in ("system", "model"):
+        if values[name] is None:
+            raise InputError(f"--{name} is missing: numbers are put in for a system and a model")
+    return MaybeScenario(_make_scenario(values))
+
+
+def _several_models(values: dict[str, Any]) -> Models:
+    models = listed(values.pop("models"), "--models")
+    return Models(tuple(_make_scenario({**values, "model": model}) for model in models))
+
+
+def _candidates(values: dict[str, Any]) -> Candidates:
+    systems = listed(values.pop("systems"), "--systems")
+    return Candidates(tuple(_make_scenario(_candidate(values, system)) for system in systems))
+
+
+def _changes(values: dict[str, Any]) -> Changes:
+    changes = tuple(values.pop("set") or ())
+    values["set"] = values.pop("base_set")
+    return Changes(_make_scenario(values), changes)
+
+
 def _make(group: type, values: dict[str, Any]) -> object:
     """Build a group from the values given for its options."""
-    if group is MaybeScenario:
-        if values["system"] is None and values["model"] is None:
-            return MaybeScenario(None)
-        for name in ("system", "model"):
-            if values[name] is None:
-                raise InputError(f"--{name} is missing: numbers are put in for a system and a model")
-        return MaybeScenario(_make_scenario(values))
-    if group is Serving:
-        return Serving(_make_scenario(values))
-    if group is Models:
-        models = listed(values.pop("models"), "--models")
-        return Models(tuple(_make_scenario({**values, "model": model}) for model in models))
-    if group is Candidates:
-        systems = listed(values.pop("systems"), "--systems")
-        return Candidates(tuple(_make_scenario(_candidate(values, system)) for system in systems))
-    if group is Changes:
-        changes = tuple(values.pop("set") or ())
-        values["set"] = values.pop("base_set")
-        return Changes(_make_scenario(values), changes)
-    return _make_scenario(values) if group is Scenario else group(**values)
+    build: dict[type, Callable[[dict[str, Any]], object]] = {
+        Scenario: _make_scenario,
+        MaybeScenario: _maybe,
+        Serving: lambda held: Serving(_make_scenario(held)),
+        Models: _several_models,
+        Candidates: _candidates,
+        Changes: _changes,
+    }
+    return build[group](values) if group in build else group(**values)
 
 
 def _candidate(values: Mapping[str, Any], text: str) -> dict[str, Any]:

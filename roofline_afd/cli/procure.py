@@ -116,7 +116,7 @@ def add(app: typer.Typer) -> None:
     @register(
         app,
         "procure",
-        help_text="Which system serves a demand cheapest? Devices, cost and power of each, and what flips it.",
+        help_text="Which system serves a demand cheapest? Devices, cost and power, and what flips it.",
     )
     def procure(candidates: Candidates, purchase: Purchase, output: Output) -> None:
         from roofline_afd.analysis.procurement import procure as analyse  # not for --help
