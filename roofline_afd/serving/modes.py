@@ -224,7 +224,7 @@ class Workers:
     @cached_property
     def tensor_parallels(self) -> list[int]:
         """Devices that may share heads: powers of two within a node that divide them."""
-        most = self.deployments.attention.devices_per_node
+        most = min(self.deployments.attention.devices_per_node, self.question.devices)
         given = self.question.tensor_parallel
         tried = [given] if given else [1 << power for power in range(most.bit_length())]
         model = self.scenario.model
@@ -236,7 +236,7 @@ class Workers:
         if not found:
             raise InputError(
                 f"--tensor-parallel {given} is not valid: it must divide the attention heads of {model.id} "
-                f"and be at most {most}, the devices of a node of {self.deployments.attention.id}"
+                f"and be at most {most}, the devices of a node of {self.deployments.attention.id}, or all"
             )
         return found
 
@@ -294,8 +294,8 @@ class Workers:
         cache = self.deployments.cache_of(self.deployments.held_tokens, tensor_parallel)
         used = held[0] + working[0]
         if self.question.shared_prefix:
-            shared = self.deployments.cache_of(work.prefix, tensor_parallel)
-            used, cache = used + shared, cache - shared
+            used = used + self.deployments.cache_of(work.prefix, tensor_parallel)
+            cache = self.deployments.cache_of(self.deployments.held_tokens - work.prefix, tensor_parallel)
         most = np.floor((room[0] - used) / max(cache, 1.0))
         fits = np.less_equal(held[1] + working[1], room[1])
         found: Numbers = np.minimum(np.where(fits, most, -1.0), LARGEST_BATCH)
@@ -360,6 +360,7 @@ class Aggregated:
         self.least = [math.inf, math.inf, math.inf]
         self.fitted = False
         self.prefilled = False
+        self.served = False
         self.examined = 0
 
     def search(self) -> ModeFound:
@@ -418,15 +419,18 @@ class Aggregated:
         times = [np.broadcast_to(deployments.step_of(*each, case["m"]).time, shape) for each in (mixed, pure)]
         found = self._outcome(case, grid, most, *times)
         self.examined += int(np.sum(np.maximum(np.floor(most / case["m"]), 0.0)))
-        memory, share = found.pop("memory"), found.pop("within_share")
-        if np.any(memory):
-            self.least[0] = min(self.least[0], float(np.min(found["ttft"][memory])))
-            self.least[1] = min(self.least[1], float(np.min(found["tpot"][memory])))
-            self.least[2] = min(self.least[2], float(np.min((found["ttft"] * found["tpot"])[memory])))
-        self.prefilled |= bool(np.any(memory & share))
+        steady = found.pop("memory") & found.pop("within_share")
+        enough = found.pop("enough")
+        self.prefilled |= bool(np.any(steady))
+        steady &= enough & np.isfinite(found["ttft"])
+        self.served |= bool(np.any(steady))
+        if np.any(steady):
+            self.least[0] = min(self.least[0], float(np.min(found["ttft"][steady])))
+            self.least[1] = min(self.least[1], float(np.min(found["tpot"][steady])))
+            self.least[2] = min(self.least[2], float(np.min((found["ttft"] * found["tpot"])[steady])))
         feasible = found.pop("feasible")
         columns = {key: np.broadcast_to(value, shape) for key, value in found.items()}
-        points = frontier(take(columns, np.flatnonzero(feasible.ravel())))
+        points = frontier(take(columns, np.flatnonzero((feasible & enough).ravel())))
         last = np.where(feasible, grid, 0.0).max(axis=1)
         rate = np.where(feasible, columns["rate"], 0.0)
         at = np.argmax(rate * (grid == last[:, None]), axis=1)
@@ -490,8 +494,7 @@ class Aggregated:
         within = share <= 1.0 + SAME
         tpot = step / accept
         feasible = memory & within & (ttft <= question.ttft_limit) & (tpot <= question.tpot_limit)
-        if question.request_rate is not None:
-            feasible = feasible & (tokens / work.osl >= question.request_rate)
+        feasible &= np.isfinite(ttft)
         return {
             "attention": case["attention"],
             "ffn": case["ffn"],
@@ -509,6 +512,7 @@ class Aggregated:
             "memory": memory & np.isfinite(step),
             "within_share": within,
             "feasible": feasible & np.isfinite(step) & (replicas >= 1),
+            "enough": tokens / work.osl >= (question.request_rate or 0.0),
         }
 
     def at(self, case: Points, micro: Numbers) -> dict[str, Any]:
@@ -517,10 +521,11 @@ class Aggregated:
         size = micro.size
         mixed, pure = np.empty(size), np.empty(size)
         dense = [kind.unfolding_pays_from() for kind in workers.scenario.model.attention]
-        long = sum(np.greater_equal(case["chunk"] / case["m"], each) * 1 for each in dense)
-        for tp, kind in sorted(
-            set(zip(case["tp"].tolist(), np.broadcast_to(long, size).tolist(), strict=True))
-        ):
+        carried = case["chunk"] / case["m"]
+        work = self.question.workload
+        after = np.less(carried, work.isl) | (work.prefix > 0)  # whether tokens of the prompt are cached
+        long = 2 * sum(np.greater_equal(carried, each) * 1 for each in dense) + after
+        for tp, kind in sorted(set(zip(case["tp"].tolist(), long.tolist(), strict=True))):
             rows = np.flatnonzero((case["tp"] == tp) & (long == kind))
             attention, ffn = case["attention"][rows], case["ffn"][rows]
             m = case["m"][rows]
@@ -544,7 +549,7 @@ class Aggregated:
             low[active] = np.where(good, middle, low[active])
             high[active] = np.where(good, high[active], middle)
         found = self.at(space, low)
-        feasible = np.flatnonzero(found.pop("feasible"))
+        feasible = np.flatnonzero(found.pop("feasible") & found.pop("enough"))
         for key in ("memory", "within_share"):
             found.pop(key)
         return take({key: np.broadcast_to(value, low.shape) for key, value in found.items()}, feasible)
@@ -552,12 +557,16 @@ class Aggregated:
     def refusal(self) -> str:
         """Return the constraint that rules every deployment out."""
         if not self.fitted:
-            return MEMORY
+            return MEMORY if self.workers.shapes[0].size else CLUSTER
+        if not self.prefilled:
+            return PREFILL_SHARE
+        if not self.served:
+            return REQUEST_RATE
         if self.least[0] > self.question.ttft_limit:
             return FIRST_TOKEN
         if self.least[1] > self.question.tpot_limit:
             return LATENCY
-        return PREFILL_SHARE if not self.prefilled else f"{FIRST_TOKEN} with {LATENCY}"
+        return f"{FIRST_TOKEN} with {LATENCY}"
 
     def binding(self, best: Mapping[str, float]) -> str:
         """Return what forbids one more sequence in each micro-batch of the best."""
@@ -585,7 +594,7 @@ class Disaggregated:
         self.decode = Workers(question, question.scenario, mode, held=work.held)
         self.name = PD if mode == EP else PD_AFD
         self.examined = 0
-        self.refused = {FIRST_TOKEN: True, LATENCY: True}
+        self.together = False
         self.least = [math.inf, math.inf, math.inf]
 
     @cached_property
@@ -613,10 +622,8 @@ class Disaggregated:
     def cache_bytes(self, tensor_parallel: int) -> float:
         """Return the bytes that move for one request to devices that share heads so many ways [B]."""
         work, deployments = self.question.workload, self.decode.deployments
-        moved = deployments.cache_of(work.prompt, tensor_parallel)
-        if self.question.kv_moved == "new":
-            moved -= deployments.cache_of(work.prefix, tensor_parallel)
-        return tensor_parallel * moved
+        moved = work.isl if self.question.kv_moved == "new" else work.prompt
+        return tensor_parallel * deployments.cache_of(moved, tensor_parallel)
 
     def transfer(self, sending: FloatArray, receiving: int) -> FloatArray:
         """Return the time to move the cache of one request between groups that share heads [s]."""
@@ -632,18 +639,19 @@ class Disaggregated:
             latency=latency,
         )
 
-    def _link_rate(self, attention: FloatArray, bandwidth: float, receiving: int) -> FloatArray:
+    def _link_rate(self, attention: FloatArray, bandwidth: float, receiving: FloatArray) -> FloatArray:
         """Return the requests a second whose cache the links of a replica carry [1/s]."""
-        return np.multiply(attention, bandwidth) / max(self.cache_bytes(receiving), 1.0)
+        kinds, which = np.unique(receiving, return_inverse=True)
+        moved = np.array([max(self.cache_bytes(int(kind)), 1.0) for kind in kinds])[which]
+        return np.multiply(attention, bandwidth) / moved.reshape(np.shape(receiving))
 
     def search(self) -> ModeFound:
         """Search every pair of pools: their replicas, micro-batches, chunk and batch."""
         prefill = self._prefilling()
         decode = self._decoding()
-        every = self._matched(prefill, decode) if prefill and decode else {}
-        if every:
-            exact = self._settle(decode)
-            every = joined([every, self._matched(prefill, exact)])
+        if not (prefill and decode):
+            return _finished(self, {})
+        every = joined(self._matched(prefill, each) for each in (decode, self._settle(decode)) if each)
         return _finished(self, every)
 
     def _prefilling(self) -> Points:
@@ -684,11 +692,13 @@ class Disaggregated:
                     )
         every = joined(found)
         self.prefill_fits = bool(every)
+        self.least_room = float(np.min(every["p_room"])) if every else math.inf
         self.examined += every["chunk"].size if every else 0
         return every
 
     def _decoding(self) -> Points:
         """Return decoding replicas on a grid of batches, those kept that others of their size do not beat."""
+        self.decode_fits = False
         workers = self.decode
         found: list[Points] = []
         spaces: list[Points] = []
@@ -698,6 +708,11 @@ class Disaggregated:
             keep = most[:, 0] >= 1
             if not np.any(keep):
                 continue
+            self.decode_fits = True
+            keep &= workers.room(attention + ffn)[:, 0] <= self.question.devices - self.least_room + SAME
+            if not np.any(keep):
+                continue
+            self.together = True
             attention, ffn, most = attention[keep], ffn[keep], most[keep]
             grid = batch_grid(float(np.max(most)))[None, :]
             micro = workers.micro(workers.deployment(attention, ffn, tensor_parallel=tp, batch=grid), None)
@@ -727,7 +742,6 @@ class Disaggregated:
                         "most": most[lines, 0],
                     }
                 )
-        self.decode_fits = bool(found)
         self.spaces = joined(spaces)
         every = joined(found)
         return _best_of_sizes(every) if every and every["tpot"].size else {}
@@ -743,7 +757,10 @@ class Disaggregated:
             "size": size,
             "room": self.decode.room(size),
             "tpot": step / accept,
-            "d_rate": batch * accept / step / work.osl * np.asarray(case["attention"]) / case["tp"],
+            "d_rate": np.minimum(
+                batch * accept / step / work.osl * np.asarray(case["attention"]) / case["tp"],
+                self._link_rate(case["attention"], self._link[1], case["tp"]),
+            ),
         }
         return {key: np.broadcast_to(column, np.shape(step)) for key, column in columns.items()}
 
@@ -799,16 +816,13 @@ class Disaggregated:
         if question.kv_overlap:
             exposed = np.maximum(moving - prefill["p_step"], 0.0) + moving / self.decode.scenario.model.layers
         first = prefill["p_ttft"] + exposed
-        sender, receiver, _ = self._link
-        p_rate = np.minimum(prefill["p_rate"], self._link_rate(prefill["p_attention"], sender, tp))
-        d_rate = np.minimum(decode["d_rate"], self._link_rate(decode["attention"], receiver, tp))
-        if first.size:
-            self.least[0] = min(self.least[0], float(np.min(first)))
-            self.least[2] = min(self.least[2], self._least_product(prefill["p_room"], first, decode))
+        late = question.first_token == DECODE
+        p_rate = np.minimum(prefill["p_rate"], self._link_rate(prefill["p_attention"], self._link[0], tp))
+        d_rate = decode["d_rate"]
+        self._note_least(prefill["p_room"], first, decode)
         fits = np.flatnonzero(first <= question.ttft_limit)
         if not fits.size:
             return {}
-        self.refused[FIRST_TOKEN] = False
         ways = {**take(prefill, fits), "p_rate": p_rate[fits], "ttft": first[fits], "kv": moving[fits]}
         ways = take(ways, self._worth(ways))
         counts = np.floor((question.devices - float(np.min(decode["room"]))) / ways["p_room"]).astype(int)
@@ -828,7 +842,6 @@ class Disaggregated:
             )
         chosen = np.zeros(decode["size"].size, dtype=int)
         best = np.zeros(decode["size"].size)
-        late = question.first_token == DECODE
         for start in range(0, decode["size"].size, 64):
             part = slice(start, start + 64)
             replicas = np.floor(left[:, None] / decode["room"][None, part])
@@ -839,7 +852,7 @@ class Disaggregated:
                 decode_rate=d_rate[None, part],
             )
             waited = ttft[:, None] + (decode["pure"][None, part] if late else 0.0)
-            rate = np.where(waited <= question.ttft_limit, rate, 0.0)
+            rate = np.where((waited <= question.ttft_limit) & np.isfinite(waited), rate, 0.0)
             self.examined += rate.size
             chosen[part] = np.argmax(rate, axis=0)
             best[part] = np.max(rate, axis=0)
@@ -856,23 +869,31 @@ class Disaggregated:
         columns["rate"] = best[rows] * work.osl / question.devices
         return columns
 
-    def _least_product(self, room: Numbers, first: Numbers, decode: Points) -> float:
-        """Return the least time to the first token times time per output token of two pools that fit."""
+    def _note_least(self, room: Numbers, first: Numbers, decode: Points) -> None:
+        """Note the least time to the first token, and times time per output token, of two pools that fit."""
         order = np.argsort(room)
         quickest = np.minimum.accumulate(first[order])
         last = np.searchsorted(room[order], self.question.devices - decode["room"] + SAME, side="right")
-        fits = last > 0
-        if not np.any(fits):
-            return math.inf
-        return float(np.min(quickest[last[fits] - 1] * decode["tpot"][fits]))
+        fits = np.flatnonzero(last)
+        if not fits.size:
+            return
+        late = decode["pure"][fits] if self.question.first_token == DECODE else 0.0
+        ttft = quickest[last[fits] - 1] + late
+        self.least[0] = min(self.least[0], float(np.min(ttft)))
+        self.least[2] = min(self.least[2], float(np.min(ttft * decode["tpot"][fits])))
 
     def _worth(self, ways: Points) -> NDArray[np.intp]:
         """Return the ways to prefill that can be best: the fastest of each room, or all not dominated."""
+        question, work = self.question, self.question.workload
         keep: list[int] = []
-        waits = self.question.request_rate is not None or self.question.first_token == DECODE
         for room in np.unique(ways["p_room"]):
             rows = np.flatnonzero(ways["p_room"] == room)
-            if waits:
+            if question.request_rate is not None:  # a wait grows with one's own service, and with the load
+                service = ways["p_step"][rows] * work.isl / ways["chunk"][rows]
+                own = ways["p_attention"][rows] / ways["p_tp"][rows] / service
+                costs = np.stack([ways["ttft"][rows], -ways["p_rate"][rows], -own, service], axis=1)
+                keep += rows[_undominated(costs)].tolist()
+            elif question.first_token == DECODE:
                 keep += rows[frontier_rows(ways["ttft"][rows], ways["p_rate"][rows])].tolist()
             else:
                 keep.append(int(rows[np.argmax(ways["p_rate"][rows])]))
@@ -881,9 +902,11 @@ class Disaggregated:
     def refusal(self) -> str:
         """Return the constraint that rules every deployment out."""
         if not (self.prefill_fits and self.decode_fits):
-            return MEMORY
+            return MEMORY if self.prefill.shapes[0].size and self.decode.shapes[0].size else CLUSTER
         if not all(self._link[:2]):
             return FABRIC
+        if not self.together:
+            return CLUSTER
         if self.least[1] > self.question.tpot_limit:
             return LATENCY
         if self.least[0] > self.question.ttft_limit:
@@ -913,7 +936,7 @@ def _best_of_sizes(points: Points) -> Points:
             rows = np.flatnonzero((points["room"] == room) & (points["tp"] == tp))
             if rows.size:
                 keep.append(rows[frontier_rows(points["tpot"][rows], points["d_rate"][rows])])
-    return take(points, np.concatenate(keep))
+    return take(points, np.concatenate(keep)) if keep else {}
 
 
 def explore_modes(question: Question, modes: Sequence[str] = SERVING_MODES) -> dict[str, ModeFound]:
@@ -957,6 +980,15 @@ def frontier_rows(tpot: Numbers, rate: Numbers) -> NDArray[np.intp]:
     first = np.ones(order.size, dtype=bool)
     first[1:] = rate[order][1:] > best[:-1] * (1.0 + SAME)
     return order[first]
+
+
+def _undominated(costs: Numbers) -> NDArray[np.intp]:
+    """Return the rows of costs that no other is below, or equal to, in every column."""
+    kept: list[int] = []
+    for row in np.lexsort(costs.T[::-1]).tolist():
+        if not kept or not np.any(np.all(costs[kept] <= costs[row], axis=1)):
+            kept.append(row)
+    return np.array(kept, dtype=np.intp)
 
 
 def frontier(points: Points) -> Points:

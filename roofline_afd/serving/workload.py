@@ -32,7 +32,7 @@ class Workload:
     Raises
     ------
     InputError
-        If a number is not a whole one within bounds.
+        If a number is not a whole one within bounds, or all of them are too many.
     """
 
     prefix: int = 0
@@ -46,6 +46,10 @@ class Workload:
         whole("--osl", self.osl, most=MOST_TOKENS)
         if finite("--prefix", self.prefix, least=0) != 0:
             whole("--prefix", self.prefix, most=MOST_TOKENS)
+        if self.held > MOST_TOKENS:
+            raise InputError(
+                f"--prefix, --isl and --osl are {self.held:,} tokens together; the most is {MOST_TOKENS:,}"
+            )
 
     @property
     def prompt(self) -> int:
