@@ -358,6 +358,8 @@ class Plan:
     tpot: float = math.inf
     operators: Operators | None = None
     """Where FFN and transfer times come from as they are, not as straight lines."""
+    ffn_devices: int = 1
+    """FFN instances that share the experts, so that each waits for the attention instances of all [1]."""
 
     def cycles(self, ratio: Any) -> Any:  # noqa: ANN401 - a number or an array
         """Return the mean time between micro-batches of a layer [s]."""
@@ -373,6 +375,7 @@ class Plan:
             coefficients=coefficients,
             microbatches=self.microbatches,
             full_duplex=self.full_duplex,
+            ffn_devices=self.ffn_devices,
         )
 
     @property
@@ -419,6 +422,7 @@ class Plan:
             coefficients=self.coefficients,
             microbatches=self.microbatches,
             full_duplex=self.full_duplex,
+            ffn_devices=self.ffn_devices,
             outside=self._outside,
         )
 
@@ -480,6 +484,11 @@ class _Source:
     fit: Fit | None = None
     operators: Operators | None = None
 
+    @property
+    def sharing(self) -> int:
+        """FFN instances that share the experts; one that holds them all shares with none [1]."""
+        return self.ffn_instances or 1
+
 
 def provision(
     *,
@@ -507,7 +516,8 @@ def provision(
     """Answer how many attention instances one FFN instance needs for requests of random lengths.
 
     Times come from six coefficients, or from the operator model of a scenario's system and model, whose
-    instances are devices. A scenario holds everything from `layers` on itself.
+    instances are devices: there the FFN devices share the experts, and every layer waits for the fullest of
+    all attention devices. A scenario holds everything from `layers` on itself.
 
     Parameters
     ----------
@@ -605,6 +615,7 @@ def provision(
         head=source.head,
         most_ratio=source.most_ratio,
         operators=source.operators,
+        ffn_devices=source.sharing,
         tpot=math.inf if limit is None else finite("--tpot-ms", limit, above=0, below=1e9) * 1e-3,
     )
     head = _ratios(plan)
@@ -974,7 +985,8 @@ def _fit_notes(model: Operators, fit: Fit, gap: float, head: float) -> list[str]
     given = model.scenario.ffn_devices is not None
     notes = [
         f"an instance is a device; {model.ffn_devices} FFN devices hold the experts"
-        + ("" if given else ": the fewest nodes that do, --ffn-devices chooses others"),
+        + ("" if given else ": the fewest nodes that do, --ffn-devices chooses others")
+        + f"; every layer waits for the fullest of all {model.ffn_devices} x r attention devices",
         (
             f"coefficients are lines through the operator model, within half of theta, --batch and ratio "
             f"{fit.ratio:.3g}; largest residuals: {worst}"
@@ -996,7 +1008,8 @@ def _ratios(plan: Plan) -> dict[str, Any]:
     """Return every closed form and real optimum."""
     basic = physics.optimal_ratio(theta=plan.theta, batch=plan.batch, coefficients=plan.coefficients)
     terms = [float(term) for term in (basic.attention, basic.communication, basic.ffn)]
-    plain = {"batch": plan.batch, "theta": plan.theta, "nu": plan.nu}
+    plain: dict[str, Any] = {"batch": plan.batch, "theta": plan.theta, "nu": plan.nu}
+    plain["ffn_devices"] = plan.ffn_devices
     looped = float(
         physics.optimal_ratio_microbatches(
             theta=plan.theta,
@@ -1180,7 +1193,7 @@ def _sentence(
     one_layer = " for a model of one layer" if source.layers == 1 else ""
     rules = (
         f"{head['regime']}: r* {head['r_star']:.2f} of mean times, {head['r_star_barrier']:.2f} where the "
-        "slowest instance sets the pace"
+        f"slowest {instance} sets the pace"
     )
     if source.fit is not None and source.fit.poor:
         rules = "by the operator model as it is: straight lines fit it poorly"

@@ -1,4 +1,4 @@
-"""Attention instances and one FFN instance, simulated step by step with requests of random length.
+"""Attention instances and the FFN instances they share, simulated with requests of random length.
 
 What a slot holds at each step does not depend on how long the steps take, since a request that ends is
 replaced at once. So the KV tokens of all workers are counted first, event by event, and the clock runs over
@@ -56,6 +56,8 @@ WARM_UP_SHARE = 0.2
 """Share of the completions left out before the window `steady`."""
 DEFAULT_RATIOS = tuple(range(1, 33))
 DEFAULT_REQUESTS = 10_000
+FEWEST_REQUESTS = 500
+"""Requests per attention instance where FFN instances share the experts, at least."""
 DEFAULT_REPLICATIONS = 5
 MAX_RATIO, MAX_BATCH, MAX_MICROBATCHES, MAX_REPLICATIONS = 1024, 65_536, 64, 1000
 MAX_REQUESTS = 100_000_000
@@ -67,6 +69,8 @@ SECONDS_PER_STEP, SECONDS_PER_WORKER, SECONDS_PER_REQUEST = 6e-6, 6e-9, 3e-7
 """Rough cost of the step of a micro-batch, of each worker in it, and of a request."""
 BLOCK = 2048
 """Steps times micro-batches whose loads are held at a time, so that long runs take little memory."""
+SHORTEST_BLOCK = 64
+"""The same, below which FFN instances that share the experts do not bring it."""
 QUANTILES = 1 << 14
 """Equally likely lengths that stand for a continuous law."""
 MOST_KEPT = 1 << 22
@@ -419,9 +423,10 @@ class Course:
 class Clock:
     """When each micro-batch is where: the max-plus recursion, for all ratios at a time.
 
-    An attention instance, its link and the FFN instance each handle one micro-batch at a time, in order. The
-    FFN instance begins a micro-batch when all instances have computed and sent theirs. On a shared link the
-    round trip of a micro-batch is one occupation, before the FFN; on a full one each way is its own.
+    An attention instance, its link and the FFN each handle one micro-batch at a time, in order. FFN instances
+    that share the experts work as one, and begin a micro-batch when the attention instances of all of them
+    have computed and sent theirs. On a shared link the round trip of a micro-batch is one occupation, before
+    the FFN; on a full one each way is its own.
 
     Parameters
     ----------
@@ -435,24 +440,34 @@ class Clock:
         Micro-batches in flight [1].
     duplex : str
         `shared` or `full` links.
+    ffn_devices : int
+        FFN instances that share the experts [1].
     """
 
     def __init__(
-        self, ratios: Ints, *, coefficients: Coefficients, batch: int, microbatches: int, duplex: str
+        self,
+        ratios: Ints,
+        *,
+        coefficients: Coefficients,
+        batch: int,
+        microbatches: int,
+        duplex: str,
+        ffn_devices: int = 1,
     ) -> None:
         self.ratios = ratios
+        workers = ratios * ffn_devices
         self.microbatches = microbatches
         self.coefficients = coefficients
         self.ffn_time = coefficients.ffn_slope * ratios * batch + coefficients.ffn_fixed
         trip = np.broadcast_to(
             coefficients.transfer_slope * batch + coefficients.transfer_fixed, ratios.shape
         )
-        self._of_ratio = np.repeat(np.arange(ratios.size), ratios)
+        self._of_ratio = np.repeat(np.arange(ratios.size), workers)
         self._both_ways = duplex != "shared"
         self.way_back = trip / 2
         self.way_out = (trip / 2 if self._both_ways else trip)[self._of_ratio]
-        self._first = np.concatenate([[0], np.cumsum(ratios)[:-1]])
-        self._worker = np.arange(ratios.sum()) - self._first[self._of_ratio]
+        self._first = np.concatenate([[0], np.cumsum(workers)[:-1]])
+        self._worker = np.arange(workers.sum()) - self._first[self._of_ratio]
         self._attention_free = np.zeros(self._worker.size)
         self._link_free = np.zeros(self._worker.size)
         self._ffn_free = np.zeros(ratios.size)
@@ -544,6 +559,8 @@ class Simulation:
         Mean time per output token allowed [s].
     operators : Operators, optional
         Where FFN and transfer times of each ratio come from as they are, not as straight lines.
+    ffn_devices : int
+        FFN instances that share the experts, n_F: r*n_F attention instances wait for each other [1].
 
     Raises
     ------
@@ -567,6 +584,7 @@ class Simulation:
     outside: float = 0.0
     tpot: float = math.inf
     operators: Operators | None = None
+    ffn_devices: int = 1
 
     def __post_init__(self) -> None:
         whole("--batch", self.batch, most=MAX_BATCH)
@@ -586,19 +604,22 @@ class Simulation:
         choice("--window", self.window, WINDOWS)
         choice("--duplex", self.duplex, DUPLEXES)
         finite("--accept-length", self.accept_length, least=1, below=1e3)
+        whole("--ffn-devices", self.ffn_devices)
         self._check_size()
 
     def _check_size(self) -> None:
         """Refuse what would take too long or too much memory."""
-        slots = max(self.ratios) * self.batch * self.microbatches
+        slots = max(self.ratios) * self.ffn_devices * self.batch * self.microbatches
         if slots > MAX_SLOTS:
             raise InputError(
-                f"--r {max(self.ratios)}, --batch {self.batch} and --microbatches {self.microbatches} make "
+                f"--r {max(self.ratios)}"
+                + (f" with {self.ffn_devices} FFN devices" if self.ffn_devices > 1 else "")
+                + f", --batch {self.batch} and --microbatches {self.microbatches} make "
                 f"{slots:,} slots; at most {MAX_SLOTS:,} are simulated"
             )
         cost = self.expected_steps * self.microbatches
-        cost *= SECONDS_PER_STEP + SECONDS_PER_WORKER * sum(self.ratios)
-        cost += SECONDS_PER_REQUEST * self.requests * max(self.ratios)
+        cost *= SECONDS_PER_STEP + SECONDS_PER_WORKER * sum(self.ratios) * self.ffn_devices
+        cost += SECONDS_PER_REQUEST * self.requests * max(self.ratios) * self.ffn_devices
         if cost * self.replications > MAX_SECONDS:
             raise InputError(
                 f"this would take some {cost * self.replications / 60:,.0f} minutes; at most "
@@ -612,6 +633,14 @@ class Simulation:
         return self.operators.at(ratios, self.coefficients)
 
     @property
+    def workers(self) -> Ints:
+        """Attention instances that wait for each other, of each ratio [1]."""
+        counts: Ints = physics.barrier_workers(
+            ratio=np.array(self.ratios), ffn_devices=self.ffn_devices
+        ).astype(np.int64)
+        return counts
+
+    @property
     def expected_steps(self) -> float:
         """Steps until the requests are completed, on average [1]."""
         return self.requests * self.lengths.mean_decode / (self.batch * self.microbatches)
@@ -619,7 +648,8 @@ class Simulation:
     @property
     def block(self) -> int:
         """Steps whose loads are held at a time, a power of two; other ratios must not change it [1]."""
-        return max(1, BLOCK >> (self.microbatches - 1).bit_length())
+        alone = max(1, BLOCK >> (self.microbatches - 1).bit_length())
+        return max(min(alone, SHORTEST_BLOCK), alone >> (self.ffn_devices - 1).bit_length())
 
     @property
     def stride(self) -> int:
@@ -650,7 +680,7 @@ def replicate(
     Course
         What happened, until at least the last of the requests.
     """
-    ratios = np.array(simulation.ratios, dtype=np.int64)
+    ratios, sharing = np.array(simulation.ratios, dtype=np.int64), simulation.workers
     coefficients, microbatches = simulation.clock(ratios), simulation.microbatches
     workers = [
         Worker(
@@ -660,7 +690,7 @@ def replicate(
             start=simulation.start,
             rng=np.random.default_rng([simulation.seed, number, worker]),
         )
-        for worker in range(int(ratios.max()))
+        for worker in range(int(sharing.max()))
     ]
     clock = Clock(
         ratios,
@@ -668,8 +698,9 @@ def replicate(
         batch=simulation.batch,
         microbatches=microbatches,
         duplex=simulation.duplex,
+        ffn_devices=simulation.ffn_devices,
     )
-    stride, wanted = simulation.stride, simulation.requests * ratios
+    stride, wanted = simulation.stride, simulation.requests * sharing
     parts: list[tuple[NDArray[Any], ...]] = []
     busy, completed = np.zeros(ratios.size), np.zeros(ratios.size, dtype=np.int64)
     back = np.zeros((microbatches, ratios.size))
@@ -678,11 +709,11 @@ def replicate(
         attention = coefficients.attention_slope * np.stack(loads, axis=-1) + coefficients.attention_fixed
         attention = attention.swapaxes(0, 1)
         done, returned = clock.run(attention)
-        work = np.cumsum(attention.sum(axis=1), axis=1)[:, ratios - 1] / ratios
+        work = np.cumsum(attention.sum(axis=1), axis=1)[:, sharing - 1] / sharing
         at_work = busy + np.cumsum(work, axis=0)
-        finished = np.cumsum(np.stack(ended, axis=-1), axis=1)[:, ratios - 1]
+        finished = np.cumsum(np.stack(ended, axis=-1), axis=1)[:, sharing - 1]
         finished = completed + np.cumsum(finished, axis=0)
-        slowest = np.maximum.accumulate(attention, axis=2).mean(axis=1)[:, ratios - 1]
+        slowest = np.maximum.accumulate(attention, axis=2).mean(axis=1)[:, sharing - 1]
         durations = np.diff(returned, axis=0, prepend=back[None])
         kept = (done, at_work, finished, slowest, durations)
         parts.append(tuple(part[stride - 1 :: stride].copy() for part in kept))
@@ -732,14 +763,14 @@ def window_of(simulation: Simulation, course: Course) -> tuple[Ints, Ints]:
     first, last : array of int
         What happened after the first row, until the last, counts.
     """
-    wanted = simulation.requests * np.array(simulation.ratios)
+    wanted = simulation.requests * simulation.workers
     if simulation.window == FIRST:
         return np.full(wanted.size, -1), _reached(course, FIRST_SHARE * wanted)
     first = np.minimum(_reached(course, WARM_UP_SHARE * wanted), len(course.time) - 2)
     return first, np.maximum(_reached(course, wanted), first + 1)
 
 
-def _reached(course: Course, completions: Floats | Ints) -> Ints:
+def _reached(course: Course, completions: NDArray[Any]) -> Ints:
     """Return the first row with as many completions of each ratio."""
     found: Ints = np.argmax(course.completions >= completions, axis=0)
     return found
@@ -960,7 +991,7 @@ def prepare(
         batch=slots,
         ratios=_ratios(r, source.operators),
         microbatches=in_flight,
-        requests=DEFAULT_REQUESTS if requests is None else requests,
+        requests=_requests(source.sharing, slots * in_flight, notes) if requests is None else requests,
         replications=DEFAULT_REPLICATIONS if replications is None else replications,
         seed=0 if seed is None else seed,
         start=start or STATIONARY,
@@ -971,6 +1002,7 @@ def prepare(
         outside=source.gap + in_flight * source.head,
         tpot=math.inf if limit is None else finite("--tpot-ms", limit, above=0, below=1e9) * 1e-3,
         operators=source.operators,
+        ffn_devices=source.sharing,
     )
     lengths = dict(workload.inputs)
     if workload.trace is not None:
@@ -988,6 +1020,18 @@ def prepare(
         },
         notes=(*notes, *source.notes),
     )
+
+
+def _requests(sharing: int, slots: int, notes: list[str]) -> int:
+    """Return requests per attention instance: in all about as many however many FFN instances share."""
+    if sharing == 1:
+        return DEFAULT_REQUESTS
+    count = min(DEFAULT_REQUESTS, max(DEFAULT_REQUESTS // sharing, FEW_TURNS * slots, FEWEST_REQUESTS))
+    notes.append(
+        f"--requests is taken as {count:,} per attention device, of which there are {sharing} x r: "
+        f"{DEFAULT_REQUESTS:,} over {sharing}, but at least {FEWEST_REQUESTS} and {FEW_TURNS} a slot"
+    )
+    return count
 
 
 def _ratios(given: Sequence[int] | None, operators: Operators | None) -> tuple[int, ...]:
@@ -1034,7 +1078,8 @@ def simulate(
     r : sequence of int, optional
         Attention instances per FFN instance, a row each; 1 to 32 where absent, as far as devices allow [1].
     requests : int, optional
-        Requests completed per attention instance; 10,000 where absent [1].
+        Requests completed per attention instance; where absent 10,000, of a scenario those over its FFN
+        devices, but at least 500 and five per slot [1].
     replications : int, optional
         Independent repetitions that the confidence intervals rest on; 5 where absent [1].
     seed : int, optional
@@ -1126,6 +1171,7 @@ def predicted(simulation: Simulation, load: Load, *, ratios: Floats | None = Non
         coefficients=simulation.clock(ratios),
         microbatches=simulation.microbatches,
         full_duplex=simulation.duplex == "full",
+        ffn_devices=simulation.ffn_devices,
     )
     cycle = cycle + simulation.outside / (simulation.layers * simulation.microbatches)
     share = {"cycle": cycle, "layers": simulation.layers, "accept_length": simulation.accept_length}
@@ -1266,11 +1312,13 @@ def _crossing(columns: Mapping[str, NDArray[Any]]) -> float | None:
 
 def _notes(simulation: Simulation, summary: Mapping[str, Any]) -> list[str]:
     """Say what the answer rests on."""
+    sharing = simulation.ffn_devices
+    slowest = "attention instance" if sharing == 1 else f"of all {sharing} x r attention devices"
     notes = [
         (
             f"{simulation.batch:,} slots per attention instance and micro-batch, {simulation.microbatches} "
             f"micro-batch{'es' if simulation.microbatches > 1 else ''} in flight; a request that ends is "
-            "replaced at once, and every layer waits for the slowest attention instance; all layers take the "
+            f"replaced at once, and every layer waits for the slowest {slowest}; all layers take the "
             "times of the one that is simulated"
         )
     ]

@@ -54,9 +54,13 @@ def _word(text: str, *words: str) -> object:
 class Trial:
     """How the simulation goes: the parameters of the analysis, by their names."""
 
-    requests: Annotated[int | None, _whole("Requests completed per attention instance. Default: 10000.")] = (
-        None
-    )
+    requests: Annotated[
+        int | None,
+        _whole(
+            "Requests completed per attention instance. Default: 10000; with --system that over the FFN "
+            "devices, at least 500 and five a slot."
+        ),
+    ] = None
     replications: Annotated[
         int | None, _whole("Repetitions that the 95 % confidence intervals rest on. Default: 5.")
     ] = None

@@ -814,9 +814,41 @@ def _powers(workers: FloatLike) -> FloatArray:
     return np.exp(count[..., np.newaxis] * _LOG_CDF)
 
 
+def barrier_workers(*, ratio: FloatLike, ffn_devices: FloatLike = 1) -> FloatArray:
+    """Return how many attention workers wait for each other at a ratio.
+
+    Parameters
+    ----------
+    ratio : float or array
+        Attention instances per FFN instance, r [1].
+    ffn_devices : float or array
+        FFN instances that share the experts: a token may need any, so none begins before all attention
+        instances have sent; 1 where an FFN instance holds all experts, n_F [1].
+
+    Returns
+    -------
+    float or array
+        Workers w, at least one [1].
+
+    Notes
+    -----
+    w = max(r*n_F, 1)
+
+    References
+    ----------
+    This project; with n_F = 1 arXiv 2601.21351, barrier of r workers.
+
+    Examples
+    --------
+    >>> float(barrier_workers(ratio=2, ffn_devices=16))
+    32.0
+    """
+    return np.maximum(np.multiply(ratio, ffn_devices), 1.0)
+
+
 def slowest_attention_mean(
     *,
-    ratio: FloatLike,
+    workers: FloatLike,
     batch: FloatLike,
     theta: FloatLike,
     nu: FloatLike,
@@ -827,8 +859,8 @@ def slowest_attention_mean(
 
     Parameters
     ----------
-    ratio : float or array
-        Workers that wait for each other, r; fewer than one count as one [1].
+    workers : float or array
+        How many wait for each other, w; fewer than one count as one [1].
     batch : float or array
         Slots of one micro-batch on one worker, B [1].
     theta, nu : float or array
@@ -845,22 +877,23 @@ def slowest_attention_mean(
 
     Notes
     -----
-    mu = a_A*B*theta + b_A + a_A*nu*gamma_1/6 * (E[M_r^2] - 1)
+    mu = a_A*B*theta + b_A + a_A*nu*gamma_1/6 * (E[M_w^2] - 1)
 
     References
     ----------
-    This project: the first term of the Cornish-Fisher expansion, at the maximum of r normal numbers.
+    This project: the first term of the Cornish-Fisher expansion, at the maximum of w normal numbers.
 
     Examples
     --------
     >>> paper = Coefficients(1.65e-9, 50e-6, 83e-9, 100e-6, 22e-9, 20e-6)
-    >>> mean = slowest_attention_mean(ratio=8, batch=256, theta=599, nu=499.5, coefficients=paper, skewness=2)
+    >>> mean = slowest_attention_mean(workers=8, batch=256, theta=599, nu=499.5, coefficients=paper,
+    ...                               skewness=2)
     >>> round(float(mean) * 1e6, 4)
     303.4021
     """
     plain = attention_time(kv_tokens=np.multiply(batch, theta), coefficients=coefficients)
     third = np.multiply(coefficients.attention_slope, nu) * np.divide(skewness, 6.0)
-    return plain + third * (expected_squared_maximum(workers=ratio) - 1.0)
+    return plain + third * (expected_squared_maximum(workers=workers) - 1.0)
 
 
 def barrier_time(
@@ -871,13 +904,14 @@ def barrier_time(
     nu: FloatLike,
     coefficients: Coefficients,
     skewness: FloatLike = 0.0,
+    ffn_devices: FloatLike = 1,
 ) -> FloatArray:
     """Return the mean time between micro-batches where the slowest of all workers sets the pace.
 
     Parameters
     ----------
     ratio : float or array
-        Attention instances per FFN instance, r; the barrier holds at least one worker [1].
+        Attention instances per FFN instance, r [1].
     batch : float or array
         Slots of one micro-batch on one attention instance, B [1].
     theta, nu : float or array
@@ -886,6 +920,8 @@ def barrier_time(
         Of the linear times [s].
     skewness : float or array
         Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
+    ffn_devices : float or array
+        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
 
     Returns
     -------
@@ -894,12 +930,13 @@ def barrier_time(
 
     Notes
     -----
-    E[tau] = G + sd * int_{(G-mu)/sd}^inf (1 - Phi(x)^r) dx, G = max(t_C, t_F),
-    mu = a_A*B*theta + b_A, sd = a_A*nu*sqrt(B)
+    E[tau] = G + sd * int_{(G-mu)/sd}^inf (1 - Phi(x)^w) dx, G = max(t_C, t_F),
+    mu = a_A*B*theta + b_A, sd = a_A*nu*sqrt(B), w = r*n_F; the sum of B loads is taken as normal
 
     References
     ----------
-    arXiv 2601.21351, barrier of r workers; with skewness as in `slowest_attention_mean`, this project.
+    arXiv 2601.21351, barrier of r workers, there n_F = 1; several FFN instances, and skewness as in
+    `slowest_attention_mean`, are this project's.
 
     Examples
     --------
@@ -911,11 +948,12 @@ def barrier_time(
     t_f = ffn_time(tokens=np.multiply(ratio, batch), coefficients=coefficients)
     t_c = transfer_time_linear(batch=batch, coefficients=coefficients)
     least = np.maximum(t_c, t_f)
+    workers = barrier_workers(ratio=ratio, ffn_devices=ffn_devices)
     worker = slowest_attention_mean(
-        ratio=ratio, batch=batch, theta=theta, nu=nu, coefficients=coefficients, skewness=skewness
+        workers=workers, batch=batch, theta=theta, nu=nu, coefficients=coefficients, skewness=skewness
     )
     sd = _spread(batch, nu, coefficients)
-    return (least + _waiting(least, worker, sd, ratio))[()]
+    return (least + _waiting(least, worker, sd, workers))[()]
 
 
 def _spread(batch: FloatLike, nu: FloatLike, coefficients: Coefficients) -> FloatArray:
@@ -924,8 +962,7 @@ def _spread(batch: FloatLike, nu: FloatLike, coefficients: Coefficients) -> Floa
 
 def _waiting(start: FloatArray, mean: FloatArray, sd: FloatArray, workers: FloatLike) -> FloatArray:
     """Return the mean time by which the slowest worker exceeds `start`."""
-    count = np.maximum(np.asarray(workers, dtype=float), 1.0)
-    start, mean, sd, count = np.broadcast_arrays(start, mean, sd, count)
+    start, mean, sd, count = np.broadcast_arrays(start, mean, sd, workers)
     late = sd > _NEGLIGIBLE * np.maximum(mean, start)
     scale = np.where(late, sd, 1.0)
     first = np.where(late, (start - mean) / scale, 0.0)
@@ -942,13 +979,14 @@ def barrier_cycle_time(
     microbatches: FloatLike,
     full_duplex: BoolLike,
     skewness: FloatLike = 0.0,
+    ffn_devices: FloatLike = 1,
 ) -> FloatArray:
     """Return the mean time between micro-batches, with a barrier and micro-batches in flight.
 
     Parameters
     ----------
     ratio : float or array
-        Attention instances per FFN instance, r; the barrier holds at least one worker [1].
+        Attention instances per FFN instance, r [1].
     batch : float or array
         Slots of one micro-batch on one attention instance, B [1].
     theta, nu : float or array
@@ -961,6 +999,8 @@ def barrier_cycle_time(
         Whether both directions of a transfer overlap [1].
     skewness : float or array
         Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
+    ffn_devices : float or array
+        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
 
     Returns
     -------
@@ -969,9 +1009,10 @@ def barrier_cycle_time(
 
     Notes
     -----
-    E[tau_m] = G + int_G^inf 1 - Phi((y-mu)/(sd/sqrt(m)))^r * Phi((m*y-t_F-t_C-mu)/sd)^(m*r) dy,
-    G = max(t_F, link): the worker slowest on average over its m micro-batches keeps the others waiting, and
-    so does the slowest way of any micro-batch through all stages; with one micro-batch only the latter
+    E[tau_m] = G + int_G^inf 1 - Phi((y-mu)/(sd/sqrt(m)))^w * Phi((m*y-t_F-t_C-mu)/sd)^(m*w) dy,
+    G = max(t_F, link), w = r*n_F: the worker slowest on average over its m micro-batches keeps the others
+    waiting, and so does the slowest way of any micro-batch through all stages; with one micro-batch only the
+    latter
 
     References
     ----------
@@ -989,10 +1030,10 @@ def barrier_cycle_time(
     m = np.multiply(microbatches, 1.0)
     t_f = ffn_time(tokens=np.multiply(ratio, batch), coefficients=coefficients)
     t_c = transfer_time_linear(batch=batch, coefficients=coefficients)
-    workers = np.maximum(ratio, 1.0)
+    workers = barrier_workers(ratio=ratio, ffn_devices=ffn_devices)
     each, pooled = (
         slowest_attention_mean(
-            ratio=count, batch=batch, theta=theta, nu=nu, coefficients=coefficients, skewness=skewed
+            workers=count, batch=batch, theta=theta, nu=nu, coefficients=coefficients, skewness=skewed
         )
         for count, skewed in ((workers * m, skewness), (workers, np.divide(skewness, m)))
     )
@@ -1055,6 +1096,7 @@ def optimal_ratio_barrier(
     nu: float,
     coefficients: Coefficients,
     skewness: float = 0.0,
+    ffn_devices: float = 1,
 ) -> float:
     """Return the best attention instances per FFN instance where the slowest worker sets the pace.
 
@@ -1068,6 +1110,8 @@ def optimal_ratio_barrier(
         Of the linear times, plain numbers [s].
     skewness : float
         Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
+    ffn_devices : float
+        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
 
     Returns
     -------
@@ -1095,7 +1139,13 @@ def optimal_ratio_barrier(
 
     def rate(ratio: NDArray[np.float64]) -> FloatArray:
         tau = barrier_time(
-            ratio=ratio, batch=batch, theta=theta, nu=nu, coefficients=coefficients, skewness=skewness
+            ratio=ratio,
+            batch=batch,
+            theta=theta,
+            nu=nu,
+            coefficients=coefficients,
+            skewness=skewness,
+            ffn_devices=ffn_devices,
         )
         return ratio / ((ratio + 1.0) * tau)
 
@@ -1111,6 +1161,7 @@ def optimal_ratio_barrier_microbatches(
     microbatches: int,
     full_duplex: bool,
     skewness: float = 0.0,
+    ffn_devices: float = 1,
     outside: float = 0.0,
 ) -> float:
     """Return the best attention instances per FFN instance with a barrier and micro-batches in flight.
@@ -1129,6 +1180,8 @@ def optimal_ratio_barrier_microbatches(
         Whether both directions of a transfer overlap [1].
     skewness : float
         Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
+    ffn_devices : float
+        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
     outside : float
         Time per layer and micro-batch that is spent outside the layers, t_o [s].
 
@@ -1167,6 +1220,7 @@ def optimal_ratio_barrier_microbatches(
             microbatches=microbatches,
             full_duplex=full_duplex,
             skewness=skewness,
+            ffn_devices=ffn_devices,
         )
         return ratio / ((ratio + 1.0) * (tau + outside))
 

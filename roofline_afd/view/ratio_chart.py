@@ -58,6 +58,7 @@ def _curves(prepared: Prepared) -> list[_Curve]:
     """Return the formulas, the plainest first."""
     asked, load = prepared.simulation, prepared.workload.load
     plain: dict[str, Any] = {"batch": asked.batch, "theta": load.theta, "nu": load.nu}
+    plain["ffn_devices"] = asked.ffn_devices
     full = asked.duplex == "full"
 
     def means(ratio: NDArray[np.float64]) -> NDArray[np.float64]:

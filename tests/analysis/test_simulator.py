@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from roofline_afd import InputError
 from roofline_afd.analysis import simulator
+from roofline_afd.analysis.provisioning import provision, workload_of
 from roofline_afd.analysis.simulator import (
     Clock,
     Course,
@@ -26,6 +27,7 @@ from roofline_afd.analysis.simulator import (
     Worker,
     law,
     measure,
+    predicted,
     prepare,
     replicate,
     run,
@@ -44,6 +46,8 @@ from roofline_afd.physics.provisioning import (
     optimal_ratio_microbatches,
     stationary_load,
 )
+from roofline_afd.serving.scenario import Scenario
+from tests.conftest import SHARED
 
 PAPER = Coefficients(1.65e-9, 50e-6, 83e-9, 100e-6, 22e-9, 20e-6)
 """arXiv 2601.21351: DeepSeek-V3 on Ascend 910C, one layer."""
@@ -231,6 +235,21 @@ def test_the_clock_is_the_plain_recursion(microbatches: int, duplex: str) -> Non
             np.testing.assert_allclose(found[:, column], expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("duplex", ["shared", "full"])
+def test_ffn_devices_that_share_experts_wait_for_all(duplex: str) -> None:
+    """Two FFN devices that share: twice the workers, each of them with the FFN time of its own ratio."""
+    times = np.random.default_rng(3).gamma(4.0, 5e-5, (100, 2, 6))
+    clock = Clock(
+        np.array([3, 1]), coefficients=PAPER, batch=256, microbatches=2, duplex=duplex, ffn_devices=2
+    )
+    found = clock.run(times)[0]
+    for column, ratio in enumerate((3, 1)):
+        fixed = PAPER.ffn_slope * ratio * 256 + PAPER.ffn_fixed
+        same = PAPER._replace(ffn_slope=0.0, ffn_fixed=fixed)
+        expected = _plain_clock(times, 2 * ratio, same, 256, duplex)
+        np.testing.assert_allclose(found[:, column], expected, rtol=1e-12)
+
+
 @given(
     attention=st.floats(1, 500),
     ffn=st.floats(1, 500),
@@ -306,10 +325,12 @@ def test_a_ratio_does_not_depend_on_the_others() -> None:
 
 
 @pytest.mark.parametrize("window", simulator.WINDOWS)
-@pytest.mark.parametrize("microbatches", [1, 3])
-def test_littles_law(microbatches: int, window: str) -> None:
+@pytest.mark.parametrize(("microbatches", "sharing"), [(1, 1), (3, 1), (2, 3)])
+def test_littles_law(microbatches: int, sharing: int, window: str) -> None:
     """Requests in service are completions per second times the time each stays: D steps of one TPOT."""
-    asked = trial(requests=20_000, replications=1, microbatches=microbatches, window=window)
+    asked = trial(
+        requests=20_000, replications=1, microbatches=microbatches, window=window, ffn_devices=sharing
+    )
     course = replicate(asked, 0)
     first, last = simulator.window_of(asked, course)
     found = measure(asked, course)
@@ -320,7 +341,7 @@ def test_littles_law(microbatches: int, window: str) -> None:
             course.time[last[column], column] - begin
         )
         stay = asked.lengths.mean_decode * found.tpot[0, column]
-        assert rate * stay == pytest.approx(ratio * 16 * microbatches, rel=0.03)
+        assert rate * stay == pytest.approx(ratio * sharing * 16 * microbatches, rel=0.03)
         slots = ratio * 16 * microbatches
         assert found.throughput[0, column] * (ratio + 1) == pytest.approx(
             slots / found.tpot[0, column], rel=2e-3
@@ -414,6 +435,62 @@ def test_theory_agrees_with_simulation(batch: int, lengths: tuple[int, int], mic
     at = ratios.index(best)
     assert rates[at] >= rates.max() * (1 - 0.005)
     np.testing.assert_allclose(theory[np.array(ratios) - 1], rates, rtol=0.02)
+
+
+@pytest.mark.parametrize(("batch", "best"), [(64, 7), (256, 9)])
+def test_theory_agrees_where_ffn_devices_share_experts(batch: int, best: int) -> None:
+    """Attention-bound, 16 FFN devices: the barrier of r workers is over 2 % off, that of 16 r is not."""
+    work = workload_of(prompt_mean=100, decode_mean=500)
+    asked = trial(
+        lengths=simulator.lengths_of(work),
+        batch=batch,
+        ratios=tuple(range(best - 2, best + 3)),
+        requests=1500,
+        replications=2,
+        ffn_devices=16,
+    )
+    rates = run(asked)[0].throughput.mean(axis=0)
+    theory, short = (
+        predicted(dataclasses.replace(asked, ffn_devices=sharing), work.load)[0] for sharing in (16, 1)
+    )
+    assert asked.ratios[int(np.argmax(theory))] == best
+    assert rates[np.argmax(theory)] >= rates.max() * (1 - 0.005)
+    np.testing.assert_allclose(theory, rates, rtol=0.02)
+    assert (short[0] / rates[0] - 1) > 0.02
+
+
+SYSTEMS = {"h800": "1A1F", "gb200-nvl72": "6A1F", "cloudmatrix384": "1A1F"}
+"""To the recommended ratio, with 96 slots and DeepSeek-V3."""
+
+
+@pytest.mark.parametrize("kind", ["conv", "code"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_theory_agrees_for_systems(system: str, kind: str) -> None:
+    """FFN devices share the experts: the recommendation loses at most 0.5 %, throughput is within 2 %."""
+    file = SHARED / "data" / "traces" / f"azure_llm_2023_{kind}.csv"
+    if not file.exists():
+        pytest.skip("the traces are not beside the repository")
+    question: dict[str, Any] = {
+        "scenario": Scenario(system=system, model="deepseek-v3"),
+        "trace": file,
+        "batch": 96,
+    }
+    table = provision(**question)
+    assert table.summary["recommended_ratio"] == SYSTEMS[system]
+    best = int(table.summary["ratio"])
+    ratios = [ratio for ratio in range(best - 2, best + 3) if ratio > 0]
+    answer = simulate(**question, r=ratios, replications=3)
+    rows = {row["r"]: row for row in answer.rows()}
+    most = max(row["throughput_per_instance"] for row in rows.values())
+    assert rows[best]["throughput_per_instance"] >= most * (1 - 0.005)
+    assert rows[best]["throughput_predicted"] == pytest.approx(
+        table.summary["tokens_per_s_per_instance"], rel=1e-9
+    )
+    for row in rows.values():
+        assert row["throughput_predicted"] == pytest.approx(row["throughput_per_instance"], rel=0.02)
+    sharing = table.inputs["ffn_devices"]
+    assert answer.inputs["requests"] == max(10_000 // sharing, 5 * 2 * 96)
+    assert any(f"there are {sharing} x r: 10,000 over {sharing}" in note for note in answer.notes)
 
 
 @pytest.mark.parametrize(
@@ -580,6 +657,12 @@ def test_bad_questions(case: str) -> None:
     changes, message = BAD[case]
     with pytest.raises(InputError, match=message):
         prepare(**(QUESTION | changes))
+
+
+def test_slots_of_all_ffn_devices_count() -> None:
+    message = "--r 200 with 16 FFN devices, --batch 2048 and --microbatches 2 make 13,107,200 slots"
+    with pytest.raises(InputError, match=message):
+        trial(ratios=(200,), batch=2048, ffn_devices=16)
 
 
 def test_prepared_in_si() -> None:

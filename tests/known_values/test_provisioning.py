@@ -59,6 +59,8 @@ def test_maximum_of_normal_numbers() -> None:
     assert physics.expected_maximum(workers=counts) == pytest.approx(known, abs=5e-5)
     assert physics.expected_maximum(workers=2) == pytest.approx(np.pi**-0.5, abs=1e-10)
     assert physics.expected_maximum(workers=3) == pytest.approx(1.5 * np.pi**-0.5, abs=1e-10)
+    many = physics.expected_maximum(workers=np.array([100, 1000]))  # Harter (1961)
+    assert many == pytest.approx([2.50759, 3.24144], abs=5e-6)
     squares = physics.expected_squared_maximum(workers=np.array([1, 2, 3]))
     assert squares == pytest.approx([1, 1, 1 + 3**0.5 / (2 * np.pi)], abs=1e-9)
 

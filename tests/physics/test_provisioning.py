@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -311,6 +312,60 @@ def test_skewness_mends_small_batches_of_heavy_tails() -> None:
     )
     assert plain < drawn * 0.95
     assert abs(skewed - drawn) < abs(plain - drawn) / 2
+
+
+@pytest.mark.parametrize("workers", [64, 512, 4096])
+def test_maximum_of_many_workers(workers: int) -> None:
+    """Against a fine sum over the density of the maximum; the barrier alone is that maximum."""
+    normal = statistics.NormalDist()
+    points = np.linspace(-2.0, 10.0, 24_001)
+    density = [workers * normal.pdf(x) * math.exp((workers - 1) * math.log(normal.cdf(x))) for x in points]
+    step = float(points[1] - points[0])
+    mean = float(points @ density) * step
+    assert float(physics.expected_maximum(workers=workers)) == pytest.approx(mean, abs=1e-9)
+    squared = physics.expected_squared_maximum(workers=workers)
+    assert float(squared) == pytest.approx(float(points**2 @ density) * step, abs=1e-8)
+    line = Coefficients(1e-6, 0.0, 1e-12, 0.0, 0.0, 0.0)
+    alone: dict[str, Any] = {"batch": 64, "theta": 1000.0, "nu": 800.0, "coefficients": line}
+    waits = (
+        physics.barrier_time(ratio=workers / 16, **alone, ffn_devices=16),
+        physics.barrier_cycle_time(
+            ratio=workers / 16, **alone, ffn_devices=16, microbatches=1, full_duplex=True
+        ),
+    )
+    assert [float(wait) for wait in waits] == pytest.approx([1e-6 * (64_000 + 800 * 8 * mean)] * 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("microbatches", [1, 2, 4])
+def test_ffn_devices_that_share_experts_wait_for_all_attention_devices(microbatches: int) -> None:
+    """The barrier of r per FFN device is that of r*n_F workers; the FFN time is still that of r."""
+    still = PAPER._replace(ffn_slope=0.0)
+    load: dict[str, Any] = {"batch": 64, "theta": 2000.0, "nu": 1900.0, "skewness": 1.3}
+    ratios = np.array([0.25, 1.0, 2.0, 7.0])
+    flight: dict[str, Any] = {"microbatches": microbatches, "full_duplex": False}
+    for line in (still, PAPER):
+        shared, alone = (
+            (
+                physics.barrier_time(ratio=ratio, **load, coefficients=line, ffn_devices=sharing),
+                physics.barrier_cycle_time(
+                    ratio=ratio, **load, coefficients=line, ffn_devices=sharing, **flight
+                ),
+            )
+            for ratio, sharing in ((ratios, 8), (ratios * 8, 1))
+        )
+        if line is still:
+            np.testing.assert_array_equal(shared, alone)
+        else:
+            assert (np.array(shared) <= np.array(alone)).all()
+            assert (np.array(shared) < np.array(alone))[:, -1].all()
+    few, many = (
+        physics.optimal_ratio_barrier_microbatches(**load, coefficients=PAPER, **flight, ffn_devices=sharing)
+        for sharing in (1, 64)
+    )
+    assert few < many  # the longer wait leaves the FFN time for more tokens
+    assert physics.optimal_ratio_barrier(**load, coefficients=PAPER) < physics.optimal_ratio_barrier(
+        **load, coefficients=PAPER, ffn_devices=64
+    )
 
 
 @given(st.integers(1, 500))
