@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,7 +49,7 @@ def _flag(name: str, text: str) -> object:
 
 @dataclasses.dataclass(frozen=True)
 class Requests:
-    """Requests, limits and what is searched: the parameters of the analysis, by their names."""
+    """What requests look like: parameters of the analysis, by their names."""
 
     workload: Annotated[
         str | None,
@@ -57,6 +58,20 @@ class Requests:
     prefix: Annotated[int | None, _whole("Tokens of a request that are cached already. Default: 0.")] = None
     isl: Annotated[int | None, _whole("Input tokens of a request to prefill.")] = None
     osl: Annotated[int | None, _whole("Output tokens of a request.")] = None
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Requests, as for `provision`: their mean lengths, instead of --isl and --osl.",
+            rich_help_panel=QUESTION_PANEL,
+        ),
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Limits and what is searched: parameters of the analysis, by their names."""
+
     ttft_ms: Annotated[float | None, _real("Time to the first token allowed. Default: any.", "MS")] = None
     modes: Annotated[
         str | None,
@@ -81,8 +96,13 @@ class Requests:
         int | None, _whole("Devices that share attention heads. Default: searched.")
     ] = None
     request_rate: Annotated[
-        float | None,
-        _real("Requests a second of the cluster, which wait for each other. Default: saturated, no waiting."),
+        str | None,
+        typer.Option(
+            metavar="NUMBER|trace",
+            help="Requests a second of the cluster, which wait for each other, or those of --trace. "
+            "Default: saturated, no waiting.",
+            rich_help_panel=QUESTION_PANEL,
+        ),
     ] = None
     prompt_variation: Annotated[
         float | None, _real("Standard deviation over mean of input tokens, for waiting. Default: 0.")
@@ -115,11 +135,23 @@ class Requests:
     price_basis: Annotated[str | None, _word("Prices. Default: rent.", "rent", "tco")] = None
 
 
-def asked(scenario: Scenario, requests: Requests) -> dict[str, Any]:
+def number_of(text: str, option: str) -> float:
+    """Read a number, or say which words are valid."""
+    from roofline_afd.errors import InputError, shown  # not for --help
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{option} {shown(text)} is neither a number nor trace") from error
+
+
+def asked(scenario: Scenario, *groups: Requests | Search) -> dict[str, Any]:
     """Return the keyword arguments of the analysis."""
     from roofline_afd.catalogue.hardware import load_system  # not for --help
 
-    given = {key: value for key, value in vars(requests).items() if value is not None}
+    given = {key: value for group in groups for key, value in vars(group).items() if value is not None}
+    if given.get("request_rate") not in {None, "trace"}:
+        given["request_rate"] = number_of(given["request_rate"], "--request-rate")
     if "modes" in given:
         given["modes"] = [part.strip() for part in given["modes"].split(",") if part.strip()]
     if "prefill_system" in given:
@@ -137,7 +169,7 @@ def add(app: typer.Typer) -> None:
         "explore",
         help_text="Prefill and decode together or apart, with AFD or without? The best over TTFT and TPOT.",
     )
-    def explore(question: Serving, requests: Requests, output: Output) -> None:
+    def explore(question: Serving, requests: Requests, search: Search, output: Output) -> None:
         from roofline_afd.analysis.explore import explore as analyse  # not for --help
 
-        output.deliver(analyse(question.scenario, **asked(question.scenario, requests)))
+        output.deliver(analyse(question.scenario, **asked(question.scenario, requests, search)))

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roofline_afd.cli.explore import Requests as Lengths  # read at run time to find the options
+from roofline_afd.cli.explore import Search
+from roofline_afd.cli.explore import asked as explored
 from roofline_afd.cli.options import (
     QUESTION_PANEL,
     Databases,
+    Models,
     Picture,
     ScenarioFile,
     Serving,
+    listed,
     register,
 )
 from roofline_afd.cli.predict import Mode  # noqa: TC001 - read at run time to find the options
@@ -22,7 +27,7 @@ from roofline_afd.cli.provision import (  # read at run time to find the options
     asked,
 )
 from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
-from roofline_afd.cli.simulate import Trial  # noqa: TC001 - read at run time to find the options
+from roofline_afd.cli.simulate import Trial, progress_bar  # read at run time to find the options
 from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
 
 if TYPE_CHECKING:
@@ -207,6 +212,45 @@ def add(app: typer.Typer) -> None:
         from roofline_afd.view.pages import deliver_chart
 
         chart = hfu_map_chart(question.scenario, x=_axis(x, "--x"), y=_axis(y, "--y"), metric=metric)
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+    @register(
+        group,
+        "pareto",
+        help_text="Serving modes: tokens per second and device over those of every user, the best marked.",
+    )
+    def pareto(question: Serving, requests: Lengths, search: Search, picture: Picture) -> None:
+        from roofline_afd.view.pages import deliver_chart
+        from roofline_afd.view.pareto_chart import pareto_chart
+
+        chart = pareto_chart(question.scenario, **explored(question.scenario, requests, search))
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+    @register(
+        group,
+        "pareto-panels",
+        help_text="The same for several models and kinds of requests: a panel each, with its best.",
+    )
+    def pareto_panels(
+        models: Models,
+        search: Search,
+        picture: Picture,
+        *,
+        workloads: Annotated[
+            str,
+            typer.Option(
+                metavar="LIST",
+                help="Requests by name, of chat, coding, agentic.",
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = "chat,coding,agentic",
+    ) -> None:
+        from roofline_afd.view.pages import deliver_chart
+        from roofline_afd.view.pareto_chart import pareto_panels as panels
+
+        question = explored(models.scenarios[0], search)
+        with progress_bar("searching") as advanced:
+            chart = panels(models.scenarios, listed(workloads, "--workloads"), advanced=advanced, **question)
         deliver_chart(chart, output=picture.output, force=picture.force)
 
     @register(
