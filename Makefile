@@ -27,6 +27,7 @@ demo: $(READY)  ## answer the main question on the shipped catalogues, and draw 
 	$(BIN)/roofline-afd plot afd-vs-ep --system gb200-nvl72 $(COMPARED) --output demo/afd-vs-ep-gb200.html --force
 	$(BIN)/roofline-afd plot hfu-map --system h800 $(COMPARED) --output demo/hfu-map.html --force
 	$(BIN)/roofline-afd plot breakdown --system h800 $(COMPARED) --output demo/breakdown.html --force
+	$(BIN)/roofline-afd plot pareto --system h800 $(COMPARED) --workload chat --devices 32 --output demo/pareto.html --force
 
 test: $(READY)  ## lint, types, and every test
 	$(BIN)/ruff check .

@@ -159,7 +159,7 @@ def test_limits_are_drawn_and_kept(limited: _Picture) -> None:
     assert limited.rows(rule)[0][SPEED] == pytest.approx(1000 / 12)
     assert "TPOT 12 ms" in limited.texts
     assert "under TTFT <= 500 ms and TPOT <= 12 ms" in limited.words
-    assert "TTFT allowed 500 ms" in limited.words
+    assert "(500 ms allowed)" in limited.words
     low = limited.line("agg")["encoding"]["x"]["scale"]["domain"][0]
     for layer in limited.layers:
         if layer["mark"]["type"] in {"point", "circle"}:
