@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.compare import NAMES, rates
+from roofline_afd.analysis.compare import NAMES
 from roofline_afd.analysis.predict import REFUSALS, notes_of, quantities_of, row_of, serving_inputs
 from roofline_afd.analysis.prices import (
     BASES,
@@ -78,7 +78,7 @@ class Terms(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """Replicas of one deployment that serve the demand with fewest devices."""
+    """Replicas of one deployment that serve the demand with fewest devices, or at least cost."""
 
     deployments: Deployments
     deployment: Deployment
@@ -160,6 +160,7 @@ def procure(
     """
     if not scenarios:
         raise InputError("--systems is empty")
+    _check_distinct(scenarios)
     scenarios, wanted, source = _demand(
         scenarios, demand=demand, users=users, speed=user_tokens_per_s, trace=trace, scale=trace_scale
     )
@@ -181,25 +182,28 @@ def procure(
         cny_per_usd=None if cny_per_usd is None else finite("--cny-per-usd", cny_per_usd, above=0),
     )
     notes: list[str] = []
+    refusals: list[str] = []
     rows: list[dict[str, Any]] = []
     for scenario in scenarios:
         devices = {side: _device(scenario.side(side), terms, notes) for side in ("attention", "ffn")}
         for mode in (AFD,) if _is_pair(scenario) else (EP, AFD):
             deployments = Deployments(scenario, mode)
-            fleet = _fleet(deployments, wanted)
+            fleet = _fleet(deployments, wanted, _weights(scenario, devices, terms))
             if fleet is None:
                 refusal = search(deployments).refusal
                 rows.append({"system": _name(scenario), "mode": mode, "feasible": False, "binding": refusal})
-                notes.append(f"{_name(scenario)}, {NAMES[mode]}: binding is {refusal}: {REFUSALS[refusal]}")
+                refusals.append(
+                    f"{_name(scenario)}, {NAMES[mode]}: binding is {refusal}: {REFUSALS[refusal]}"
+                )
                 continue
             rows.append(_row(scenario, fleet, devices, terms, wanted))
     _rank(rows, terms)
     if not any(row["feasible"] for row in rows):
-        raise InfeasibleError(f"no: {'; '.join(notes)}")
-    rows.sort(key=lambda row: row["rank"] or len(rows) + 1)
+        raise InfeasibleError(f"no: {'; '.join(refusals)}")
+    rows.sort(key=lambda row: row["rank"] or math.inf)  # the list is empty while it is sorted
     keys = list(dict.fromkeys(key for row in rows if row["feasible"] for key in row))
     rows = [{key: row.get(key) for key in keys} for row in rows]
-    flips = _flips(scenarios, rows)
+    flips = _flips(scenarios, rows, wanted)
     constants = load_service_constants(scenarios[0].system.parts.catalogue)
     first = Deployments(scenarios[0], AFD if _is_pair(scenarios[0]) else EP)
     every = [Deployments(scenario, AFD) for scenario in scenarios]
@@ -233,6 +237,7 @@ def procure(
             f"demand {wanted:,.0f} output tokens a second{source}",
             _basis_note(terms),
             *dict.fromkeys(notes),
+            *refusals,
             *notes_of(first, []),
             *provenance_notes(scenarios[0], quantities),
         ],
@@ -249,6 +254,15 @@ def _name(scenario: Scenario) -> str:
     if _is_pair(scenario):
         return f"{scenario.side('attention').id}+{scenario.side('ffn').id}"
     return scenario.side("attention").id
+
+
+def _check_distinct(scenarios: Sequence[Scenario]) -> None:
+    """Refuse candidates that rows could not tell apart."""
+    seen = set()
+    for name in map(_name, scenarios):
+        if name in seen:
+            raise InputError(f"--systems names {name} twice")
+        seen.add(name)
 
 
 def _demand(
@@ -307,10 +321,11 @@ def _terms(scenarios: Sequence[Scenario], *, basis: str, terms: str | None, **re
 def _device(system: System, terms: Terms, notes: list[str]) -> Device:
     """Return price and power of a device, and note where they come from."""
     power = power_of(system)
+    without = " with the cost of owning it" if terms.basis == PURCHASE else ""
     notes.append(
         f"power of {describe_power(system, power)}"
         if power
-        else f"power of {system.id} is not known: left out"
+        else f"power of {system.id} is not known: left out{without}"
     )
     unit = "USD" if terms.basis == PURCHASE else "USD/h"
     if system.id in terms.given:
@@ -335,15 +350,31 @@ def _device(system: System, terms: Terms, notes: list[str]) -> Device:
     return Device(price.value / (terms.cny_per_usd or 1.0 if price.unit == CNY else 1.0), power)
 
 
-def _fleet(deployments: Deployments, wanted: float) -> Fleet | None:
-    """Return the replicas of one deployment that serve the demand with fewest devices; None without any."""
+def _weights(scenario: Scenario, devices: Mapping[str, Device], terms: Terms) -> tuple[float, float] | None:
+    """Return what a device of each side costs an hour, where they differ and both are known."""
+    if not _is_pair(scenario):
+        return None
+    attention, ffn = (_cost({side: 1}, devices, terms)["usd_per_hour"] for side in ("attention", "ffn"))
+    return None if attention is None or ffn is None else (attention, ffn)
+
+
+def _fleet(
+    deployments: Deployments, wanted: float, weights: tuple[float, float] | None = None
+) -> Fleet | None:
+    """Return the replicas of one deployment that serve the demand; None where no deployment can.
+
+    Those with fewest devices, which cost least where all cost the same; else those that cost least.
+    """
     found = every_shape(deployments)
     if not found.rate.size or not np.any(found.rate > 0):
         return None
     devices = found.attention_devices + found.ffn_devices
     tokens = np.where(found.rate > 0, found.rate * devices, np.nan)
     replicas = economics.fleet_replicas(demand=wanted, replica_tokens_per_s=tokens)
-    total = np.where(np.isfinite(replicas), replicas * devices, np.inf)
+    weighed = devices
+    if weights is not None:
+        weighed = found.attention_devices * weights[0] + found.ffn_devices * weights[1]
+    total = np.where(np.isfinite(replicas), replicas * weighed, np.inf)
     row = int(np.lexsort((devices, -np.nan_to_num(found.rate), total))[0])
     return Fleet(deployments, deployment_at(deployments, found, row), int(replicas[row]), float(tokens[row]))
 
@@ -382,6 +413,7 @@ def _row(
         "n_replicas": fleet.replicas,
         "deployment": _shape(fleet),
         "batch_per_device": own["batch_per_device"],
+        "microbatches": own["microbatches"],
         "tpot_ms": own["tpot_ms"],
         "tokens_per_s_per_user": own["tokens_per_s_per_user"],
         "tokens_per_s_per_device": own["tokens_per_s_per_device"],
@@ -482,9 +514,10 @@ def _break_even_price(
 ) -> float | None:
     """Return the price of a device at which a row costs as much as the best of the others.
 
-    Only where all devices have one price: for pairs of systems there is no single one.
+    Only where all devices have one price: for pairs of systems there is no single one. Pairs that have the
+    system on one side are no rivals: their cost would move with the price.
     """
-    rivals = [other for other in costly if other["system"] != row["system"]]
+    rivals = _rivals(row, costly)
     if not rivals or "+" in row["system"]:
         return None
     target = rivals[0]["usd_per_hour"]
@@ -497,16 +530,20 @@ def _break_even_price(
     return float(price) if price > 0 else None
 
 
-def _flips(scenarios: Sequence[Scenario], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rivals(row: Mapping[str, Any], costly: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows of other systems whose cost does not depend on the price of this one."""
+    return [other for other in costly if row["system"] not in other["system"].split("+")]
+
+
+def _flips(
+    scenarios: Sequence[Scenario], rows: Sequence[Mapping[str, Any]], wanted: float
+) -> list[dict[str, Any]]:
     """Return the link speeds at which the cheapest and the next system change places."""
     order = list(dict.fromkeys(row["system"] for row in rows if row["usd_per_million_tokens"] is not None))
     if len(order) < 2:  # noqa: PLR2004 - nothing to change places with
         return []
     known = {_name(scenario): scenario for scenario in scenarios}
-    cost = {
-        name: min(row["usd_per_million_tokens"] for row in rows if row["system"] == name and row["rank"])
-        for name in order[:2]
-    }
+    best = {name: next(row for row in rows if row["system"] == name) for name in order[:2]}
     found = []
     for name, other, faster in ((order[0], order[1], False), (order[1], order[0], True)):
         scenario = known[name]
@@ -516,18 +553,34 @@ def _flips(scenarios: Sequence[Scenario], rows: Sequence[Mapping[str, Any]]) -> 
         if key not in scenario.system.quantities:
             continue
         base = scenario.system.quantities[key].value
-        value = _flip(scenario, key, base, needed=cost[name] / cost[other], faster=faster)
+        price = best[name]["usd_per_hour"] / best[name]["n_devices"]
+        value = _flip(
+            *(scenario, key, base, wanted), affordable=best[other]["usd_per_hour"] / price, faster=faster
+        )
         found.append({"system": name, "input": key, "value": base, "flips_at": value})
     return found
 
 
-def _flip(scenario: Scenario, key: str, base: float, *, needed: float, faster: bool) -> float | None:
-    """Return the value of a link speed at which throughput per device changes by a factor; None within 16."""
-    before = max(rates(scenario))
+def _flip(
+    scenario: Scenario, key: str, base: float, wanted: float, *, affordable: float, faster: bool
+) -> float | None:
+    """Return the link speed at which a fleet needs more, or less, devices than the rival's cost buys.
+
+    None where that is more than a factor of 16 away.
+    """
 
     def reached(value: float) -> bool:
-        rate = max(rates(changed(scenario, {key: value})))
-        return rate >= before * needed if faster else rate <= before * needed
+        question = changed(scenario, {key: value})
+        for mode in (EP, AFD):
+            fleet = _fleet(Deployments(question, mode), wanted)
+            if fleet is None:
+                continue
+            count = fleet.replicas * (
+                fleet.deployment.attention_devices + (fleet.deployment.ffn_devices or 0)
+            )
+            if count < affordable if faster else count <= affordable:
+                return faster
+        return not faster
 
     low, high = base, base * WIDEST if faster else base / WIDEST
     if not reached(high):
@@ -569,14 +622,16 @@ def _sentence(
         text += f", {best['power_kw']:,.0f} kW"
     rivals = [row for row in rows[1:] if row["feasible"] and row["system"] != best["system"]]
     if not priced:
-        return f"{text}; no candidate has a {terms.basis} price: ranked by devices."
+        return f"{text}; no candidate's cost is known, so the fewest devices are best."
+    if {row["system"] for row in rows} == {best["system"]}:
+        return f"{text}."
     if not rivals or rivals[0]["usd_per_million_tokens"] is None:
-        return f"{text}; no other candidate has a {terms.basis} price on these terms."
+        return f"{text}; no other candidate serves it at a known cost."
     rival = rivals[0]
     more = rival["usd_per_million_tokens"] / best["usd_per_million_tokens"] - 1.0
     unit = "USD" if terms.basis == PURCHASE else "USD/h"
     text += f"; {rival['system']} ({NAMES[rival['mode']]}) costs {more:.0%} more"
-    if rival["break_even_price"] is not None:
+    if rival["break_even_price"] is not None and best in _rivals(rival, rows):
         text += f", as much at {rival['break_even_price']:.3g} {unit} a device"
     for flip in flips:
         if flip["flips_at"] is not None:

@@ -100,9 +100,11 @@ def asked(purchase: Purchase) -> dict[str, Any]:
     given = {key: value for key, value in vars(purchase).items() if value is not None}
     prices: dict[str, float] = {}
     for text in given.pop("price", ()):
-        name, equals, value = text.partition("=")
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if name in prices:
+            raise InputError(f"--price {name} is given twice")
         try:
-            prices[name.strip()] = float(value)
+            prices[name] = float(value)
         except ValueError:
             equals = ""
         if not equals:

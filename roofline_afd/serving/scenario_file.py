@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 FILES = {"hardware_db", "model_db"}
-LISTS = {"set", "base_set", "change", *FILES}
+LISTS = {"set", "base_set", "change", "price", *FILES}
+FLAGS = {"kv_overlap", "shared_prefix"}
+"""Options that are on or off: true or false in a file."""
 ELSEWHERE = {"mode", "ffn_nodes"}
 """Options of a question that only some commands have."""
 
@@ -71,7 +73,7 @@ def read_scenario_file(file: Path, *, options: Collection[str]) -> dict[str, Any
 
 
 def _value(place: str, name: str, value: object, file: Path) -> object:
-    if name in {"set", "base_set", "change"} and isinstance(value, dict):
+    if name in LISTS - FILES and isinstance(value, dict):
         return [f"{key}={each}" for key, each in _flat(place, value)]
     if name in LISTS:
         given = value if isinstance(value, list) else [value]
@@ -79,6 +81,10 @@ def _value(place: str, name: str, value: object, file: Path) -> object:
         if len(texts) != len(given):
             raise InputError(f"{place} must be text or a list of texts")
         return [str(file.parent / text) if name in FILES else text for text in texts]
+    if name in FLAGS:
+        if not isinstance(value, bool):
+            raise InputError(f"{place} must be true or false")
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InputError(f"{place} must be one number or text")
     return value
