@@ -478,7 +478,9 @@ class Aggregated:
             output_tokens=work.osl,
             chunk_tokens=case["chunk"],
         )
-        step = serving_modes.mean_step_time(mixed=mixed, pure=pure, share=share)
+        linked = np.isfinite(mixed) & np.isfinite(pure)  # not over a fabric that is absent
+        known = {"mixed": np.where(linked, mixed, 0.0), "pure": np.where(linked, pure, 0.0)}
+        step = np.where(linked, serving_modes.mean_step_time(**known, share=share), np.inf)
         steps = np.ceil(work.isl / case["chunk"] * (1.0 - SAME))
         groups = case["attention"] / case["tp"]
         replicas = self.workers.replicas(case["attention"], case["ffn"])

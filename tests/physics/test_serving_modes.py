@@ -48,8 +48,14 @@ HAND: list[tuple[Any, dict[str, Any], float]] = [
     (
         serving_modes.working_bytes,
         {
-            **{"tokens": 10, "hidden_size": 4, "attention_width": 6, "pairs": 5, "dispatch_width": 3},
-            **{"intermediate": 2, "expert_matrices": 3, "activation_bytes": 2},
+            "tokens": 10,
+            "hidden_size": 4,
+            "attention_width": 6,
+            "pairs": 5,
+            "dispatch_width": 3,
+            "intermediate": 2,
+            "expert_matrices": 3,
+            "activation_bytes": 2,
         },
         400.0,
     ),
@@ -57,8 +63,12 @@ HAND: list[tuple[Any, dict[str, Any], float]] = [
     (
         network.head_exchange_time,
         {
-            **{"tokens": 100, "width": 1000, "bytes_per_element": 2, "devices": 4},
-            **{"bandwidth": 1e9, "latency": 1e-6},
+            "tokens": 100,
+            "width": 1000,
+            "bytes_per_element": 2,
+            "devices": 4,
+            "bandwidth": 1e9,
+            "latency": 1e-6,
         },
         302e-6,
     ),

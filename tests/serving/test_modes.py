@@ -688,3 +688,15 @@ def test_a_system_that_only_prefills() -> None:
     plain, other = (explore_modes(_asked(system="h20", prefill=each)) for each in (None, "h200"))
     assert rate_of(plain[AGG]) == rate_of(other[AGG])
     assert rate_of(other[PD]) > rate_of(plain[PD])
+
+
+def test_replicas_of_one_domain_where_no_fabric_leaves_it() -> None:
+    """Larger ones have no time at all, and no warning says so."""
+    question = _asked(
+        system="tpu-v6e", devices=264, tensor_parallel=1, workload={"isl": 4000, "osl": 40}, chunk_tokens=500
+    )
+    found = explore_modes(question, [AGG])[AGG]
+    assert found.best is not None
+    for points in (found.points, found.others):
+        assert np.max(points["attention"]) <= 256
+        assert np.all(np.isfinite(points["rate"]))
