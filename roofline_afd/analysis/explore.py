@@ -37,6 +37,8 @@ from roofline_afd.serving.modes import (
     Question,
     explore_modes,
     frontier_rows,
+    joined,
+    take,
 )
 from roofline_afd.serving.scenario import choice, finite, whole
 from roofline_afd.serving.search import ALL, FABRIC, LATENCY, MEMORY
@@ -234,7 +236,12 @@ def explored(
     found = explore_modes(question, [mode for mode in SERVING_MODES if mode in set(modes)])
     return Explored(
         _answer(question, found, rates, objective),
-        [row for each in found.values() if each.best for row in _rows(question, each, each.others, rates)],
+        [
+            row
+            for each in found.values()
+            if each.best
+            for row in _rows(question, each, _weighed(question, each, rates, objective)[1], rates)
+        ],
     )
 
 
@@ -384,6 +391,26 @@ WHOLE = frozenset(
 """Keys that count."""
 
 
+def _weighed(question: Question, found: ModeFound, rates: _Rates, objective: str) -> tuple[Points, Points]:
+    """Return a mode's frontier by the objective, and what it beats.
+
+    Where all devices cost alike, that is the frontier by device; else it is taken anew from all points kept.
+    """
+    if objective == "device" or not _mixed(question):
+        return found.points, found.others
+    every = joined([found.points, found.others])
+    columns = _columns(question, found.mode, every, rates)
+    rows = frontier_rows(columns["tpot_ms"], columns[OBJECTIVES[objective]])
+    rest = np.setdiff1d(np.arange(columns["tpot_ms"].size), rows)
+    return take(every, rows), take(every, rest)
+
+
+def _mixed(question: Question) -> bool:
+    """Whether the cluster has devices of several systems."""
+    sides = (question.scenario.side("attention"), question.scenario.side("ffn"), question.prefill.system)
+    return len({system.id for system in sides}) > 1
+
+
 def _rows(question: Question, found: ModeFound, points: Points, rates: _Rates) -> list[dict[str, Any]]:
     """Return points as rows of plain values."""
     columns = _columns(question, found.mode, points, rates)
@@ -436,7 +463,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: _Rates, o
             rows.append({"mode": mode, "feasible": False, "binding": each.refusal})
             best[mode] = None
             continue
-        own = _rows(question, each, each.points, rates)
+        own = _rows(question, each, _weighed(question, each, rates, objective)[0], rates)
         top = max(own, key=lambda row: row[key])
         best[mode] = {**top, "binding": each.binding}
         rows += [{**row, "feasible": True, "binding": each.binding if row is top else None} for row in own]
@@ -484,6 +511,11 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: _Rates, o
             + (f" ({work.source})" if work.source else ""),
             _load_note(question),
             _transfer_note(question),
+            *(
+                ["devices differ: per dollar or watt, the best of the deployments kept per device is named"]
+                if objective != "device" and _mixed(question)
+                else []
+            ),
             *rates.notes,
             *(note for each in deployments for note in notes_of(each, [])),
             *provenance_notes(question.scenario, quantities),

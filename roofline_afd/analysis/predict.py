@@ -380,10 +380,13 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
 
 
 def breakdown_of(deployments: Deployments, deployment: Deployment, step: Step) -> dict[str, Any]:
-    """Return the times of one expert layer and micro-batch [us], and how they make up the step [ms]."""
+    """Return the times of a mean expert layer and micro-batch [us], and how they make up the step [ms]."""
     model = deployments.scenario.model
     main = max(step.blocks, key=lambda block: block.layers)
-    attention, ffn, dispatch, combine = (float(np.asarray(time)) for time in main[1:])
+    alike = [block for block in step.blocks if block[2:] == main[2:]]  # their attention may differ
+    attention = sum(float(np.asarray(block.attention)) * block.layers for block in alike)
+    attention /= sum(block.layers for block in alike)
+    ffn, dispatch, combine = (float(np.asarray(time)) for time in main[2:])
     times = {"attention": attention, "ffn": ffn, "dispatch": dispatch, "combine": combine}
     m = float(np.asarray(deployment.microbatches))
     loop = float(np.asarray(pipeline.serial_layer_time(**times)))
