@@ -63,7 +63,9 @@ class Output:
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write to FILE; its suffix decides the format.", rich_help_panel=OUTPUT_PANEL
+            metavar="FILE",
+            help="Write to FILE; its suffix decides the format: .json, .csv, .md, .txt, .xlsx.",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
     force: Annotated[

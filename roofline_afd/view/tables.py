@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from roofline_afd import __version__
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.columns import column
+from roofline_afd.view.workbook import as_xlsx, cell_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 FORMATS = ("table", "json", "csv", "markdown")
-SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown", ".txt": "table"}
+XLSX = "xlsx"
+"""The format that only files have; it takes the optional dependencies of the same name."""
+SUFFIXES = {
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".txt": "table",
+    ".xlsx": XLSX,
+}
 LONGEST_UNBROKEN = 24
 """Letters of a word that a narrow terminal does not break."""
 SPACE = 2
@@ -30,13 +41,6 @@ RESULTS = ("hfu", "ofu", "temporal_sparsity", "pairs_per_device", "intensity")
 """Results that carry the weakest kind of their inputs."""
 DAGGER = "\u2020"
 """Marks numbers that are, or rest on, an estimate."""
-
-
-def _cell(value: object) -> object:
-    """Return a value as CSV holds it: nothing for absent ones, JSON for nested ones."""
-    if isinstance(value, dict | list):
-        return json.dumps(value, allow_nan=False)
-    return value
 
 
 def as_json(answer: Answer) -> str:
@@ -54,11 +58,11 @@ def as_json(answer: Answer) -> str:
 
 
 def as_csv(answer: Answer) -> str:
-    """Return the results of an answer as CSV with the keys of the JSON."""
+    """Return the results of an answer as CSV with the keys of the JSON; no spreadsheet runs its texts."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows([_cell(value) for value in row.values()] for row in answer.rows())
+    writer.writerow(map(cell_value, answer.columns))
+    writer.writerows([cell_value(value) for value in row.values()] for row in answer.rows())
     return buffer.getvalue()
 
 
@@ -187,15 +191,17 @@ def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> s
     Returns
     -------
     str
-        A member of `FORMATS`.
+        A member of `FORMATS`, or `XLSX`.
 
     Raises
     ------
     InputError
-        If a format or suffix is unknown, or the two disagree.
+        If a format or suffix is unknown, the two disagree, or openpyxl is absent where it is needed.
     """
-    if form is not None and form not in FORMATS:
+    if form is not None and form not in {*FORMATS, XLSX}:
         raise InputError(f"--format {shown(form)} is not valid{nearest(form, FORMATS)}")
+    if form == XLSX and output is None:
+        raise InputError(f"--format {XLSX} goes to a file: --output FILE.{XLSX}")
     if output is not None:
         by_suffix = SUFFIXES.get(output.suffix.lower())
         if by_suffix is None and form is None:
@@ -204,7 +210,13 @@ def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> s
             )
         if form is not None and by_suffix not in {None, form}:
             raise InputError(f"--format {form} and --output {shown_path(output)} disagree")
-        return form or str(by_suffix)
+        chosen = form or str(by_suffix)
+        if chosen == XLSX and importlib.util.find_spec("openpyxl") is None:
+            raise InputError(
+                f"--output {shown_path(output)}: {XLSX} needs openpyxl: pip install 'roofline-afd[{XLSX}]', "
+                "or write .csv"
+            )
+        return chosen
     from_environment = os.environ.get("ROOFLINE_AFD_FORMAT") or None
     if form is None and from_environment is not None and from_environment not in FORMATS:
         raise InputError(
@@ -314,7 +326,8 @@ def deliver(answer: Answer, *, form: str | None, output: Path | None, force: boo
     terminal = sys.stdout.isatty()
     chosen = choose_format(form, output, terminal=terminal)
     if output is not None:
-        write_file(output, render(answer, chosen).encode(), force=force)
+        content = as_xlsx(answer) if chosen == XLSX else render(answer, chosen).encode()
+        write_file(output, content, force=force)
         print(f"wrote {shown_path(output)}", file=sys.stderr)  # noqa: T201
     else:
         width = os.get_terminal_size().columns if terminal else None
