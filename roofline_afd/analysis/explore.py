@@ -33,6 +33,7 @@ from roofline_afd.serving.modes import (
     PREFILL_SHARE,
     REQUEST_RATE,
     SERVING_MODES,
+    SLOTS,
     ModeFound,
     Question,
     explore_modes,
@@ -600,6 +601,7 @@ def _fabric(question: Question) -> str:
 REASONS = {
     MEMORY: "weights and one request do not fit any replica",
     FABRIC: "no fabric connects the pools",
+    SLOTS: "a step carries more prompts than its batch has slots; a smaller --chunk-tokens does",
     PREFILL_SHARE: "prompts arrive faster than chunks prefill them",
     CLUSTER: "no such groups or pools fit the cluster together",
     REQUEST_RATE: "no deployment serves so many requests",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 AGG, PD, AGG_AFD, PD_AFD = "agg", "pd", "agg+afd", "pd+afd"
 SERVING_MODES = (AGG, PD, AGG_AFD, PD_AFD)
 FIRST_TOKEN, PREFILL_SHARE, PREFILL = "first-token target", "prefill share of steps", "prefill pool"
+SLOTS = "slots for the prompts of a chunk"
 CLUSTER, REQUEST_RATE, THROUGHPUT = "cluster size", "request rate", "throughput"
 DECODE = "decode"
 PER_OCTAVE = 6
@@ -394,7 +395,14 @@ class Aggregated:
         if not np.any(keep):
             return
         attention, ffn = attention[keep], ffn[keep]
-        grid = batch_grid(float(np.max(room)))[None, :]
+        largest = float(np.max(room))
+        needed = {
+            math.ceil(chunk / work.isl / m * (1.0 - SAME)) for chunk in chunks for m in workers.microbatches
+        }
+        slots = [
+            float(each) for each in needed if each <= largest
+        ]  # the least batches that admit the prompts
+        grid = np.unique(np.concatenate([batch_grid(largest), slots]))[None, :]
         decoding = workers.deployment(attention, ffn, tensor_parallel=tp, batch=grid)
         pure = workers.micro(decoding, None)
         known: dict[float, tuple[list[Block], FloatArray]] = {}
@@ -493,6 +501,7 @@ class Aggregated:
                 variation=question.prompt_variation,
             )
         memory = batch <= most
+        admitted = batch * (1.0 + SAME) >= case["chunk"] / work.isl  # each prompt takes a slot of the batch
         within = share <= 1.0 + SAME
         tpot = step / accept
         feasible = memory & within & (ttft <= question.ttft_limit) & (tpot <= question.tpot_limit)
@@ -514,8 +523,12 @@ class Aggregated:
             "memory": memory & np.isfinite(step),
             "within_share": within,
             "feasible": feasible & np.isfinite(step) & (replicas >= 1),
-            "enough": tokens / work.osl >= (question.request_rate or 0.0),
+            "enough": (tokens / work.osl >= (question.request_rate or 0.0)) & admitted,
         }
+
+    def quickest(self, points: Points) -> Points:
+        """Return the points: each has a time to the first token of its own."""
+        return points
 
     def at(self, case: Points, micro: Numbers) -> dict[str, Any]:
         """Return the outcome of deployments, one an element, at some batches of a micro-batch."""
@@ -563,7 +576,7 @@ class Aggregated:
         if not self.prefilled:
             return PREFILL_SHARE
         if not self.served:
-            return REQUEST_RATE
+            return SLOTS if self.question.request_rate is None else REQUEST_RATE
         if self.least[0] > self.question.ttft_limit:
             return FIRST_TOKEN
         if self.least[1] > self.question.tpot_limit:
@@ -649,7 +662,7 @@ class Disaggregated:
 
     def search(self) -> ModeFound:
         """Search every pair of pools: their replicas, micro-batches, chunk and batch."""
-        prefill = self._prefilling()
+        prefill = self._prefill = self._prefilling()
         decode = self._decoding()
         if not (prefill and decode):
             return _finished(self, {})
@@ -810,22 +823,25 @@ class Disaggregated:
         ]
         return joined(found)
 
+    def _ways(self, prefill: Points, tp: int) -> Points:
+        """Return the ways to prefill with their time to the first token, the cache moved to such groups."""
+        moving = np.asarray(self.transfer(prefill["p_tp"], tp)) + np.zeros(prefill["p_tp"].shape)
+        exposed = moving
+        if self.question.kv_overlap:
+            exposed = np.maximum(moving - prefill["p_step"], 0.0) + moving / self.decode.scenario.model.layers
+        p_rate = np.minimum(prefill["p_rate"], self._link_rate(prefill["p_attention"], self._link[0], tp))
+        return {**prefill, "p_rate": p_rate, "ttft": prefill["p_ttft"] + exposed, "kv": moving}
+
     def _matched_to(self, prefill: Points, decode: Points, tp: int) -> Points:
         """Return the same for decoding groups that share heads alike, as the cache moves alike to all."""
         question, work = self.question, self.question.workload
-        moving = np.asarray(self.transfer(prefill["p_tp"], tp)) + np.zeros(prefill["p_tp"].shape)
-        exposed = moving
-        if question.kv_overlap:
-            exposed = np.maximum(moving - prefill["p_step"], 0.0) + moving / self.decode.scenario.model.layers
-        first = prefill["p_ttft"] + exposed
         late = question.first_token == DECODE
-        p_rate = np.minimum(prefill["p_rate"], self._link_rate(prefill["p_attention"], self._link[0], tp))
         d_rate = decode["d_rate"]
-        self._note_least(prefill["p_room"], first, decode)
-        fits = np.flatnonzero(first <= question.ttft_limit)
-        if not fits.size:
+        ways = self._ways(prefill, tp)
+        self._note_least(ways["p_room"], ways["ttft"], decode)
+        ways = take(ways, np.flatnonzero(ways["ttft"] <= question.ttft_limit))
+        if not ways["ttft"].size:
             return {}
-        ways = {**take(prefill, fits), "p_rate": p_rate[fits], "ttft": first[fits], "kv": moving[fits]}
         ways = take(ways, self._worth(ways))
         counts = np.floor((question.devices - float(np.min(decode["room"]))) / ways["p_room"]).astype(int)
         way = np.repeat(np.arange(counts.size), np.maximum(counts, 0))
@@ -870,6 +886,29 @@ class Disaggregated:
         columns["d_rate"] = d_rate[rows]
         columns["rate"] = best[rows] * work.osl / question.devices
         return columns
+
+    def quickest(self, points: Points) -> Points:
+        """Return the same deployments with prefill pools that are quicker at the same rate."""
+        if self.question.request_rate is not None:  # waits depend on the pool as a whole
+            return points
+        found = {key: column.copy() for key, column in points.items()}
+        for tp in np.unique(points["tp"]):
+            rows = np.flatnonzero(points["tp"] == tp)
+            ways = self._ways(self._prefill, int(tp))
+            wanted = points["rate"][rows] * self.question.devices / self.question.workload.osl
+            number = np.ceil(wanted / ways["p_rate"][:, None] * (1.0 - SAME))
+            left = self.question.devices - points["replicas"][rows] * points["room"][rows] + SAME
+            fits = number * ways["p_room"][:, None] <= left
+            first = np.where(fits, ways["ttft"][:, None], np.inf)
+            best = np.argmin(first, axis=0)
+            lines = np.arange(rows.size)
+            late = points["pure"][rows] if self.question.first_token == DECODE else 0.0
+            sooner = np.flatnonzero(first[best, lines] + late < points["ttft"][rows] * (1.0 - SAME))
+            for key, column in ways.items():
+                found[key][rows[sooner]] = column[best[sooner]]
+            found["ttft"][rows[sooner]] = (first[best, lines] + late)[sooner]
+            found["p_replicas"][rows[sooner]] = number[best, lines][sooner]
+        return found
 
     def _note_least(self, room: Numbers, first: Numbers, decode: Points) -> None:
         """Note the least time to the first token, and times time per output token, of two pools that fit."""
@@ -1004,7 +1043,7 @@ def _finished(search: Aggregated | Disaggregated, every: Points) -> ModeFound:
         return ModeFound(search.name, {}, {}, None, "", search.examined, search.refusal(), *search.least)
     rows = frontier_rows(every["tpot"], every["rate"])
     rest = np.setdiff1d(np.arange(every["rate"].size), rows)
-    points = take(every, rows)
+    points = search.quickest(take(every, rows))
     row = int(np.argmax(points["rate"]))
     best = {key: float(column[row]) for key, column in points.items()}
     others = take(every, rest)

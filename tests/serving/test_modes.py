@@ -27,6 +27,7 @@ from roofline_afd.serving.modes import (
     PREFILL_SHARE,
     REQUEST_RATE,
     SERVING_MODES,
+    SLOTS,
     ModeFound,
     Question,
     chunk_sizes,
@@ -232,7 +233,8 @@ def aggregated(question: Question, mode: str) -> list[Point]:
                             )
                             if rate[row] / work.osl < question.request_rate:
                                 continue
-                        if share[row] <= 1 + SAME and math.isfinite(step[row] + wait):
+                        slots = batch[row] * (1 + SAME) >= chunk / work.isl
+                        if slots and share[row] <= 1 + SAME and math.isfinite(step[row] + wait):
                             points.append(
                                 Point(
                                     float(ttft[row]) + wait,
@@ -510,7 +512,7 @@ def test_the_nearest_value_is_feasible(mode: str, drawn: dict[str, Any], limit: 
     question = attrs.evolve(question_of(drawn, mode), **impossible)
     found = explore_modes(question, [mode])[mode]
     if found.refusal not in {FIRST_TOKEN, LATENCY}:
-        assert found.refusal in {MEMORY, CLUSTER, PREFILL_SHARE}
+        assert found.refusal in {MEMORY, CLUSTER, PREFILL_SHARE, SLOTS}
         return
     assert found.refusal == (FIRST_TOKEN if limit == "ttft_ms" else LATENCY)
     least = found.least_ttft if limit == "ttft_ms" else found.least_tpot
