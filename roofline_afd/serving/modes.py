@@ -895,6 +895,7 @@ class Disaggregated:
         for tp in np.unique(points["tp"]):
             rows = np.flatnonzero(points["tp"] == tp)
             ways = self._ways(self._prefill, int(tp))
+            ways = take(ways, _frontier_of_rooms(ways))
             wanted = points["rate"][rows] * self.question.devices / self.question.workload.osl
             number = np.ceil(wanted / ways["p_rate"][:, None] * (1.0 - SAME))
             left = self.question.devices - points["replicas"][rows] * points["room"][rows] + SAME
@@ -967,6 +968,15 @@ class Disaggregated:
             return MEMORY
         limit = self.question.tpot_limit * self.decode.scenario.accept_length
         return LATENCY if np.any(self._steps(case, more) > limit) else THROUGHPUT
+
+
+def _frontier_of_rooms(ways: Points) -> NDArray[np.intp]:
+    """Return the ways to prefill that no other of their room beats in both time and rate."""
+    keep = []
+    for room in np.unique(ways["p_room"]):
+        rows = np.flatnonzero(ways["p_room"] == room)
+        keep.append(rows[frontier_rows(ways["ttft"][rows], ways["p_rate"][rows])])
+    return np.concatenate(keep)
 
 
 def _best_of_sizes(points: Points) -> Points:
