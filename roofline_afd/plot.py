@@ -9,6 +9,17 @@ from roofline_afd.view.deployment_charts import afd_vs_ep_chart as afd_vs_ep
 from roofline_afd.view.deployment_charts import hfu_map_chart as hfu_map
 from roofline_afd.view.pareto_chart import pareto_chart as pareto
 from roofline_afd.view.pareto_chart import pareto_panels
+from roofline_afd.view.procurement_chart import procurement_chart as procurement
 from roofline_afd.view.ratio_chart import ratio_chart as ratio
 
-__all__ = ["afd_vs_ep", "breakdown", "dead_zone", "hfu_map", "pareto", "pareto_panels", "ratio", "roofline"]
+__all__ = [
+    "afd_vs_ep",
+    "breakdown",
+    "dead_zone",
+    "hfu_map",
+    "pareto",
+    "pareto_panels",
+    "procurement",
+    "ratio",
+    "roofline",
+]

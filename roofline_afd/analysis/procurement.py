@@ -27,6 +27,7 @@ from roofline_afd.analysis.roofline import roofline
 from roofline_afd.analysis.traces import arrival_rate, read_trace
 from roofline_afd.analysis.what_if import changed
 from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 from roofline_afd.physics import economics
 from roofline_afd.serving.deployment import AFD, EP, Deployments
@@ -92,6 +93,8 @@ class Device(NamedTuple):
 
     price: float | None
     power: Power | None
+    quote: dict[str, Any] | None = None
+    """The price as it was found: value, unit, terms, date, kind."""
 
 
 def procure(
@@ -184,8 +187,10 @@ def procure(
     notes: list[str] = []
     refusals: list[str] = []
     rows: list[dict[str, Any]] = []
+    quotes: dict[str, dict[str, Any] | None] = {}
     for scenario in scenarios:
         devices = {side: _device(scenario.side(side), terms, notes) for side in ("attention", "ffn")}
+        quotes |= {scenario.side(side).id: device.quote for side, device in devices.items()}
         for mode in (AFD,) if _is_pair(scenario) else (EP, AFD):
             deployments = Deployments(scenario, mode)
             fleet = _fleet(deployments, wanted, _weights(scenario, devices, terms))
@@ -218,6 +223,7 @@ def procure(
             "price_basis": terms.basis,
             "price_terms": terms.terms,
             "prices": dict(terms.given),
+            "device_prices": quotes,
             "years": terms.years,
             "power_usd_per_kwh": terms.power_usd_per_kwh,
             "pue": terms.pue,
@@ -330,7 +336,8 @@ def _device(system: System, terms: Terms, notes: list[str]) -> Device:
     unit = "USD" if terms.basis == PURCHASE else "USD/h"
     if system.id in terms.given:
         notes.append(f"price of {system.id}: {terms.given[system.id]:g} {unit} a device, as given")
-        return Device(terms.given[system.id], power)
+        quote = {"value": terms.given[system.id], "unit": unit, "terms": None, "date": None, "kind": GIVEN}
+        return Device(terms.given[system.id], power, quote)
     price = price_of(system, terms.basis, terms.terms)
     if price is None:
         other = sorted({found.terms for found in system.prices if found.basis == terms.basis})
@@ -347,7 +354,8 @@ def _device(system: System, terms: Terms, notes: list[str]) -> Device:
         )
         return Device(None, power)
     notes.append(f"price of {describe_price(system, price)}")
-    return Device(price.value / (terms.cny_per_usd or 1.0 if price.unit == CNY else 1.0), power)
+    quote = {key: getattr(price, key) for key in ("value", "unit", "terms", "date", "kind")}
+    return Device(price.value / (terms.cny_per_usd or 1.0 if price.unit == CNY else 1.0), power, quote)
 
 
 def _weights(scenario: Scenario, devices: Mapping[str, Device], terms: Terms) -> tuple[float, float] | None:
@@ -613,7 +621,7 @@ def _sentence(
     """Return which candidate serves the demand cheapest, by how much, and what would change that."""
     best = rows[0]
     priced = best["usd_per_million_tokens"] is not None
-    cost = f" for {best['usd_per_million_tokens']:.3g} USD per million tokens" if priced else ""
+    cost = f" for {_short(best['usd_per_million_tokens'])} USD per million tokens" if priced else ""
     text = (
         f"{best['system']} with {NAMES[best['mode']]} serves {wanted:,.0f} tokens/s{cost}: "
         f"{best['n_devices']:,} devices as {best['deployment']}"
@@ -632,13 +640,18 @@ def _sentence(
     unit = "USD" if terms.basis == PURCHASE else "USD/h"
     text += f"; {rival['system']} ({NAMES[rival['mode']]}) costs {more:.0%} more"
     if rival["break_even_price"] is not None and best in _rivals(rival, rows):
-        text += f", as much at {rival['break_even_price']:.3g} {unit} a device"
+        text += f", as much at {_short(rival['break_even_price'])} {unit} a device"
     for flip in flips:
         if flip["flips_at"] is not None:
             text += (
-                f"; they change places if {flip['input']} of {flip['system']} is {flip['flips_at']:,.3g} "
-                f"instead of {flip['value']:,.3g}"
+                f"; they change places if {flip['input']} of {flip['system']} is {_short(flip['flips_at'])} "
+                f"instead of {_short(flip['value'])}"
             )
     if more <= error:
         text += f"; too close to call, within the {error:.1%} median error of predictions"
     return f"{text}."
+
+
+def _short(value: float) -> str:
+    """Return a number of three digits, or whole with its thousands apart."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - what three digits hold

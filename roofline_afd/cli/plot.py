@@ -11,6 +11,7 @@ from roofline_afd.cli.explore import Search
 from roofline_afd.cli.explore import asked as explored
 from roofline_afd.cli.options import (
     QUESTION_PANEL,
+    Candidates,
     Databases,
     Models,
     Picture,
@@ -20,6 +21,8 @@ from roofline_afd.cli.options import (
     register,
 )
 from roofline_afd.cli.predict import Mode  # noqa: TC001 - read at run time to find the options
+from roofline_afd.cli.procure import Purchase  # read at run time to find the options
+from roofline_afd.cli.procure import asked as demanded
 from roofline_afd.cli.provision import (  # read at run time to find the options
     Hardware,
     Requests,
@@ -124,6 +127,7 @@ def add(app: typer.Typer) -> None:
         no_args_is_help=True, help="Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json."
     )
     app.add_typer(group, name="plot")
+    _add_procurement(group)
 
     @register(
         group,
@@ -285,4 +289,18 @@ def add(app: typer.Typer) -> None:
         del file  # its options are among the others by now
         ratios = None if r is None else whole_numbers(r, option="--r")
         chart = ratio_chart(r=ratios, **asked(lengths, times, hardware, databases), **vars(trial))
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+
+def _add_procurement(group: typer.Typer) -> None:
+    @register(
+        group,
+        "procurement",
+        help_text="What a million tokens cost on each candidate system, with its devices and power.",
+    )
+    def procurement(candidates: Candidates, purchase: Purchase, picture: Picture) -> None:
+        from roofline_afd.view.pages import deliver_chart
+        from roofline_afd.view.procurement_chart import procurement_chart
+
+        chart = procurement_chart(candidates.scenarios, **demanded(purchase))
         deliver_chart(chart, output=picture.output, force=picture.force)

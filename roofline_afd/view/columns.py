@@ -83,7 +83,7 @@ COLUMNS = {
     "usd_per_million_tokens": Column("price of a million tokens", "USD", ".3g"),
     "capex_usd": Column("purchase", "USD"),
     "usd_per_hour": Column("price", "USD/h"),
-    "break_even_price": Column("break-even price", form=".3g"),
+    "break_even_price": Column("break-even price"),
     "power_kw": Column("power", "kW"),
     "n_nodes": Column("nodes", form=",d"),
     "tokens_per_usd": Column("tokens per USD"),
