@@ -11,6 +11,7 @@ from roofline_afd.analysis import predict as _predict
 from roofline_afd.analysis import procurement as _procurement
 from roofline_afd.analysis import provisioning as _provisioning
 from roofline_afd.analysis import roofline as _roofline
+from roofline_afd.analysis import sensitivity as _sensitivity
 from roofline_afd.analysis import simulator as _simulator
 from roofline_afd.analysis import what_if as _what_if
 
@@ -160,6 +161,41 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> pd.DataFr
         If nothing is feasible before or after.
     """
     return _what_if.what_if(scenario, changes).frame()
+
+
+def sensitivity(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+    """Answer which uncertain inputs move the comparison of EP and AFD, as a table.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    **question
+        As `roofline_afd.analysis.sensitivity.sensitivity` takes them: `uncertainty` (key to `"10%"` or
+        `"low:high"`), `metric`, `pairs`, `samples`, `seed`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per input, those that move the metric most first; `attrs["summary"]` holds `winner`,
+        `probability_afd_wins`, `intervals` and `nearest_break_even`.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, or a range is none.
+    InfeasibleError
+        If nothing is feasible, or the metric has no value.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="h800", model="deepseek-v3", max_devices=64)
+    >>> table = sensitivity(scenario, samples=0, uncertainty={"context": "50%"})
+    >>> table["input"][0], table["low"][0], table["high"][0]
+    ('context', 2048, 6144)
+    """
+    return _sensitivity.sensitivity(scenario, **question).frame()
 
 
 def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis

@@ -11,6 +11,7 @@ from roofline_afd.view.pareto_chart import pareto_chart as pareto
 from roofline_afd.view.pareto_chart import pareto_panels
 from roofline_afd.view.procurement_chart import procurement_chart as procurement
 from roofline_afd.view.ratio_chart import ratio_chart as ratio
+from roofline_afd.view.tornado_chart import tornado_chart as tornado
 
 __all__ = [
     "afd_vs_ep",
@@ -22,4 +23,5 @@ __all__ = [
     "procurement",
     "ratio",
     "roofline",
+    "tornado",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -150,6 +151,15 @@ class Catalogue:
                 [f"replaces = true, but no {record.record} {record.id!r} is known{near}"],
             )
         self._records[key] = record
+
+    def laid_over(self, records: Iterable[Record]) -> Catalogue:
+        """Return this catalogue with other records in place of those of the same kind and id."""
+        found = copy.copy(self)
+        found._records = {  # noqa: SLF001 - a copy of this one
+            **self._records,
+            **{(record.record, record.id): record for record in records},
+        }
+        return found
 
     def ships(self, folder: Path) -> bool:
         """Return whether a folder is one the shipped records themselves lie in."""

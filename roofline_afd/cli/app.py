@@ -21,6 +21,7 @@ from roofline_afd.cli import (
     procure,
     provision,
     roofline,
+    sensitivity,
     simulate,
     validate,
     what_if,
@@ -55,6 +56,7 @@ def _program(
 for part in (
     compare,
     what_if,
+    sensitivity,
     predict,
     roofline,
     imbalance,

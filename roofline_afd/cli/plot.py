@@ -30,6 +30,7 @@ from roofline_afd.cli.provision import (  # read at run time to find the options
     asked,
 )
 from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
+from roofline_afd.cli.sensitivity import Uncertain  # noqa: TC001 - read at run time to find the options
 from roofline_afd.cli.simulate import Trial, progress_bar  # read at run time to find the options
 from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
 
@@ -257,6 +258,8 @@ def add(app: typer.Typer) -> None:
             chart = panels(models.scenarios, listed(workloads, "--workloads"), advanced=advanced, **question)
         deliver_chart(chart, output=picture.output, force=picture.force)
 
+    _add_tornado(group)
+
     @register(
         group,
         "ratio",
@@ -289,6 +292,23 @@ def add(app: typer.Typer) -> None:
         del file  # its options are among the others by now
         ratios = None if r is None else whole_numbers(r, option="--r")
         chart = ratio_chart(r=ratios, **asked(lengths, times, hardware, databases), **vars(trial))
+        deliver_chart(chart, output=picture.output, force=picture.force)
+
+
+def _add_tornado(group: typer.Typer) -> None:
+    """Add the picture of sensitivities."""
+
+    @register(
+        group,
+        "tornado",
+        help_text="How far each uncertain input moves EP against AFD, and which change the winner.",
+    )
+    def tornado(question: Serving, uncertain: Uncertain, picture: Picture) -> None:
+        from roofline_afd.view.pages import deliver_chart
+        from roofline_afd.view.tornado_chart import tornado_chart
+
+        with progress_bar("varying inputs") as advanced:
+            chart = tornado_chart(question.scenario, advanced=advanced, **uncertain.question())
         deliver_chart(chart, output=picture.output, force=picture.force)
 
 

@@ -176,7 +176,8 @@ class Deployments:
         key = (transport, tensor_parallel)
         if key not in self._layers:
             sides = (self.attention, self.ffn)
-            found = [load_calibration(side) for side in sides]
+            first = load_calibration(self.attention)
+            found = [first, first if self.ffn is self.attention else load_calibration(self.ffn)]
             if self.scenario.links == "nominal":
                 found = [_nominal(each, side) for each, side in zip(found, sides, strict=True)]
             self._layers[key] = Layers(

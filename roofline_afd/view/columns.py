@@ -96,6 +96,11 @@ COLUMNS = {
     "afd_rounding_penalty": Column("rounding penalty", form=PERCENT),
     "rounding_loss": Column("rounding loss", form=".2%"),
     "change_fraction": Column("change", form="+.1%"),
+    "metric_low": Column("metric at low"),
+    "metric_high": Column("metric at high"),
+    "swing": Column("swing", form=".3g"),
+    "elasticity": Column("elasticity", form="+.2f"),
+    "interaction": Column("interaction", form="+.3g"),
 }
 """Keys whose label, unit or rounding differs from what `column` makes of them."""
 UNIT_ENDINGS = {
