@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.tables import write_file
@@ -118,11 +118,18 @@ def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
         )
         return page.encode()
     if form == "svg":
-        drawn: str = vl_convert.vegalite_to_svg(specification)
-        return drawn.encode()
+        return svg_bytes(specification)
     if form == "png":
         return bytes(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE))
     return bytes(vl_convert.vegalite_to_pdf(specification))
+
+
+def svg_bytes(specification: dict[str, Any]) -> bytes:
+    """Return a Vega-Lite specification drawn as svg."""
+    import vl_convert  # only for files
+
+    drawn: str = vl_convert.vegalite_to_svg(specification)
+    return drawn.encode()
 
 
 def deliver_chart(chart: alt.TopLevelMixin, *, output: Path | None, force: bool) -> None:

@@ -15,7 +15,8 @@ BROWSER = next(
 )
 
 
-def _browse(page: Path, folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+def browse(page: Path, folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+    """Open a page in the browser without network."""
     assert BROWSER is not None
     return subprocess.run(
         [
@@ -34,7 +35,7 @@ def test_chart_draws_itself_offline(kind: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     question = ("--system", "gb200-nvl72", "--model", "qwen3-235b-a22b")
     assert command("plot", kind, *question, "--output", str(page)).status == 0
-    done = _browse(page, tmp_path, "--dump-dom")
+    done = browse(page, tmp_path, "--dump-dom")
     body = done.stdout.rpartition("</script>")[2] + done.stdout.partition("<body")[2][:200]
     assert 'data-drawn="yes"' in body
     drawn = done.stdout.partition('<div id="chart"')[2].partition("<script>")[0]

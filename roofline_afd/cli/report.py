@@ -1,0 +1,65 @@
+"""`report`: one page about a purchase, to forward."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from typing import Annotated
+
+import typer
+
+from roofline_afd.cli.options import OUTPUT_PANEL, QUESTION_PANEL, Candidates, register, whole_number
+from roofline_afd.cli.procure import Purchase, asked
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+
+    @register(
+        app,
+        "report",
+        help_text="One self-contained page: the answer for a demand, why, how sure, and what it rests on.",
+    )
+    def report(
+        candidates: Candidates,
+        purchase: Purchase,
+        *,
+        title: Annotated[
+            str | None,
+            typer.Option(metavar="TEXT", help="What the page is called.", rich_help_panel=QUESTION_PANEL),
+        ] = None,
+        osl: Annotated[
+            int | None,
+            typer.Option(
+                metavar="NUMBER",
+                help="Output tokens of a request, for serving modes and the ratio. Default: 512.",
+                parser=whole_number,
+                rich_help_panel=QUESTION_PANEL,
+            ),
+        ] = None,
+        output: Annotated[
+            Path, typer.Option(metavar="FILE.html", help="Write to FILE.html.", rich_help_panel=OUTPUT_PANEL)
+        ],
+        force: Annotated[
+            bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
+        ] = False,
+    ) -> None:
+        from roofline_afd.errors import InputError, shown, shown_path  # not for --help
+        from roofline_afd.view.tables import check_output, write_file
+
+        if output.suffix.lower() not in {".html", ".htm"}:
+            raise InputError(
+                f"--output {shown_path(output)}: {shown(output.suffix)} is no page; valid: .html"
+            )
+        check_output(output, force=force)
+        from roofline_afd.view.report import report as make
+
+        page = make(
+            candidates.scenarios,
+            title=title,
+            osl=osl,
+            command=["roofline-afd", *sys.argv[1:]],
+            **asked(purchase),
+        )
+        write_file(output, page, force=force)
+        print(f"wrote {shown_path(output)}", file=sys.stderr)  # noqa: T201

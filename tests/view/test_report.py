@@ -1,0 +1,78 @@
+"""The report: its tables, links, scenario file, and what it refuses."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from roofline_afd import Scenario, load_system
+from roofline_afd.serving.scenario_file import read_scenario_file
+from roofline_afd.view.report import linked, scenario_text, slider_specification, table
+from tests.conftest import command
+
+
+def test_linked_escapes_all_but_addresses() -> None:
+    """Markup is text; an address is a link without the full stop behind it."""
+    assert linked("<b> at https://a.example/x?y=1&z=2.") == (
+        '&lt;b&gt; at <a href="https://a.example/x?y=1&amp;z=2" rel="noreferrer">'
+        "https://a.example/x?y=1&amp;z=2</a>."
+    )
+    assert "<script" not in linked("https://a.example/<script>alert(1)</script>")
+    assert "javascript" not in linked("javascript:alert(1)").replace("javascript:alert(1)", "", 1)
+
+
+def test_table_leaves_out_empty_columns_and_escapes() -> None:
+    """Numbers to the right, absent ones a dash."""
+    rows = [{"a": "<i>", "n_devices": 3, "none": None}, {"a": "x", "n_devices": None, "none": None}]
+    text = table(rows, ("a", "n_devices", "none"))
+    assert "&lt;i&gt;" in text
+    assert text.count('class="number"') == 3
+    assert "none" not in text
+    assert ">-<" in text
+
+
+def test_scenario_text_gives_the_same_question(tmp_path: Path) -> None:
+    """A scenario file that is read back says what was asked, overrides among it."""
+    system = load_system("h800", overrides={"scale_out_gb_per_s": 100.0})
+    asked = Scenario(system=system, model="deepseek-v3", tpot_ms=40.0, context=8192, ffn_system="h20")
+    text = scenario_text(asked)
+    held = tomllib.loads(text)
+    assert held["set"] == {"scale_out_gb_per_s": 100.0}
+    assert held["tpot_ms"] == 40.0
+    assert held["context"] == 8192
+    assert held["ffn_system"] == "h20"
+    assert "granularity" not in held
+    file = tmp_path / "scenario.toml"
+    file.write_text(text)
+    assert read_scenario_file(file, options={"system", "set"})["set"] == ["scale_out_gb_per_s=100.0"]
+
+
+@pytest.mark.parametrize("system", ["h800", "gb200-nvl72"])
+def test_sliders_begin_at_the_catalogue(system: str) -> None:
+    """The closed form with the sliders where they begin is the roofline's HFU at its ceiling and floor."""
+    scenario = Scenario(system=system, model="deepseek-v3")
+    specification = slider_specification(scenario)
+    values = {each["name"]: each["value"] for each in specification["params"]}
+    formula = specification["transform"][0]["calculate"].replace("datum.ffn_nodes", "nodes")
+    from roofline_afd import roofline
+
+    summary = roofline(scenario, ffn_nodes=[1]).attrs["summary"]
+    for nodes, expected in ((1, summary["hfu_ceiling"]), (40, summary["hfu_floor"])):
+        found = eval(formula, {"min": min, "nodes": nodes, **values})  # noqa: S307 - our own formula
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_report_refuses_what_is_no_page(tmp_path: Path) -> None:
+    """A bad suffix and an existing file are refused before any work."""
+    question = ("report", "--systems", "h800", "--model", "deepseek-v3", "--demand", "1e5")
+    done = command(*question, "--output", str(tmp_path / "report.pdf"))
+    assert (done.status, done.out) == (2, "")
+    assert "is no page; valid: .html" in done.err
+    page = tmp_path / "report.html"
+    page.write_text("mine")
+    done = command(*question, "--output", str(page))
+    assert done.status == 2
+    assert "--force" in done.err
+    assert page.read_text() == "mine"
