@@ -16,7 +16,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@
 
-demo: $(READY)  ## answer the main question on the shipped catalogues, and draw it
+demo: $(READY)  ## answer the main question on the shipped catalogues, with a report and pictures
 	@mkdir -p demo
 	$(BIN)/roofline-afd compare --system h800 $(COMPARED) --format table
 	$(BIN)/roofline-afd compare --system gb200-nvl72 $(COMPARED) --format table
@@ -27,6 +27,7 @@ demo: $(READY)  ## answer the main question on the shipped catalogues, and draw 
 	$(BIN)/roofline-afd plot afd-vs-ep --system gb200-nvl72 $(COMPARED) --output demo/afd-vs-ep-gb200.html --force
 	$(BIN)/roofline-afd plot hfu-map --system h800 $(COMPARED) --output demo/hfu-map.html --force
 	$(BIN)/roofline-afd plot breakdown --system h800 $(COMPARED) --output demo/breakdown.html --force
+	$(BIN)/roofline-afd report --systems h800,h20,gb200-nvl72,cloudmatrix384 $(COMPARED) --demand 1e6 --output demo/report.html --force
 	$(BIN)/roofline-afd plot pareto --system h800 $(COMPARED) --workload chat --devices 32 --output demo/pareto.html --force
 
 test: $(READY)  ## lint, types, and every test

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.errors import InfeasibleError, InputError, RooflineAfdError
     from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.view.report import report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "predict_ep",
     "procure",
     "provision",
+    "report",
     "roofline",
     "sensitivity",
     "simulate",
@@ -66,6 +68,7 @@ _HOMES = {
     "load_calibration": "roofline_afd.catalogue.calibration",
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
+    "report": "roofline_afd.view.report",
     "compare": "roofline_afd.api",
     "explore": "roofline_afd.api",
     "imbalance": "roofline_afd.api",

@@ -99,6 +99,20 @@ def test_commands_in_the_readme_run(tmp_path: Path) -> None:
         assert outcome.status == 0, (words, outcome.err)
 
 
+def test_answers_in_the_readme_are_those_given() -> None:
+    """A quoted sentence is what the first command above it answers."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    quotes = list(re.finditer(r"(?:^> .*\n)+", text, flags=re.MULTILINE))
+    assert len(quotes) >= 4
+    for quote in quotes:
+        *_, block = re.findall(r"```console\n(.*?)```", text[: quote.start()], flags=re.DOTALL)
+        first = block.replace("\\\n", " ").splitlines()[0]
+        outcome = command(*shlex.split(first)[2:], "--format", "json")
+        summary = json.loads(outcome.out)["summary"]
+        sentence = " ".join(line.removeprefix("> ") for line in quote.group().splitlines())
+        assert sentence == (summary.get("reason") or summary["answer"])
+
+
 def test_python_in_the_readme_runs() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

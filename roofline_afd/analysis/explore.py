@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
@@ -414,15 +415,19 @@ def _mixed(question: Question) -> bool:
 
 def _rows(question: Question, found: ModeFound, points: Points, rates: _Rates) -> list[dict[str, Any]]:
     """Return points as rows of plain values."""
-    columns = _columns(question, found.mode, points, rates)
-    rows = []
-    for values in zip(*columns.values(), strict=True):
-        row: dict[str, Any] = {"mode": found.mode}
-        for key, value in zip(columns, values, strict=True):
-            number = float(value)
-            row[key] = None if np.isnan(number) else round(number) if key in WHOLE else number
+    columns = {
+        key: [
+            None if math.isnan(value) else round(value) if key in WHOLE else value
+            for value in np.asarray(column, dtype=float).tolist()
+        ]
+        for key, column in _columns(question, found.mode, points, rates).items()
+    }
+    rows = [
+        {"mode": found.mode, **dict(zip(columns, values, strict=True))}
+        for values in zip(*columns.values(), strict=True)
+    ]
+    for row in rows:
         row["deployment"] = _shape(row)
-        rows.append(row)
     return rows
 
 

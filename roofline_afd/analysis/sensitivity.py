@@ -130,6 +130,8 @@ class _Model:
 
     def fixed(self, values: Mapping[str, float]) -> Rates:
         """Return what the best deployments of the question itself reach with inputs at other values."""
+        if all(item.value == values.get(item.key, item.value) for item in self.inputs):
+            return self.base
         scenario = varied(self.scenario, self.inputs, values)
         found = []
         for mode in MODES:
@@ -409,6 +411,7 @@ def sensitivity(
     pairs: int = 0,
     samples: int = SAMPLES,
     seed: int = 0,
+    break_evens: int | None = None,
     advanced: Callable[[float], None] | None = None,
 ) -> Answer:
     """Answer which uncertain inputs move the comparison of EP and AFD, and which change the winner.
@@ -427,6 +430,9 @@ def sensitivity(
         Random samples of all inputs at once; 0 for none [1].
     seed : int
         Of their random numbers.
+    break_evens : int, optional
+        For how many of the inputs that move the metric most a break-even is looked for; for all where
+        absent [1].
     advanced : callable, optional
         Called with the share of the work that is done.
 
@@ -445,6 +451,8 @@ def sensitivity(
     """
     choice("--metric", metric, METRICS)
     _check_whole("--pairs", pairs, least=0, most=MOST_PAIRED)
+    if break_evens is not None:
+        _check_whole("break_evens", break_evens, least=0, most=2**31)
     _check_whole("--seed", seed, least=0, most=2**63 - 1)
     if samples:
         _check_whole("--samples", samples, least=FEWEST_SAMPLES, most=MOST_SAMPLES)
@@ -460,14 +468,18 @@ def sensitivity(
         if advanced is not None:
             advanced(done / every)
 
-    rows = []
+    singles = []
     for item in inputs:
         row, ends = _single(model, item, metric)
-        row["break_even"] = break_even(model, item, ends) if item.high > item.low else None
-        rows.append(row)
-        advance(6)
-    order = sorted(range(len(rows)), key=lambda index: -_size(rows[index]))
-    rows, ranked = [rows[index] for index in order], [inputs[index] for index in order]
+        singles.append((row, item, ends))
+        advance(2)
+    singles.sort(key=lambda single: -_size(single[0]))
+    sought = len(singles) if break_evens is None else break_evens
+    for rank, (row, item, ends) in enumerate(singles):
+        looked = rank < sought and item.high > item.low
+        row["break_even"] = break_even(model, item, ends) if looked else None
+        advance(4)
+    rows, ranked = [row for row, _, _ in singles], [item for _, item, _ in singles]
     paired = []
     for first, second in itertools.combinations(ranked[:pairs], 2):
         paired.append(_pair(model, first, second, metric))
@@ -477,7 +489,17 @@ def sensitivity(
     for values in draws(inputs, samples, seed):
         found.append(model.rates(values))
         advance(1)
-    return _answer(model, metric, rows, paired, found, seed=seed, zeros=zeros, given=uncertainty or {})
+    return _answer(
+        model,
+        metric,
+        rows,
+        paired,
+        found,
+        seed=seed,
+        zeros=zeros,
+        given=uncertainty or {},
+        sought=break_evens,
+    )
 
 
 def _check_whole(option: str, value: object, *, least: int, most: int) -> None:
@@ -512,6 +534,7 @@ def _answer(
     seed: int,
     zeros: list[str],
     given: Mapping[str, str],
+    sought: int | None,
 ) -> Answer:
     """Return the answer from what was found."""
     scenario, base = model.scenario, model.base
@@ -539,7 +562,8 @@ def _answer(
         "seed": seed,
         **sampled,
     }
-    summary["answer"] = _sentence(rows, paired, summary)
+    some = sought if sought is not None and sought < len(rows) else None
+    summary["answer"] = _sentence(rows, paired, summary, some)
     table_rows = [*moved, *range(len(rows), len(rows) + len(paired))]
     keys = TABLE_KEYS if not paired else (*TABLE_KEYS, *PAIR_KEYS)
     return Answer(
@@ -554,7 +578,7 @@ def _answer(
         columns=object_columns([*rows, *paired]),
         summary=summary,
         notes=[
-            *_notes(rows, zeros, given, found, shown=len(moved)),
+            *_notes(rows, zeros, given, found, shown=len(moved), some=some),
             *dict.fromkeys(
                 note for side in model.sides.values() for note in notes_of(side.deployments, [side.row])
             ),
@@ -587,6 +611,7 @@ def _notes(
     found: Sequence[Rates],
     *,
     shown: int,
+    some: int | None,
 ) -> list[str]:
     """Return what the ranges are, and how each number was found."""
     own = ", ".join(f"{key} {text}" for key, text in given.items())
@@ -605,6 +630,8 @@ def _notes(
             "parameters fitted as one table are off together, all faster or all slower; intervals hold the "
             "middle 90 %; ranges that end at a bound pull them to one side"
         )
+    if some is not None:
+        notes.append(f"break-evens are looked for of the {some} inputs that move the metric most")
     out = sum(rates.winner is None for rates in found)
     if out:
         notes.append(f"in {out} samples neither mode is feasible: they count in no interval")
@@ -626,7 +653,10 @@ def default_text() -> str:
 
 
 def _sentence(
-    rows: Sequence[Mapping[str, Any]], paired: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]],
+    paired: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    some: int | None,
 ) -> str:
     """Return what matters most, and what would change the verdict."""
     ratio, winner = summary[RATIO], NAMES[summary["winner"]]
@@ -657,10 +687,12 @@ def _sentence(
     if together:
         verdict += f", {together} pairs do only together" if together > 1 else ", one pair does together"
     if flip is None:
-        verdict += ", nor any value of one input that was tried" if not flippers else ""
+        tried = "one input" if some is None else f"the {some} that move it most"
+        verdict += f", nor any value of {tried} that was tried" if not flippers else ""
     else:
+        among = "" if some is None else f" among the {some} that move it most"
         verdict += (
-            f"; the least change that does: {flip['input']} from {flip['value']:.4g} to "
+            f"; the least change that does{among}: {flip['input']} from {flip['value']:.4g} to "
             f"{flip['break_even']:.4g}" + (f" {flip['unit']}" if flip["unit"] != "1" else "")
         )
     return f"{lead}. {middle}{said_most}; {verdict}."

@@ -72,35 +72,35 @@ def house_style(chart: alt.LayerChart, title: str, subtitle: Iterable[str]) -> a
     """Return a chart in the house style with a headline that states the answer."""
     headline, _, rest = title.partition(". ")
     lines = [part for line in (rest, *subtitle) if line for part in _wrap(line, 124)]
-    styled: alt.LayerChart = (
-        chart.properties(
-            title=alt.TitleParams(
-                _wrap(headline, 88),
-                subtitle=lines,
-                anchor="start",
-                color=INK,
-                subtitleColor=FAINT,
-                offset=16,
+    styled: alt.LayerChart = chart.properties(
+        title=alt.TitleParams(
+            _wrap(headline, 88),
+            subtitle=lines,
+            anchor="start",
+            color=INK,
+            subtitleColor=FAINT,
+            offset=16,
+        ),
+        background=GROUND,
+        padding=16,
+        config=alt.Config(  # all at once: each change of a chart copies it with its data
+            font="system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif",
+            title=alt.TitleConfig(
+                fontSize=16, subtitleFontSize=12, subtitlePadding=6, lineHeight=20, subtitleLineHeight=16
             ),
-            background=GROUND,
-            padding=16,
-        )
-        .configure(font="system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif")
-        .configure_title(
-            fontSize=16, subtitleFontSize=12, subtitlePadding=6, lineHeight=20, subtitleLineHeight=16
-        )
-        .configure_axis(
-            labelColor=FAINT,
-            titleColor=INK,
-            gridColor="#e6e9ec",
-            domainColor="#9aa3ad",
-            tickColor="#9aa3ad",
-            labelFontSize=12,
-            titleFontSize=13,
-            titleFontWeight="normal",
-            titlePadding=10,
-        )
-        .configure_view(stroke=None)
+            axis=alt.AxisConfig(
+                labelColor=FAINT,
+                titleColor=INK,
+                gridColor="#e6e9ec",
+                domainColor="#9aa3ad",
+                tickColor="#9aa3ad",
+                labelFontSize=12,
+                titleFontSize=13,
+                titleFontWeight="normal",
+                titlePadding=10,
+            ),
+            view=alt.ViewConfig(stroke=None),
+        ),
     )
     return styled
 

@@ -107,21 +107,29 @@ def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
     specification = chart.to_dict()
     if form == "json":
         return (json.dumps(specification, indent=1, allow_nan=False) + "\n").encode()
-    import vl_convert  # only for files
-
     if form == "html":
         title = specification["title"]["text"]
         page = PAGE.format(
             title=html.escape(" ".join(title) if isinstance(title, list) else title),
-            bundle=vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub lacks the default
+            bundle=script_bundle(),
             specification=script_literal(specification),
         )
         return page.encode()
     if form == "svg":
         return svg_bytes(specification)
+    import vl_convert  # only for files
+
     if form == "png":
         return bytes(vl_convert.vegalite_to_png(specification, scale=PNG_SCALE))
     return bytes(vl_convert.vegalite_to_pdf(specification))
+
+
+def script_bundle() -> str:
+    """Return the scripts that draw Vega-Lite in a page."""
+    import vl_convert  # only for files
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default
+    return bundle
 
 
 def svg_bytes(specification: dict[str, Any]) -> bytes:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import multiprocessing
 import re
 import shlex
 import sys
-import warnings
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,6 @@ from roofline_afd.analysis import services
 from roofline_afd.analysis.compare import NAMES
 from roofline_afd.analysis.procurement import procure
 from roofline_afd.analysis.sensitivity import sensitivity
-from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import roofline as stage
@@ -30,28 +27,39 @@ from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view import procurement_chart, tornado_chart
-from roofline_afd.view.charts import breakdown_chart, dead_zone_chart
+from roofline_afd.view.charts import BLUE, GREEN, ORANGE, breakdown_chart, dead_zone_chart
 from roofline_afd.view.columns import column
 from roofline_afd.view.deployment_charts import afd_vs_ep_chart
-from roofline_afd.view.pages import script_literal, svg_bytes
+from roofline_afd.view.pages import script_bundle, script_literal, svg_bytes
 from roofline_afd.view.pareto_chart import pareto_chart
 from roofline_afd.view.ratio_chart import ratio_chart
+from roofline_afd.view.side_by_side import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from multiprocessing.connection import Connection
+    from collections.abc import Callable, Mapping, Sequence
 
     import altair as alt
+    from numpy.typing import NDArray
 
     from roofline_afd.analysis.answer import Answer
+    from roofline_afd.catalogue.hardware import Interconnect
+    from roofline_afd.serving.ffn_stage import FfnStageInputs
 
 OUTPUT_TOKENS = 512
 """Output tokens of a request where nothing says so: its mean context then fixes the input."""
 CURVE_DEVICES = 256
 """Devices up to which curves over many latency targets are searched."""
 PARETO_DEVICES = 32
-SIMULATED_REQUESTS = 1500
+SIMULATED_REQUESTS = 1000
 SAMPLES = 40
+BREAK_EVENS = 6
+"""Inputs, those that move the answer most, whose break-even is looked for."""
+MOST_NODES = 40
+"""FFN nodes up to which the roofline is drawn."""
+SHARES, TIMES = (0.2, 1.0, 0.01), (0.25, 4.0, 0.05)
+"""Low, high and step of a slider of shares, and of multiples."""
+COLORS = (BLUE, ORANGE, GREEN, "#93317f", "#5b6570", "#8a6d00")
+DASHES = ([1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [4, 2], [12, 6])
 LINKED = re.compile(r"https?://[^\s,;)\]]+")
 PROCURE_KEYS = (
     "rank",
@@ -91,80 +99,25 @@ PAGE = """<!doctype html>
 </main>
 <script>{bundle}</script>
 <script>
-vegaEmbed("#sliders", {sliders}, {{mode: "vega-lite", renderer: "svg", actions: false}})
-  .then(() => document.body.setAttribute("data-drawn", "yes"));
+const sliders = {sliders};
+const drawn = () => document.body.setAttribute("data-drawn", "yes");
+const options = {{mode: "vega-lite", renderer: "svg", actions: false}};
+if (sliders) vegaEmbed("#sliders", sliders, options).then(drawn); else drawn();
 </script>
 </body>
 </html>
 """
 
 
-Drawing = tuple[dict[str, Any] | None, str]
-"""Vega-Lite, or None and why there is none."""
-
-
-def _drawing(make: Callable[[], alt.TopLevelMixin]) -> Drawing:
-    """Return a chart as Vega-Lite, or why there is none."""
+def _picture(make: Callable[[], alt.TopLevelMixin], about: str) -> str:
+    """Return the image of a chart, or why there is none."""
     try:
-        return make().to_dict(), ""
+        drawn = svg_bytes(make().to_dict(validate=False))
     except (InfeasibleError, InputError) as error:
-        return None, str(error)
-
-
-class _Aside:
-    """Charts made in a second process where the platform can fork one; else when they are asked for."""
-
-    def __init__(self, tasks: Sequence[Callable[[], alt.TopLevelMixin]]) -> None:
-        self._tasks = list(tasks)
-        self._connection: Connection | None = None
-        if "fork" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
-            return
-        context = multiprocessing.get_context("fork")
-        self._connection, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=self._work, args=(theirs,), daemon=True)
-        with warnings.catch_warnings():  # threads of libraries hold no lock that the child needs
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._process.start()
-        theirs.close()
-
-    def _work(self, connection: Connection) -> None:
-        for task in self._tasks:
-            connection.send(_drawing(task))
-        connection.close()
-
-    def drawings(self) -> Iterator[Drawing]:
-        """Yield the charts in the order of the tasks."""
-        for task in self._tasks:
-            if self._connection is None:
-                yield _drawing(task)
-                continue
-            try:
-                yield self._connection.recv()
-            except EOFError:  # the process died: make this one, and the rest, here
-                self._connection = None
-                yield _drawing(task)
-        if self._connection is not None:
-            self._process.join()
-
-
-class _Pictures:
-    """Draws charts as images beside the work that makes them."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1)
-
-    def draw(self, drawing: Drawing, about: str) -> Callable[[], str]:
-        """Return what gives the image of a chart, or why there is none."""
-        specification, fault = drawing
-        if specification is None:
-            return lambda: f'<p class="faint">No picture: {html.escape(fault)}</p>'
-        drawn = self._pool.submit(svg_bytes, specification)
-
-        def image() -> str:
-            data = base64.b64encode(drawn.result()).decode()
-            return f'<figure><img alt="{html.escape(about)}" src="data:image/svg+xml;base64,{data}"></figure>'
-
-        return image
+        return f'<p class="faint">No picture: {html.escape(str(error))}</p>'
+    data = base64.b64encode(drawn).decode()
+    image = f'<img alt="{html.escape(about)}" src="data:image/svg+xml;base64,{data}">'
+    return f'<figure tabindex="0">{image}</figure>'
 
 
 def report(
@@ -212,11 +165,19 @@ def report(
     output = osl or min(OUTPUT_TOKENS, max(chosen.context, 1))
     prompt = max(chosen.context - output // 2, 1)
     microbatches, batch, ffn_devices = _in_flight(rows, best)
-    small = attrs.evolve(chosen, devices=PARETO_DEVICES)
-    aside = _Aside(
-        [
-            lambda: afd_vs_ep_chart(attrs.evolve(chosen, max_devices=min(chosen.max_devices, CURVE_DEVICES))),
+    small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
+
+    def moved() -> tuple[Answer, str]:
+        found = sensitivity(chosen, samples=SAMPLES, break_evens=BREAK_EVENS)
+        about = "Inputs by how far they move AFD over EP"
+        return found, _picture(lambda: tornado_chart.draw(chosen, found), about)
+
+    charts: dict[str, tuple[Callable[[], alt.TopLevelMixin], str]] = {
+        "pareto": (
             lambda: pareto_chart(small, isl=prompt, osl=output),
+            "Frontiers of four serving modes",
+        ),
+        "ratio": (
             lambda: ratio_chart(
                 scenario=attrs.evolve(chosen, microbatches=microbatches, ffn_devices=ffn_devices),
                 prompt_mean=prompt,
@@ -225,11 +186,12 @@ def report(
                 requests=SIMULATED_REQUESTS,
                 replications=2,
             ),
-        ]
-    )
-    pictures = _Pictures()
-    moved = sensitivity(chosen, samples=SAMPLES)
-    charts: dict[str, tuple[Callable[[], alt.TopLevelMixin], str]] = {
+            "Throughput over attention instances per FFN instance",
+        ),
+        "curves": (
+            lambda: afd_vs_ep_chart(attrs.evolve(chosen, max_devices=min(chosen.max_devices, CURVE_DEVICES))),
+            "Tokens per second and device over TPOT, EP and AFD",
+        ),
         "procurement": (
             lambda: procurement_chart.draw(bought, scenarios[0]),
             "Cost per million tokens by system and mode",
@@ -239,30 +201,27 @@ def report(
             "Where a decode step spends its time",
         ),
         "dead zone": (lambda: dead_zone_chart(chosen), "HFU over FFN nodes, with the dead zone"),
-        "tornado": (
-            lambda: tornado_chart.draw(chosen, moved),
-            "Inputs by how far they move AFD over EP",
-        ),
     }
-    figures = {key: pictures.draw(_drawing(make), about) for key, (make, about) in charts.items()}
-    texts = (
-        ("curves", "Tokens per second and device over TPOT, EP and AFD"),
-        ("pareto", "Frontiers of four serving modes"),
-        ("ratio", "Throughput over attention instances per FFN instance"),
+    made: dict[str, Any] = side_by_side(
+        {
+            "bundle": script_bundle,
+            "moved": moved,
+            **{key: partial(_picture, make, about) for key, (make, about) in charts.items()},
+        }
     )
-    for (key, about), drawing in zip(texts, aside.drawings(), strict=True):
-        figures[key] = pictures.draw(drawing, about)
-    validation = _validation(chosen)
+    varied, tornado = made["moved"]
+    sliders = slider_specification([chosen, *scenarios])
+    ratio = _ratio_text(chosen, ffn_devices, prompt, output) + made["ratio"]
     sections: list[tuple[str, str, str]] = [
-        ("procurement", "What each system costs", f"{figures['procurement']()}{_procured(bought)}"),
-        ("modes", "EP or AFD", f"{_modes(rows, best)}{figures['curves']()}"),
-        ("breakdown", "Where a step spends its time", figures["breakdown"]()),
-        ("roofline", "The roofline, to move", _sliders_text(chosen)),
-        ("dead-zone", "When more FFN devices stop helping", figures["dead zone"]()),
-        ("sensitivity", "How sure this is", f"{_sensitivity(moved)}{figures['tornado']()}"),
-        ("serving", "Prefill and decode", _serving_text(small, prompt, output) + figures["pareto"]()),
-        ("ratio", "Attention to FFN devices", _ratio_text(prompt, output) + figures["ratio"]()),
-        ("validation", "Predictions against published services", validation),
+        ("procurement", "What each system costs", f"{made['procurement']}{_procured(bought)}"),
+        ("modes", "EP or AFD", f"{_modes(rows, best)}{made['curves']}"),
+        ("breakdown", "Where a step spends its time", made["breakdown"]),
+        ("roofline", "The roofline, to move", _sliders_text(sliders)),
+        ("dead-zone", "When more FFN devices stop helping", made["dead zone"]),
+        ("sensitivity", "How sure this is", f"{_sensitivity(varied)}{tornado}"),
+        ("serving", "Prefill and decode", _serving_text(small, prompt, output) + made["pareto"]),
+        ("ratio", "Attention to FFN devices", ratio),
+        ("validation", "Predictions against published services", _validation(chosen)),
         ("assumptions", "What it rests on", _assumptions(bought)),
         ("again", "To make this page again", _again(chosen, command)),
     ]
@@ -270,8 +229,6 @@ def report(
         f'<section id="{key}"><h2>{html.escape(heading)}</h2>{text}</section>'
         for key, heading, text in sections
     )
-    import vl_convert  # only for pages
-
     page = PAGE.format(
         version=__version__,
         title=html.escape(name),
@@ -279,9 +236,9 @@ def report(
         answer=html.escape(bought.summary["answer"]),
         about=html.escape(_about(chosen, scenarios, bought)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
-        body=_cards(bought, best, moved) + body,
-        bundle=vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub lacks the default
-        sliders=script_literal(slider_specification(chosen)),
+        body=_cards(bought, best, varied) + body,
+        bundle=made["bundle"],
+        sliders=script_literal(sliders),
     )
     return page.encode()
 
@@ -334,7 +291,8 @@ def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer) -> str:
         cards.append((f"{best['power_kw']:,.0f} kW", f"{best['tokens_per_joule']:.3g} tokens per joule"))
     probability = moved.summary.get("probability_afd_wins")
     if probability is not None:
-        cards.append((f"{probability:.0%}", "probability that AFD beats EP, inputs varied"))
+        about = f"of {moved.summary['samples']} samples of uncertain inputs have AFD ahead of EP"
+        cards.append((f"{probability:.0%}", about))
     inner = "".join(
         f'<div class="card"><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>'
         for big, small in cards
@@ -385,7 +343,7 @@ def table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], *, first: bool
         kind = ' class="first"' if first and not index else ""
         lines.append(f"<tr{kind}>{cells}</tr>")
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    return f'<div class="wide"><table>{body}</table></div>'
+    return f'<div class="wide" tabindex="0"><table>{body}</table></div>'
 
 
 def linked(text: str) -> str:
@@ -426,7 +384,11 @@ def _modes(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
         "n_devices",
         "binding",
     )
-    return table(own, keys, first=True)
+    text = _paragraph(
+        "Table: what serves the whole demand with fewest devices. Chart: the most that one deployment of up "
+        f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
+    )
+    return text + table(own, keys, first=True)
 
 
 def _sensitivity(moved: Answer) -> str:
@@ -436,18 +398,24 @@ def _sensitivity(moved: Answer) -> str:
 def _serving_text(small: Scenario, prompt: int, output: int) -> str:
     return _paragraph(
         f"Four ways to serve requests of {prompt:,} input and {output:,} output tokens on {small.devices} "
-        "devices "
-        "of the first system: prefill and decode on the same devices or in two pools, each with or "
-        "without AFD.",
-        "faint",
+        f"devices of {small.system.name}: prefill and decode on the same devices or in two pools, each with "
+        "or without AFD. Prefill is paid for here, and left out of all the above: tokens per device are "
+        "fewer."
     )
 
 
-def _ratio_text(prompt: int, output: int) -> str:
-    return _paragraph(
-        f"Requests of random length, {prompt:,} tokens in and {output:,} out on average, outputs geometric.",
-        "faint",
+def _ratio_text(chosen: Scenario, ffn_devices: int | None, prompt: int, output: int) -> str:
+    text = (
+        f"How many attention devices keep {ffn_devices or 1} FFN devices busy, where requests are of random "
+        f"length: {prompt:,} tokens in and {output:,} out on average, outputs geometric."
     )
+    domain = _within(chosen).system.scale_up_domain_devices
+    if ffn_devices and domain > ffn_devices > 0:
+        text += (
+            f" A scale-up domain holds {domain} devices: beyond r = {domain / ffn_devices - 1:.3g} "
+            "transfers cross the scale-out links."
+        )
+    return _paragraph(text)
 
 
 def _in_flight(
@@ -481,7 +449,9 @@ def _validation(chosen: Scenario) -> str:
         "nothing; the "
         "nearest to this case first."
     )
-    return _paragraph(text) + table(rows[:MOST_VALIDATION_ROWS], VALIDATION_KEYS)
+    shown = rows[:MOST_VALIDATION_ROWS]
+    reasons = "".join(f"<li>{linked(row['id'])}: {linked(row['why'])}.</li>" for row in shown if row["why"])
+    return _paragraph(text) + table(shown, VALIDATION_KEYS) + (f"<ul>{reasons}</ul>" if reasons else "")
 
 
 def _assumptions(bought: Answer) -> str:
@@ -546,13 +516,14 @@ def scenario_text(scenario: Scenario) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sliders_text(chosen: Scenario) -> str:
-    del chosen
+def _sliders_text(specification: Mapping[str, Any] | None) -> str:
+    if specification is None:
+        return _paragraph("No candidate has the links that a second node would need.", "faint")
     return (
         _paragraph(
             "HFU of the FFN stage over FFN nodes: the share of peak operations that the links let FFN "
-            "devices do. "
-            "Move the sliders: link efficiency, bandwidth, and the width of an expert."
+            "devices do. It falls where copies of a token cross the scale-out links, until each expert "
+            "costs a copy: more nodes then bring nothing. Move the sliders to see what would lift it."
         )
         + '<figure id="sliders" role="group" aria-label="Roofline of the FFN stage with sliders"></figure>'
         "<noscript>The script inside this page draws the sliders: it needs JavaScript, but no "
@@ -560,100 +531,104 @@ def _sliders_text(chosen: Scenario) -> str:
     )
 
 
-def slider_specification(scenario: Scenario) -> dict[str, Any]:
+def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None:
     """Return the roofline of the FFN stage with sliders, its closed form computed in the page.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question.
+    scenarios : sequence of Scenario
+        One question per candidate; the links of the first set where the sliders of efficiency begin.
 
     Returns
     -------
-    dict
-        Vega-Lite. Per device, BW = min(BW_up, BW_out * k / min(N, k)) in two tiers and BW_up in a superpod;
-        HFU = min(1, BW / BW_c) with BW_c in proportion to 1 / M (`physics.roofline.closed_form_utilization`).
+    dict or None
+        Vega-Lite: a curve per FFN system. Where the sliders begin, HFU is that of the roofline as long as
+        it reads its experts in time (`physics.roofline.closed_form_utilization`); None where no system
+        reaches a second node.
     """
-    inputs = ffn_stage_inputs(_within(scenario))
-    system, model = scenario.system, scenario.model
-    up, out = system.scale_up, system.scale_out
-    per_width = (
-        float(
-            stage.compute_bound_bandwidth(
-                link_bytes_per_pair=inputs.link_bytes_per_pair,
-                flops_per_pair=inputs.flops_per_pair,
-                peak=inputs.peak,
-            )
-        )
-        * model.expert_intermediate
-    )
-    params: list[dict[str, Any]] = [
-        _slider("up_efficiency", "Scale-up efficiency", round(up.efficiency, 2), (0.2, 1.0, 0.01)),
-        _slider("up_gb", "Scale-up bandwidth [GB/s]", up.bytes_per_s / 1e9, _around(up.bytes_per_s / 1e9)),
-        _slider(
-            "expert_width",
-            "Width of an expert",
-            model.expert_intermediate,
-            _around(model.expert_intermediate),
-        ),
-    ]
-    bandwidth = "up_efficiency * up_gb"
-    if not inputs.superpod and out is not None:
-        params[2:2] = [
-            _slider("out_efficiency", "Scale-out efficiency", round(out.efficiency, 2), (0.2, 1.0, 0.01)),
-            _slider(
-                "out_gb", "Scale-out bandwidth [GB/s]", out.bytes_per_s / 1e9, _around(out.bytes_per_s / 1e9)
-            ),
+    stages: dict[str, FfnStageInputs] = {}
+    for scenario in scenarios:
+        try:
+            inputs = ffn_stage_inputs(_within(scenario))
+        except InputError:  # it reaches no second node
+            continue
+        stages.setdefault(inputs.scenario.system.id, inputs)
+    if not stages:
+        return None
+    first, *_ = stages.values()
+    width = first.scenario.model.expert_intermediate
+    up_efficiency = _efficiency(first.scenario.system.scale_up, first.scale_up)
+    tiered = [inputs for inputs in stages.values() if not inputs.superpod]
+    params: list[dict[str, Any]] = []
+    up = f"(up_efficiency / {up_efficiency!r} * up_times)"
+    out = up
+    if tiered:
+        out_efficiency = _efficiency(tiered[0].scenario.system.scale_out, tiered[0].scale_out)
+        out = f"(datum.tiers * out_efficiency / {out_efficiency!r} * out_times + (1 - datum.tiers) * {up})"
+        params += [
+            _slider("out_efficiency", "Scale-out efficiency", out_efficiency, SHARES),
+            _slider("out_times", "Scale-out bandwidth, times that of today", 1.0, TIMES),
         ]
-        hits = f"min(datum.ffn_nodes, {model.top_k})"
-        bandwidth = f"min({bandwidth}, out_efficiency * out_gb * {model.top_k} / {hits})"
-    hfu = f"min(1, 1e9 * {bandwidth} * expert_width / {per_width!r})"
-    shown = {
+    params += [
+        _slider("up_efficiency", "Scale-up efficiency", up_efficiency, SHARES),
+        _slider("up_times", "Scale-up bandwidth, times that of today", 1.0, TIMES),
+        _slider("expert_width", "Width of an expert", width, _around(width)),
+    ]
+    nodes = np.arange(1, MOST_NODES + 1)
+    rows = [
+        {"system": name, "tiers": 0 if inputs.superpod else 1, **row}
+        for name, inputs in stages.items()
+        for row in _reached(inputs, nodes)
+    ]
+    x = {
+        "field": "ffn_nodes",
+        "type": "quantitative",
+        "title": "FFN nodes",
+        "scale": {"domain": [1, MOST_NODES], "nice": False},
+    }
+    y = {
         "field": "hfu",
         "type": "quantitative",
         "title": "HFU [1]",
         "scale": {"domain": [0, 1]},
         "axis": {"format": "%"},
     }
-    nodes = {
-        "field": "ffn_nodes",
-        "type": "quantitative",
-        "title": "FFN nodes",
-        "scale": {"domain": [1, 40], "nice": False},
+    names = list(stages)
+    legend = {"orient": "top", "title": None, "symbolSize": 160, "symbolStrokeWidth": 2.5, "labelLimit": 260}
+    of_system = {
+        "field": "system",
+        "type": "nominal",
+        "sort": names,
+        "scale": {"domain": names, "range": COLORS[: len(names)]},
+        "legend": legend,
     }
-    peak = PEAK_KEYS[scenario.operand].removesuffix("_tflops").removesuffix("_tops")
-    about = (
-        f"peak {inputs.peak / 1e12:,.0f} {peak} TFLOP/s a device; a token's {model.top_k} experts spread "
-        "over the nodes"
-    )
+    dashes = {**of_system, "scale": {"domain": names, "range": DASHES[: len(names)]}}
+    tooltip = [
+        {"field": "system", "type": "nominal", "title": "system"},
+        {"field": "ffn_nodes", "type": "quantitative", "title": "FFN nodes"},
+        {"field": "hfu", "type": "quantitative", "title": "HFU", "format": ".1%"},
+    ]
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "title": {
-            "text": f"{system.name} x {model.name}",
-            "subtitle": about,
-            "anchor": "start",
-        },
         "width": "container",
         "autosize": {"type": "fit", "contains": "padding"},
         "height": 320,
         "params": params,
-        "data": {"sequence": {"start": 1, "stop": 41, "as": "ffn_nodes"}},
-        "transform": [{"calculate": hfu, "as": "hfu"}],
+        "data": {"values": rows},
+        "transform": [
+            {
+                "calculate": f"min(1, min({up} * datum.up, {out} * datum.out) * expert_width / {width})",
+                "as": "hfu",
+            }
+        ],
         "layer": [
             {
-                "mark": {"type": "line", "color": "#0b4a8f", "strokeWidth": 2.5},
-                "encoding": {"x": nodes, "y": shown},
+                "mark": {"type": "line", "strokeWidth": 2.5},
+                "encoding": {"x": x, "y": y, "color": of_system, "strokeDash": dashes},
             },
             {
-                "mark": {"type": "point", "filled": True, "color": "#0b4a8f", "size": 40},
-                "encoding": {
-                    "x": nodes,
-                    "y": shown,
-                    "tooltip": [
-                        {"field": "ffn_nodes", "title": "FFN nodes"},
-                        {"field": "hfu", "title": "HFU", "format": ".1%"},
-                    ],
-                },
+                "mark": {"type": "point", "filled": True, "size": 30, "opacity": 1},
+                "encoding": {"x": x, "y": y, "color": of_system, "tooltip": tooltip},
             },
         ],
         "config": {
@@ -665,9 +640,29 @@ def slider_specification(scenario: Scenario) -> dict[str, Any]:
                 "titleFontWeight": "normal",
                 "gridColor": "#e6e9ec",
             },
-            "title": {"fontSize": 14, "subtitleFontSize": 12},
+            "legend": {"labelFontSize": 13},
         },
     }
+
+
+def _reached(inputs: FfnStageInputs, nodes: NDArray[np.int_]) -> list[dict[str, Any]]:
+    """Return HFU that scale-up alone and scale-out alone would grant, at some counts of FFN nodes."""
+    told = inputs.arguments(nodes)
+    share = stage.sender_share(
+        attention_devices=inputs.attention_devices, ffn_devices=1.0 * nodes * inputs.devices_per_node
+    )
+    out = inputs.scale_up if inputs.superpod else inputs.scale_out * told["experts_per_copy"]
+    needed = inputs.compute_bound_bandwidth
+    grants = np.broadcast_to(np.multiply(out, share) / needed, nodes.shape)
+    return [
+        {"ffn_nodes": count, "up": inputs.scale_up / needed, "out": grant}
+        for count, grant in zip(nodes.tolist(), grants.tolist(), strict=True)
+    ]
+
+
+def _efficiency(fabric: Interconnect | None, effective: float) -> float:
+    """Return the share of a link's rate that is counted on."""
+    return effective / fabric.bytes_per_s if fabric else 1.0
 
 
 def _within(scenario: Scenario) -> Scenario:
@@ -675,7 +670,8 @@ def _within(scenario: Scenario) -> Scenario:
     return attrs.evolve(scenario, system=scenario.side("ffn"), attention_system=None, ffn_system=None)
 
 
-def _slider(name: str, label: str, value: float, bounds: Iterable[float]) -> dict[str, Any]:
+def _slider(name: str, label: str, value: float, bounds: tuple[float, float, float]) -> dict[str, Any]:
+    """Return a parameter that a range input binds: from low to high in steps."""
     low, high, step = bounds
     bind = {"input": "range", "min": low, "max": high, "step": step, "name": label}
     return {"name": name, "value": value, "bind": bind}

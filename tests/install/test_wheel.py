@@ -56,7 +56,7 @@ def test_wheel_holds_the_catalogues_and_nothing_else(wheel: Path) -> None:
 
 
 def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed with its own dependencies only; the answer, and a picture."""
+    """Installed with its own dependencies only; the answer, a picture, and a report."""
     venv.create(tmp_path / "env", with_pip=True)
     binaries = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     _run(
@@ -77,6 +77,10 @@ def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> No
     picture = tmp_path / "zone.svg"
     _run(binaries / "roofline-afd", "plot", "dead-zone", *question, "--output", picture, cwd=tmp_path)
     assert picture.read_bytes().startswith(b"<svg")
+    page = tmp_path / "report.html"
+    fleet = ("--systems", "b200,h200", "--model", "qwen3-235b-a22b", "--demand", "1e5")
+    _run(binaries / "roofline-afd", "report", *fleet, "--output", page, cwd=tmp_path)
+    assert page.read_text("utf-8").startswith("<!doctype html>")
     script = (
         "from roofline_afd import Scenario, roofline\n"
         "print(roofline(Scenario(system='b200', model='kimi-k2')).attrs['summary']['hfu_floor'])"

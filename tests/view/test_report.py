@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from roofline_afd import Scenario, load_system
+from roofline_afd import Scenario, load_system, roofline
 from roofline_afd.serving.scenario_file import read_scenario_file
 from roofline_afd.view.report import linked, scenario_text, slider_specification, table
 from tests.conftest import command
@@ -25,7 +26,10 @@ def test_linked_escapes_all_but_addresses() -> None:
 
 def test_table_leaves_out_empty_columns_and_escapes() -> None:
     """Numbers to the right, absent ones a dash."""
-    rows = [{"a": "<i>", "n_devices": 3, "none": None}, {"a": "x", "n_devices": None, "none": None}]
+    rows: list[dict[str, object]] = [
+        {"a": "<i>", "n_devices": 3, "none": None},
+        {"a": "x", "n_devices": None, "none": None},
+    ]
     text = table(rows, ("a", "n_devices", "none"))
     assert "&lt;i&gt;" in text
     assert text.count('class="number"') == 3
@@ -49,19 +53,48 @@ def test_scenario_text_gives_the_same_question(tmp_path: Path) -> None:
     assert read_scenario_file(file, options={"system", "set"})["set"] == ["scale_out_gb_per_s=100.0"]
 
 
-@pytest.mark.parametrize("system", ["h800", "gb200-nvl72"])
-def test_sliders_begin_at_the_catalogue(system: str) -> None:
-    """The closed form with the sliders where they begin is the roofline's HFU at its ceiling and floor."""
-    scenario = Scenario(system=system, model="deepseek-v3")
-    specification = slider_specification(scenario)
+@pytest.mark.parametrize("fan_out", ["paper", "uniform"])
+def test_sliders_begin_at_the_roofline(fan_out: str) -> None:
+    """The closed form with the sliders where they begin is the HFU of the roofline, at every node count."""
+    asked = [
+        Scenario(system=system, model="deepseek-v3", fan_out=fan_out)
+        for system in ("h800", "gb200-nvl72", "h20")
+    ]
+    specification = slider_specification(asked)
+    assert specification is not None
     values = {each["name"]: each["value"] for each in specification["params"]}
-    formula = specification["transform"][0]["calculate"].replace("datum.ffn_nodes", "nodes")
-    from roofline_afd import roofline
+    formula = specification["transform"][0]["calculate"]
+    for scenario in asked:
+        rows = [row for row in specification["data"]["values"] if row["system"] == scenario.system.id]
+        answer = roofline(scenario, ffn_nodes=[row["ffn_nodes"] for row in rows])
+        assert len(rows) == 40
+        for row, expected in zip(rows, answer["hfu"], strict=True):
+            known = {"min": min, "datum": SimpleNamespace(**row), **values}
+            assert eval(formula, known) == pytest.approx(expected, rel=1e-9)  # noqa: S307 - our own formula
 
-    summary = roofline(scenario, ffn_nodes=[1]).attrs["summary"]
-    for nodes, expected in ((1, summary["hfu_ceiling"]), (40, summary["hfu_floor"])):
-        found = eval(formula, {"min": min, "nodes": nodes, **values})  # noqa: S307 - our own formula
-        assert found == pytest.approx(expected, rel=1e-9)
+
+def test_sliders_move_what_they_name() -> None:
+    """Twice the scale-out bandwidth is twice the HFU in the dead zone, and nothing in a superpod."""
+    asked = [Scenario(system=system, model="deepseek-v3") for system in ("h800", "gb200-nvl72")]
+    specification = slider_specification(asked)
+    assert specification is not None
+    values = {each["name"]: each["value"] for each in specification["params"]}
+    formula = specification["transform"][0]["calculate"]
+
+    def hfu(system: str, **moved: float) -> float:
+        row = next(
+            row
+            for row in specification["data"]["values"]
+            if row["system"] == system and row["ffn_nodes"] == 32
+        )
+        known = {"min": min, "datum": SimpleNamespace(**row), **values, **moved}
+        return float(eval(formula, known))  # noqa: S307 - our own formula
+
+    assert hfu("h800", out_times=2.0) == pytest.approx(2 * hfu("h800"))
+    assert hfu("h800", up_times=2.0) == pytest.approx(hfu("h800"))
+    assert hfu("gb200-nvl72", out_times=2.0) == pytest.approx(hfu("gb200-nvl72"))
+    assert hfu("gb200-nvl72", up_efficiency=0.4) == pytest.approx(hfu("gb200-nvl72") / 2)
+    assert hfu("h800", expert_width=1024) == pytest.approx(hfu("h800") / 2)
 
 
 def test_report_refuses_what_is_no_page(tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Independent pieces of work on all cores, where a process can be forked safely; else one after another."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Made = TypeVar("Made")
+MOST_WORKERS = 4
+THREADED = "vl_convert"
+"""Library whose threads, once it has been used, a fork would leave behind with their locks held."""
+
+_held: dict[str, Callable[[], Any]] = {}
+"""Work of this process, where it is a worker: closures reach it by the fork, not by pickling."""
+
+
+def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
+    """Return what each task makes, the first begun first.
+
+    Parameters
+    ----------
+    tasks : mapping of str to callable
+        Work that takes nothing and shares nothing; what it returns can be pickled.
+
+    Returns
+    -------
+    dict
+        What each made, in the order of the tasks. What one of them raises is raised.
+    """
+    workers = min(_cores(), len(tasks), MOST_WORKERS)
+    if workers == 1 or not _forks_safely():
+        return {name: task() for name, task in tasks.items()}
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("fork"),
+        initializer=_begin,
+        initargs=(dict(tasks),),
+    )
+    try:
+        with warnings.catch_warnings():  # idle threads of linear algebra, which are made for forks
+            warnings.simplefilter("ignore", DeprecationWarning)
+            futures = {name: pool.submit(_work, name) for name in tasks}
+        made = {name: future.result() for name, future in futures.items()}
+    except BrokenProcessPool:  # a worker was killed: without it, here
+        made = {name: task() for name, task in tasks.items()}
+    except BaseException:
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return made
+
+
+def _forks_safely() -> bool:
+    """Return whether nothing in this process could hold a lock that a fork of it would wait for."""
+    forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    return forks and threading.active_count() == 1 and THREADED not in sys.modules
+
+
+def _cores() -> int:
+    """Return the processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _begin(tasks: dict[str, Callable[[], Any]]) -> None:
+    """Hold the work; an interrupt is for the process that asked."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _held.update(tasks)
+
+
+def _work(name: str) -> Any:  # noqa: ANN401 - whatever the task makes
+    return _held[name]()
