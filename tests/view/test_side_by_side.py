@@ -15,6 +15,8 @@ import os
 from roofline_afd.errors import InputError
 from roofline_afd.view.side_by_side import side_by_side
 
+HERE = os.getpid()
+
 def fault():
     raise InputError("no")
 
@@ -29,7 +31,7 @@ print(list(side_by_side({"first": lambda: os.getpid(), "dies": lambda: DEATH}).v
 
 
 @pytest.mark.parametrize(
-    ("death", "last"), [("'alive'", "alive"), (f"2 if os.getppid() == {os.getpid()} else os._exit(1)", "2")]
+    ("death", "last"), [("'alive'", "alive"), ("2 if os.getpid() == HERE else os._exit(1)", "2")]
 )
 def test_workers_give_what_tasks_make(death: str, last: str) -> None:
     """Results in order, made elsewhere on a machine of several cores; a fault is raised."""
