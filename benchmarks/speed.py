@@ -10,7 +10,9 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 RUNS = 7
@@ -18,6 +20,8 @@ QUESTION = ["--system", "h800", "--model", "deepseek-v3"]
 SUPERPOD = ["--system", "gb200-nvl72", "--model", "deepseek-v3"]
 SINGLE = ["--granularity", "device"]
 EXPLORED = ["--system", "b200", "--model", "deepseek-v3.2", "--workload", "chat"]
+CANDIDATES = ["--systems", "h800,h20,gb200-nvl72,cloudmatrix384", "--model", "deepseek-v3"]
+BOUGHT = [*CANDIDATES, "--demand", "1e6", "--price", "h800=1.5"]
 TIMES = ["--coefficients", ".00165,50,.083,100,.022,20", "--layers", "61", "--batch", "256"]
 LENGTHS = ["--prompt-mean", "100", "--decode-mean", "500"]
 PROGRAM = [sys.executable, "-m", "roofline_afd"]
@@ -148,6 +152,11 @@ def measure(command: list[str], *, inner: bool) -> Measure:
 
 def main() -> None:
     """Print the table of benchmarks."""
+    with tempfile.TemporaryDirectory() as folder:
+        _print_table(Path(folder) / "report.html")
+
+
+def _print_table(report: Path) -> None:
     bare = measure([sys.executable, "-c", "pass"], inner=False)
     numpy = measure([sys.executable, "-c", "import numpy"], inner=False)
     array = measure([sys.executable, "-c", ARRAY], inner=True)
@@ -164,6 +173,11 @@ def main() -> None:
         "provision for a system, whole process": ["provision", *QUESTION, *LENGTHS, "--batch", "64"],
         "explore, four modes on 128 devices, whole process": ["explore", *EXPLORED],
         "explore, replicas of every size, whole process": ["explore", *EXPLORED, *SINGLE],
+        "procure, four candidates, whole process": ["procure", *BOUGHT],
+        "sensitivity with 100 samples, whole process": ["sensitivity", *SUPERPOD],
+        "report on four candidates, whole process": [
+            *("report", *BOUGHT, "--force", "--output", str(report))
+        ],
         "simulate 10,000 requests per instance, r = 8, once": [
             *("simulate", *TIMES, *LENGTHS, "--r", "8", "--replications", "1")
         ],

@@ -367,13 +367,18 @@ def _weights(scenario: Scenario, devices: Mapping[str, Device], terms: Terms) ->
 
 
 def _fleet(
-    deployments: Deployments, wanted: float, weights: tuple[float, float] | None = None
+    deployments: Deployments,
+    wanted: float,
+    weights: tuple[float, float] | None = None,
+    *,
+    at_least: float = 0.0,
 ) -> Fleet | None:
     """Return the replicas of one deployment that serve the demand; None where no deployment can.
 
-    Those with fewest devices, which cost least where all cost the same; else those that cost least.
+    Those with fewest devices, which cost least where all cost the same; else those that cost least. Shapes
+    below `at_least` tokens per second and device are left out.
     """
-    found = every_shape(deployments)
+    found = every_shape(deployments, at_least=at_least)
     if not found.rate.size or not np.any(found.rate > 0):
         return None
     devices = found.attention_devices + found.ffn_devices
@@ -580,7 +585,8 @@ def _flip(
     def reached(value: float) -> bool:
         question = changed(scenario, {key: value})
         for mode in (EP, AFD):
-            fleet = _fleet(Deployments(question, mode), wanted)
+            least = wanted / affordable * (1.0 - 1e-9)  # what has fewer tokens a device needs more devices
+            fleet = _fleet(Deployments(question, mode), wanted, at_least=least)
             if fleet is None:
                 continue
             count = fleet.replicas * (

@@ -282,8 +282,7 @@ class _Search:
         """Return all candidates settled, but for those too slow even without a latency limit."""
         possible = np.flatnonzero(found.most >= 1)
         bound = np.zeros(found.most.shape)
-        part = _take(found, possible)
-        bound[possible] = self.rates(part, part.most, self._bounds(part))
+        bound[possible] = self.bounds(_take(found, possible))
         order = possible[np.argsort(-bound[possible], kind="stable")]
         columns = [np.array(column) for column in found]
         rate, exact = columns[-2], columns[-1]
@@ -301,10 +300,14 @@ class _Search:
         exact[bound == 0] = True
         return Candidates(*columns)
 
-    def _bounds(self, part: Candidates) -> Numbers:
-        """Return the time of a step at the largest batch rounded down to whole micro-batches, or below it."""
+    def bounds(self, part: Candidates) -> Numbers:
+        """Return tokens per second and device that candidates reach at most, whatever the latency allows.
+
+        The time is that of the largest batch rounded down to whole micro-batches, or less.
+        """
         times = self.steps(part, np.floor(part.most / part.microbatches) * part.microbatches)
-        return np.where(part.most < part.microbatches, self.steps(part, part.most), times)
+        times = np.where(part.most < part.microbatches, self.steps(part, part.most), times)
+        return self.rates(part, part.most, times)
 
 
 def shapes_in_memory(deployments: Deployments) -> Candidates:
@@ -312,13 +315,15 @@ def shapes_in_memory(deployments: Deployments) -> Candidates:
     return _space(deployments, (MEASURED_TRANSPORT,))
 
 
-def every_shape(deployments: Deployments) -> Candidates:
+def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidates:
     """Return every shape a question admits with its best batch; `search` settles only those that matter.
 
     Parameters
     ----------
     deployments : Deployments
         The question, for one mode.
+    at_least : float
+        Rate that matters: shapes that cannot reach it are left out [tokens/s per device].
 
     Returns
     -------
@@ -330,6 +335,8 @@ def every_shape(deployments: Deployments) -> Candidates:
     found = _space(deployments, transports)
     searching = _Search(deployments, transports)
     found = _take(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
+    if at_least and found.most.size:
+        found = _take(found, np.flatnonzero(searching.bounds(found) >= at_least))
     if not found.most.size:
         return found
     return searching.settle(found) if scenario.batch is None else searching.given(found, scenario.batch)
