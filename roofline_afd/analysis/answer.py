@@ -106,8 +106,13 @@ def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[
     Returns
     -------
     dict
-        Options by name, and `values`: key to value, unit, kind, source.
+        Options by name, and `values`: key to value, unit, kind, source; of a key that several records have,
+        those after the first under `id.key`.
     """
+    named: dict[str, Quantity] = {}
+    for value in quantities:
+        owner = value.record.rpartition(" ")[2]
+        named[f"{owner}.{value.key}" if value.key in named else value.key] = value
     return {
         "system": scenario.system.id,
         "model": scenario.model.id,
@@ -125,7 +130,7 @@ def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[
         "links": scenario.links,
         "memory_reserve": scenario.memory_reserve,
         "values": {
-            value.key: {
+            name: {
                 "value": value.value,
                 "unit": value.unit,
                 "kind": value.kind,
@@ -133,7 +138,7 @@ def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[
                 "source": value.source,
                 "note": value.note,
             }
-            for value in quantities
+            for name, value in named.items()
         },
     }
 

@@ -68,9 +68,9 @@ MAX_SECONDS = 3600.0
 SECONDS_PER_STEP, SECONDS_PER_WORKER, SECONDS_PER_REQUEST = 6e-6, 6e-9, 3e-7
 """Rough cost of the step of a micro-batch, of each worker in it, and of a request."""
 BLOCK = 2048
-"""Steps times micro-batches whose loads are held at a time, so that long runs take little memory."""
+"""Steps times micro-batches that instances decode at a time, so that long runs take little memory."""
 SHORTEST_BLOCK = 64
-"""The same, below which FFN instances that share the experts do not bring it."""
+"""Steps below which FFN instances that share the experts do not bring those timed at a time."""
 QUANTILES = 1 << 14
 """Equally likely lengths that stand for a continuous law."""
 MOST_KEPT = 1 << 22
@@ -646,10 +646,15 @@ class Simulation:
         return self.requests * self.lengths.mean_decode / (self.batch * self.microbatches)
 
     @property
+    def stretch(self) -> int:
+        """Steps that instances decode at a time, a power of two; ratios must not change it [1]."""
+        return max(1, BLOCK >> (self.microbatches - 1).bit_length())
+
+    @property
     def block(self) -> int:
-        """Steps whose loads are held at a time, a power of two; other ratios must not change it [1]."""
-        alone = max(1, BLOCK >> (self.microbatches - 1).bit_length())
-        return max(min(alone, SHORTEST_BLOCK), alone >> (self.ffn_devices - 1).bit_length())
+        """Steps that are timed at a time, a power of two that divides the stretch [1]."""
+        short = self.stretch >> (self.ffn_devices - 1).bit_length()
+        return max(min(self.stretch, SHORTEST_BLOCK), short)
 
     @property
     def stride(self) -> int:
@@ -705,20 +710,26 @@ def replicate(
     busy, completed = np.zeros(ratios.size), np.zeros(ratios.size, dtype=np.int64)
     back = np.zeros((microbatches, ratios.size))
     while (completed < wanted).any():
-        loads, ended = zip(*(worker.advance(simulation.block) for worker in workers), strict=True)
-        attention = coefficients.attention_slope * np.stack(loads, axis=-1) + coefficients.attention_fixed
-        attention = attention.swapaxes(0, 1)
-        done, returned = clock.run(attention)
-        work = np.cumsum(attention.sum(axis=1), axis=1)[:, sharing - 1] / sharing
-        at_work = busy + np.cumsum(work, axis=0)
-        finished = np.cumsum(np.stack(ended, axis=-1), axis=1)[:, sharing - 1]
-        finished = completed + np.cumsum(finished, axis=0)
-        slowest = np.maximum.accumulate(attention, axis=2).mean(axis=1)[:, sharing - 1]
-        durations = np.diff(returned, axis=0, prepend=back[None])
-        kept = (done, at_work, finished, slowest, durations)
-        parts.append(tuple(part[stride - 1 :: stride].copy() for part in kept))
-        busy, completed, back = at_work[-1], finished[-1], returned[-1]
-        advanced(min(1.0, float(np.min(completed / wanted))))
+        loads, ended = map(
+            np.stack, zip(*(worker.advance(simulation.stretch) for worker in workers), strict=True)
+        )
+        for start in range(0, simulation.stretch, simulation.block):
+            steps = slice(start, start + simulation.block)
+            attention = coefficients.attention_slope * loads[:, :, steps] + coefficients.attention_fixed
+            attention = attention.transpose(2, 1, 0)
+            done, returned = clock.run(attention)
+            work = np.cumsum(attention.sum(axis=1), axis=1)[:, sharing - 1] / sharing
+            at_work = busy + np.cumsum(work, axis=0)
+            finished = np.cumsum(ended[:, steps].T, axis=1)[:, sharing - 1]
+            finished = completed + np.cumsum(finished, axis=0)
+            slowest = np.maximum.accumulate(attention, axis=2).mean(axis=1)[:, sharing - 1]
+            durations = np.diff(returned, axis=0, prepend=back[None])
+            kept = (done, at_work, finished, slowest, durations)
+            parts.append(tuple(part[stride - 1 :: stride].copy() for part in kept))
+            busy, completed, back = at_work[-1], finished[-1], returned[-1]
+            advanced(min(1.0, float(np.min(completed / wanted))))
+            if (completed >= wanted).all():
+                break
     time, at_work, finished, slowest, durations = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Course(
         steps=stride * np.arange(1, len(time) + 1),

@@ -348,10 +348,11 @@ def _about(answer: Answer, scenario: Scenario) -> str:
     asked = answer.inputs
     demand = answer.notes[0].removeprefix("demand ").replace("output tokens a second", "tokens/s")
     most = f"{scenario.devices} devices" if scenario.devices else f"at most {scenario.max_devices} devices"
+    limit = f"TPOT at most {asked['tpot_ms']:.4g} ms"
     parts = [
         scenario.model.name,
         f"demand {demand}",
-        f"TPOT at most {asked['tpot_ms']:.4g} ms",
+        limit if limit not in demand else "",
         f"context {asked['context']:,} tokens",
         f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
         f"{most} a replica",

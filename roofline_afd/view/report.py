@@ -20,6 +20,8 @@ from roofline_afd.analysis import services
 from roofline_afd.analysis.compare import NAMES
 from roofline_afd.analysis.procurement import procure
 from roofline_afd.analysis.sensitivity import sensitivity
+from roofline_afd.analysis.simulator import FEW_TURNS
+from roofline_afd.analysis.traces import read_trace
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import roofline as stage
@@ -50,10 +52,13 @@ OUTPUT_TOKENS = 512
 CURVE_DEVICES = 256
 """Devices up to which curves over many latency targets are searched."""
 PARETO_DEVICES = 32
-SIMULATED_REQUESTS = 1000
+SIMULATED_STEPS = 2600
+"""Output tokens of a slot that are simulated, but for its first few requests."""
 SAMPLES = 40
 BREAK_EVENS = 6
 """Inputs, those that move the answer most, whose break-even is looked for."""
+FAR_RATIO = 10
+"""Attention to FFN ratio that is too far off to be worth a remark."""
 MOST_NODES = 40
 """FFN nodes up to which the roofline is drawn."""
 SHARES, TIMES = (0.2, 1.0, 0.01), (0.25, 4.0, 0.05)
@@ -156,15 +161,21 @@ def report(
         If no candidate serves the demand.
     """
     bought = procure(scenarios, **question)
+    asked = {key: bought.inputs[key] for key in ("tpot_ms", "context")}  # the demand may set them
+    scenarios = [attrs.evolve(each, **asked) for each in scenarios]
     rows = bought.rows()
     best = rows[0]
     chosen = _scenario_of(scenarios, best["system"])
     name = (
         title or f"{chosen.model.name}: which system for {bought.inputs['demand_tokens_per_s']:,.0f} tokens/s"
     )
-    output = osl or min(OUTPUT_TOKENS, max(chosen.context, 1))
+    if osl is None and question.get("trace") is not None:
+        osl = round(float(np.mean(read_trace(question["trace"]).decode_tokens)))
+    output = max(osl or min(OUTPUT_TOKENS, chosen.context), 1)
     prompt = max(chosen.context - output // 2, 1)
     microbatches, batch, ffn_devices = _in_flight(rows, best)
+    turns = min(FEW_TURNS, SIMULATED_STEPS / output)
+    requests = max(round(turns * batch * (microbatches or 1)), 1)
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
 
     def moved() -> tuple[Answer, str]:
@@ -183,7 +194,7 @@ def report(
                 prompt_mean=prompt,
                 decode_mean=output,
                 batch=batch,
-                requests=SIMULATED_REQUESTS,
+                requests=requests,
                 replications=2,
             ),
             "Throughput over attention instances per FFN instance",
@@ -410,10 +421,11 @@ def _ratio_text(chosen: Scenario, ffn_devices: int | None, prompt: int, output: 
         f"length: {prompt:,} tokens in and {output:,} out on average, outputs geometric."
     )
     domain = _within(chosen).system.scale_up_domain_devices
-    if ffn_devices and domain > ffn_devices > 0:
+    most = domain / ffn_devices - 1 if ffn_devices else 0.0
+    if 1 <= most < FAR_RATIO:
         text += (
-            f" A scale-up domain holds {domain} devices: beyond r = {domain / ffn_devices - 1:.3g} "
-            "transfers cross the scale-out links."
+            f" A scale-up domain holds {domain} devices: beyond r = {most:.3g} transfers cross the "
+            "scale-out links."
         )
     return _paragraph(text)
 
@@ -457,7 +469,8 @@ def _validation(chosen: Scenario) -> str:
 def _assumptions(bought: Answer) -> str:
     """Return every note, and every catalogue value with kind and source."""
     notes = "".join(f"<li>{linked(note)}</li>" for note in bought.notes)
-    values = [{"input": key, **value} for key, value in bought.inputs["values"].items()]
+    values = [{"input": key.rpartition(".")[2], **value} for key, value in bought.inputs["values"].items()]
+    values.sort(key=lambda value: value["record"])
     rows = table(values, ("input", "value", "unit", "kind", "record", "source"))
     return (
         f"<ul>{notes}</ul><details open><summary>Catalogue values, with their sources</summary>"
@@ -594,7 +607,14 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
         "axis": {"format": "%"},
     }
     names = list(stages)
-    legend = {"orient": "top", "title": None, "symbolSize": 160, "symbolStrokeWidth": 2.5, "labelLimit": 260}
+    legend = {
+        "orient": "top",
+        "title": None,
+        "symbolType": "stroke",
+        "symbolSize": 900,
+        "symbolStrokeWidth": 2.5,
+        "labelLimit": 260,
+    }
     of_system = {
         "field": "system",
         "type": "nominal",

@@ -22,7 +22,9 @@ from roofline_afd.analysis.sensitivity import (
 )
 from roofline_afd.analysis.sensitivity import _Model as Model
 from roofline_afd.analysis.uncertainty import FASTER, SPREADS, uncertain_inputs, varied
+from roofline_afd.catalogue.calibration import OPERATOR_TABLES, record_for
 from roofline_afd.catalogue.hardware import load_system
+from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.repeated import RepeatedSearch
@@ -281,6 +283,73 @@ def test_elasticities_add_up() -> None:
     assert slopes["gap_ms"] == pytest.approx(-5e-3 / step, rel=1e-3)
     assert slopes["memory_gb"] == 0
     assert all((slope or 0) >= -1e-9 for key, slope in slopes.items() if key.rpartition(".")[2] in FASTER)
+
+
+@pytest.mark.parametrize(
+    ("system", "model"), [("h800", "deepseek-v3"), ("h20", "qwen3-235b-a22b"), ("gb200-nvl72", "kimi-k2")]
+)
+def test_elasticities_are_the_derivatives(system: str, model: str) -> None:
+    """Without overlap a step is a sum of operators, whose times have derivatives that can be written down."""
+    scenario = Scenario(system=system, model=model, microbatches=1, gap_ms=3.0, max_devices=64)
+    inputs, _ = uncertain_inputs(scenario)
+    known = Model(scenario, inputs)
+    best = known.sides[EP].found.best
+    assert best is not None
+    deployments = Deployments(scenario, EP)
+    step = float(np.asarray(deployments.step(best).time))
+    slopes = {"gap_ms": -3e-3}
+    timed = 3e-3
+
+    def add(key: str, seconds: float) -> None:
+        slopes[key] = slopes.get(key, 0.0) + seconds
+
+    part, catalogue = deployments.attention.accelerator, Catalogue()
+    peaks = part.peak_flop_per_s
+    default = catalogue.record("calibration", "default").data
+    travelling = [
+        table
+        for table in OPERATOR_TABLES
+        if "balance_flop_per_byte" in default[table]
+        and not any(record_for(table, part.id, key, catalogue=catalogue) for key in ("accelerators", "alike"))
+    ]
+    for item in deployments.operators(best):
+        count = float(item.layers * np.asarray(deployments.in_service(item)))
+        time = float(np.asarray(item.time)) * count
+        timed += time
+        told = {key: float(np.asarray(value)) for key, value in item.arguments.items()}
+        if not told:
+            add("other_us", -time)
+            continue
+        if item.side == "network":
+            inside = told["scale_up_bytes"] / told["scale_up"]
+            outside = told["scale_out_bytes"] * told["slowdown"] / told["scale_out"]
+            key = "scale_up_gb_per_s" if inside > outside else "scale_out_gb_per_s"
+            add(key, max(inside, outside) * count)
+            continue
+        ramp = 1 + told["half_saturation_tokens"] / told["tokens"]
+        computing = told["flops"] * ramp / (told["peak"] * told["compute_efficiency"])
+        moving = told["bytes_moved"] / (told["memory_bandwidth"] * told["memory_efficiency"])
+        if moving > computing:
+            add("memory_gb_per_s", moving * count)
+        else:
+            peak = next(name for name in ("fp8", "bf16") if peaks[name] == told["peak"])
+            add(f"{peak}_tflops", computing * count)
+            add(f"{item.efficiency}.compute_efficiency", computing * count)
+            if item.efficiency in travelling:  # half saturation goes with the operations per byte
+                ramping = computing * (1 - 1 / ramp)
+                add("memory_gb_per_s", ramping * count)
+                add("fp8_tflops", -ramping * count)
+        add(f"{item.efficiency}.launch_us", -told["launch"] * count)
+        add(f"{item.efficiency}.depth_ns", -told["depth"] * told["depth_time"] * count)
+    assert timed == pytest.approx(step, rel=1e-9)
+    found = {
+        (item.key if item.key in slopes else item.key.partition(".")[2]): elasticity(known, item, EP)
+        for item in inputs
+    }
+    smooth = {key: value for key, value in found.items() if value is not None and key in slopes}
+    assert len(smooth) >= 8
+    for key, value in smooth.items():
+        assert value == pytest.approx(slopes[key] / step, rel=2e-4, abs=1e-7), key
 
 
 def test_elasticity_of_tokens_accepted_is_one() -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.browser.test_pages import BROWSER, browse
 from tests.conftest import require
 
+ROOT = Path(__file__).parents[2]
+NAME = "<img src=x onerror=document.body.id='caught'>"
 TITLE = '<script>document.body.id="caught"</script> & "quoted" <b>bold</b>'
 QUESTION = (
     *("--systems", "h800,h20,gb200-nvl72,cloudmatrix384", "--model", "deepseek-v3"),
@@ -45,10 +47,17 @@ SECTIONS = (
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the report of four systems, made by a process of its own as users make it."""
-    path = tmp_path_factory.mktemp("report") / "report.html"
+    folder = tmp_path_factory.mktemp("report")
+    path, overlay = folder / "report.html", folder / "gb200-nvl72.toml"
+    record = (ROOT / "hardware_db" / "systems" / "gb200-nvl72.toml").read_text("utf-8")
+    record, named = re.subn(r'^name = ".*"$', f'name = "{NAME}"', record, flags=re.MULTILINE)
+    record, titled = re.subn(r'^title = "', f'title = "{NAME}', record, flags=re.MULTILINE)
+    assert named == 1
+    assert titled
+    overlay.write_text(record.replace('id = "', 'replaces = true\nid = "', 1), "utf-8")
     program = (sys.executable, "-m", "roofline_afd")
     made = subprocess.run(
-        [*program, "report", *QUESTION, "--title", TITLE, "--output", path],
+        [*program, "report", *QUESTION, "--hardware-db", overlay, "--title", TITLE, "--output", path],
         capture_output=True,
         text=True,
         check=False,
@@ -87,11 +96,14 @@ def test_report_draws_itself_and_sliders_move_the_curve(page: Path, tmp_path: Pa
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
 
 
-def test_hostile_title_is_text(page: Path, tmp_path: Path) -> None:
-    """A title with markup is shown letter by letter."""
+def test_hostile_texts_are_texts(page: Path, tmp_path: Path) -> None:
+    """Markup in a title, a name or a source is shown letter by letter."""
     require(present=BROWSER is not None, what="a Chromium browser")
     done = browse(page, tmp_path, "--dump-dom")
     body = re.search(r"<body[^>]*>", done.stdout)
     assert body is not None
     assert "caught" not in body.group()
+    text = done.stdout.rpartition("<main>")[2].partition("<script>")[0]
+    assert "<img src=x" not in text
+    assert text.count("&lt;img src=x") >= 2
     assert "&lt;b&gt;bold&lt;/b&gt;" in done.stdout.partition("<h1>")[2].partition("</h1>")[0]

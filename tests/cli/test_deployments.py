@@ -70,6 +70,15 @@ def test_envelope(name: str) -> None:
     assert answer["summary"]["answer"]
 
 
+def test_values_of_both_systems_are_named() -> None:
+    """Where two systems have a key, each has its value and source: bare that of the system asked for."""
+    pair = ("--attention-system", "h20", "--ffn-system", "h800")
+    values = ask("compare", "--system", "h800", "--model", "deepseek-v3", *pair)["inputs"]["values"]
+    assert (values["fp8_tflops"]["value"], values["fp8_tflops"]["record"]) == (1979, "accelerator h800")
+    assert (values["h20.fp8_tflops"]["value"], values["h20.fp8_tflops"]["record"]) == (296, "accelerator h20")
+    assert all(value["source"] for value in values.values())
+
+
 def test_fixed_keys() -> None:
     for arguments in (PREDICT, AFD):
         (row,) = ask(*arguments)["results"]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from roofline_afd import Scenario, load_system, roofline
+from roofline_afd import Scenario, load_system, report, roofline
 from roofline_afd.serving.scenario_file import read_scenario_file
 from roofline_afd.view.report import linked, scenario_text, slider_specification, table
 from tests.conftest import command
@@ -95,6 +95,17 @@ def test_sliders_move_what_they_name() -> None:
     assert hfu("gb200-nvl72", out_times=2.0) == pytest.approx(hfu("gb200-nvl72"))
     assert hfu("gb200-nvl72", up_efficiency=0.4) == pytest.approx(hfu("gb200-nvl72") / 2)
     assert hfu("h800", expert_width=1024) == pytest.approx(hfu("h800") / 2)
+
+
+def test_the_demand_sets_the_question() -> None:
+    """Users at a speed limit the time per token of every section; the page comes as bytes from Python too."""
+    asked = Scenario(system="h20", model="qwen3-235b-a22b", max_devices=32)
+    page = report([asked], users=500, user_tokens_per_s=25.0, osl=256, title="a & b").decode()
+    assert "<h1>a &amp; b</h1>" in page
+    assert "TPOT at most 40 ms, context 4,096 tokens" in page
+    assert "tpot_ms = 40.0" in page
+    assert "3,968 input and 256 output tokens" in page
+    assert "TPOT 50 ms" not in page
 
 
 def test_report_refuses_what_is_no_page(tmp_path: Path) -> None:
