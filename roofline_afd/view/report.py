@@ -19,7 +19,7 @@ from roofline_afd import __version__
 from roofline_afd.analysis import services
 from roofline_afd.analysis.compare import NAMES
 from roofline_afd.analysis.procurement import procure
-from roofline_afd.analysis.sensitivity import sensitivity
+from roofline_afd.analysis.sensitivity import RATIO, sensitivity
 from roofline_afd.analysis.simulator import FEW_TURNS
 from roofline_afd.analysis.traces import read_trace
 from roofline_afd.catalogue.store import Catalogue
@@ -52,11 +52,15 @@ OUTPUT_TOKENS = 512
 CURVE_DEVICES = 256
 """Devices up to which curves over many latency targets are searched."""
 PARETO_DEVICES = 32
+FEW_DEVICES = 128
+"""Devices up to which groups of single devices are searched where hundreds of searches are needed."""
 SIMULATED_STEPS = 2600
 """Output tokens of a slot that are simulated, but for its first few requests."""
 SAMPLES = 40
 BREAK_EVENS = 6
 """Inputs, those that move the answer most, whose break-even is looked for."""
+FEW_DIGITS = 100
+"""Rates below are told in three digits."""
 FAR_RATIO = 10
 """Attention to FFN ratio that is too far off to be worth a remark."""
 MOST_NODES = 40
@@ -176,12 +180,15 @@ def report(
     microbatches, batch, ffn_devices = _in_flight(rows, best)
     turns = min(FEW_TURNS, SIMULATED_STEPS / output)
     requests = max(round(turns * batch * (microbatches or 1)), 1)
+    coarse = chosen
+    if chosen.granularity == "device" and chosen.devices is None and chosen.max_devices > FEW_DEVICES:
+        coarse = attrs.evolve(chosen, granularity="node")  # what varies it asks for hundreds of searches
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
 
     def moved() -> tuple[Answer, str]:
-        found = sensitivity(chosen, samples=SAMPLES, break_evens=BREAK_EVENS)
-        about = "Inputs by how far they move AFD over EP"
-        return found, _picture(lambda: tornado_chart.draw(chosen, found), about)
+        found = _moved(coarse, best["mode"])
+        about = "Inputs by how far they move the comparison"
+        return found, _picture(lambda: tornado_chart.draw(coarse, found), about)
 
     charts: dict[str, tuple[Callable[[], alt.TopLevelMixin], str]] = {
         "pareto": (
@@ -200,7 +207,7 @@ def report(
             "Throughput over attention instances per FFN instance",
         ),
         "curves": (
-            lambda: afd_vs_ep_chart(attrs.evolve(chosen, max_devices=min(chosen.max_devices, CURVE_DEVICES))),
+            lambda: afd_vs_ep_chart(attrs.evolve(coarse, max_devices=min(coarse.max_devices, CURVE_DEVICES))),
             "Tokens per second and device over TPOT, EP and AFD",
         ),
         "procurement": (
@@ -221,15 +228,21 @@ def report(
         }
     )
     varied, tornado = made["moved"]
+    pair = chosen.side("attention").id != chosen.side("ffn").id
+    alone = (
+        f"A pair of systems is a candidate for AFD alone: EP, here and below, is on {chosen.system.name}."
+        if pair
+        else ""
+    )
     sliders = slider_specification([chosen, *scenarios])
     ratio = _ratio_text(chosen, ffn_devices, prompt, output) + made["ratio"]
     sections: list[tuple[str, str, str]] = [
         ("procurement", "What each system costs", f"{made['procurement']}{_procured(bought)}"),
-        ("modes", "EP or AFD", f"{_modes(rows, best)}{made['curves']}"),
+        ("modes", "EP or AFD", f"{_modes(rows, best, alone)}{made['curves']}"),
         ("breakdown", "Where a step spends its time", made["breakdown"]),
         ("roofline", "The roofline, to move", _sliders_text(sliders)),
         ("dead-zone", "When more FFN devices stop helping", made["dead zone"]),
-        ("sensitivity", "How sure this is", f"{_sensitivity(varied)}{tornado}"),
+        ("sensitivity", "How sure this is", f"{_sensitivity(varied, coarse=coarse is not chosen)}{tornado}"),
         ("serving", "Prefill and decode", _serving_text(small, prompt, output) + made["pareto"]),
         ("ratio", "Attention to FFN devices", ratio),
         ("validation", "Predictions against published services", _validation(chosen)),
@@ -247,11 +260,20 @@ def report(
         answer=html.escape(bought.summary["answer"]),
         about=html.escape(_about(chosen, scenarios, bought)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
-        body=_cards(bought, best, varied) + body,
+        body=_cards(bought, best, varied, pair=pair) + body,
         bundle=made["bundle"],
         sliders=script_literal(sliders),
     )
     return page.encode()
+
+
+def _moved(chosen: Scenario, mode: str) -> Answer:
+    """Return what uncertain inputs do to AFD over EP; to the mode that serves where the other cannot."""
+    asked: dict[str, Any] = {"samples": SAMPLES, "break_evens": BREAK_EVENS}
+    try:
+        return sensitivity(chosen, metric=RATIO, **asked)
+    except InfeasibleError:
+        return sensitivity(chosen, metric=mode, **asked)
 
 
 def _scenario_of(scenarios: Sequence[Scenario], name: str) -> Scenario:
@@ -268,11 +290,12 @@ def _about(chosen: Scenario, scenarios: Sequence[Scenario], bought: Answer) -> s
     names = ", ".join(bought.inputs["systems"])
     weights = f"experts in {chosen.weights.id}, cache in {chosen.kv_precision}"
     prices = f"prices: {bought.inputs['price_basis']}, {bought.inputs['price_terms']}"
-    return " · ".join((chosen.model.name, limits, weights, f"{len(scenarios)} candidates: {names}", prices))
+    candidates = f"{len(scenarios)} candidates: {names}" if len(scenarios) > 1 else f"candidate: {names}"
+    return f"{chosen.model.name} · {limits} · {weights} · {candidates} · {prices}"
 
 
-def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer) -> str:
-    """Return the key numbers, each with what is known of its uncertainty."""
+def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer, *, pair: bool) -> str:
+    """Return the key numbers, each with what is known of its uncertainty; of a pair nothing about EP."""
     error = bought.summary["validated_error"]
     interval = _interval(moved, best["mode"])
     cost = best["usd_per_million_tokens"]
@@ -288,10 +311,10 @@ def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer) -> str:
     cards += [
         (f"{best['n_devices']:,} devices", f"{best['deployment']}, {best['n_nodes']:,} nodes"),
         (
-            f"{best['tokens_per_s_per_device']:,.0f} tokens/s",
+            f"{_rate(best['tokens_per_s_per_device'])} tokens/s",
             "per device"
             + (
-                f"; 90 % of samples {interval[0]:,.0f} to {interval[1]:,.0f}"
+                f"; 90 % of samples {_rate(interval[0])} to {_rate(interval[1])}"
                 if interval
                 else f"; median error {error:.1%}"
             ),
@@ -301,14 +324,20 @@ def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer) -> str:
     if best["power_kw"] is not None:
         cards.append((f"{best['power_kw']:,.0f} kW", f"{best['tokens_per_joule']:.3g} tokens per joule"))
     probability = moved.summary.get("probability_afd_wins")
-    if probability is not None:
-        about = f"of {moved.summary['samples']} samples of uncertain inputs have AFD ahead of EP"
-        cards.append((f"{probability:.0%}", about))
+    if probability is not None and not pair:
+        cards.append(
+            (f"{probability:.0%}", "probability that AFD serves more than EP, uncertain inputs varied")
+        )
     inner = "".join(
         f'<div class="card"><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>'
         for big, small in cards
     )
     return f'<div class="cards">{inner}</div>'
+
+
+def _rate(value: float) -> str:
+    """Return a rate in three digits at least."""
+    return f"{value:,.0f}" if value >= FEW_DIGITS else f"{value:.3g}"
 
 
 def _interval(moved: Answer, mode: str) -> tuple[float, float] | None:
@@ -384,7 +413,7 @@ def _procured(bought: Answer) -> str:
     return table(rows, PROCURE_KEYS, first=True) + left
 
 
-def _modes(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
+def _modes(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], alone: str) -> str:
     own = [row for row in rows if row["system"] == best["system"] and row["feasible"]]
     keys = (
         "mode",
@@ -399,11 +428,12 @@ def _modes(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
         "Table: what serves the whole demand with fewest devices. Chart: the most that one deployment of up "
         f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
     )
-    return text + table(own, keys, first=True)
+    return text + _paragraph(alone) * bool(alone) + table(own, keys, first=True)
 
 
-def _sensitivity(moved: Answer) -> str:
-    return _paragraph(moved.summary["answer"]) + table(moved.rows()[:8], SENSITIVITY_KEYS)
+def _sensitivity(moved: Answer, *, coarse: bool) -> str:
+    text = moved.summary["answer"] + (" Devices come in whole nodes here." if coarse else "")
+    return _paragraph(text) + table(moved.rows()[:8], SENSITIVITY_KEYS)
 
 
 def _serving_text(small: Scenario, prompt: int, output: int) -> str:
