@@ -132,7 +132,7 @@ def compare(scenario: Scenario) -> Answer:
     notes = [
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
         *(
-            f"{NAMES[mode]}: no feasible deployment: {_why_not(side)}"
+            f"{NAMES[mode]}: no feasible deployment: {why_not(side)}"
             for mode, side in sides.items()
             if side.rate is None
         ),
@@ -252,7 +252,7 @@ def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, error: 
     """Return who wins, by how much and why, in one sentence."""
     loser = EP if winner == AFD else AFD
     if ratio is None:
-        return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {_why_not(sides[loser])}."
+        return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {why_not(sides[loser])}."
     gain = max(ratio, 1 / ratio) - 1
     first, second = sides[winner].row, sides[loser].row
     why = (
@@ -311,8 +311,19 @@ def _decider(sides: Mapping[str, Side]) -> str:
     return f"a timing of dispatch and combine over {most} devices in service"
 
 
-def _why_not(side: Side) -> str:
-    """Return why a mode has no feasible deployment, with the nearest value that has one."""
+def why_not(side: Side) -> str:
+    """Return why a mode has no feasible deployment, with the nearest value that has one.
+
+    Parameters
+    ----------
+    side : Side
+        The mode, searched in vain.
+
+    Returns
+    -------
+    str
+        What binds, and the nearest value that would do.
+    """
     found, scenario = side.found, side.deployments.scenario
     text = f"binding is {found.refusal}: {REFUSALS.get(found.refusal, found.refusal)}"
     if found.refusal == LATENCY and found.nearest:
@@ -368,4 +379,4 @@ def _memory_hint(scenario: Scenario, deployments: Deployments) -> str:
 
 def refusal_of(sides: Mapping[str, Side]) -> str:
     """Return why neither mode has a feasible deployment."""
-    return "; ".join(f"{NAMES[mode]}: {_why_not(side)}" for mode, side in sides.items())
+    return "; ".join(f"{NAMES[mode]}: {why_not(side)}" for mode, side in sides.items())

@@ -630,6 +630,12 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
         f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side (calibration record service)"
     )
     notes = [fitted]
+    model, context = deployments.scenario.model, deployments.scenario.context
+    longest = model.quantities.get("max_context_tokens")
+    if longest is not None and context > longest.value:
+        notes.append(
+            f"a context of {context:,} is beyond the {longest.value:,.0f} tokens {model.id} is made for"
+        )
     if deployments.attention.id != deployments.ffn.id:
         notes.append(
             f"{deployments.mode}: attention on {deployments.attention.id}, experts on {deployments.ffn.id}: "

@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.compare import NAMES
-from roofline_afd.analysis.predict import REFUSALS, notes_of, quantities_of, row_of, serving_inputs
+from roofline_afd.analysis.compare import NAMES, search_modes, why_not
+from roofline_afd.analysis.predict import notes_of, quantities_of, row_of, serving_inputs
 from roofline_afd.analysis.prices import (
     BASES,
     PURCHASE,
@@ -30,9 +30,10 @@ from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 from roofline_afd.physics import economics
+from roofline_afd.physics.provisioning import stationary_load
 from roofline_afd.serving.deployment import AFD, EP, Deployments
-from roofline_afd.serving.scenario import choice, finite, whole
-from roofline_afd.serving.search import deployment_at, every_shape, search
+from roofline_afd.serving.scenario import Scenario, choice, finite, whole
+from roofline_afd.serving.search import deployment_at, every_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.serving.deployment import Deployment
-    from roofline_afd.serving.scenario import Scenario
 
 YEARS, POWER_USD_PER_KWH, PUE, UTILIZATION = 4.0, 0.08, 1.3, 1.0
 """Defaults of buyers' assumptions, all of kind estimated: they are to be replaced by the buyer's own."""
@@ -59,9 +59,13 @@ TABLE_KEYS = (
     "tokens_per_s_per_device",
     "usd_per_million_tokens",
     "power_kw",
+    "power_basis",
     "tokens_per_joule",
     "break_even_price",
     "binding",
+)
+PREFILL_NOTE = (
+    "decode alone: devices, cost and power of prefill are not in these numbers; `explore` sizes both"
 )
 
 
@@ -78,6 +82,16 @@ class Terms(NamedTuple):
     cny_per_usd: float | None
 
 
+class Demand(NamedTuple):
+    """What a fleet is built for."""
+
+    tokens_per_s: float
+    users: int | None
+    """Users served at once; any number where None."""
+    source: str
+    """How that came about."""
+
+
 class Fleet(NamedTuple):
     """Replicas of one deployment that serve the demand with fewest devices, or at least cost."""
 
@@ -86,6 +100,8 @@ class Fleet(NamedTuple):
     replicas: int
     tokens_per_s: float
     """Output tokens a second of one replica."""
+    sequences: float
+    """Sequences that one replica serves at once."""
 
 
 class Device(NamedTuple):
@@ -164,7 +180,7 @@ def procure(
     if not scenarios:
         raise InputError("--systems is empty")
     _check_distinct(scenarios)
-    scenarios, wanted, source = _demand(
+    scenarios, wanted = _demand(
         scenarios, demand=demand, users=users, speed=user_tokens_per_s, trace=trace, scale=trace_scale
     )
     terms = _terms(
@@ -180,7 +196,7 @@ def procure(
         ),
         pue=finite("--pue", PUE if pue is None else pue, least=1),
         utilization=finite(
-            "--utilization", UTILIZATION if utilization is None else utilization, above=0, below=1 + 1e-12
+            "--utilization", UTILIZATION if utilization is None else utilization, above=0, most=1
         ),
         cny_per_usd=None if cny_per_usd is None else finite("--cny-per-usd", cny_per_usd, above=0),
     )
@@ -195,11 +211,10 @@ def procure(
             deployments = Deployments(scenario, mode)
             fleet = _fleet(deployments, wanted, _weights(scenario, devices, terms))
             if fleet is None:
-                refusal = search(deployments).refusal
+                refused = search_modes(scenario)[mode]
+                refusal = refused.found.refusal
                 rows.append({"system": _name(scenario), "mode": mode, "feasible": False, "binding": refusal})
-                refusals.append(
-                    f"{_name(scenario)}, {NAMES[mode]}: binding is {refusal}: {REFUSALS[refusal]}"
-                )
+                refusals.append(f"{_name(scenario)}, {NAMES[mode]}: {why_not(refused)}")
                 continue
             rows.append(_row(scenario, fleet, devices, terms, wanted))
     _rank(rows, terms)
@@ -219,7 +234,8 @@ def procure(
         inputs={
             **serving_inputs(scenarios[0], quantities),
             "systems": [_name(scenario) for scenario in scenarios],
-            "demand_tokens_per_s": wanted,
+            "demand_tokens_per_s": wanted.tokens_per_s,
+            "demand_users": wanted.users,
             "price_basis": terms.basis,
             "price_terms": terms.terms,
             "prices": dict(terms.given),
@@ -237,18 +253,33 @@ def procure(
             "ranked_by": "usd_per_million_tokens" if priced else "n_devices",
             "flips": flips,
             "validated_error": constants.validated_error,
-            "answer": _sentence(rows, wanted, terms, flips, constants.validated_error),
+            "answer": _sentence(rows, wanted.tokens_per_s, terms, flips, constants.validated_error),
         },
         notes=[
-            f"demand {wanted:,.0f} output tokens a second{source}",
+            f"demand {_short(wanted.tokens_per_s)} output tokens a second{wanted.source}",
+            PREFILL_NOTE,
             _basis_note(terms),
             *dict.fromkeys(notes),
+            *_halves_note(scenarios),
             *refusals,
             *notes_of(first, []),
             *provenance_notes(scenarios[0], quantities),
         ],
         table_keys=TABLE_KEYS,
     )
+
+
+def _halves_note(scenarios: Sequence[Scenario]) -> list[str]:
+    """Return which systems of pairs are no candidates by themselves."""
+    alone = {scenario.side("ffn").id for scenario in scenarios if not _is_pair(scenario)}
+    halves = [
+        scenario.side(side).id
+        for scenario in scenarios
+        if _is_pair(scenario)
+        for side in ("attention", "ffn")
+    ]
+    left = [name for name in dict.fromkeys(halves) if name not in alone]
+    return [f"{' and '.join(left)} alone not compared: add to --systems"] if left else []
 
 
 def _is_pair(scenario: Scenario) -> bool:
@@ -279,27 +310,31 @@ def _demand(
     speed: float | None,
     trace: Path | None,
     scale: float | None,
-) -> tuple[Sequence[Scenario], float, str]:
-    """Return the questions, the tokens a second wanted, and how that came about."""
+) -> tuple[Sequence[Scenario], Demand]:
+    """Return the questions with what the demand sets, and the demand."""
     ways = [demand is not None, users is not None or speed is not None, trace is not None]
     if sum(ways) != 1:
         raise InputError("a demand is one of --demand, --users with --user-tokens-per-s, or --trace")
     if scale is not None and trace is None:
         raise InputError("--trace-scale belongs to --trace")
     if demand is not None:
-        return scenarios, finite("--demand", demand, above=0, below=MOST_TOKENS_PER_S), ""
+        tokens = finite("--demand", demand, above=0, below=MOST_TOKENS_PER_S)
+        return scenarios, Demand(tokens, None, "")
     if trace is not None:
         factor = 1.0 if scale is None else finite("--trace-scale", scale, above=0)
+        if any(each.context != attrs.fields(Scenario).context.default for each in scenarios):
+            raise InputError("--trace gives the context: leave out --context")
         requests = read_trace(trace)
-        prompt, output = (float(np.mean(each)) for each in (requests.prompt_tokens, requests.decode_tokens))
-        context = max(round(prompt + output / 2), 1)
+        output = float(np.mean(requests.decode_tokens))
+        load = stationary_load(prompt=requests.prompt_tokens, decode=requests.decode_tokens)
+        context = max(round(load.theta), 1)
         per_second = arrival_rate(trace) * requests.requests / (requests.requests + requests.without_output)
         wanted = per_second * output * factor
         source = (
             f": {per_second * factor:.4g} requests a second of {output:,.0f} ({requests.name}), "
             f"context {context:,}"
         )
-        return [attrs.evolve(each, context=context) for each in scenarios], wanted, source
+        return [attrs.evolve(each, context=context) for each in scenarios], Demand(wanted, None, source)
     if users is None or speed is None:
         raise InputError("--users and --user-tokens-per-s belong together")
     whole("--users", users, most=10**9)
@@ -309,7 +344,8 @@ def _demand(
         attrs.evolve(each, tpot_ms=tpot if each.tpot_ms is None else min(tpot, each.tpot_ms))
         for each in scenarios
     ]
-    return limited, users * speed, f": {users:,} users at {speed:g} each, TPOT at most {tpot:.4g} ms"
+    source = f": {users:,} users at once, {speed:g} each, TPOT at most {tpot:.4g} ms"
+    return limited, Demand(users * speed, users, source)
 
 
 def _terms(scenarios: Sequence[Scenario], *, basis: str, terms: str | None, **rest: Any) -> Terms:  # noqa: ANN401
@@ -368,7 +404,7 @@ def _weights(scenario: Scenario, devices: Mapping[str, Device], terms: Terms) ->
 
 def _fleet(
     deployments: Deployments,
-    wanted: float,
+    wanted: Demand,
     weights: tuple[float, float] | None = None,
     *,
     at_least: float = 0.0,
@@ -383,17 +419,22 @@ def _fleet(
         return None
     devices = found.attention_devices + found.ffn_devices
     tokens = np.where(found.rate > 0, found.rate * devices, np.nan)
-    replicas = economics.fleet_replicas(demand=wanted, replica_tokens_per_s=tokens)
+    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_tokens_per_s=tokens)
+    sequences = tokens * found.step / deployments.scenario.accept_length  # Little's law
+    if wanted.users is not None:
+        places = economics.fleet_replicas(demand=float(wanted.users), replica_tokens_per_s=sequences)
+        replicas = np.maximum(replicas, places)
     weighed = devices
     if weights is not None:
         weighed = found.attention_devices * weights[0] + found.ffn_devices * weights[1]
     total = np.where(np.isfinite(replicas), replicas * weighed, np.inf)
     row = int(np.lexsort((devices, -np.nan_to_num(found.rate), total))[0])
-    return Fleet(deployments, deployment_at(deployments, found, row), int(replicas[row]), float(tokens[row]))
+    best = deployment_at(deployments, found, row)
+    return Fleet(deployments, best, int(replicas[row]), float(tokens[row]), float(sequences[row]))
 
 
 def _row(
-    scenario: Scenario, fleet: Fleet, devices: Mapping[str, Device], terms: Terms, wanted: float
+    scenario: Scenario, fleet: Fleet, devices: Mapping[str, Device], terms: Terms, wanted: Demand
 ) -> dict[str, Any]:
     """Return what a fleet is made of, costs and draws."""
     own = row_of(fleet.deployments, fleet.deployment)
@@ -412,8 +453,12 @@ def _row(
     superpods = [scenario.side(side) for side in counts if counts[side] and scenario.side(side).superpod]
     domains = None
     if superpods and not _is_pair(scenario):
-        domains = math.ceil((attention + ffn) / superpods[0].scale_up_domain_devices)
-    served = wanted * terms.utilization
+        size = superpods[0].scale_up_domain_devices
+        replica = sum(own_counts.values())
+        together = size // replica  # whole replicas of a domain
+        shared = math.ceil(fleet.replicas / together) if together else 0
+        domains = shared or fleet.replicas * math.ceil(replica / size)
+    served = wanted.tokens_per_s * terms.utilization
     return {
         "rank": None,
         "system": _name(scenario),
@@ -431,17 +476,19 @@ def _row(
         "tokens_per_s_per_user": own["tokens_per_s_per_user"],
         "tokens_per_s_per_device": own["tokens_per_s_per_device"],
         "capacity_tokens_per_s": fleet.tokens_per_s * fleet.replicas,
-        "load": wanted / (fleet.tokens_per_s * fleet.replicas),
+        "capacity_sequences": round(fleet.sequences * fleet.replicas),
+        "load": wanted.tokens_per_s / (fleet.tokens_per_s * fleet.replicas),
         "usd_per_hour": cost["usd_per_hour"],
         "usd_per_million_tokens": None
         if cost["usd_per_hour"] is None
         else float(economics.usd_per_million_tokens(usd_per_hour=cost["usd_per_hour"], tokens_per_s=served)),
         "capex_usd": cost["capex_usd"],
         "power_kw": None if watts is None else watts * 1e-3,
-        "watts_per_token_per_s": None if watts is None else watts / wanted,
+        "power_basis": _power_basis(counts, devices),
+        "watts_per_token_per_s": None if watts is None else watts / served,
         "tokens_per_joule": None
         if watts is None
-        else float(economics.tokens_per_joule(tokens_per_s=wanted, power=watts)),
+        else float(economics.tokens_per_joule(tokens_per_s=served, power=watts)),
         "break_even_price": None,
         "ffn_nodes_before_dead_zone": _headroom(scenario, fleet),
         "feasible": True,
@@ -488,6 +535,13 @@ def _watts(counts: Mapping[str, int], devices: Mapping[str, Device], terms: Term
         if count and power is not None:
             total += count * power.watts * (1.0 if power.provisioned else terms.pue)
     return total
+
+
+def _power_basis(counts: Mapping[str, int], devices: Mapping[str, Device]) -> str | None:
+    """Return what the watts are of: provisioned with host and network, rated of the devices, or both."""
+    used = [devices[side].power for side in counts if counts[side]]
+    kinds = {power and ("provisioned" if power.provisioned else "rated") for power in used}
+    return None if None in kinds else " and ".join(sorted(kind for kind in kinds if kind))
 
 
 def _headroom(scenario: Scenario, fleet: Fleet) -> float | None:
@@ -549,7 +603,7 @@ def _rivals(row: Mapping[str, Any], costly: Sequence[Mapping[str, Any]]) -> list
 
 
 def _flips(
-    scenarios: Sequence[Scenario], rows: Sequence[Mapping[str, Any]], wanted: float
+    scenarios: Sequence[Scenario], rows: Sequence[Mapping[str, Any]], wanted: Demand
 ) -> list[dict[str, Any]]:
     """Return the link speeds at which the cheapest and the next system change places."""
     order = list(dict.fromkeys(row["system"] for row in rows if row["usd_per_million_tokens"] is not None))
@@ -575,7 +629,7 @@ def _flips(
 
 
 def _flip(
-    scenario: Scenario, key: str, base: float, wanted: float, *, affordable: float, faster: bool
+    scenario: Scenario, key: str, base: float, wanted: Demand, *, affordable: float, faster: bool
 ) -> float | None:
     """Return the link speed at which a fleet needs more, or less, devices than the rival's cost buys.
 
@@ -585,7 +639,9 @@ def _flip(
     def reached(value: float) -> bool:
         question = changed(scenario, {key: value})
         for mode in (EP, AFD):
-            least = wanted / affordable * (1.0 - 1e-9)  # what has fewer tokens a device needs more devices
+            least = (
+                wanted.tokens_per_s / affordable * (1.0 - 1e-9)
+            )  # what has fewer tokens a device needs more devices
             fleet = _fleet(Deployments(question, mode), wanted, at_least=least)
             if fleet is None:
                 continue
@@ -629,7 +685,7 @@ def _sentence(
     priced = best["usd_per_million_tokens"] is not None
     cost = f" for {_short(best['usd_per_million_tokens'])} USD per million tokens" if priced else ""
     text = (
-        f"{best['system']} with {NAMES[best['mode']]} serves {wanted:,.0f} tokens/s{cost}: "
+        f"{best['system']} with {NAMES[best['mode']]} decodes {_short(wanted)} tokens/s{cost}: "
         f"{best['n_devices']:,} devices as {best['deployment']}"
     )
     if best["power_kw"] is not None:

@@ -219,7 +219,7 @@ def _length(which: str, mean: float, distribution: str, variation: float | None,
     name = f"--{which}-mean"
     choice(f"--{which}-distribution", distribution, DISTRIBUTIONS)
     least = 0 if (which, distribution) == ("prompt", FIXED) else 1
-    value = finite(name, mean, least=least, below=LONGEST_LENGTH * (1 + 1e-12))
+    value = finite(name, mean, least=least, most=LONGEST_LENGTH)
     if distribution != LOGNORMAL and variation is not None:
         raise InputError(f"--{which}-cv belongs to --{which}-distribution lognormal, not {distribution}")
     if distribution == FIXED:

@@ -51,6 +51,7 @@ UNMOVED = 1e-4
 """Share of the metric below which an input is left out of tables."""
 NAMED = 3
 """Inputs that the answer names."""
+SAMPLED_KEYS = ("feasible_samples", "probability_afd_wins", "intervals")
 LOW_END, HIGH_END = 5.0, 95.0
 """Percentiles that hold 90 % of the samples."""
 TABLE_KEYS = (
@@ -395,6 +396,7 @@ def _sampled(found: Sequence[Rates]) -> dict[str, Any]:
     }
     wins = sum(rates.winner == AFD for rates in decided)
     return {
+        "feasible_samples": len(decided),
         "probability_afd_wins": wins / len(decided) if decided else None,
         "intervals": {key: _interval(values, len(found)) for key, values in numbers.items()},
     }
@@ -547,7 +549,7 @@ def _answer(
         if row["swing"] is None or row["swing"] > UNMOVED * middle or row["break_even"] is not None
     ]
     flip = _nearest_flip(rows)
-    sampled = _sampled(found) if found else {"probability_afd_wins": None, "intervals": None}
+    sampled = _sampled(found) if found else dict.fromkeys(SAMPLED_KEYS)
     summary: dict[str, Any] = {
         "winner": base.winner,
         "metric": metric,
@@ -664,10 +666,14 @@ def _sentence(
     if summary["probability_afd_wins"] is not None:
         chance = summary["probability_afd_wins"]
         chance = chance if summary["winner"] == AFD else 1.0 - chance
-        lead += f" and stays so in {chance:.0%} of {summary['samples']} samples"
+        known, drawn = summary["feasible_samples"], summary["samples"]
+        lead += f" and stays so in {chance:.0%} of "
+        lead += f"{drawn} samples" if known == drawn else f"the {known} of {drawn} samples that either serves"
     interval = summary["intervals"] and summary["intervals"][RATIO]
+    share = interval["feasible_share"] if interval else 1.0
+    both = "them" if share == 1.0 else f"the {share:.0%} that both serve"
     middle = (
-        f"AFD / EP is {interval['low']:.2f} to {interval['high']:.2f} in 90 % of them; " if interval else ""
+        f"AFD / EP is {interval['low']:.2f} to {interval['high']:.2f} in 90 % of {both}; " if interval else ""
     )
     top = [row for row in rows[:NAMED] if row["input"] in summary["matters_most"]]
     name = METRIC_NAMES[summary["metric"]]

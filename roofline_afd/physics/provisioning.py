@@ -1059,6 +1059,8 @@ def _slowest(least: FloatArray, waits: list[_Wait]) -> FloatArray:
     for mean, sd, _ in waits:
         low = np.maximum(low, mean - _REACH * sd)
         high = np.maximum(high, mean + _REACH * sd)
+    finite = np.isfinite(high)
+    low, high = np.where(finite, low, 0.0), np.where(finite, high, 0.0)
     half = np.asarray((high - low) / 2.0)
     points = np.asarray(low)[..., np.newaxis] + half[..., np.newaxis] * (_NODES + 1.0)
     logarithm = np.zeros(())
@@ -1066,7 +1068,7 @@ def _slowest(least: FloatArray, waits: list[_Wait]) -> FloatArray:
         scale = np.maximum(sd, _NOTHING)[..., np.newaxis]
         distance = np.clip((points - mean[..., np.newaxis]) / scale, -_REACH, _REACH)
         logarithm = logarithm + np.asarray(count)[..., np.newaxis] * _log_cdf(distance)
-    return low + (-np.expm1(logarithm) @ _WEIGHTS) * half
+    return np.where(finite, low + (-np.expm1(logarithm) @ _WEIGHTS) * half, np.inf)[()]
 
 
 def _largest(coefficients: Coefficients, batch: float, mean: float, sd: float, shift: float) -> float:

@@ -84,6 +84,7 @@ def finite(
     above: float | None = None,
     least: float | None = None,
     below: float = math.inf,
+    most: float = math.inf,
 ) -> float:
     """Check that a value is a finite number within bounds.
 
@@ -93,8 +94,8 @@ def finite(
         Option the value belongs to, as messages call it.
     value : object
         What was given.
-    above, least, below : float, optional
-        The value must be above, at least, below these.
+    above, least, below, most : float, optional
+        The value must be above, at least, below, at most these.
 
     Returns
     -------
@@ -111,12 +112,16 @@ def finite(
         number = float(value) if real else math.nan  # type: ignore[arg-type]  # a real number, just checked
     except OverflowError:
         number = math.inf
-    if not abs(number) < LARGEST:
+    if math.isfinite(number) and abs(number) >= LARGEST:
+        raise InputError(f"{name} {number:g} must be within {LARGEST:g}")
+    if not math.isfinite(number):
         raise InputError(f"{name} {shown(value)} is not a finite number")
     if above is not None and number <= above:
         raise InputError(f"{name} {number:g} must be above {above:g}")
     if least is not None and number < least:
         raise InputError(f"{name} {number:g} must be at least {least:g}")
+    if number > most:
+        raise InputError(f"{name} {number:g} must be at most {most:g}")
     if number >= below:
         raise InputError(f"{name} {number:g} must be below {below:g}")
     return number
@@ -320,7 +325,7 @@ class Scenario:
         finite("--memory-reserve", self.memory_reserve, least=0, below=1)
         for name in ("sigma_dp", "sigma_ep"):
             finite(option(name), getattr(self, name), least=1e-3)
-            finite(option(name), getattr(self, name), below=1 + 1e-12)
+            finite(option(name), getattr(self, name), most=1)
         for name in ("draft_tokens", "redundant_experts"):
             if getattr(self, name) is not None and getattr(self, name) != 0:
                 whole(option(name), getattr(self, name), most=10_000)

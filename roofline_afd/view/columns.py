@@ -87,6 +87,7 @@ COLUMNS = {
     "power_kw": Column("power", "kW"),
     "n_nodes": Column("nodes", form=",d"),
     "tokens_per_usd": Column("tokens per USD"),
+    "power_basis": Column("power is"),
     "tokens_per_joule": Column("tokens per joule", form=".3g"),
     "batch_per_group": Column("batch per group", form=",d"),
     "on_frontier": Column("on frontier"),

@@ -157,6 +157,7 @@ def draw(answer: Answer, scenario: Scenario) -> alt.LayerChart:
             "N" + rest[1:] if rest.startswith("no ") else rest,
             _about(answer, scenario),
             _prices(answer),
+            _power(rows),
             _limits(answer, rows),
         ],
     )
@@ -358,6 +359,18 @@ def _about(answer: Answer, scenario: Scenario) -> str:
         f"{most} a replica",
     ]
     return " · ".join(filter(None, parts))
+
+
+def _power(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return which power is of what, where that differs: such figures do not compare."""
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
+        if row["power_basis"]:
+            kinds.setdefault(row["power_basis"], []).append(row["system"])
+    if len(kinds) < 2:  # noqa: PLR2004 - one kind, or none
+        return ""
+    parts = [f"{kind} of {', '.join(dict.fromkeys(names))}" for kind, names in sorted(kinds.items())]
+    return f"kW do not compare: {'; '.join(parts)} (provisioned holds host and network, rated the devices)."
 
 
 def _prices(answer: Answer) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import re
 import shlex
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 
 from roofline_afd import __version__
 from roofline_afd.analysis import services
-from roofline_afd.analysis.compare import NAMES
+from roofline_afd.analysis.compare import NAMES, compare
 from roofline_afd.analysis.procurement import procure
 from roofline_afd.analysis.sensitivity import RATIO, sensitivity
 from roofline_afd.analysis.simulator import FEW_TURNS
@@ -27,7 +28,7 @@ from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.scenario import Scenario, whole
 from roofline_afd.view import procurement_chart, tornado_chart
 from roofline_afd.view.charts import BLUE, GREEN, ORANGE, breakdown_chart, dead_zone_chart
 from roofline_afd.view.columns import column
@@ -59,6 +60,8 @@ SIMULATED_STEPS = 2600
 SAMPLES = 40
 BREAK_EVENS = 6
 """Inputs, those that move the answer most, whose break-even is looked for."""
+SURE = 0.8
+"""Share of samples from which on the winner is not called unsure."""
 FEW_DIGITS = 100
 """Rates below are told in three digits."""
 FAR_RATIO = 10
@@ -83,6 +86,7 @@ PROCURE_KEYS = (
     "break_even_price",
     "capex_usd",
     "power_kw",
+    "power_basis",
     "tokens_per_joule",
     "binding",
 )
@@ -100,7 +104,7 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <header><h1>{title}</h1>
-<p class="answer">{answer}</p>
+<p class="answer">{answer}</p>{doubt}
 <p class="faint">{about}</p>
 <nav aria-label="Sections">{contents}</nav></header>
 <main>
@@ -116,6 +120,10 @@ if (sliders) vegaEmbed("#sliders", sliders, options).then(drawn); else drawn();
 </body>
 </html>
 """
+
+
+Chart = tuple["Callable[[], alt.TopLevelMixin]", str]
+"""What draws a chart, and what the chart shows."""
 
 
 def _picture(make: Callable[[], alt.TopLevelMixin], about: str) -> str:
@@ -175,11 +183,15 @@ def report(
     )
     if osl is None and question.get("trace") is not None:
         osl = round(float(np.mean(read_trace(question["trace"]).decode_tokens)))
-    output = max(osl or min(OUTPUT_TOKENS, chosen.context), 1)
-    prompt = max(chosen.context - output // 2, 1)
-    microbatches, batch, ffn_devices = _in_flight(rows, best)
-    turns = min(FEW_TURNS, SIMULATED_STEPS / output)
-    requests = max(round(turns * batch * (microbatches or 1)), 1)
+    output = whole("--osl", osl) if osl is not None else min(OUTPUT_TOKENS, max(chosen.context, 1))
+    prompt = chosen.context - output // 2
+    if prompt < 1:
+        raise InputError(
+            f"--osl {output:,}: a mean context of {chosen.context:,} tokens leaves no input; --context must "
+            f"be above {output // 2:,}"
+        )
+    own = [row for row in rows if row["system"] == best["system"] and row["feasible"]]
+    afd = next((row for row in own if row["mode"] == AFD), None)
     coarse = chosen
     if chosen.granularity == "device" and chosen.devices is None and chosen.max_devices > FEW_DEVICES:
         coarse = attrs.evolve(chosen, granularity="node")  # what varies it asks for hundreds of searches
@@ -190,21 +202,10 @@ def report(
         about = "Inputs by how far they move the comparison"
         return found, _picture(lambda: tornado_chart.draw(coarse, found), about)
 
-    charts: dict[str, tuple[Callable[[], alt.TopLevelMixin], str]] = {
+    charts: dict[str, Chart] = {
         "pareto": (
             lambda: pareto_chart(small, isl=prompt, osl=output),
             "Frontiers of four serving modes",
-        ),
-        "ratio": (
-            lambda: ratio_chart(
-                scenario=attrs.evolve(chosen, microbatches=microbatches, ffn_devices=ffn_devices),
-                prompt_mean=prompt,
-                decode_mean=output,
-                batch=batch,
-                requests=requests,
-                replications=2,
-            ),
-            "Throughput over attention instances per FFN instance",
         ),
         "curves": (
             lambda: afd_vs_ep_chart(attrs.evolve(coarse, max_devices=min(coarse.max_devices, CURVE_DEVICES))),
@@ -215,15 +216,18 @@ def report(
             "Cost per million tokens by system and mode",
         ),
         "breakdown": (
-            lambda: breakdown_chart(chosen, mode=best["mode"]),
+            lambda: breakdown_chart(_deployed(chosen, best), mode=best["mode"]),
             "Where a decode step spends its time",
         ),
         "dead zone": (lambda: dead_zone_chart(chosen), "HFU over FFN nodes, with the dead zone"),
     }
+    if afd is not None:
+        charts = {"pareto": charts["pareto"], "ratio": _ratio(chosen, afd, prompt, output), **charts}
     made: dict[str, Any] = side_by_side(
         {
             "bundle": script_bundle,
             "moved": moved,
+            "verdict": lambda: str(compare(coarse).summary["reason"]),
             **{key: partial(_picture, make, about) for key, (make, about) in charts.items()},
         }
     )
@@ -235,10 +239,14 @@ def report(
         else ""
     )
     sliders = slider_specification([chosen, *scenarios])
-    ratio = _ratio_text(chosen, ffn_devices, prompt, output) + made["ratio"]
+    ratio = (
+        _ratio_text(chosen, afd, prompt, output) + made["ratio"]
+        if afd
+        else _paragraph("There is nothing to split: no disaggregated deployment is feasible.")
+    )
     sections: list[tuple[str, str, str]] = [
         ("procurement", "What each system costs", f"{made['procurement']}{_procured(bought)}"),
-        ("modes", "EP or AFD", f"{_modes(rows, best, alone)}{made['curves']}"),
+        ("modes", "EP or AFD", f"{_modes(own, alone, made['verdict'])}{made['curves']}"),
         ("breakdown", "Where a step spends its time", made["breakdown"]),
         ("roofline", "The roofline, to move", _sliders_text(sliders)),
         ("dead-zone", "When more FFN devices stop helping", made["dead zone"]),
@@ -258,6 +266,7 @@ def report(
         title=html.escape(name),
         style=files(__package__).joinpath("report.css").read_text("utf-8"),
         answer=html.escape(bought.summary["answer"]),
+        doubt="" if pair else _doubt(varied),
         about=html.escape(_about(chosen, scenarios, bought)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
         body=_cards(bought, best, varied, pair=pair) + body,
@@ -297,25 +306,24 @@ def _about(chosen: Scenario, scenarios: Sequence[Scenario], bought: Answer) -> s
 def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer, *, pair: bool) -> str:
     """Return the key numbers, each with what is known of its uncertainty; of a pair nothing about EP."""
     error = bought.summary["validated_error"]
-    interval = _interval(moved, best["mode"])
-    cost = best["usd_per_million_tokens"]
+    shares = _shares(moved, best["mode"])
+    cost, rate = best["usd_per_million_tokens"], best["tokens_per_s_per_device"]
     cards = []
     if cost is not None:
         text = f"{cost:.3g} USD"
-        more = "per million output tokens"
-        if interval:
-            rate = best["tokens_per_s_per_device"]
-            low, high = (cost * rate / bound for bound in reversed(interval))
+        more = "per million output tokens, decode alone"
+        if shares:
+            low, high = (cost * _replicas(bought, best, share) for share in reversed(shares))
             more += f"; 90 % of samples {low:.3g} to {high:.3g}"
         cards.append((text, more))
     cards += [
         (f"{best['n_devices']:,} devices", f"{best['deployment']}, {best['n_nodes']:,} nodes"),
         (
-            f"{_rate(best['tokens_per_s_per_device'])} tokens/s",
+            f"{_rate(rate)} tokens/s",
             "per device"
             + (
-                f"; 90 % of samples {_rate(interval[0])} to {_rate(interval[1])}"
-                if interval
+                f"; 90 % of samples {_rate(rate * shares[0])} to {_rate(rate * shares[1])}"
+                if shares
                 else f"; median error {error:.1%}"
             ),
         ),
@@ -340,10 +348,47 @@ def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= FEW_DIGITS else f"{value:.3g}"
 
 
-def _interval(moved: Answer, mode: str) -> tuple[float, float] | None:
-    """Return the 90 % interval of a mode's tokens per second and device; None without samples."""
-    found = (moved.summary["intervals"] or {}).get(f"{mode}_tokens_per_s_per_device")
-    return (found["low"], found["high"]) if found and found["low"] is not None else None
+def _shares(moved: Answer, mode: str) -> tuple[float, float] | None:
+    """Return the 90 % interval of a mode's throughput over that predicted; None without samples."""
+    key = f"{mode}_tokens_per_s_per_device"
+    found, base = (moved.summary["intervals"] or {}).get(key), moved.summary[key]
+    return (found["low"] / base, found["high"] / base) if found and base else None
+
+
+def _replicas(bought: Answer, best: Mapping[str, Any], share: float) -> float:
+    """Return how many times the replicas a demand takes where each serves a share of what is predicted."""
+    replicas = int(best["n_replicas"])
+    served = float(best["capacity_tokens_per_s"]) / replicas * share
+    needed = math.ceil(bought.inputs["demand_tokens_per_s"] / served * (1 - 1e-9))
+    if bought.inputs["demand_users"]:
+        held = float(best["capacity_sequences"]) / replicas
+        needed = max(needed, math.ceil(bought.inputs["demand_users"] / held * (1 - 1e-9)))
+    return float(max(needed, 1) / replicas)
+
+
+def _doubt(moved: Answer) -> str:
+    """Return what is unsure of the winner, and of whether anything serves."""
+    chance, samples = moved.summary["probability_afd_wins"], moved.summary["samples"]
+    missed = samples - (moved.summary["feasible_samples"] or 0)
+    parts = []
+    if chance is not None and max(chance, 1.0 - chance) < SURE:
+        parts.append(
+            f"Unsure of EP or AFD: AFD serves more in {chance:.0%} of samples of the uncertain inputs."
+        )
+    if missed > (1.0 - SURE) * samples:
+        parts.append(
+            f"Unsure to be served at all: in {missed} of {samples} samples nothing meets the target."
+        )
+    return _paragraph(" ".join(parts), "doubt") if parts else ""
+
+
+def _deployed(chosen: Scenario, best: Mapping[str, Any]) -> Scenario:
+    """Return the question about the deployment that was chosen."""
+    replicas = best["n_replicas"]
+    groups = {"devices": best["n_devices"] // replicas}
+    if best["mode"] == AFD:
+        groups = {f"{side}_devices": best[f"n_{side}_devices"] // replicas for side in ("attention", "ffn")}
+    return attrs.evolve(chosen, batch=best["batch_per_device"], microbatches=best["microbatches"], **groups)
 
 
 def table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], *, first: bool = False) -> str:
@@ -413,8 +458,7 @@ def _procured(bought: Answer) -> str:
     return table(rows, PROCURE_KEYS, first=True) + left
 
 
-def _modes(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], alone: str) -> str:
-    own = [row for row in rows if row["system"] == best["system"] and row["feasible"]]
+def _modes(own: Sequence[Mapping[str, Any]], alone: str, verdict: str) -> str:
     keys = (
         "mode",
         "tokens_per_s_per_device",
@@ -424,7 +468,7 @@ def _modes(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], alone: st
         "n_devices",
         "binding",
     )
-    text = _paragraph(
+    text = _paragraph(f"Per device, whatever the demand: {verdict}") + _paragraph(
         "Table: what serves the whole demand with fewest devices. Chart: the most that one deployment of up "
         f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
     )
@@ -445,34 +489,46 @@ def _serving_text(small: Scenario, prompt: int, output: int) -> str:
     )
 
 
-def _ratio_text(chosen: Scenario, ffn_devices: int | None, prompt: int, output: int) -> str:
+def _ratio_text(chosen: Scenario, afd: Mapping[str, Any], prompt: int, output: int) -> str:
+    attention, ffn = (afd[key] // afd["n_replicas"] for key in ("n_attention_devices", "n_ffn_devices"))
     text = (
-        f"How many attention devices keep {ffn_devices or 1} FFN devices busy, where requests are of random "
-        f"length: {prompt:,} tokens in and {output:,} out on average, outputs geometric."
+        f"How many attention devices keep {ffn} FFN devices busy, where requests are of random length: "
+        f"{prompt:,} tokens in and {output:,} out on average, outputs geometric."
     )
     domain = _within(chosen).system.scale_up_domain_devices
-    most = domain / ffn_devices - 1 if ffn_devices else 0.0
+    most = domain / ffn - 1
     if 1 <= most < FAR_RATIO:
         text += (
             f" A scale-up domain holds {domain} devices: beyond r = {most:.3g} transfers cross the "
             "scale-out links."
         )
+    if attention < ffn:
+        text += (
+            f" The deployment above, ({attention}A+{ffn}F), has fewer attention than FFN devices, as short "
+            "latency targets ask for; simulated are whole ratios, from 1 on."
+        )
     return _paragraph(text)
 
 
-def _in_flight(
-    rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]
-) -> tuple[int | None, int, int | None]:
-    """Return micro-batches of the disaggregated deployment, three quarters of the batch of one, FFN devices.
+def _ratio(chosen: Scenario, afd: Mapping[str, Any], prompt: int, output: int) -> Chart:
+    """Return what draws the ratio about a disaggregated deployment, and what to call it.
 
-    A batch that fits at the mean context leaves no room for one that is longer than the mean.
+    The batch is three quarters of that of a micro-batch: one that fits at the mean context leaves no room
+    for one that is longer than the mean.
     """
-    afd = [row for row in rows if row["system"] == best["system"] and row["mode"] == AFD and row["feasible"]]
-    if not afd:
-        return None, 1, None
-    m = int(afd[0]["microbatches"])
-    batch = max(int(afd[0]["batch_per_device"]) * 3 // (4 * m), 1)
-    return m, batch, afd[0]["n_ffn_devices"] // afd[0]["n_replicas"]
+    m = int(afd["microbatches"])
+    batch = max(int(afd["batch_per_device"]) * 3 // (4 * m), 1)
+    turns = min(FEW_TURNS, SIMULATED_STEPS / output)
+    ffn_devices = afd["n_ffn_devices"] // afd["n_replicas"]
+    question: dict[str, Any] = {
+        "scenario": attrs.evolve(chosen, microbatches=m, ffn_devices=ffn_devices),
+        "prompt_mean": prompt,
+        "decode_mean": output,
+        "batch": batch,
+        "requests": max(round(turns * batch * m), 1),
+        "replications": 2,
+    }
+    return partial(ratio_chart, **question), "Throughput over attention instances per FFN instance"
 
 
 def _validation(chosen: Scenario) -> str:
@@ -516,8 +572,7 @@ def _again(chosen: Scenario, command: Sequence[str] | None) -> str:
     return (
         f"{line}<p>roofline-afd {__version__}, Python {sys.version.split()[0]}, {html.escape(packages)}.</p>"
         f'<p><a download="scenario.toml" href="data:application/toml;base64,{data}">The question about '
-        "the first "
-        "system as a scenario file</a>, for <code>--scenario</code> of any "
+        f"{html.escape(chosen.system.id)} as a scenario file</a>, for <code>--scenario</code> of any "
         f"command:</p><pre>{html.escape(held)}</pre>"
     )
 

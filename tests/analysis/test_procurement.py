@@ -384,6 +384,66 @@ def test_nothing_flips_what_is_far_apart() -> None:
 # --- a buyer's assumptions ----------------------------------------------------------------------------------
 
 
+def test_users_served_at_once_all_have_a_place() -> None:
+    """Slow users take few tokens and many places: the fleet holds them all, and no replica more than that."""
+    asked = [Scenario(system=name, model="deepseek-v3") for name in ("h200", "h800")]
+    answer = procure(asked, users=20_000, user_tokens_per_s=5.0)
+    assert (answer.inputs["demand_tokens_per_s"], answer.inputs["demand_users"]) == (100_000, 20_000)
+    for row in answer.rows():
+        assert row["capacity_sequences"] >= 20_000
+        assert row["capacity_tokens_per_s"] >= 100_000
+        assert row["capacity_sequences"] * (1 - 1 / row["n_replicas"]) < 20_000
+        sides = row["n_attention_devices"] or row["n_devices"]
+        assert row["capacity_sequences"] == sides * row["batch_per_device"]
+        assert row["tokens_per_s_per_user"] >= 5.0
+    by_tokens = procure(asked, demand=100_000).rows()[0]
+    assert by_tokens["n_devices"] < answer.rows()[0]["n_devices"]
+
+
+def test_replicas_do_not_straddle_domains() -> None:
+    """A scale-up domain holds whole replicas, or a replica whole domains."""
+    answer = procure([Scenario(system="cloudmatrix384", model="deepseek-v3")], demand=1e6)
+    size = load_system("cloudmatrix384").scale_up_domain_devices
+    for row in answer.rows():
+        replica = row["n_devices"] // row["n_replicas"]
+        if replica <= size:
+            assert row["n_scale_up_domains"] == math.ceil(row["n_replicas"] / (size // replica))
+        else:
+            assert row["n_scale_up_domains"] == row["n_replicas"] * math.ceil(replica / size)
+    afd = next(row for row in answer.rows() if row["mode"] == "afd")
+    assert (afd["n_devices"] // afd["n_replicas"], afd["n_scale_up_domains"]) == (512, 4)
+
+
+def test_a_trace_gives_the_context_that_slots_hold(tmp_path: Path) -> None:
+    """Long outputs hold their tokens for longer; a context beside the trace is refused."""
+    trace = tmp_path / "trace.csv"
+    lines = [f"2023-11-16 18:15:{second:02d},1000,{10 if second % 2 else 990}" for second in range(60)]
+    trace.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *lines]) + "\n")
+    scenario = Scenario(system="h200", model="deepseek-v3")
+    answer = procure([scenario], trace=trace, trace_scale=100.0)
+    decoded = (10 * (1000 + 4.5) + 990 * (1000 + 494.5)) / 1000
+    assert answer.inputs["context"] == round(decoded)
+    with pytest.raises(InputError, match="--trace gives the context: leave out --context"):
+        procure([attrs.evolve(scenario, context=9999)], trace=trace)
+
+
+def test_notes_say_what_is_left_out() -> None:
+    """Prefill, halves of pairs that are no candidates, contexts no model is made for."""
+    sides: dict[str, Any] = {"attention_system": "h20", "ffn_system": "h800", "tpot_ms": 200}
+    pair = Scenario(system="h800", model="deepseek-v3", context=200_000, **sides)
+    notes = procure([pair], demand=1e4).notes
+    assert any("decode alone" in note for note in notes)
+    assert "h20 and h800 alone not compared: add to --systems" in notes
+    assert any("beyond the 163,840 tokens deepseek-v3 is made for" in note for note in notes)
+    alone = Scenario(system="h800", model="deepseek-v3")
+    assert not any("not compared" in note for note in procure([alone], demand=1e4).notes)
+
+
+def test_refusals_name_what_is_nearest() -> None:
+    with pytest.raises(InfeasibleError, match=r"h800, EP: .*; the least is 17\.\d+ ms per token"):
+        procure([Scenario(system="h800", model="deepseek-v3", tpot_ms=5.0)], demand=1e4)
+
+
 def test_utilization() -> None:
     """Half the tokens sold for the same fleet: twice the cost of each, the same ranks."""
     whole, half = (
@@ -395,6 +455,7 @@ def test_utilization() -> None:
         assert other["n_devices"] == row["n_devices"]
         assert other["usd_per_hour"] == row["usd_per_hour"]
         assert other["usd_per_million_tokens"] == pytest.approx(2 * row["usd_per_million_tokens"])
+        assert other["tokens_per_joule"] == pytest.approx(row["tokens_per_joule"] / 2)
 
 
 def test_purchase_by_hand() -> None:

@@ -409,6 +409,18 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
     assert one["intervals"] != other["intervals"]
 
 
+def test_samples_that_nothing_serves_are_told() -> None:
+    """The probability counts samples that either mode serves, and the sentence says of how many."""
+    scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=13, max_devices=64)
+    answer = sensitivity(scenario, metric=AFD, samples=40, break_evens=0)
+    summary = answer.summary
+    assert 0 < summary["feasible_samples"] < 40
+    assert f"of the {summary['feasible_samples']} of 40 samples that either serves" in summary["answer"]
+    assert any(f"in {40 - summary['feasible_samples']} samples neither" in note for note in answer.notes)
+    assert all(row["break_even"] is None for row in answer.rows())
+    assert any("of the 0 inputs" in note for note in answer.notes)
+
+
 def test_clear_cases_are_certain() -> None:
     h800 = Scenario(**H800)
     ep = sensitivity(h800, samples=20, uncertainty=_pinned(h800, "context", "memory_gb_per_s")).summary

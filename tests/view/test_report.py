@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from roofline_afd import Scenario, load_system, report, roofline
+from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario_file import read_scenario_file
 from roofline_afd.view.report import linked, scenario_text, slider_specification, table
 from tests.conftest import command
@@ -106,6 +107,13 @@ def test_the_demand_sets_the_question() -> None:
     assert "tpot_ms = 40.0" in page
     assert "3,968 input and 256 output tokens" in page
     assert "TPOT 50 ms" not in page
+
+
+@pytest.mark.parametrize(("osl", "says"), [(0, "--osl 0 must be a whole number"), (9000, "leaves no input")])
+def test_report_refuses_outputs_without_input(osl: int, says: str) -> None:
+    asked = Scenario(system="h800", model="deepseek-v3")
+    with pytest.raises(InputError, match=says):
+        report([asked], demand=1e5, osl=osl)
 
 
 def test_report_refuses_what_is_no_page(tmp_path: Path) -> None:
