@@ -166,13 +166,20 @@ class _Drawn(NamedTuple):
         return MEANINGS[self.answer.inputs["per"]]
 
 
-def pareto_chart(scenario: Scenario, **question: Any) -> alt.LayerChart:  # noqa: ANN401 - those of `explored`
+def pareto_chart(
+    scenario: Scenario,
+    *,
+    dots: int = MOST_BEATEN,
+    **question: Any,  # noqa: ANN401 - those of `explored`
+) -> alt.LayerChart:
     """Draw the frontier of each serving mode: throughput over tokens a second of every user.
 
     Parameters
     ----------
     scenario : Scenario
         Model and system; its `tpot_ms`, where given, is drawn as a line.
+    dots : int
+        Most grey dots [1].
     **question
         Requests, limits and what is searched, as for `explore`.
 
@@ -193,7 +200,7 @@ def pareto_chart(scenario: Scenario, **question: Any) -> alt.LayerChart:  # noqa
     x, y = frame.x("tokens per second and user"), frame.y(drawn.key, drawn.meaning[0])
     layers = [
         *_limit_layers(drawn, frame, x, named=True),
-        *_beaten_layers(drawn, frame, x, y, most=MOST_BEATEN),
+        *_beaten_layers(drawn, frame, x, y, most=dots),
         *_name_layers(drawn, frame, x, y),
         *_frontier_layers(drawn, frame, x, y),
         *_best_layers(drawn, frame, x, y, named=True),

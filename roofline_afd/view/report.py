@@ -8,45 +8,30 @@ import math
 import re
 import shlex
 import sys
-from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
 
 from roofline_afd import __version__
 from roofline_afd.analysis import services
-from roofline_afd.analysis.compare import NAMES, compare
+from roofline_afd.analysis.compare import NAMES
 from roofline_afd.analysis.procurement import procure
-from roofline_afd.analysis.sensitivity import RATIO, sensitivity
-from roofline_afd.analysis.simulator import FEW_TURNS
 from roofline_afd.analysis.traces import read_trace
 from roofline_afd.catalogue.store import Catalogue
-from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.physics import roofline as stage
+from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD
-from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.serving.scenario import Scenario, whole
-from roofline_afd.view import procurement_chart, tornado_chart
-from roofline_afd.view.charts import BLUE, GREEN, ORANGE, breakdown_chart, dead_zone_chart
 from roofline_afd.view.columns import column
-from roofline_afd.view.deployment_charts import afd_vs_ep_chart
-from roofline_afd.view.pages import script_bundle, script_literal, svg_bytes
-from roofline_afd.view.pareto_chart import pareto_chart
-from roofline_afd.view.ratio_chart import ratio_chart
-from roofline_afd.view.side_by_side import side_by_side
+from roofline_afd.view.pages import script_bundle, script_literal
+from roofline_afd.view.side_by_side import Ahead, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import altair as alt
-    from numpy.typing import NDArray
+    from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.catalogue.hardware import Interconnect
-    from roofline_afd.serving.ffn_stage import FfnStageInputs
 
 OUTPUT_TOKENS = 512
 """Output tokens of a request where nothing says so: its mean context then fixes the input."""
@@ -55,23 +40,12 @@ CURVE_DEVICES = 256
 PARETO_DEVICES = 32
 FEW_DEVICES = 128
 """Devices up to which groups of single devices are searched where hundreds of searches are needed."""
-SIMULATED_STEPS = 2600
-"""Output tokens of a slot that are simulated, but for its first few requests."""
-SAMPLES = 40
-BREAK_EVENS = 6
-"""Inputs, those that move the answer most, whose break-even is looked for."""
 SURE = 0.8
 """Share of samples from which on the winner is not called unsure."""
 FEW_DIGITS = 100
 """Rates below are told in three digits."""
 FAR_RATIO = 10
 """Attention to FFN ratio that is too far off to be worth a remark."""
-MOST_NODES = 40
-"""FFN nodes up to which the roofline is drawn."""
-SHARES, TIMES = (0.2, 1.0, 0.01), (0.25, 4.0, 0.05)
-"""Low, high and step of a slider of shares, and of multiples."""
-COLORS = (BLUE, ORANGE, GREEN, "#93317f", "#5b6570", "#8a6d00")
-DASHES = ([1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [4, 2], [12, 6])
 LINKED = re.compile(r"https?://[^\s,;)\]]+")
 PROCURE_KEYS = (
     "rank",
@@ -122,19 +96,37 @@ if (sliders) vegaEmbed("#sliders", sliders, options).then(drawn); else drawn();
 """
 
 
-Chart = tuple["Callable[[], alt.TopLevelMixin]", str]
-"""What draws a chart, and what the chart shows."""
+class Case(NamedTuple):
+    """What a page is about."""
 
+    bought: Answer
+    scenarios: Sequence[Scenario]
+    """The candidates, with what the demand sets."""
+    best: Mapping[str, Any]
+    """The row that is recommended."""
+    chosen: Scenario
+    """The question about its system."""
+    coarse: Scenario
+    """The same where hundreds of searches are needed."""
+    small: Scenario
+    """The same about a few devices that prefill and decode."""
+    prompt: int
+    output: int
 
-def _picture(make: Callable[[], alt.TopLevelMixin], about: str) -> str:
-    """Return the image of a chart, or why there is none."""
-    try:
-        drawn = svg_bytes(make().to_dict(validate=False))
-    except (InfeasibleError, InputError) as error:
-        return f'<p class="faint">No picture: {html.escape(str(error))}</p>'
-    data = base64.b64encode(drawn).decode()
-    image = f'<img alt="{html.escape(about)}" src="data:image/svg+xml;base64,{data}">'
-    return f'<figure tabindex="0">{image}</figure>'
+    @property
+    def own(self) -> list[dict[str, Any]]:
+        """Feasible rows of the recommended system."""
+        return [row for row in self.bought.rows() if row["system"] == self.best["system"] and row["feasible"]]
+
+    @property
+    def afd(self) -> dict[str, Any] | None:
+        """Its row of attention-FFN disaggregation."""
+        return next((row for row in self.own if row["mode"] == AFD), None)
+
+    @property
+    def pair(self) -> bool:
+        """Whether it is a pair of systems, a candidate for AFD alone."""
+        return self.chosen.side("attention").id != self.chosen.side("ffn").id
 
 
 def report(
@@ -172,15 +164,60 @@ def report(
     InfeasibleError
         If no candidate serves the demand.
     """
+    scripts = Ahead(script_bundle)
+    case = _case(scenarios, osl, question)
+    from roofline_afd.view.report_pictures import pictures_of  # takes its time, beside the scripts
+    from roofline_afd.view.sliders import slider_specification
+
+    made = side_by_side(pictures_of(case))
+    varied: Answer
+    varied, tornado = made["moved"]
+    sliders = slider_specification([case.chosen, *case.scenarios])
+    ratio = (
+        _ratio_text(case, case.afd) + made["ratio"]
+        if case.afd
+        else _paragraph("There is nothing to split: no disaggregated deployment is feasible.")
+    )
+    sections: list[tuple[str, str, str]] = [
+        ("procurement", "What each system costs", f"{made['procurement']}{_procured(case.bought)}"),
+        ("modes", "EP or AFD", f"{_modes(case, made['verdict'])}{made['curves']}"),
+        ("breakdown", "Where a step spends its time", made["breakdown"]),
+        ("roofline", "The roofline, to move", _sliders_text(sliders)),
+        ("dead-zone", "When more FFN devices stop helping", made["dead zone"]),
+        ("sensitivity", "How sure this is", f"{_sensitivity(case, varied)}{tornado}"),
+        ("serving", "Prefill and decode", f"{_serving_text(case)}{made['pareto']}"),
+        ("ratio", "Attention to FFN devices", ratio),
+        ("validation", "Predictions against published services", _validation(case.chosen)),
+        ("assumptions", "What it rests on", _assumptions(case.bought)),
+        ("again", "To make this page again", _again(case.chosen, command)),
+    ]
+    body = "\n".join(
+        f'<section id="{key}"><h2>{html.escape(heading)}</h2>{text}</section>'
+        for key, heading, text in sections
+    )
+    demand = case.bought.inputs["demand_tokens_per_s"]
+    page = PAGE.format(
+        version=__version__,
+        title=html.escape(title or f"{case.chosen.model.name}: which system for {demand:,.0f} tokens/s"),
+        style=files(__package__).joinpath("report.css").read_text("utf-8"),
+        answer=html.escape(case.bought.summary["answer"]),
+        doubt="" if case.pair else _doubt(varied),
+        about=html.escape(_about(case)),
+        contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
+        body=_cards(case, varied) + body,
+        bundle=scripts.result(),
+        sliders=script_literal(sliders),
+    )
+    return page.encode()
+
+
+def _case(scenarios: Sequence[Scenario], osl: int | None, question: Mapping[str, Any]) -> Case:
+    """Return what a page is about: the purchase, and the questions that follow from it."""
     bought = procure(scenarios, **question)
     asked = {key: bought.inputs[key] for key in ("tpot_ms", "context")}  # the demand may set them
     scenarios = [attrs.evolve(each, **asked) for each in scenarios]
-    rows = bought.rows()
-    best = rows[0]
+    best = bought.rows()[0]
     chosen = _scenario_of(scenarios, best["system"])
-    name = (
-        title or f"{chosen.model.name}: which system for {bought.inputs['demand_tokens_per_s']:,.0f} tokens/s"
-    )
     if osl is None and question.get("trace") is not None:
         osl = round(float(np.mean(read_trace(question["trace"]).decode_tokens)))
     output = whole("--osl", osl) if osl is not None else min(OUTPUT_TOKENS, max(chosen.context, 1))
@@ -190,99 +227,11 @@ def report(
             f"--osl {output:,}: a mean context of {chosen.context:,} tokens leaves no input; --context must "
             f"be above {output // 2:,}"
         )
-    own = [row for row in rows if row["system"] == best["system"] and row["feasible"]]
-    afd = next((row for row in own if row["mode"] == AFD), None)
     coarse = chosen
     if chosen.granularity == "device" and chosen.devices is None and chosen.max_devices > FEW_DEVICES:
-        coarse = attrs.evolve(chosen, granularity="node")  # what varies it asks for hundreds of searches
+        coarse = attrs.evolve(chosen, granularity="node")
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
-
-    def moved() -> tuple[Answer, str]:
-        found = _moved(coarse, best["mode"])
-        about = "Inputs by how far they move the comparison"
-        return found, _picture(lambda: tornado_chart.draw(coarse, found), about)
-
-    charts: dict[str, Chart] = {
-        "pareto": (
-            lambda: pareto_chart(small, isl=prompt, osl=output),
-            "Frontiers of four serving modes",
-        ),
-        "curves": (
-            lambda: afd_vs_ep_chart(attrs.evolve(coarse, max_devices=min(coarse.max_devices, CURVE_DEVICES))),
-            "Tokens per second and device over TPOT, EP and AFD",
-        ),
-        "procurement": (
-            lambda: procurement_chart.draw(bought, scenarios[0]),
-            "Cost per million tokens by system and mode",
-        ),
-        "breakdown": (
-            lambda: breakdown_chart(_deployed(chosen, best), mode=best["mode"]),
-            "Where a decode step spends its time",
-        ),
-        "dead zone": (lambda: dead_zone_chart(chosen), "HFU over FFN nodes, with the dead zone"),
-    }
-    if afd is not None:
-        charts = {"pareto": charts["pareto"], "ratio": _ratio(chosen, afd, prompt, output), **charts}
-    made: dict[str, Any] = side_by_side(
-        {
-            "bundle": script_bundle,
-            "moved": moved,
-            "verdict": lambda: str(compare(coarse).summary["reason"]),
-            **{key: partial(_picture, make, about) for key, (make, about) in charts.items()},
-        }
-    )
-    varied, tornado = made["moved"]
-    pair = chosen.side("attention").id != chosen.side("ffn").id
-    alone = (
-        f"A pair of systems is a candidate for AFD alone: EP, here and below, is on {chosen.system.name}."
-        if pair
-        else ""
-    )
-    sliders = slider_specification([chosen, *scenarios])
-    ratio = (
-        _ratio_text(chosen, afd, prompt, output) + made["ratio"]
-        if afd
-        else _paragraph("There is nothing to split: no disaggregated deployment is feasible.")
-    )
-    sections: list[tuple[str, str, str]] = [
-        ("procurement", "What each system costs", f"{made['procurement']}{_procured(bought)}"),
-        ("modes", "EP or AFD", f"{_modes(own, alone, made['verdict'])}{made['curves']}"),
-        ("breakdown", "Where a step spends its time", made["breakdown"]),
-        ("roofline", "The roofline, to move", _sliders_text(sliders)),
-        ("dead-zone", "When more FFN devices stop helping", made["dead zone"]),
-        ("sensitivity", "How sure this is", f"{_sensitivity(varied, coarse=coarse is not chosen)}{tornado}"),
-        ("serving", "Prefill and decode", _serving_text(small, prompt, output) + made["pareto"]),
-        ("ratio", "Attention to FFN devices", ratio),
-        ("validation", "Predictions against published services", _validation(chosen)),
-        ("assumptions", "What it rests on", _assumptions(bought)),
-        ("again", "To make this page again", _again(chosen, command)),
-    ]
-    body = "\n".join(
-        f'<section id="{key}"><h2>{html.escape(heading)}</h2>{text}</section>'
-        for key, heading, text in sections
-    )
-    page = PAGE.format(
-        version=__version__,
-        title=html.escape(name),
-        style=files(__package__).joinpath("report.css").read_text("utf-8"),
-        answer=html.escape(bought.summary["answer"]),
-        doubt="" if pair else _doubt(varied),
-        about=html.escape(_about(chosen, scenarios, bought)),
-        contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
-        body=_cards(bought, best, varied, pair=pair) + body,
-        bundle=made["bundle"],
-        sliders=script_literal(sliders),
-    )
-    return page.encode()
-
-
-def _moved(chosen: Scenario, mode: str) -> Answer:
-    """Return what uncertain inputs do to AFD over EP; to the mode that serves where the other cannot."""
-    asked: dict[str, Any] = {"samples": SAMPLES, "break_evens": BREAK_EVENS}
-    try:
-        return sensitivity(chosen, metric=RATIO, **asked)
-    except InfeasibleError:
-        return sensitivity(chosen, metric=mode, **asked)
+    return Case(bought, scenarios, best, chosen, coarse, small, prompt, output)
 
 
 def _scenario_of(scenarios: Sequence[Scenario], name: str) -> Scenario:
@@ -294,17 +243,21 @@ def _scenario_of(scenarios: Sequence[Scenario], name: str) -> Scenario:
     return scenarios[0]
 
 
-def _about(chosen: Scenario, scenarios: Sequence[Scenario], bought: Answer) -> str:
+def _about(case: Case) -> str:
+    chosen, bought = case.chosen, case.bought
     limits = f"TPOT at most {chosen.latency_ms:g} ms, context {chosen.context:,} tokens"
     names = ", ".join(bought.inputs["systems"])
     weights = f"experts in {chosen.weights.id}, cache in {chosen.kv_precision}"
     prices = f"prices: {bought.inputs['price_basis']}, {bought.inputs['price_terms']}"
-    candidates = f"{len(scenarios)} candidates: {names}" if len(scenarios) > 1 else f"candidate: {names}"
+    candidates = (
+        f"{len(case.scenarios)} candidates: {names}" if len(case.scenarios) > 1 else f"candidate: {names}"
+    )
     return f"{chosen.model.name} · {limits} · {weights} · {candidates} · {prices}"
 
 
-def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer, *, pair: bool) -> str:
+def _cards(case: Case, moved: Answer) -> str:
     """Return the key numbers, each with what is known of its uncertainty; of a pair nothing about EP."""
+    bought, best = case.bought, case.best
     error = bought.summary["validated_error"]
     shares = _shares(moved, best["mode"])
     cost, rate = best["usd_per_million_tokens"], best["tokens_per_s_per_device"]
@@ -332,7 +285,7 @@ def _cards(bought: Answer, best: Mapping[str, Any], moved: Answer, *, pair: bool
     if best["power_kw"] is not None:
         cards.append((f"{best['power_kw']:,.0f} kW", f"{best['tokens_per_joule']:.3g} tokens per joule"))
     probability = moved.summary.get("probability_afd_wins")
-    if probability is not None and not pair:
+    if probability is not None and not case.pair:
         cards.append(
             (f"{probability:.0%}", "probability that AFD serves more than EP, uncertain inputs varied")
         )
@@ -380,15 +333,6 @@ def _doubt(moved: Answer) -> str:
             f"Unsure to be served at all: in {missed} of {samples} samples nothing meets the target."
         )
     return _paragraph(" ".join(parts), "doubt") if parts else ""
-
-
-def _deployed(chosen: Scenario, best: Mapping[str, Any]) -> Scenario:
-    """Return the question about the deployment that was chosen."""
-    replicas = best["n_replicas"]
-    groups = {"devices": best["n_devices"] // replicas}
-    if best["mode"] == AFD:
-        groups = {f"{side}_devices": best[f"n_{side}_devices"] // replicas for side in ("attention", "ffn")}
-    return attrs.evolve(chosen, batch=best["batch_per_device"], microbatches=best["microbatches"], **groups)
 
 
 def table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], *, first: bool = False) -> str:
@@ -458,7 +402,11 @@ def _procured(bought: Answer) -> str:
     return table(rows, PROCURE_KEYS, first=True) + left
 
 
-def _modes(own: Sequence[Mapping[str, Any]], alone: str, verdict: str) -> str:
+def _modes(case: Case, verdict: str) -> str:
+    alone = (
+        "A pair of systems is a candidate for AFD alone: EP, here and below, is on "
+        f"{case.chosen.system.name}."
+    )
     keys = (
         "mode",
         "tokens_per_s_per_device",
@@ -472,30 +420,32 @@ def _modes(own: Sequence[Mapping[str, Any]], alone: str, verdict: str) -> str:
         "Table: what serves the whole demand with fewest devices. Chart: the most that one deployment of up "
         f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
     )
-    return text + _paragraph(alone) * bool(alone) + table(own, keys, first=True)
+    return text + _paragraph(alone) * case.pair + table(case.own, keys, first=True)
 
 
-def _sensitivity(moved: Answer, *, coarse: bool) -> str:
+def _sensitivity(case: Case, moved: Answer) -> str:
+    coarse = case.coarse is not case.chosen
     text = moved.summary["answer"] + (" Devices come in whole nodes here." if coarse else "")
     return _paragraph(text) + table(moved.rows()[:8], SENSITIVITY_KEYS)
 
 
-def _serving_text(small: Scenario, prompt: int, output: int) -> str:
+def _serving_text(case: Case) -> str:
+    small = case.small
     return _paragraph(
-        f"Four ways to serve requests of {prompt:,} input and {output:,} output tokens on {small.devices} "
-        f"devices of {small.system.name}: prefill and decode on the same devices or in two pools, each with "
-        "or without AFD. Prefill is paid for here, and left out of all the above: tokens per device are "
-        "fewer."
+        f"Four ways to serve requests of {case.prompt:,} input and {case.output:,} output tokens on "
+        f"{small.devices} devices of {small.system.name}: prefill and decode on the same devices or in two "
+        "pools, each with or without AFD. Prefill is paid for here, and left out of all the above: tokens "
+        "per device are fewer."
     )
 
 
-def _ratio_text(chosen: Scenario, afd: Mapping[str, Any], prompt: int, output: int) -> str:
+def _ratio_text(case: Case, afd: Mapping[str, Any]) -> str:
     attention, ffn = (afd[key] // afd["n_replicas"] for key in ("n_attention_devices", "n_ffn_devices"))
     text = (
         f"How many attention devices keep {ffn} FFN devices busy, where requests are of random length: "
-        f"{prompt:,} tokens in and {output:,} out on average, outputs geometric."
+        f"{case.prompt:,} tokens in and {case.output:,} out on average, outputs geometric."
     )
-    domain = _within(chosen).system.scale_up_domain_devices
+    domain = case.chosen.side("ffn").scale_up_domain_devices
     most = domain / ffn - 1
     if 1 <= most < FAR_RATIO:
         text += (
@@ -508,27 +458,6 @@ def _ratio_text(chosen: Scenario, afd: Mapping[str, Any], prompt: int, output: i
             "latency targets ask for; simulated are whole ratios, from 1 on."
         )
     return _paragraph(text)
-
-
-def _ratio(chosen: Scenario, afd: Mapping[str, Any], prompt: int, output: int) -> Chart:
-    """Return what draws the ratio about a disaggregated deployment, and what to call it.
-
-    The batch is three quarters of that of a micro-batch: one that fits at the mean context leaves no room
-    for one that is longer than the mean.
-    """
-    m = int(afd["microbatches"])
-    batch = max(int(afd["batch_per_device"]) * 3 // (4 * m), 1)
-    turns = min(FEW_TURNS, SIMULATED_STEPS / output)
-    ffn_devices = afd["n_ffn_devices"] // afd["n_replicas"]
-    question: dict[str, Any] = {
-        "scenario": attrs.evolve(chosen, microbatches=m, ffn_devices=ffn_devices),
-        "prompt_mean": prompt,
-        "decode_mean": output,
-        "batch": batch,
-        "requests": max(round(turns * batch * m), 1),
-        "replications": 2,
-    }
-    return partial(ratio_chart, **question), "Throughput over attention instances per FFN instance"
 
 
 def _validation(chosen: Scenario) -> str:
@@ -627,162 +556,3 @@ def _sliders_text(specification: Mapping[str, Any] | None) -> str:
         "<noscript>The script inside this page draws the sliders: it needs JavaScript, but no "
         "network.</noscript>"
     )
-
-
-def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None:
-    """Return the roofline of the FFN stage with sliders, its closed form computed in the page.
-
-    Parameters
-    ----------
-    scenarios : sequence of Scenario
-        One question per candidate; the links of the first set where the sliders of efficiency begin.
-
-    Returns
-    -------
-    dict or None
-        Vega-Lite: a curve per FFN system. Where the sliders begin, HFU is that of the roofline as long as
-        it reads its experts in time (`physics.roofline.closed_form_utilization`); None where no system
-        reaches a second node.
-    """
-    stages: dict[str, FfnStageInputs] = {}
-    for scenario in scenarios:
-        try:
-            inputs = ffn_stage_inputs(_within(scenario))
-        except InputError:  # it reaches no second node
-            continue
-        stages.setdefault(inputs.scenario.system.id, inputs)
-    if not stages:
-        return None
-    first, *_ = stages.values()
-    width = first.scenario.model.expert_intermediate
-    up_efficiency = _efficiency(first.scenario.system.scale_up, first.scale_up)
-    tiered = [inputs for inputs in stages.values() if not inputs.superpod]
-    params: list[dict[str, Any]] = []
-    up = f"(up_efficiency / {up_efficiency!r} * up_times)"
-    out = up
-    if tiered:
-        out_efficiency = _efficiency(tiered[0].scenario.system.scale_out, tiered[0].scale_out)
-        out = f"(datum.tiers * out_efficiency / {out_efficiency!r} * out_times + (1 - datum.tiers) * {up})"
-        params += [
-            _slider("out_efficiency", "Scale-out efficiency", out_efficiency, SHARES),
-            _slider("out_times", "Scale-out bandwidth, times that of today", 1.0, TIMES),
-        ]
-    params += [
-        _slider("up_efficiency", "Scale-up efficiency", up_efficiency, SHARES),
-        _slider("up_times", "Scale-up bandwidth, times that of today", 1.0, TIMES),
-        _slider("expert_width", "Width of an expert", width, _around(width)),
-    ]
-    nodes = np.arange(1, MOST_NODES + 1)
-    rows = [
-        {"system": name, "tiers": 0 if inputs.superpod else 1, **row}
-        for name, inputs in stages.items()
-        for row in _reached(inputs, nodes)
-    ]
-    x = {
-        "field": "ffn_nodes",
-        "type": "quantitative",
-        "title": "FFN nodes",
-        "scale": {"domain": [1, MOST_NODES], "nice": False},
-    }
-    y = {
-        "field": "hfu",
-        "type": "quantitative",
-        "title": "HFU [1]",
-        "scale": {"domain": [0, 1]},
-        "axis": {"format": "%"},
-    }
-    names = list(stages)
-    legend = {
-        "orient": "top",
-        "title": None,
-        "symbolType": "stroke",
-        "symbolSize": 900,
-        "symbolStrokeWidth": 2.5,
-        "labelLimit": 260,
-    }
-    of_system = {
-        "field": "system",
-        "type": "nominal",
-        "sort": names,
-        "scale": {"domain": names, "range": COLORS[: len(names)]},
-        "legend": legend,
-    }
-    dashes = {**of_system, "scale": {"domain": names, "range": DASHES[: len(names)]}}
-    tooltip = [
-        {"field": "system", "type": "nominal", "title": "system"},
-        {"field": "ffn_nodes", "type": "quantitative", "title": "FFN nodes"},
-        {"field": "hfu", "type": "quantitative", "title": "HFU", "format": ".1%"},
-    ]
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "width": "container",
-        "autosize": {"type": "fit", "contains": "padding"},
-        "height": 320,
-        "params": params,
-        "data": {"values": rows},
-        "transform": [
-            {
-                "calculate": f"min(1, min({up} * datum.up, {out} * datum.out) * expert_width / {width})",
-                "as": "hfu",
-            }
-        ],
-        "layer": [
-            {
-                "mark": {"type": "line", "strokeWidth": 2.5},
-                "encoding": {"x": x, "y": y, "color": of_system, "strokeDash": dashes},
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 30, "opacity": 1},
-                "encoding": {"x": x, "y": y, "color": of_system, "tooltip": tooltip},
-            },
-        ],
-        "config": {
-            "font": "system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif",
-            "view": {"stroke": None},
-            "axis": {
-                "labelFontSize": 12,
-                "titleFontSize": 13,
-                "titleFontWeight": "normal",
-                "gridColor": "#e6e9ec",
-            },
-            "legend": {"labelFontSize": 13},
-        },
-    }
-
-
-def _reached(inputs: FfnStageInputs, nodes: NDArray[np.int_]) -> list[dict[str, Any]]:
-    """Return HFU that scale-up alone and scale-out alone would grant, at some counts of FFN nodes."""
-    told = inputs.arguments(nodes)
-    share = stage.sender_share(
-        attention_devices=inputs.attention_devices, ffn_devices=1.0 * nodes * inputs.devices_per_node
-    )
-    out = inputs.scale_up if inputs.superpod else inputs.scale_out * told["experts_per_copy"]
-    needed = inputs.compute_bound_bandwidth
-    grants = np.broadcast_to(np.multiply(out, share) / needed, nodes.shape)
-    return [
-        {"ffn_nodes": count, "up": inputs.scale_up / needed, "out": grant}
-        for count, grant in zip(nodes.tolist(), grants.tolist(), strict=True)
-    ]
-
-
-def _efficiency(fabric: Interconnect | None, effective: float) -> float:
-    """Return the share of a link's rate that is counted on."""
-    return effective / fabric.bytes_per_s if fabric else 1.0
-
-
-def _within(scenario: Scenario) -> Scenario:
-    """Return the question with one system for both sides: the FFN side's."""
-    return attrs.evolve(scenario, system=scenario.side("ffn"), attention_system=None, ffn_system=None)
-
-
-def _slider(name: str, label: str, value: float, bounds: tuple[float, float, float]) -> dict[str, Any]:
-    """Return a parameter that a range input binds: from low to high in steps."""
-    low, high, step = bounds
-    bind = {"input": "range", "min": low, "max": high, "step": step, "name": label}
-    return {"name": name, "value": value, "bind": bind}
-
-
-def _around(value: float) -> tuple[float, float, float]:
-    """Return the bounds of a slider about a value: from a quarter to four times, in whole steps of it."""
-    step = float(10 ** np.floor(np.log10(max(value, 1e-9) / 50)))
-    return max(np.floor(value / 4 / step), 1) * step, np.ceil(value * 4 / step) * step, step

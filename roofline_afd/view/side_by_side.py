@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 Made = TypeVar("Made")
 MOST_WORKERS = 4
@@ -64,6 +68,46 @@ def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
     return made
 
 
+class Ahead:
+    """One piece of work that begins at once, in a process of its own where one can be forked safely.
+
+    Parameters
+    ----------
+    task : callable
+        As those of `side_by_side`.
+    """
+
+    def __init__(self, task: Callable[[], str]) -> None:
+        self._task = task
+        self._process: BaseProcess | None = None
+        if _cores() == 1 or not _forks_safely():
+            return
+        context = multiprocessing.get_context("fork")
+        self._mine, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_send, args=(theirs, task), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def result(self) -> str:
+        """Return what the task makes; what it raises is raised."""
+        if self._process is None:
+            return self._task()
+        try:
+            made: str = self._mine.recv()
+        except EOFError:  # it failed, or was killed: without it, here
+            return self._task()
+        finally:
+            self._process.join()
+        return made
+
+
+def _send(connection: Connection, task: Callable[[], str]) -> None:
+    """Make and send; say nothing where that fails, which is asked for again."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(Exception):
+        connection.send(task())
+
+
 def _forks_safely() -> bool:
     """Return whether nothing in this process could hold a lock that a fork of it would wait for."""
     forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
@@ -76,7 +120,8 @@ def _cores() -> int:
 
 
 def _begin(tasks: dict[str, Callable[[], Any]]) -> None:
-    """Hold the work; an interrupt is for the process that asked."""
+    """Hold the work; an interrupt is for the process that asked, and memory is freed when it ends."""
+    gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _held.update(tasks)
 

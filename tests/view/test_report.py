@@ -11,7 +11,8 @@ import pytest
 from roofline_afd import Scenario, load_system, report, roofline
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario_file import read_scenario_file
-from roofline_afd.view.report import linked, scenario_text, slider_specification, table
+from roofline_afd.view.report import linked, scenario_text, table
+from roofline_afd.view.sliders import slider_specification
 from tests.conftest import command
 
 

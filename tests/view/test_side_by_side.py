@@ -47,6 +47,26 @@ def test_workers_give_what_tasks_make(death: str, last: str) -> None:
     assert done.stdout.splitlines() == [f"['aa', 'bb', 'cc'] {here}", "raised no", last]
 
 
+def test_work_ahead_is_made_even_where_its_process_fails() -> None:
+    """What it makes is the same, in a process of its own or here; what it raises is raised."""
+    program = (
+        PROGRAM.partition("found =")[0]
+        + """
+from roofline_afd.view.side_by_side import Ahead
+print(Ahead(lambda: "made" * 100_000).result()[:4])
+print(Ahead(lambda: "here" if os.getpid() == HERE else os._exit(1)).result())
+try:
+    Ahead(fault).result()
+except InputError as error:
+    print("raised", error)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["made", "here", "raised no"]
+
+
 def test_no_fork_beside_other_threads() -> None:
     """A process whose libraries have threads does the work itself."""
     import vl_convert
