@@ -683,7 +683,11 @@ def _sentence(
     """Return which candidate serves the demand cheapest, by how much, and what would change that."""
     best = rows[0]
     priced = best["usd_per_million_tokens"] is not None
-    cost = f" for {_short(best['usd_per_million_tokens'])} USD per million tokens" if priced else ""
+    given = all(name in terms.given for name in best["system"].split("+"))
+    quoted = f"{terms.basis}, {'price as given' if given else terms.terms}"
+    cost = (
+        f" for {_short(best['usd_per_million_tokens'])} USD per million tokens ({quoted})" if priced else ""
+    )
     text = (
         f"{best['system']} with {NAMES[best['mode']]} decodes {_short(wanted)} tokens/s{cost}: "
         f"{best['n_devices']:,} devices as {best['deployment']}"

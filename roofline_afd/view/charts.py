@@ -600,7 +600,7 @@ def breakdown_chart(scenario: Scenario, *, mode: str | None = None) -> alt.Layer
             if found["n_ffn_devices"]
             else f"{found['n_devices']} devices"
         ),
-        f"{found['batch_per_device']} sequences per device in {found['microbatches']} micro-batches",
+        f"{found['batch_per_device']} sequences per device, micro-batches in flight: {found['microbatches']}",
         f"context {scenario.context} tokens",
     ]
     how = "Overlap left out. Pale with a dashed edge: rests on an efficiency never measured on these parts."

@@ -64,7 +64,7 @@ PROCURE_KEYS = (
     "tokens_per_joule",
     "binding",
 )
-VALIDATION_KEYS = ("id", "mode", "system", "model", "measured", "predicted", "error", "origin")
+VALIDATION_KEYS = ("id", "mode", "use", "system", "model", "measured", "predicted", "error", "origin")
 SENSITIVITY_KEYS = ("input", "low", "high", "metric_low", "metric_high", "swing", "changes_winner")
 MOST_VALIDATION_ROWS = 14
 PAGE = """<!doctype html>
@@ -466,15 +466,15 @@ def _validation(chosen: Scenario) -> str:
     answer = services.validate_services(services.shipped_services(catalogue), catalogue=catalogue)
     rows = [row for row in answer.rows() if row["error"] is not None]
 
-    def near(row: Mapping[str, Any]) -> tuple[bool, bool]:
-        return row["system"] != chosen.system.id, row["model"] != chosen.model.id
+    def near(row: Mapping[str, Any]) -> tuple[bool, bool, bool]:
+        return row["system"] != chosen.system.id, row["model"] != chosen.model.id, row["use"] != "absolute"
 
     rows.sort(key=near)
     summary = answer.summary
     text = (
         f"Median error {summary['median_abs_error']:.1%} over {summary['n']} published results that set "
-        "nothing; the "
-        "nearest to this case first."
+        "nothing; those nearest to this case first. It counts absolute rows alone: relative and shape rows "
+        "are there for the ratios among them, and their levels are told for completeness."
     )
     shown = rows[:MOST_VALIDATION_ROWS]
     reasons = "".join(f"<li>{linked(row['id'])}: {linked(row['why'])}.</li>" for row in shown if row["why"])
