@@ -177,7 +177,7 @@ BAD = {
     "unknown software": ((*COMPARE, "--deployable-with", "vllm"), "--deployable-with 'vllm' is not valid"),
     "unknown transport": ((*COMPARE, "--transport", "paris"), "--transport 'paris' is not valid; did you"),
     "unknown format": ((*COMPARE, "--kv-precision", "fp9"), "--kv-precision 'fp9' is not a precision"),
-    "balance above one": ((*COMPARE, "--sigma-ep", "1.1"), "--sigma-ep 1.1 must be below 1"),
+    "balance above one": ((*COMPARE, "--sigma-ep", "1.1"), "--sigma-ep 1.1 must be at most 1"),
     "no balance": ((*COMPARE, "--sigma-dp", "0"), "--sigma-dp 0 must be at least 0.001"),
     "no context": ((*COMPARE, "--context", "0"), "--context 0 must be a whole number from 1"),
     "huge context": ((*COMPARE, "--context", "1000000000"), "from 1 to 100,000,000"),
