@@ -213,8 +213,10 @@ def procure(
             if fleet is None:
                 refused = search_modes(scenario)[mode]
                 refusal = refused.found.refusal
-                rows.append({"system": _name(scenario), "mode": mode, "feasible": False, "binding": refusal})
-                refusals.append(f"{_name(scenario)}, {NAMES[mode]}: {why_not(refused)}")
+                rows.append(
+                    {"system": candidate_name(scenario), "mode": mode, "feasible": False, "binding": refusal}
+                )
+                refusals.append(f"{candidate_name(scenario)}, {NAMES[mode]}: {why_not(refused)}")
                 continue
             rows.append(_row(scenario, fleet, devices, terms, wanted))
     _rank(rows, terms)
@@ -233,7 +235,7 @@ def procure(
         command="procure",
         inputs={
             **serving_inputs(scenarios[0], quantities),
-            "systems": [_name(scenario) for scenario in scenarios],
+            "systems": [candidate_name(scenario) for scenario in scenarios],
             "demand_tokens_per_s": wanted.tokens_per_s,
             "demand_users": wanted.users,
             "price_basis": terms.basis,
@@ -286,8 +288,19 @@ def _is_pair(scenario: Scenario) -> bool:
     return scenario.side("attention").id != scenario.side("ffn").id
 
 
-def _name(scenario: Scenario) -> str:
-    """Return what a candidate is called: its system, or attention+ffn."""
+def candidate_name(scenario: Scenario) -> str:
+    """Return what a candidate is called: its system, or attention+ffn.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question about it.
+
+    Returns
+    -------
+    str
+        The `system` of its rows.
+    """
     if _is_pair(scenario):
         return f"{scenario.side('attention').id}+{scenario.side('ffn').id}"
     return scenario.side("attention").id
@@ -296,7 +309,7 @@ def _name(scenario: Scenario) -> str:
 def _check_distinct(scenarios: Sequence[Scenario]) -> None:
     """Refuse candidates that rows could not tell apart."""
     seen = set()
-    for name in map(_name, scenarios):
+    for name in map(candidate_name, scenarios):
         if name in seen:
             raise InputError(f"--systems names {name} twice")
         seen.add(name)
@@ -461,7 +474,7 @@ def _row(
     served = wanted.tokens_per_s * terms.utilization
     return {
         "rank": None,
-        "system": _name(scenario),
+        "system": candidate_name(scenario),
         "mode": own["mode"],
         "n_devices": attention + ffn,
         "n_attention_devices": attention if ffn else None,
@@ -609,7 +622,7 @@ def _flips(
     order = list(dict.fromkeys(row["system"] for row in rows if row["usd_per_million_tokens"] is not None))
     if len(order) < 2:  # noqa: PLR2004 - nothing to change places with
         return []
-    known = {_name(scenario): scenario for scenario in scenarios}
+    known = {candidate_name(scenario): scenario for scenario in scenarios}
     best = {name: next(row for row in rows if row["system"] == name) for name in order[:2]}
     found = []
     for name, other, faster in ((order[0], order[1], False), (order[1], order[0], True)):

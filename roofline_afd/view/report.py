@@ -18,7 +18,7 @@ import numpy as np
 from roofline_afd import __version__
 from roofline_afd.analysis import services
 from roofline_afd.analysis.compare import NAMES
-from roofline_afd.analysis.procurement import procure
+from roofline_afd.analysis.procurement import candidate_name, procure
 from roofline_afd.analysis.traces import read_trace
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
@@ -164,12 +164,13 @@ def report(
     InfeasibleError
         If no candidate serves the demand.
     """
-    scripts = Ahead(script_bundle)
-    case = _case(scenarios, osl, question)
-    from roofline_afd.view.report_pictures import pictures_of  # takes its time, beside the scripts
-    from roofline_afd.view.sliders import slider_specification
+    with Ahead(script_bundle) as scripts:
+        case = _case(scenarios, osl, question)
+        from roofline_afd.view.report_pictures import pictures_of  # takes its time, beside the scripts
+        from roofline_afd.view.sliders import slider_specification
 
-    made = side_by_side(pictures_of(case))
+        made = side_by_side(pictures_of(case))
+        bundle = scripts.result()
     varied: Answer
     varied, tornado = made["moved"]
     sliders = slider_specification([case.chosen, *case.scenarios])
@@ -205,7 +206,7 @@ def report(
         about=html.escape(_about(case)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
         body=_cards(case, varied) + body,
-        bundle=scripts.result(),
+        bundle=bundle,
         sliders=script_literal(sliders),
     )
     return page.encode()
@@ -217,7 +218,7 @@ def _case(scenarios: Sequence[Scenario], osl: int | None, question: Mapping[str,
     asked = {key: bought.inputs[key] for key in ("tpot_ms", "context")}  # the demand may set them
     scenarios = [attrs.evolve(each, **asked) for each in scenarios]
     best = bought.rows()[0]
-    chosen = _scenario_of(scenarios, best["system"])
+    chosen = next(each for each in scenarios if candidate_name(each) == best["system"])
     if osl is None and question.get("trace") is not None:
         osl = round(float(np.mean(read_trace(question["trace"]).decode_tokens)))
     output = whole("--osl", osl) if osl is not None else min(OUTPUT_TOKENS, max(chosen.context, 1))
@@ -232,15 +233,6 @@ def _case(scenarios: Sequence[Scenario], osl: int | None, question: Mapping[str,
         coarse = attrs.evolve(chosen, granularity="node")
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
     return Case(bought, scenarios, best, chosen, coarse, small, prompt, output)
-
-
-def _scenario_of(scenarios: Sequence[Scenario], name: str) -> Scenario:
-    """Return the question whose candidate has a name."""
-    for scenario in scenarios:
-        sides = (scenario.side("attention").id, scenario.side("ffn").id)
-        if name in {"+".join(sides), *(sides[:1] if sides[0] == sides[1] else ())}:
-            return scenario
-    return scenarios[0]
 
 
 def _about(case: Case) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
+    from typing import Self
 
 Made = TypeVar("Made")
 MOST_WORKERS = 4
@@ -87,6 +88,16 @@ class Ahead:
         self._process = context.Process(target=_send, args=(theirs, task), daemon=True)
         self._process.start()
         theirs.close()
+
+    def __enter__(self) -> Self:
+        """Return this piece of work."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no process behind that nobody asks for its result."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join()
 
     def result(self) -> str:
         """Return what the task makes; what it raises is raised."""

@@ -59,12 +59,16 @@ try:
     Ahead(fault).result()
 except InputError as error:
     print("raised", error)
+import multiprocessing, time
+with Ahead(lambda: time.sleep(60) or "late"):
+    pass
+print(multiprocessing.active_children())
 """
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.splitlines() == ["made", "here", "raised no"]
+    assert done.stdout.splitlines() == ["made", "here", "raised no", "[]"]
 
 
 def test_no_fork_beside_other_threads() -> None:
