@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
 
+CLOSE_CALL = "Too close to call"
+"""How a reason begins where the margin is within the validated error."""
 NAMES = {EP: "EP", AFD: "AFD"}
 MOST_DEVICES = 1024
 """Devices up to which an infeasible question looks for a feasible size."""
@@ -261,7 +263,7 @@ def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, error: 
     )
     if abs(ratio - 1) <= error:
         return (
-            f"Too close to call: {NAMES[winner]} is ahead by {gain:.1%}, within the {error:.1%} median error "
+            f"{CLOSE_CALL}: {NAMES[winner]} is ahead by {gain:.1%}, within the {error:.1%} median error "
             f"of predictions; {why}; what would decide it: {_decider(sides)}."
         )
     return f"{NAMES[winner]} wins by {gain:.0%}: {why}."

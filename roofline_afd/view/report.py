@@ -17,7 +17,7 @@ import numpy as np
 
 from roofline_afd import __version__
 from roofline_afd.analysis import services
-from roofline_afd.analysis.compare import NAMES
+from roofline_afd.analysis.compare import CLOSE_CALL, NAMES
 from roofline_afd.analysis.procurement import candidate_name, procure
 from roofline_afd.analysis.traces import read_trace
 from roofline_afd.catalogue.store import Catalogue
@@ -202,7 +202,7 @@ def report(
         title=html.escape(title or f"{case.chosen.model.name}: which system for {demand:,.0f} tokens/s"),
         style=files(__package__).joinpath("report.css").read_text("utf-8"),
         answer=html.escape(case.bought.summary["answer"]),
-        doubt="" if case.pair else _doubt(varied),
+        doubt="" if case.pair else _doubt(varied, made["verdict"]),
         about=html.escape(_about(case)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
         body=_cards(case, varied) + body,
@@ -311,11 +311,11 @@ def _replicas(bought: Answer, best: Mapping[str, Any], share: float) -> float:
     return float(max(needed, 1) / replicas)
 
 
-def _doubt(moved: Answer) -> str:
+def _doubt(moved: Answer, verdict: str) -> str:
     """Return what is unsure of the winner, and of whether anything serves."""
     chance, samples = moved.summary["probability_afd_wins"], moved.summary["samples"]
     missed = samples - (moved.summary["feasible_samples"] or 0)
-    parts = []
+    parts = [f"{verdict.partition(';')[0]}."] if verdict.startswith(CLOSE_CALL) else []
     if chance is not None and max(chance, 1.0 - chance) < SURE:
         parts.append(
             f"Unsure of EP or AFD: AFD serves more in {chance:.0%} of samples of the uncertain inputs."

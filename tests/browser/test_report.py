@@ -77,6 +77,7 @@ def test_report_is_one_file_without_network(page: Path) -> None:
     for key in SECTIONS:
         assert f'<section id="{key}">' in markup
     assert "No picture" not in markup
+    assert '<p class="doubt">Too close to call: EP is ahead by' in markup
     assert markup.count("<table>") >= 5
     assert markup.count("<img ") >= 6
     assert "https://" in markup  # sources are links
