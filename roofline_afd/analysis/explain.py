@@ -165,6 +165,7 @@ TERMS = {
     "usd_per_million_tokens": Term(economics.usd_per_million_tokens),
     "tokens_per_joule": Term(economics.tokens_per_joule),
     "ownership_usd_per_hour": Term(economics.ownership_usd_per_hour),
+    "affordable_purchase_usd": Term(economics.affordable_purchase_usd),
     "fleet_replicas": Term(economics.fleet_replicas),
     "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
 }

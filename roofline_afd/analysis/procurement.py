@@ -88,6 +88,8 @@ class Demand(NamedTuple):
     tokens_per_s: float
     users: int | None
     """Users served at once; any number where None."""
+    output_tokens: float | None
+    """Mean output of a request; None where nothing says [tokens]."""
     source: str
     """How that came about."""
 
@@ -238,6 +240,7 @@ def procure(
             "systems": [candidate_name(scenario) for scenario in scenarios],
             "demand_tokens_per_s": wanted.tokens_per_s,
             "demand_users": wanted.users,
+            "mean_output_tokens": wanted.output_tokens,
             "price_basis": terms.basis,
             "price_terms": terms.terms,
             "prices": dict(terms.given),
@@ -332,7 +335,7 @@ def _demand(
         raise InputError("--trace-scale belongs to --trace")
     if demand is not None:
         tokens = finite("--demand", demand, above=0, below=MOST_TOKENS_PER_S)
-        return scenarios, Demand(tokens, None, "")
+        return scenarios, Demand(tokens, None, None, "")
     if trace is not None:
         factor = 1.0 if scale is None else finite("--trace-scale", scale, above=0)
         if any(each.context != attrs.fields(Scenario).context.default for each in scenarios):
@@ -347,7 +350,9 @@ def _demand(
             f": {per_second * factor:.4g} requests a second of {output:,.0f} ({requests.name}), "
             f"context {context:,}"
         )
-        return [attrs.evolve(each, context=context) for each in scenarios], Demand(wanted, None, source)
+        return [attrs.evolve(each, context=context) for each in scenarios], Demand(
+            wanted, None, output, source
+        )
     if users is None or speed is None:
         raise InputError("--users and --user-tokens-per-s belong together")
     whole("--users", users, most=10**9)
@@ -358,7 +363,7 @@ def _demand(
         for each in scenarios
     ]
     source = f": {users:,} users at once, {speed:g} each, TPOT at most {tpot:.4g} ms"
-    return limited, Demand(users * speed, users, source)
+    return limited, Demand(users * speed, users, None, source)
 
 
 def _terms(scenarios: Sequence[Scenario], *, basis: str, terms: str | None, **rest: Any) -> Terms:  # noqa: ANN401
@@ -432,10 +437,10 @@ def _fleet(
         return None
     devices = found.attention_devices + found.ffn_devices
     tokens = np.where(found.rate > 0, found.rate * devices, np.nan)
-    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_tokens_per_s=tokens)
+    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_capacity=tokens)
     sequences = tokens * found.step / deployments.scenario.accept_length  # Little's law
     if wanted.users is not None:
-        places = economics.fleet_replicas(demand=float(wanted.users), replica_tokens_per_s=sequences)
+        places = economics.fleet_replicas(demand=float(wanted.users), replica_capacity=sequences)
         replicas = np.maximum(replicas, places)
     weighed = devices
     if weights is not None:
@@ -605,9 +610,14 @@ def _break_even_price(
         return float(target / row["n_devices"])
     if row["power_kw"] is None:
         return None
-    running = row["power_kw"] * terms.power_usd_per_kwh
-    price = (target - running) * economics.HOURS_PER_YEAR * terms.years / row["n_devices"]
-    return float(price) if price > 0 else None
+    affordable = economics.affordable_purchase_usd(
+        usd_per_hour=target,
+        years=terms.years,
+        power=row["power_kw"] * 1e3,
+        power_usd_per_kwh=terms.power_usd_per_kwh,
+        pue=1.0,  # in the power where it is of the devices alone
+    )
+    return float(affordable) / row["n_devices"] if affordable > 0 else None
 
 
 def _rivals(row: Mapping[str, Any], costly: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

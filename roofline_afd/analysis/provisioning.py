@@ -46,7 +46,6 @@ LARGEST_VARIATION = 20.0
 LARGEST_RATIO = 1e6
 LARGEST_TIME_US = 1e9
 SMALLEST_SLOPE_US = 1e-9
-FEWEST_STEPS = 1e-3
 MOST_STEPS = 1 << 22
 """Longest output whose start from empty slots is followed."""
 POOR_FIT = 0.1

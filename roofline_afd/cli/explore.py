@@ -13,33 +13,15 @@ from roofline_afd.cli.options import (
     QUESTION_PANEL,
     Output,
     Serving,
-    number,
+    real,
     register,
-    whole_number,
+    whole,
+    word,
 )
+from roofline_afd.serving.workload import WORKLOADS
 
 if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
-
-
-def _whole(text: str) -> object:
-    """Return an option for a whole number with this help text."""
-    return typer.Option(help=text, metavar="NUMBER", parser=whole_number, rich_help_panel=QUESTION_PANEL)
-
-
-def _real(text: str, metavar: str = "NUMBER") -> object:
-    """Return an option for a number with this help text."""
-    return typer.Option(help=text, metavar=metavar, parser=number, rich_help_panel=QUESTION_PANEL)
-
-
-def _word(text: str, *words: str) -> object:
-    """Return an option for one of a few words with this help text."""
-    return typer.Option(
-        help=text,
-        metavar="|".join(words),
-        autocompletion=lambda incomplete: [word for word in words if word.startswith(incomplete)],
-        rich_help_panel=QUESTION_PANEL,
-    )
 
 
 def _flag(name: str, text: str) -> object:
@@ -53,11 +35,11 @@ class Requests:
 
     workload: Annotated[
         str | None,
-        _word("Requests by name; --prefix, --isl and --osl change them.", "chat", "coding", "agentic"),
+        word("Requests by name; --prefix, --isl and --osl change them.", *WORKLOADS),
     ] = None
-    prefix: Annotated[int | None, _whole("Tokens of a request that are cached already. Default: 0.")] = None
-    isl: Annotated[int | None, _whole("Input tokens of a request to prefill.")] = None
-    osl: Annotated[int | None, _whole("Output tokens of a request.")] = None
+    prefix: Annotated[int | None, whole("Tokens of a request that are cached already. Default: 0.")] = None
+    isl: Annotated[int | None, whole("Input tokens of a request to prefill.")] = None
+    osl: Annotated[int | None, whole("Output tokens of a request.")] = None
     trace: Annotated[
         Path | None,
         typer.Option(
@@ -72,7 +54,7 @@ class Requests:
 class Search:
     """Limits and what is searched: parameters of the analysis, by their names."""
 
-    ttft_ms: Annotated[float | None, _real("Time to the first token allowed. Default: any.", "MS")] = None
+    ttft_ms: Annotated[float | None, real("Time to the first token allowed. Default: any.", "MS")] = None
     modes: Annotated[
         str | None,
         typer.Option(
@@ -90,10 +72,10 @@ class Search:
         ),
     ] = None
     chunk_tokens: Annotated[
-        int | None, _whole("Prompt tokens of a step and attention group. Default: searched.")
+        int | None, whole("Prompt tokens of a step and attention group. Default: searched.")
     ] = None
     tensor_parallel: Annotated[
-        int | None, _whole("Devices that share attention heads. Default: searched.")
+        int | None, whole("Devices that share attention heads. Default: searched.")
     ] = None
     request_rate: Annotated[
         str | None,
@@ -105,11 +87,11 @@ class Search:
         ),
     ] = None
     prompt_variation: Annotated[
-        float | None, _real("Standard deviation over mean of input tokens, for waiting. Default: 0.")
+        float | None, real("Standard deviation over mean of input tokens, for waiting. Default: 0.")
     ] = None
     kv_link: Annotated[
         str | None,
-        _word(
+        word(
             "Fabric between pools. Default: auto, scale-up where one domain holds all.",
             "auto",
             "scale-up",
@@ -118,21 +100,21 @@ class Search:
     ] = None
     kv_moved: Annotated[
         str | None,
-        _word("Cache of a prompt that moves between pools. Default: all, its prefix too.", "all", "new"),
+        word("Cache of a prompt that moves between pools. Default: all, its prefix too.", "all", "new"),
     ] = None
     kv_overlap: Annotated[bool, _flag("--kv-overlap", "The cache moves layer by layer during prefill.")] = (
         False
     )
     first_token: Annotated[
-        str | None, _word("Pool that gives out the first token. Default: prefill.", "prefill", "decode")
+        str | None, word("Pool that gives out the first token. Default: prefill.", "prefill", "decode")
     ] = None
     shared_prefix: Annotated[
         bool, _flag("--shared-prefix", "Sequences of an attention group share one prefix in memory.")
     ] = False
     per: Annotated[
-        str | None, _word("What throughput is weighed by. Default: device.", "device", "dollar", "watt")
+        str | None, word("What throughput is weighed by. Default: device.", "device", "dollar", "watt")
     ] = None
-    price_basis: Annotated[str | None, _word("Prices. Default: rent.", "rent", "tco")] = None
+    price_basis: Annotated[str | None, word("Prices. Default: rent.", "rent", "tco")] = None
 
 
 def number_of(text: str, option: str) -> float:

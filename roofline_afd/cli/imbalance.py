@@ -13,9 +13,9 @@ from roofline_afd.cli.options import (
     QUESTION_PANEL,
     Databases,
     Output,
-    number,
+    real,
     register,
-    whole_number,
+    whole,
 )
 from roofline_afd.errors import InputError, shown
 
@@ -26,30 +26,20 @@ COUNTS_HELP = (
 TOKENS_HELP = "Tokens that the routers of all devices see in one batch. Default: 4096."
 
 
-def _whole(text: str) -> object:
-    """Return an option for a whole number with this help text."""
-    return typer.Option(help=text, metavar="NUMBER", parser=whole_number, rich_help_panel=QUESTION_PANEL)
-
-
-def _real(text: str) -> object:
-    """Return an option for a number with this help text."""
-    return typer.Option(help=text, metavar="NUMBER", parser=number, rich_help_panel=QUESTION_PANEL)
-
-
 @dataclasses.dataclass(frozen=True)
 class Unevenness:
     """How uneven the load is, and where that comes from: the parameters of the analysis, by their names."""
 
     lambda_ep: Annotated[
         float | None,
-        _real("Attention time over FFN time with EP. Default: attention nodes over FFN nodes."),
+        real("Attention time over FFN time with EP. Default: attention nodes over FFN nodes."),
     ] = None
     expert_counts: Annotated[
         Path | None, typer.Option(metavar="FILE", help=COUNTS_HELP, rich_help_panel=QUESTION_PANEL)
     ] = None
     zipf: Annotated[
         float | None,
-        _real("Exponent of expert popularity over rank, instead of --sigma; 0 makes all experts equal."),
+        real("Exponent of expert popularity over rank, instead of --sigma; 0 makes all experts equal."),
     ] = None
     placement: Annotated[
         str | None,
@@ -59,17 +49,17 @@ class Unevenness:
             rich_help_panel=QUESTION_PANEL,
         ),
     ] = None
-    devices: Annotated[int | None, _whole("Devices that hold the experts. Default: eight per FFN node.")] = (
+    devices: Annotated[int | None, whole("Devices that hold the experts. Default: eight per FFN node.")] = (
         None
     )
-    routed_experts: Annotated[int | None, _whole("Routed experts of a layer. Default: the model's.")] = None
-    top_k: Annotated[int | None, _whole("Distinct experts of a token. Default: the model's.")] = None
+    routed_experts: Annotated[int | None, whole("Routed experts of a layer. Default: the model's.")] = None
+    top_k: Annotated[int | None, whole("Distinct experts of a token. Default: the model's.")] = None
     redundant_experts: Annotated[
-        int | None, _whole("Replicas beyond one of each expert, with --placement greedy. Default: 0.")
+        int | None, whole("Replicas beyond one of each expert, with --placement greedy. Default: 0.")
     ] = None
-    batch_tokens: Annotated[int | None, _whole(TOKENS_HELP)] = None
-    batches: Annotated[int | None, _whole("Random batches drawn. Default: 200.")] = None
-    seed: Annotated[int | None, _whole("Seed of the random batches. Default: 0.")] = None
+    batch_tokens: Annotated[int | None, whole(TOKENS_HELP)] = None
+    batches: Annotated[int | None, whole("Random batches drawn. Default: 200.")] = None
+    seed: Annotated[int | None, whole("Seed of the random batches. Default: 0.")] = None
 
 
 def sigmas_of(text: str) -> list[float]:
@@ -94,8 +84,8 @@ def add(app: typer.Typer) -> None:
         output: Output,
         databases: Databases,
         *,
-        attention_nodes: Annotated[int, _whole("Attention nodes of AFD that a balanced load keeps busy.")],
-        ffn_nodes: Annotated[int, _whole("FFN nodes of AFD.")],
+        attention_nodes: Annotated[int, whole("Attention nodes of AFD that a balanced load keeps busy.")],
+        ffn_nodes: Annotated[int, whole("FFN nodes of AFD.")],
         sigma: Annotated[
             str | None, typer.Option(metavar="LIST", help=SIGMA_HELP, rich_help_panel=QUESTION_PANEL)
         ] = None,

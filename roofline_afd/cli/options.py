@@ -42,8 +42,31 @@ def _complete(record: str) -> Callable[[str], list[str]]:
     return complete
 
 
-def _among(*words: str) -> Callable[[str], list[str]]:
+def among(*words: str) -> Callable[[str], list[str]]:
+    """Return what completes one of a few words."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def whole(text: str) -> object:
+    """Return an option of the question for a whole number with this help text."""
+    return real(text, parser=whole_number)
+
+
+def real(text: str, metavar: str = "NUMBER", *, parser: Callable[[str], float] | None = None) -> object:
+    """Return an option of the question for a number with this help text."""
+    return typer.Option(help=text, metavar=metavar, parser=parser or number, rich_help_panel=QUESTION_PANEL)
+
+
+def word(text: str, *words: str) -> object:
+    """Return an option of the question for one of a few words with this help text."""
+    return typer.Option(
+        help=text, metavar="|".join(words), autocompletion=among(*words), rich_help_panel=QUESTION_PANEL
+    )
+
+
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +79,7 @@ class Output:
             metavar="FORMAT",
             help="table, json, csv or markdown. Default: environment variable ROOFLINE_AFD_FORMAT, else "
             "table on a terminal and csv when piped.",
-            autocompletion=_among("table", "json", "csv", "markdown"),
+            autocompletion=among("table", "json", "csv", "markdown"),
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
@@ -68,9 +91,7 @@ class Output:
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
-    ] = False
+    force: Force = False
 
     def check(self) -> None:
         """Refuse a bad format or file name before any work is done."""
@@ -99,9 +120,7 @@ class Picture:
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
-    ] = False
+    force: Force = False
 
     def check(self) -> None:
         """Refuse a bad file name before any work is done."""
@@ -332,11 +351,7 @@ def _scenario_parameters(*, serving: bool) -> Iterator[inspect.Parameter]:
             else "ID"
             if field.name in SYSTEMS
             else _metavar(texts[field.name].unit, hints[field.name]),
-            autocompletion=_among(*words)
-            if words
-            else _complete("system")
-            if field.name in SYSTEMS
-            else None,
+            autocompletion=among(*words) if words else _complete("system") if field.name in SYSTEMS else None,
             parser=_parser(hints[field.name]),
             rich_help_panel=QUESTION_PANEL,
         )

@@ -17,6 +17,7 @@ from roofline_afd.cli.options import (
     Picture,
     ScenarioFile,
     Serving,
+    among,
     listed,
     register,
 )
@@ -59,10 +60,6 @@ AXIS_KEYS = (
 
 def _complete_axis(incomplete: str) -> list[str]:
     return [f"{key}=" for key in AXIS_KEYS if key.startswith(incomplete)]
-
-
-def _complete_metric(incomplete: str) -> list[str]:
-    return [word for word in ("afd_over_ep", "hfu") if word.startswith(incomplete)]
 
 
 def _axis_option(what: str) -> object:
@@ -208,7 +205,7 @@ def add(app: typer.Typer) -> None:
             typer.Option(
                 metavar="afd_over_ep|hfu",
                 help="Throughput of the best deployments, AFD over EP; or the best HFU of the FFN stage.",
-                autocompletion=_complete_metric,
+                autocompletion=among("afd_over_ep", "hfu"),
                 rich_help_panel=QUESTION_PANEL,
             ),
         ] = "afd_over_ep",

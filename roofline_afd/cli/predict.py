@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from roofline_afd.cli.options import Output, Serving, register, word
 
-from roofline_afd.cli.options import QUESTION_PANEL, Output, Serving, register
+if TYPE_CHECKING:
+    import typer
 
 Mode = Annotated[
     str | None,
-    typer.Option(
-        metavar="ep|afd",
-        help="One group of devices, or two. Default: afd where --ffn-devices is given.",
-        autocompletion=lambda incomplete: [word for word in ("ep", "afd") if word.startswith(incomplete)],
-        rich_help_panel=QUESTION_PANEL,
-    ),
+    word("One group of devices, or two. Default: afd where --ffn-devices is given.", "ep", "afd"),
 ]
 
 

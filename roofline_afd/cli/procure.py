@@ -8,48 +8,30 @@ from typing import Annotated, Any
 
 import typer
 
+from roofline_afd.analysis.prices import BASES, TERMS
 from roofline_afd.cli.options import (
     QUESTION_PANEL,
     Candidates,
     Output,
-    number,
+    real,
     register,
-    whole_number,
+    whole,
+    word,
 )
-
-
-def _real(text: str, metavar: str = "NUMBER") -> object:
-    """Return an option for a number with this help text."""
-    return typer.Option(help=text, metavar=metavar, parser=number, rich_help_panel=QUESTION_PANEL)
-
-
-def _word(text: str, *words: str) -> object:
-    """Return an option for one of a few words with this help text."""
-    return typer.Option(
-        help=text,
-        metavar="|".join(words),
-        autocompletion=lambda incomplete: [word for word in words if word.startswith(incomplete)],
-        rich_help_panel=QUESTION_PANEL,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Purchase:
     """Demand and a buyer's assumptions: the parameters of the analysis, by their names."""
 
-    demand: Annotated[float | None, _real("Output tokens wanted a second.", "TOKENS/S")] = None
+    demand: Annotated[float | None, real("Output tokens wanted a second.", "TOKENS/S")] = None
     users: Annotated[
         int | None,
-        typer.Option(
-            help="Users served at once, instead of --demand; with --user-tokens-per-s.",
-            metavar="NUMBER",
-            parser=whole_number,
-            rich_help_panel=QUESTION_PANEL,
-        ),
+        whole("Users served at once, instead of --demand; with --user-tokens-per-s."),
     ] = None
     user_tokens_per_s: Annotated[
         float | None,
-        _real("Tokens a second of one user, which limits the time per output token.", "TOKENS/S"),
+        real("Tokens a second of one user, which limits the time per output token.", "TOKENS/S"),
     ] = None
     trace: Annotated[
         Path | None,
@@ -59,15 +41,13 @@ class Purchase:
             rich_help_panel=QUESTION_PANEL,
         ),
     ] = None
-    trace_scale: Annotated[float | None, _real("Factor on the arrivals of --trace. Default: 1.")] = None
-    price_basis: Annotated[
-        str | None, _word("Prices of devices. Default: rent.", "rent", "tco", "purchase")
-    ] = None
+    trace_scale: Annotated[float | None, real("Factor on the arrivals of --trace. Default: 1.")] = None
+    price_basis: Annotated[str | None, word("Prices of devices. Default: rent.", *BASES)] = None
     price_terms: Annotated[
         str | None,
-        _word(
+        word(
             "Terms of the prices. Default: those that most systems have.",
-            *("three-year", "on-demand", "index", "list", "hyperscaler", "neocloud", "street"),
+            *dict.fromkeys(term for terms in TERMS.values() for term in terms),
         ),
     ] = None
     price: Annotated[
@@ -78,18 +58,19 @@ class Purchase:
             rich_help_panel=QUESTION_PANEL,
         ),
     ] = None
-    years: Annotated[float | None, _real("Years a purchase is written off over. Default: 4.", "YEARS")] = None
+    years: Annotated[float | None, real("Years a purchase is written off over. Default: 4.", "YEARS")] = None
     power_usd_per_kwh: Annotated[
-        float | None, _real("Price of power, for purchase. Default: 0.08.", "USD")
+        float | None, real("Price of power, for purchase. Default: 0.08.", "USD")
     ] = None
     pue: Annotated[
-        float | None, _real("Power of the site over that of devices known by rated power. Default: 1.3.")
+        float | None,
+        real("Power of the site over that of devices known by rated power. Default: 1.3."),
     ] = None
     utilization: Annotated[
-        float | None, _real("Mean demand over the demand the fleet is built for. Default: 1.")
+        float | None, real("Mean demand over the demand the fleet is built for. Default: 1.")
     ] = None
     cny_per_usd: Annotated[
-        float | None, _real("Exchange rate; prices in CNY are left out without it.", "CNY")
+        float | None, real("Exchange rate; prices in CNY are left out without it.", "CNY")
     ] = None
 
 

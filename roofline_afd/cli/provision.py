@@ -16,7 +16,9 @@ from roofline_afd.cli.options import (
     Output,
     ScenarioFile,
     number,
+    real,
     register,
+    whole,
     whole_number,
 )
 from roofline_afd.docstrings import documentation
@@ -33,14 +35,6 @@ _TEXTS = documentation(Scenario).parameters
 def _option(text: str, metavar: str, parser: Callable[[str], float] | None = None) -> object:
     """Return an option with this help text."""
     return typer.Option(help=text, metavar=metavar, parser=parser, rich_help_panel=QUESTION_PANEL)
-
-
-def _real(text: str, metavar: str = "NUMBER") -> object:
-    return _option(text, metavar, number)
-
-
-def _whole(text: str) -> object:
-    return _option(text, "NUMBER", whole_number)
 
 
 def _of_scenario(name: str, parser: Callable[[str], float] | None = None) -> object:
@@ -70,26 +64,26 @@ class Requests:
     ] = None
     prompt_column: Annotated[str | None, _option("Column of prompt tokens in --trace.", "NAME")] = None
     decode_column: Annotated[str | None, _option("Column of output tokens in --trace.", "NAME")] = None
-    prompt_mean: Annotated[float | None, _real("Mean prompt, instead of --trace.", "TOKENS")] = None
+    prompt_mean: Annotated[float | None, real("Mean prompt, instead of --trace.", "TOKENS")] = None
     prompt_distribution: Annotated[
         str | None, _option("How prompts spread around their mean. Default: fixed.", DISTRIBUTION)
     ] = None
     prompt_cv: Annotated[
-        float | None, _real("Standard deviation over mean of log-normal prompts. Default: 1.")
+        float | None, real("Standard deviation over mean of log-normal prompts. Default: 1.")
     ] = None
-    decode_mean: Annotated[float | None, _real("Mean output, instead of --trace.", "TOKENS")] = None
+    decode_mean: Annotated[float | None, real("Mean output, instead of --trace.", "TOKENS")] = None
     decode_distribution: Annotated[
         str | None, _option("How outputs spread around their mean. Default: geometric.", DISTRIBUTION)
     ] = None
     decode_cv: Annotated[
-        float | None, _real("Standard deviation over mean of log-normal outputs. Default: 1.")
+        float | None, real("Standard deviation over mean of log-normal outputs. Default: 1.")
     ] = None
     batch: Annotated[
-        int | None, _whole("Slots of one micro-batch on one attention instance. Default: 256.")
+        int | None, whole("Slots of one micro-batch on one attention instance. Default: 256.")
     ] = None
     horizon: Annotated[
         float | None,
-        _real("Requests an attention instance serves from empty slots on. Default: without end."),
+        real("Requests an attention instance serves from empty slots on. Default: without end."),
     ] = None
 
 
@@ -105,18 +99,18 @@ class Times:
             "aA,bA,aF,bF,aC,bC",
         ),
     ] = None
-    layers: Annotated[int | None, _whole("Layers of the model, with --coefficients. Default: 1.")] = None
+    layers: Annotated[int | None, whole("Layers of the model, with --coefficients. Default: 1.")] = None
     accept_length: Annotated[float | None, _of_scenario("accept_length", number)] = None
-    microbatches: Annotated[int | None, _whole("Micro-batches in flight. Default: 2.")] = None
+    microbatches: Annotated[int | None, whole("Micro-batches in flight. Default: 2.")] = None
     duplex: Annotated[
         str | None,
         _option("Whether the directions of a transfer overlap. Default: full.", "|".join(CHOICES["duplex"])),
     ] = None
     gap_ms: Annotated[
         float | None,
-        _real("Time of a step outside its layers. Default: 0; with --system as fitted to services.", "MS"),
+        real("Time of a step outside its layers. Default: 0; with --system as fitted to services.", "MS"),
     ] = None
-    tpot_ms: Annotated[float | None, _real("Time per output token allowed. Default: any.", "MS")] = None
+    tpot_ms: Annotated[float | None, real("Time per output token allowed. Default: any.", "MS")] = None
     deployable_with: Annotated[str | None, _of_scenario("deployable_with")] = None
 
 
@@ -146,7 +140,7 @@ class Hardware:
     ffn_system: Annotated[str | None, _of_scenario("ffn_system")] = None
     ffn_devices: Annotated[
         int | None,
-        _whole("FFN devices that share the experts. Default: those of the fewest nodes that hold them."),
+        whole("FFN devices that share the experts. Default: those of the fewest nodes that hold them."),
     ] = None
     max_devices: Annotated[int | None, _of_scenario("max_devices", whole_number)] = None
     draft_tokens: Annotated[int | None, _of_scenario("draft_tokens", whole_number)] = None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import OUTPUT_PANEL, QUESTION_PANEL, Candidates, register, whole_number
+from roofline_afd.cli.options import OUTPUT_PANEL, QUESTION_PANEL, Candidates, Force, register, whole
 from roofline_afd.cli.procure import Purchase, asked
 
 
@@ -30,19 +30,15 @@ def add(app: typer.Typer) -> None:
         ] = None,
         osl: Annotated[
             int | None,
-            typer.Option(
-                metavar="NUMBER",
-                help="Output tokens of a request, for serving modes and the ratio. Default: 512.",
-                parser=whole_number,
-                rich_help_panel=QUESTION_PANEL,
+            whole(
+                "Output tokens of a request, for serving modes and the ratio. Default: 512, or the mean of "
+                "--trace."
             ),
         ] = None,
         output: Annotated[
             Path, typer.Option(metavar="FILE.html", help="Write to FILE.html.", rich_help_panel=OUTPUT_PANEL)
         ],
-        force: Annotated[
-            bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT_PANEL)
-        ] = False,
+        force: Force = False,
     ) -> None:
         from roofline_afd.errors import InputError, shown, shown_path  # not for --help
         from roofline_afd.view.tables import check_output, write_file

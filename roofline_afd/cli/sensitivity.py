@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, Output, Serving, register, whole_number
+from roofline_afd.cli.options import QUESTION_PANEL, Output, Serving, among, register, whole
 from roofline_afd.cli.simulate import progress_bar
 
 METRICS = ("afd_over_ep", "ep", "afd", "best")
@@ -18,10 +18,6 @@ HELP = (
     "derived or reported, 30 % estimated; the held-out error of its record for what was fitted; context "
     "20 %, accept length 5 %, gap 1 ms, sigma-ep 15 %, sigma-dp 10 %, memory reserve 50 %."
 )
-
-
-def _complete_metric(incomplete: str) -> list[str]:
-    return [word for word in METRICS if word.startswith(incomplete)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,29 +39,18 @@ class Uncertain:
             metavar="|".join(METRICS),
             help="Throughput of the best deployments, AFD over EP; or tokens/s per device of EP, of AFD or "
             "of the best of both.",
-            autocompletion=_complete_metric,
+            autocompletion=among(*METRICS),
             rich_help_panel=QUESTION_PANEL,
         ),
     ] = METRICS[0]
     samples: Annotated[
         int | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Random samples of all inputs at once, for intervals and the probability that AFD wins; 0 "
-            "for none. Default: 100.",
-            parser=whole_number,
-            rich_help_panel=QUESTION_PANEL,
+        whole(
+            "Random samples of all inputs at once, for intervals and the probability that AFD wins; 0 "
+            "for none. Default: 100."
         ),
     ] = None
-    seed: Annotated[
-        int,
-        typer.Option(
-            metavar="NUMBER",
-            help="Seed of all random numbers.",
-            parser=whole_number,
-            rich_help_panel=QUESTION_PANEL,
-        ),
-    ] = 0
+    seed: Annotated[int, whole("Seed of all random numbers.")] = 0
 
     def question(self) -> dict[str, Any]:
         """Return the arguments of the analysis; what is not given keeps its default."""
@@ -88,15 +73,7 @@ def add(app: typer.Typer) -> None:
         uncertain: Uncertain,
         output: Output,
         *,
-        pairs: Annotated[
-            int,
-            typer.Option(
-                metavar="NUMBER",
-                help="Inputs that move the metric most to vary in pairs too.",
-                parser=whole_number,
-                rich_help_panel=QUESTION_PANEL,
-            ),
-        ] = 0,
+        pairs: Annotated[int, whole("Inputs that move the metric most to vary in pairs too.")] = 0,
     ) -> None:
         from roofline_afd.analysis.sensitivity import sensitivity as analyse  # not for --help
 

@@ -17,7 +17,8 @@ from roofline_afd.cli.options import (
     Output,
     ScenarioFile,
     register,
-    whole_number,
+    whole,
+    word,
 )
 from roofline_afd.cli.provision import (  # read at run time to find the options
     Hardware,
@@ -35,39 +36,24 @@ SERIES_HELP = (
 )
 
 
-def _whole(text: str) -> object:
-    """Return an option for a whole number with this help text."""
-    return typer.Option(help=text, metavar="NUMBER", parser=whole_number, rich_help_panel=QUESTION_PANEL)
-
-
-def _word(text: str, *words: str) -> object:
-    """Return an option for one of a few words with this help text."""
-    return typer.Option(
-        help=text,
-        metavar="|".join(words),
-        autocompletion=lambda incomplete: [word for word in words if word.startswith(incomplete)],
-        rich_help_panel=QUESTION_PANEL,
-    )
-
-
 @dataclasses.dataclass(frozen=True)
 class Trial:
     """How the simulation goes: the parameters of the analysis, by their names."""
 
     requests: Annotated[
         int | None,
-        _whole(
+        whole(
             "Requests completed per attention instance. Default: 10000; with --system that over the FFN "
             "devices, at least 500 and five a slot."
         ),
     ] = None
     replications: Annotated[
-        int | None, _whole("Repetitions that the 95 % confidence intervals rest on. Default: 5.")
+        int | None, whole("Repetitions that the 95 % confidence intervals rest on. Default: 5.")
     ] = None
-    seed: Annotated[int | None, _whole("Seed of all random numbers. Default: 0.")] = None
+    seed: Annotated[int | None, whole("Seed of all random numbers. Default: 0.")] = None
     start: Annotated[
         str | None,
-        _word(
+        word(
             "Slots met in the middle of requests, or all beginning one at once. Default: stationary.",
             "stationary",
             "cold",
@@ -75,7 +61,7 @@ class Trial:
     ] = None
     window: Annotated[
         str | None,
-        _word(
+        word(
             "What counts: until 80 % of the requests are completed, or after the first 20 %. "
             "Default: first-80.",
             "first-80",
@@ -84,7 +70,7 @@ class Trial:
     ] = None
     replay: Annotated[
         str | None,
-        _word(
+        word(
             "Requests of --trace drawn at random, or in their order. Default: shuffled.",
             "shuffled",
             "in-order",

@@ -121,15 +121,63 @@ def ownership_usd_per_hour(
     return written_off + np.multiply(np.multiply(power, 1e-3), np.multiply(pue, power_usd_per_kwh))
 
 
-def fleet_replicas(*, demand: FloatLike, replica_tokens_per_s: FloatLike) -> FloatArray:
+def affordable_purchase_usd(
+    *,
+    usd_per_hour: FloatLike,
+    years: FloatLike,
+    power: FloatLike,
+    power_usd_per_kwh: FloatLike,
+    pue: FloatLike,
+) -> FloatArray:
+    """Return what devices may cost so that an hour of them costs no more than this.
+
+    Parameters
+    ----------
+    usd_per_hour : float or array
+        What an hour may cost [USD/h].
+    years : float or array
+        Time they are written off over [1].
+    power : float or array
+        Power they draw [W].
+    power_usd_per_kwh : float or array
+        Price of a kilowatt hour [USD].
+    pue : float or array
+        Power of the site over that of the devices [1].
+
+    Returns
+    -------
+    float or array
+        Price of the devices; not above 0 where power alone costs as much [USD].
+
+    Notes
+    -----
+    USD = (rate - kW * PUE * USD per kWh) * 8760 * years
+
+    References
+    ----------
+    This project: `ownership_usd_per_hour`, solved for the purchase.
+
+    Examples
+    --------
+    >>> round(float(affordable_purchase_usd(usd_per_hour=1.15, years=5, power=1000, power_usd_per_kwh=0.1,
+    ...                                     pue=1.5)))
+    43800
+    """
+    running = ownership_usd_per_hour(
+        purchase_usd=0.0, years=years, power=power, power_usd_per_kwh=power_usd_per_kwh, pue=pue
+    )
+    return np.multiply(np.subtract(usd_per_hour, running), np.multiply(HOURS_PER_YEAR, years))
+
+
+def fleet_replicas(*, demand: FloatLike, replica_capacity: FloatLike) -> FloatArray:
     """Return the replicas that serve a demand.
 
     Parameters
     ----------
     demand : float or array
-        Output tokens wanted a second [tokens/s].
-    replica_tokens_per_s : float or array
-        Output tokens of one replica [tokens/s].
+        What is wanted: output tokens a second [tokens/s], or sequences at once [1].
+    replica_capacity : float or array
+        What one replica gives of it, in the same unit [tokens/s].
 
     Returns
     -------
@@ -138,7 +186,7 @@ def fleet_replicas(*, demand: FloatLike, replica_tokens_per_s: FloatLike) -> Flo
 
     Notes
     -----
-    n = ceil(demand / rate)
+    n = ceil(demand / capacity)
 
     References
     ----------
@@ -146,7 +194,7 @@ def fleet_replicas(*, demand: FloatLike, replica_tokens_per_s: FloatLike) -> Flo
 
     Examples
     --------
-    >>> float(fleet_replicas(demand=1e6, replica_tokens_per_s=64_000))
+    >>> float(fleet_replicas(demand=1e6, replica_capacity=64_000))
     16.0
     """
-    return np.ceil(np.divide(demand, replica_tokens_per_s) * (1.0 - 1e-12))
+    return np.ceil(np.divide(demand, replica_capacity) * (1.0 - 1e-12))

@@ -30,7 +30,7 @@ ROOFLINE_FFN_NODES = (*range(1, 9), 16, 32)
 """FFN node counts worth a marker where none are asked for."""
 WIDTH, HEIGHT = 760, 440
 INK, FAINT, GROUND = "#1b1f24", "#5b6570", "#ffffff"
-BLUE, ORANGE, GREEN = "#0a4a8f", "#cf5f0c", "#1a7f52"
+BLUE, ORANGE, GREEN, PLUM = "#0a4a8f", "#cf5f0c", "#1a7f52", "#9c2c77"
 """Hues that stay apart for colour-blind readers and differ in lightness in greyscale."""
 END_LABELS = 120
 """Pixels right of a chart for the names of its curves."""
@@ -83,26 +83,31 @@ def house_style(chart: alt.LayerChart, title: str, subtitle: Iterable[str]) -> a
         ),
         background=GROUND,
         padding=16,
-        config=alt.Config(  # all at once: each change of a chart copies it with its data
-            font="system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif",
-            title=alt.TitleConfig(
-                fontSize=16, subtitleFontSize=12, subtitlePadding=6, lineHeight=20, subtitleLineHeight=16
-            ),
-            axis=alt.AxisConfig(
-                labelColor=FAINT,
-                titleColor=INK,
-                gridColor="#e6e9ec",
-                domainColor="#9aa3ad",
-                tickColor="#9aa3ad",
-                labelFontSize=12,
-                titleFontSize=13,
-                titleFontWeight="normal",
-                titlePadding=10,
-            ),
-            view=alt.ViewConfig(stroke=None),
-        ),
+        config=house_config(),  # all at once: each change of a chart copies it with its data
     )
     return styled
+
+
+def house_config() -> alt.Config:
+    """Return fonts and colours of all charts."""
+    return alt.Config(
+        font="system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif",
+        title=alt.TitleConfig(
+            fontSize=16, subtitleFontSize=12, subtitlePadding=6, lineHeight=20, subtitleLineHeight=16
+        ),
+        axis=alt.AxisConfig(
+            labelColor=FAINT,
+            titleColor=INK,
+            gridColor="#e6e9ec",
+            domainColor="#9aa3ad",
+            tickColor="#9aa3ad",
+            labelFontSize=12,
+            titleFontSize=13,
+            titleFontWeight="normal",
+            titlePadding=10,
+        ),
+        view=alt.ViewConfig(stroke=None),
+    )
 
 
 def _wrap(text: str, width: int) -> list[str]:

@@ -30,6 +30,7 @@ from roofline_afd.view.charts import (
     HEIGHT,
     INK,
     ORANGE,
+    PLUM,
     WIDTH,
     chart_data,
     house_style,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.serving.scenario import Scenario
 
-PLUM = "#9c2c77"
 STYLES: dict[str, tuple[str, list[int], str]] = {
     AGG: (BLUE, [1, 0], "circle"),
     PD: (GREEN, [9, 4], "triangle-up"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import math
 import re
 import shlex
 import sys
@@ -13,15 +12,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
-import numpy as np
 
 from roofline_afd import __version__
 from roofline_afd.analysis import services
 from roofline_afd.analysis.compare import CLOSE_CALL, NAMES
 from roofline_afd.analysis.procurement import candidate_name, procure
-from roofline_afd.analysis.traces import read_trace
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
+from roofline_afd.physics import economics
 from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.scenario import Scenario, whole
 from roofline_afd.view.columns import column
@@ -112,6 +110,7 @@ class Case(NamedTuple):
     """The same about a few devices that prefill and decode."""
     prompt: int
     output: int
+    """Mean input and output of a request, which together have the mean context [tokens]."""
 
     @property
     def own(self) -> list[dict[str, Any]]:
@@ -219,8 +218,9 @@ def _case(scenarios: Sequence[Scenario], osl: int | None, question: Mapping[str,
     scenarios = [attrs.evolve(each, **asked) for each in scenarios]
     best = bought.rows()[0]
     chosen = next(each for each in scenarios if candidate_name(each) == best["system"])
-    if osl is None and question.get("trace") is not None:
-        osl = round(float(np.mean(read_trace(question["trace"]).decode_tokens)))
+    mean = bought.inputs["mean_output_tokens"]
+    if osl is None and mean is not None:
+        osl = round(mean)
     output = whole("--osl", osl) if osl is not None else min(OUTPUT_TOKENS, max(chosen.context, 1))
     prompt = chosen.context - output // 2
     if prompt < 1:
@@ -303,12 +303,14 @@ def _shares(moved: Answer, mode: str) -> tuple[float, float] | None:
 def _replicas(bought: Answer, best: Mapping[str, Any], share: float) -> float:
     """Return how many times the replicas a demand takes where each serves a share of what is predicted."""
     replicas = int(best["n_replicas"])
-    served = float(best["capacity_tokens_per_s"]) / replicas * share
-    needed = math.ceil(bought.inputs["demand_tokens_per_s"] / served * (1 - 1e-9))
+    wanted = {"tokens_per_s": bought.inputs["demand_tokens_per_s"] / share}
     if bought.inputs["demand_users"]:
-        held = float(best["capacity_sequences"]) / replicas
-        needed = max(needed, math.ceil(bought.inputs["demand_users"] / held * (1 - 1e-9)))
-    return float(max(needed, 1) / replicas)
+        wanted["sequences"] = bought.inputs["demand_users"]
+    needed = (
+        economics.fleet_replicas(demand=demand, replica_capacity=best[f"capacity_{key}"] / replicas)
+        for key, demand in wanted.items()
+    )
+    return max(float(each) for each in needed) / replicas
 
 
 def _doubt(moved: Answer, verdict: str) -> str:

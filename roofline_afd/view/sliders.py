@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.errors import InputError
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.view.charts import BLUE, GREEN, ORANGE
+from roofline_afd.view.charts import BLUE, FAINT, GREEN, ORANGE, PLUM, house_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ MOST_NODES = 40
 """FFN nodes up to which the roofline is drawn."""
 SHARES, TIMES = (0.2, 1.0, 0.01), (0.25, 4.0, 0.05)
 """Low, high and step of a slider of shares, and of multiples."""
-COLORS = (BLUE, ORANGE, GREEN, "#93317f", "#5b6570", "#8a6d00")
+COLORS = (BLUE, ORANGE, GREEN, PLUM, FAINT, "#8a6d00")
 DASHES = ([1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [4, 2], [12, 6])
 
 
@@ -99,6 +99,7 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
         "symbolSize": 900,
         "symbolStrokeWidth": 2.5,
         "labelLimit": 260,
+        "labelFontSize": 13,
     }
     of_system = {
         "field": "system",
@@ -136,17 +137,7 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
                 "encoding": {"x": x, "y": y, "color": of_system, "tooltip": tooltip},
             },
         ],
-        "config": {
-            "font": "system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif",
-            "view": {"stroke": None},
-            "axis": {
-                "labelFontSize": 12,
-                "titleFontSize": 13,
-                "titleFontWeight": "normal",
-                "gridColor": "#e6e9ec",
-            },
-            "legend": {"labelFontSize": 13},
-        },
+        "config": house_config().to_dict(),
     }
 
 

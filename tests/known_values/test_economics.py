@@ -43,6 +43,14 @@ def test_bought_tokens() -> None:
     assert float(more - hourly) == pytest.approx(8.592 - 5.728, abs=1e-9)
 
 
+def test_affordable_purchase_is_ownership_solved() -> None:
+    """At 22.8513 USD/h the 40 devices of before may cost 600,000 USD; at less than their power, nothing."""
+    terms: dict[str, Any] = {"years": 4, "power": 71_600, "power_usd_per_kwh": 0.08, "pue": 1.0}
+    found = economics.affordable_purchase_usd(usd_per_hour=22.8513, **terms)
+    assert float(found) == pytest.approx(600_000, rel=1e-5)
+    assert float(economics.affordable_purchase_usd(usd_per_hour=5.7, **terms)) < 0
+
+
 def test_a_year_has_8760_hours() -> None:
     """87,600 USD over ten years is 1 USD/h; 1 kW for an hour at 0.25 USD and PUE 2 is 0.50 USD."""
     ownership = economics.ownership_usd_per_hour
@@ -62,7 +70,7 @@ def test_tokens_of_a_joule() -> None:
 def test_replicas_are_whole() -> None:
     """64,000 tokens/s a replica: one serves 64,000, two serve 64,001 and 128,000, sixteen a million."""
     demand = np.array([1, 64_000, 64_001, 128_000, 1_000_000])
-    found = economics.fleet_replicas(demand=demand, replica_tokens_per_s=64_000.0)
+    found = economics.fleet_replicas(demand=demand, replica_capacity=64_000.0)
     assert found.tolist() == [1, 1, 2, 2, 16]
 
 
@@ -70,7 +78,7 @@ def test_replicas_are_whole() -> None:
 def test_a_demand_of_whole_replicas_needs_no_more(count: int) -> None:
     """Rounding of the last digit does not add a replica: 3 * 0.1 over 0.1 is a little above 3."""
     rate = 0.1
-    assert float(economics.fleet_replicas(demand=count * rate, replica_tokens_per_s=rate)) == count
+    assert float(economics.fleet_replicas(demand=count * rate, replica_capacity=rate)) == count
 
 
 @given(POSITIVE, POSITIVE, st.floats(1e-3, 1e3))
@@ -85,7 +93,7 @@ def test_cost_scales(price: float, rate: float, factor: float) -> None:
 
 @given(POSITIVE, POSITIVE)
 def test_a_fleet_serves_its_demand_with_no_replica_to_spare(demand: float, rate: float) -> None:
-    count = float(economics.fleet_replicas(demand=demand, replica_tokens_per_s=rate))
+    count = float(economics.fleet_replicas(demand=demand, replica_capacity=rate))
     assert count == round(count)
     assert count >= 1
     assert count * rate >= demand * (1 - 1e-9)
@@ -98,4 +106,4 @@ def test_over_arrays() -> None:
         usd_per_hour=np.array([[36.0], [72.0]]), tokens_per_s=np.array([10_000.0, 20_000.0])
     )
     assert table.tolist() == [[1.0, 0.5], [2.0, 1.0]]
-    assert np.ndim(economics.fleet_replicas(demand=5.0, replica_tokens_per_s=2.0)) == 0
+    assert np.ndim(economics.fleet_replicas(demand=5.0, replica_capacity=2.0)) == 0
