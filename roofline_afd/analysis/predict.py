@@ -420,7 +420,7 @@ def _binding(
     more = dataclasses.replace(deployment, batch=deployment.batch + 1)
     if float(deployments.largest_batch(deployment)) < float(np.asarray(more.batch)):
         return MEMORY
-    limit = deployments.scenario.latency_ms * 1e-3 * deployments.scenario.accept_length
+    limit = deployments.scenario.step_limit
     if limited and float(np.asarray(deployments.step(more).time)) > limit:
         return LATENCY
     return bottleneck.name
@@ -487,7 +487,7 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
             f"no: no fabric of {deployments.attention.id} connects {deployment.devices} devices: one "
             f"scale-up domain has {deployments.attention.scale_up_domain_devices}"
         )
-    limit = scenario.latency_ms * 1e-3 * scenario.accept_length
+    limit = scenario.step_limit
     if limited and time > limit:
         nearest = largest_batch_in_time(deployments, deployment, limit)
         tpot = time / scenario.accept_length * 1e3

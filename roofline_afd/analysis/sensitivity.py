@@ -111,7 +111,7 @@ class _Model:
         self.sides = search_modes(scenario)
         self.base = Rates(*(self.sides[mode].rate or 0.0 for mode in MODES))
         self._searches = {
-            share: {mode: RepeatedSearch(side.found, mode, share=share) for mode, side in self.sides.items()}
+            share: {mode: RepeatedSearch(side.found, share=share) for mode, side in self.sides.items()}
             for share in (NEAR, FAR)
         }
 

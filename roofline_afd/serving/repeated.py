@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roofline_afd.serving.deployment import AFD, Deployment
-from roofline_afd.serving.layer import MEASURED_TRANSPORT
-from roofline_afd.serving.search import ALL, BLOCK, LARGEST_BATCH, SEARCHED_TRANSPORTS, Candidates
+from roofline_afd.serving.search import BLOCK, LARGEST_BATCH, deployments_of, taken, transports_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from roofline_afd.serving.deployment import Deployments
+    from roofline_afd.serving.deployment import Deployment, Deployments
     from roofline_afd.serving.search import Found
 
     Numbers = NDArray[np.float64]
@@ -36,18 +34,15 @@ class RepeatedSearch:
     ----------
     found : Found
         What the search of the first question found.
-    mode : str
-        `ep` or `afd`.
     share : float
         Only shapes that reached this share of the best are searched again, for questions that differ too
         little to make others win; 0 for all of them [1].
     """
 
-    def __init__(self, found: Found, mode: str, *, share: float = 0.0) -> None:
-        self.mode = mode
+    def __init__(self, found: Found, *, share: float = 0.0) -> None:
         best = float(np.max(found.candidates.rate, initial=0.0))
         rows = np.flatnonzero(found.candidates.rate >= share * best)
-        self.shapes = Candidates(*(column[rows] for column in found.candidates))
+        self.shapes = taken(found.candidates, rows)
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
 
     def rate(self, deployments: Deployments) -> float:
@@ -67,7 +62,9 @@ class RepeatedSearch:
         every = np.arange(shapes.rate.size)
         most = np.empty(every.shape)
         for rows, transport in self._ways(deployments, every):
-            most[rows] = deployments.largest_batch(self._deployment(rows, transport, np.zeros(rows.size)))
+            most[rows] = deployments.largest_batch(
+                self._of(deployments, rows, transport, np.zeros(rows.size))
+            )
         most = np.minimum(most, LARGEST_BATCH)
         fixed = deployments.scenario.batch
         if fixed is not None:
@@ -86,25 +83,14 @@ class RepeatedSearch:
 
     def _ways(self, deployments: Deployments, rows: Rows) -> list[tuple[Rows, str]]:
         """Return rows by their way of sending tokens, a block at a time."""
-        given = deployments.scenario.transport
-        names = SEARCHED_TRANSPORTS if given == ALL else (given or MEASURED_TRANSPORT,)
         found = []
-        for code, name in enumerate(names):
+        for code, name in enumerate(transports_of(deployments.scenario)):
             own = rows[self.shapes.transport[rows] == code]
             found += [(own[start : start + BLOCK], name) for start in range(0, own.size, BLOCK)]
         return found
 
-    def _deployment(self, rows: Rows, transport: str, batch: Numbers) -> Deployment:
-        shapes = self.shapes
-        return Deployment(
-            mode=self.mode,
-            attention_devices=shapes.attention_devices[rows],
-            ffn_devices=shapes.ffn_devices[rows] if self.mode == AFD else None,
-            batch=batch,
-            microbatches=shapes.microbatches[rows],
-            transport=transport,
-            redundant_experts=shapes.redundant_experts[rows],
-        )
+    def _of(self, deployments: Deployments, rows: Rows, transport: str, batch: Numbers) -> Deployment:
+        return deployments_of(deployments, taken(self.shapes, rows), transport, batch=batch)
 
     def _rivals(self, deployments: Deployments, rows: Rows, most: Numbers, best: float) -> Rows:
         """Return the shapes that may beat a throughput.
@@ -112,15 +98,15 @@ class RepeatedSearch:
         To reach it within the latency target a shape needs a batch of at least so many; since a step never
         grows faster than the batch, one that is too slow with that batch stays behind with any.
         """
-        limit = deployments.scenario.latency_ms * 1e-3 * deployments.scenario.accept_length
+        limit = deployments.scenario.step_limit
         kept = []
         for own, transport in self._ways(deployments, rows):
             m = self.shapes.microbatches[own]
-            one = self._deployment(own, transport, np.ones(own.size))
+            one = self._of(deployments, own, transport, np.ones(own.size))
             each = np.asarray(deployments.tokens_per_s_per_device(one, np.full(own.shape, limit)))
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
-            deployment = self._deployment(own, transport, np.minimum(needed, held))
+            deployment = self._of(deployments, own, transport, np.minimum(needed, held))
             steps = np.asarray(deployments.step(deployment).time)
             with np.errstate(invalid="ignore"):
                 rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
@@ -143,11 +129,11 @@ class RepeatedSearch:
         one go between the largest known to be quick enough and the least known not to be. Where memory ends
         between two multiples, all of it is tried too.
         """
-        limit = deployments.scenario.latency_ms * 1e-3 * deployments.scenario.accept_length
+        limit = deployments.scenario.step_limit
         m = self.shapes.microbatches[rows]
 
         def timed(active: Rows, batches: Numbers) -> tuple[Numbers, Numbers]:
-            deployment = self._deployment(rows[active, None], transport, batches)
+            deployment = self._of(deployments, rows[active, None], transport, batches)
             steps = np.asarray(deployments.step(deployment).time)
             with np.errstate(invalid="ignore"):
                 rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))

@@ -358,6 +358,11 @@ class Scenario:
         return DEFAULT_TPOT_MS if self.tpot_ms is None else self.tpot_ms
 
     @property
+    def step_limit(self) -> float:
+        """Longest step that the time per output token allows [s]."""
+        return self.latency_ms * 1e-3 * self.accept_length
+
+    @property
     def query_tokens(self) -> int:
         """Tokens of a sequence that one step computes: the drafted ones and one."""
         drafted = self.draft_tokens

@@ -158,7 +158,8 @@ def _microbatches(scenario: Scenario, mode: str) -> Sequence[int]:
     return AFD_MICROBATCHES if given is None else (given,)
 
 
-def _transports(scenario: Scenario) -> tuple[str, ...]:
+def transports_of(scenario: Scenario) -> tuple[str, ...]:
+    """Return the ways of sending tokens that a question lets be searched; candidates name them by place."""
     if scenario.transport == ALL:
         return SEARCHED_TRANSPORTS
     return (scenario.transport or MEASURED_TRANSPORT,)
@@ -180,14 +181,15 @@ def _space(deployments: Deployments, transports: Sequence[str]) -> Candidates:
         *(transport, attention, ffn, m, redundant, blank, blank, blank, blank),
         np.zeros(attention.shape, dtype=bool),
     )
-    whole = _deployment(deployments, found, "pair", batch=blank)
+    whole = deployments_of(deployments, found, "pair", batch=blank)
     most = deployments.largest_batch(whole) if attention.size else blank
     return found._replace(most=np.minimum(most, LARGEST_BATCH))
 
 
-def _deployment(
+def deployments_of(
     deployments: Deployments, found: Candidates, transport: str, *, batch: FloatArray
 ) -> Deployment:
+    """Return candidates that send tokens one way as deployments, elementwise."""
     return Deployment(
         mode=deployments.mode,
         attention_devices=found.attention_devices,
@@ -199,7 +201,8 @@ def _deployment(
     )
 
 
-def _take(found: Candidates, rows: NDArray[np.intp]) -> Candidates:
+def taken(found: Candidates, rows: NDArray[np.intp]) -> Candidates:
+    """Return some candidates."""
     return Candidates(*(column[rows] for column in found))
 
 
@@ -209,7 +212,7 @@ class _Search:
     def __init__(self, deployments: Deployments, transports: Sequence[str]) -> None:
         self.deployments = deployments
         self.transports = transports
-        self.limit = deployments.scenario.latency_ms * 1e-3 * deployments.scenario.accept_length
+        self.limit = deployments.scenario.step_limit
 
     def steps(self, found: Candidates, batch: Numbers) -> Numbers:
         """Return the time of a step of each candidate at some batch [s]."""
@@ -218,13 +221,13 @@ class _Search:
             every = np.flatnonzero(found.transport == code)
             for start in range(0, every.size, BLOCK):
                 rows = every[start : start + BLOCK]
-                deployment = _deployment(self.deployments, _take(found, rows), name, batch=batch[rows])
+                deployment = deployments_of(self.deployments, taken(found, rows), name, batch=batch[rows])
                 times[rows] = self.deployments.step(deployment).time
         return times
 
     def rates(self, found: Candidates, batch: Numbers, steps: Numbers) -> Numbers:
         """Return tokens per second and device of each candidate."""
-        deployment = _deployment(self.deployments, found, self.transports[0], batch=batch)
+        deployment = deployments_of(self.deployments, found, self.transports[0], batch=batch)
         with np.errstate(invalid="ignore"):
             rate = np.asarray(self.deployments.tokens_per_s_per_device(deployment, steps))
         return np.where(np.isfinite(steps) & (batch > 0), rate, 0.0)
@@ -244,7 +247,7 @@ class _Search:
         low = np.where(fits, high, low)
         active = np.flatnonzero(~fits & (high > 1))
         while active.size:
-            part = _take(found, active)
+            part = taken(found, active)
             middle = np.floor((low[active] + high[active]) / 2.0)
             time = self.steps(part, np.maximum(middle, 1.0) * part.microbatches)
             good = time <= self.limit
@@ -258,7 +261,7 @@ class _Search:
         below = np.floor(batch / m) * m
         odd = np.flatnonzero(feasible & (below < batch) & (below >= 1))
         if odd.size:
-            part = _take(found, odd)
+            part = taken(found, odd)
             other = self.steps(part, below[odd])
             better = self.rates(part, below[odd], other)
             wins = better > rate[odd]
@@ -282,7 +285,7 @@ class _Search:
         """Return all candidates settled, but for those too slow even without a latency limit."""
         possible = np.flatnonzero(found.most >= 1)
         bound = np.zeros(found.most.shape)
-        bound[possible] = self.bounds(_take(found, possible))
+        bound[possible] = self.bounds(taken(found, possible))
         order = possible[np.argsort(-bound[possible], kind="stable")]
         columns = [np.array(column) for column in found]
         rate, exact = columns[-2], columns[-1]
@@ -292,7 +295,7 @@ class _Search:
             rows = order[start : start + CHUNK]
             if bound[rows[0]] < NEAR * best:
                 break
-            settled = self.settle(_take(found, rows[bound[rows] >= NEAR * best]))
+            settled = self.settle(taken(found, rows[bound[rows] >= NEAR * best]))
             rows = rows[bound[rows] >= NEAR * best]
             for column, value in zip(columns, settled, strict=True):
                 column[rows] = value
@@ -331,12 +334,12 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
         Shapes whose weights and one sequence fit; `rate` is 0 where the latency target is missed.
     """
     scenario = deployments.scenario
-    transports = _transports(scenario)
+    transports = transports_of(scenario)
     found = _space(deployments, transports)
     searching = _Search(deployments, transports)
-    found = _take(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
+    found = taken(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
     if at_least and found.most.size:
-        found = _take(found, np.flatnonzero(searching.bounds(found) >= at_least))
+        found = taken(found, np.flatnonzero(searching.bounds(found) >= at_least))
     if not found.most.size:
         return found
     return searching.settle(found) if scenario.batch is None else searching.given(found, scenario.batch)
@@ -344,7 +347,7 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
 
 def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Deployment:
     """Return one of the candidates as plain numbers."""
-    return _settled(deployments, found, _transports(deployments.scenario), row)
+    return _settled(deployments, found, transports_of(deployments.scenario), row)
 
 
 def search(deployments: Deployments) -> Found:
@@ -366,7 +369,7 @@ def search(deployments: Deployments) -> Found:
         If the question contradicts itself.
     """
     scenario = deployments.scenario
-    transports = _transports(scenario)
+    transports = transports_of(scenario)
     found = _space(deployments, transports)
     searching = _Search(deployments, transports)
     fixed = scenario.batch
@@ -433,7 +436,7 @@ def _refusal(searching: _Search, found: Candidates) -> tuple[str, float | None]:
     fitting = np.flatnonzero(found.most >= wanted)
     if not fitting.size:
         return MEMORY, None
-    part = _take(found, fitting)
+    part = taken(found, fitting)
     least = float(np.min(searching.steps(part, np.full(fitting.size, float(wanted)))))
     if not np.isfinite(least):
         return FABRIC, None

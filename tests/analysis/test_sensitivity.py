@@ -73,7 +73,7 @@ def test_a_repeated_search_finds_what_a_search_finds(question: dict[str, Any]) -
     inputs, _ = uncertain_inputs(scenario)
     first = {mode: search(Deployments(scenario, mode)) for mode in (EP, AFD)}
     again = {
-        share: {mode: RepeatedSearch(found, mode, share=share) for mode, found in first.items()}
+        share: {mode: RepeatedSearch(found, share=share) for mode, found in first.items()}
         for share in (NEAR, FAR)
     }
     questions = [(NEAR, values) for values in draws(inputs, 4, seed=1)]
