@@ -11,6 +11,7 @@ import numpy as np
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
 from roofline_afd.analysis.predict import notes_of, quantities_of, rounded_up, serving_inputs
 from roofline_afd.analysis.prices import (
+    PUE,
     RENT,
     TCO,
     describe_power,
@@ -297,12 +298,13 @@ def _rates(question: Question, basis: str) -> _Rates:
     for name, system in systems.items():
         price, power = price_of(system, basis, terms), power_of(system)
         prices[name] = price.value if price else None
-        watts[name] = power.watts if power else None
+        watts[name] = power.at_site() if power else None
         notes += [
             f"price of {describe_price(system, price)}"
             if price
             else f"no {basis} price of {system.id} on {terms} terms is known: costs are left out",
             f"power of {describe_power(system, power)}"
+            + ("" if power.provisioned else f", times a PUE of {PUE:g}")
             if power
             else f"no power of {system.id} is known: tokens per joule are left out",
         ]

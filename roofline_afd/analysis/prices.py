@@ -21,11 +21,19 @@ TERMS = {
 """Terms of each basis, those asked for first."""
 
 
+PUE = 1.3
+"""Power of a site over that of its devices [1], of kind estimated: to be replaced by the buyer's own."""
+
+
 class Power(NamedTuple):
     """Power of one device [W], and whether its share of host, network and cooling is in it."""
 
     watts: float
     provisioned: bool
+
+    def at_site(self, pue: float = PUE) -> float:
+        """Return the power that a device takes of its site [W]."""
+        return self.watts * (1.0 if self.provisioned else pue)
 
 
 def terms_of(systems: Iterable[System], basis: str) -> str:

@@ -13,6 +13,7 @@ from roofline_afd.analysis.compare import NAMES, search_modes, why_not
 from roofline_afd.analysis.predict import notes_of, quantities_of, row_of, serving_inputs
 from roofline_afd.analysis.prices import (
     BASES,
+    PUE,
     PURCHASE,
     RENT,
     TERMS,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.serving.deployment import Deployment
 
-YEARS, POWER_USD_PER_KWH, PUE, UTILIZATION = 4.0, 0.08, 1.3, 1.0
+YEARS, POWER_USD_PER_KWH, UTILIZATION = 4.0, 0.08, 1.0
 """Defaults of buyers' assumptions, all of kind estimated: they are to be replaced by the buyer's own."""
 WIDEST = 16.0
 """Factor either way within which a link speed that flips the ranking is looked for."""
@@ -551,7 +552,7 @@ def _watts(counts: Mapping[str, int], devices: Mapping[str, Device], terms: Term
         if count and power is None:
             return None
         if count and power is not None:
-            total += count * power.watts * (1.0 if power.provisioned else terms.pue)
+            total += count * power.at_site(terms.pue)
     return total
 
 

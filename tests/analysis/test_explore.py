@@ -217,3 +217,15 @@ def test_each_mode_says_why_it_is_infeasible() -> None:
     for name in ("aggregated:", "P/D:", "aggregated AFD:", "P/D AFD:"):
         assert name in str(caught.value)
     assert str(caught.value).count("the least is --tpot-ms") == 4
+
+
+def test_power_is_that_of_the_site() -> None:
+    """Rated power takes the default PUE, provisioned power has it: the same tokens per joule as in procure."""
+    for system, watts in (("h800", 700 * 1.3), ("gb200-nvl72", 2100)):
+        answer = explore(
+            Scenario(system=system, model="qwen3-235b-a22b", devices=16), isl=1000, osl=200, modes=["agg"]
+        )
+        assert any("times a PUE of 1.3" in note for note in answer.notes) == (system == "h800")
+        for row in answer.rows():
+            joules = row["tokens_per_joule"] * 16 * watts
+            assert joules == pytest.approx(row["tokens_per_s"], rel=1e-9)
