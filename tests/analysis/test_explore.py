@@ -220,7 +220,7 @@ def test_each_mode_says_why_it_is_infeasible() -> None:
 
 
 def test_power_is_that_of_the_site() -> None:
-    """Rated power takes the default PUE, provisioned power has it: the same tokens per joule as in procure."""
+    """Rated power takes the default PUE, provisioned power holds it: joules are those of `procure`."""
     for system, watts in (("h800", 700 * 1.3), ("gb200-nvl72", 2100)):
         answer = explore(
             Scenario(system=system, model="qwen3-235b-a22b", devices=16), isl=1000, osl=200, modes=["agg"]
