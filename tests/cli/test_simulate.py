@@ -96,7 +96,6 @@ def test_a_time_series(tmp_path: Path) -> None:
 
 def test_a_time_series_as_parquet(tmp_path: Path) -> None:
     """Both forms hold the same columns, of the same types, with the same numbers."""
-    pytest.importorskip("pyarrow")
     import pandas as pd
 
     plain, parquet = tmp_path / "series.csv", tmp_path / "series.parquet"

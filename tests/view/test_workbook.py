@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 
 from roofline_afd.analysis.answer import Answer, object_columns
@@ -21,8 +22,6 @@ from roofline_afd.view import workbook
 from roofline_afd.view.tables import as_csv, choose_format
 from roofline_afd.view.workbook import as_xlsx, plain_text
 from tests.conftest import command
-
-openpyxl = pytest.importorskip("openpyxl")
 
 ANSWER = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6))
 HOSTILE = (
