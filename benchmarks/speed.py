@@ -28,7 +28,7 @@ PROGRAM = [sys.executable, "-m", "roofline_afd"]
 
 POINTS = """
 import time
-from roofline_afd.analysis.roofline import roofline
+from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.serving.scenario import Scenario
 import numpy as np
 scenario, nodes = Scenario(system="h800", model="deepseek-v3"), np.arange(1, 1_000_001)
@@ -70,7 +70,7 @@ print(time.perf_counter() - start)
 """
 SEARCH = """
 import time
-from roofline_afd.analysis.compare import search_modes
+from roofline_afd.analysis.decode.compare import search_modes
 from roofline_afd.serving.scenario import Scenario
 scenario = Scenario(system="h800", model="deepseek-v3", max_devices=512)
 search_modes(scenario)
@@ -101,7 +101,7 @@ TRACE = """
 import tempfile, time
 from pathlib import Path
 import numpy as np
-from roofline_afd.analysis.traces import read_trace
+from roofline_afd.analysis.requests.traces import read_trace
 random = np.random.default_rng(0)
 lengths = zip(random.integers(1, 8000, 20_000), random.geometric(1 / 300, 20_000))
 with tempfile.TemporaryDirectory() as folder:

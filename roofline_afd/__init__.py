@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.errors import InfeasibleError, InputError, RooflineAfdError
+    from roofline_afd.reporting.page import report
     from roofline_afd.serving.scenario import Scenario
-    from roofline_afd.view.report import report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -68,7 +68,7 @@ _HOMES = {
     "load_calibration": "roofline_afd.catalogue.calibration",
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
-    "report": "roofline_afd.view.report",
+    "report": "roofline_afd.reporting.page",
     "compare": "roofline_afd.api",
     "explore": "roofline_afd.api",
     "imbalance": "roofline_afd.api",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis import compare as _compare
-from roofline_afd.analysis import explore as _explore
-from roofline_afd.analysis import imbalance as _imbalance
-from roofline_afd.analysis import predict as _predict
-from roofline_afd.analysis import procurement as _procurement
-from roofline_afd.analysis import provisioning as _provisioning
-from roofline_afd.analysis import roofline as _roofline
-from roofline_afd.analysis import sensitivity as _sensitivity
-from roofline_afd.analysis import simulator as _simulator
-from roofline_afd.analysis import what_if as _what_if
+from roofline_afd.analysis.bounds import imbalance as _imbalance
+from roofline_afd.analysis.bounds import roofline as _roofline
+from roofline_afd.analysis.decode import compare as _compare
+from roofline_afd.analysis.decode import predict as _predict
+from roofline_afd.analysis.decode import what_if as _what_if
+from roofline_afd.analysis.purchase import procurement as _procurement
+from roofline_afd.analysis.purchase import sensitivity as _sensitivity
+from roofline_afd.analysis.requests import explore as _explore
+from roofline_afd.analysis.requests import provisioning as _provisioning
+from roofline_afd.analysis.requests import simulator as _simulator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,7 +171,7 @@ def sensitivity(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: A
     scenario : Scenario
         The question.
     **question
-        As `roofline_afd.analysis.sensitivity.sensitivity` takes them: `uncertainty` (key to `"10%"` or
+        As `sensitivity.sensitivity` takes them: `uncertainty` (key to `"10%"` or
         `"low:high"`), `metric`, `pairs`, `samples`, `seed`.
 
     Returns
@@ -204,7 +204,7 @@ def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the anal
     Parameters
     ----------
     **given
-        As `roofline_afd.analysis.imbalance.imbalance` takes them: `sigma`, `attention_nodes`, `ffn_nodes` ...
+        As `imbalance.imbalance` takes them: `sigma`, `attention_nodes`, `ffn_nodes` ...
 
     Returns
     -------
@@ -231,7 +231,7 @@ def provision(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the a
     Parameters
     ----------
     **question
-        As `roofline_afd.analysis.provisioning.provision` takes them: `trace`, or `prompt_mean`, `decode_mean`
+        As `provisioning.provision` takes them: `trace`, or `prompt_mean`, `decode_mean`
         and `decode_distribution`; `batch`; `coefficients` [us] and `layers`, or a `scenario` ...
 
     Returns
@@ -262,7 +262,7 @@ def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the an
     Parameters
     ----------
     **question
-        As `roofline_afd.analysis.simulator.simulate` takes them: those of `provision`, and `r`, `requests`,
+        As `simulator.simulate` takes them: those of `provision`, and `r`, `requests`,
         `replications`, `seed`, `start`, `window`.
 
     Returns
@@ -293,7 +293,7 @@ def explore(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN40
     scenario : Scenario
         Model and system; `devices` is the cluster, `tpot_ms` the time per output token allowed.
     **question
-        Keyword arguments of `roofline_afd.analysis.explore.explored`: `workload` or `prefix`, `isl` and
+        Keyword arguments of `explore.explored`: `workload` or `prefix`, `isl` and
         `osl`; `ttft_ms`, `modes`, `prefill_system`, `chunk_tokens`, `tensor_parallel`, `request_rate` ...
 
     Returns
@@ -328,7 +328,7 @@ def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # 
     scenarios : sequence of Scenario
         One question per candidate, alike but for the systems.
     **question
-        Keyword arguments of `roofline_afd.analysis.procurement.procure`: `demand`, `prices` ...
+        Keyword arguments of `procurement.procure`: `demand`, `prices` ...
 
     Returns
     -------
@@ -388,9 +388,9 @@ def validate(
     """
     from pathlib import Path  # only here
 
-    from roofline_afd.analysis import services
-    from roofline_afd.analysis.measurements import read_measurements
-    from roofline_afd.analysis.validation import validate_operators
+    from roofline_afd.analysis.evidence import services
+    from roofline_afd.analysis.evidence.measurements import read_measurements
+    from roofline_afd.analysis.evidence.validation import validate_operators
     from roofline_afd.catalogue.store import Catalogue
 
     catalogue = catalogue or Catalogue()

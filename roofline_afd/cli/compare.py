@@ -19,6 +19,6 @@ def add(app: typer.Typer) -> None:
         help_text="EP or AFD? The best deployment of each under the latency target, who wins and why.",
     )
     def compare(question: Serving, output: Output) -> None:
-        from roofline_afd.analysis.compare import compare as analyse  # not for --help
+        from roofline_afd.analysis.decode.compare import compare as analyse  # not for --help
 
         output.deliver(analyse(question.scenario))

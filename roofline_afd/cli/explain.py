@@ -10,7 +10,7 @@ from roofline_afd.cli.options import QUESTION_PANEL, MaybeScenario, Output, regi
 
 
 def _complete(incomplete: str) -> list[str]:
-    from roofline_afd.analysis.explain import TERMS  # only on a completion
+    from roofline_afd.analysis.listing.explain import TERMS  # only on a completion
 
     return [term for term in TERMS if term.startswith(incomplete)]
 
@@ -56,6 +56,6 @@ def add(app: typer.Typer) -> None:
             ),
         ] = 4096,
     ) -> None:
-        from roofline_afd.analysis.explain import explain as analyse  # not for --help
+        from roofline_afd.analysis.listing.explain import explain as analyse  # not for --help
 
         output.deliver(analyse(term, maybe.scenario, ffn_nodes=ffn_nodes, batch=batch, context=context))

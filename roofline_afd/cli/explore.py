@@ -152,6 +152,6 @@ def add(app: typer.Typer) -> None:
         help_text="Prefill and decode together or apart, with AFD or without? The best over TTFT and TPOT.",
     )
     def explore(question: Serving, requests: Requests, search: Search, output: Output) -> None:
-        from roofline_afd.analysis.explore import explore as analyse  # not for --help
+        from roofline_afd.analysis.requests.explore import explore as analyse  # not for --help
 
         output.deliver(analyse(question.scenario, **asked(question.scenario, requests, search)))

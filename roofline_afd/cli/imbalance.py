@@ -99,7 +99,7 @@ def add(app: typer.Typer) -> None:
         ] = None,
         unevenness: Unevenness,
     ) -> None:
-        from roofline_afd.analysis.imbalance import imbalance as analyse  # not for --help
+        from roofline_afd.analysis.bounds.imbalance import imbalance as analyse  # not for --help
         from roofline_afd.catalogue.models import load_model
 
         given = dataclasses.asdict(unevenness)

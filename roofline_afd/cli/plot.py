@@ -38,7 +38,7 @@ from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from roofline_afd.analysis.curves import Axis
+    from roofline_afd.analysis.decode.curves import Axis
 
 POINTS = 12
 """Values of an axis given as a range without a count."""
@@ -90,7 +90,7 @@ def _axis(text: str | None, option: str) -> Axis | None:
     """Read an axis of a map: `KEY=low:high[:count]` or `KEY=a,b,c`."""
     if text is None:
         return None
-    from roofline_afd.analysis.curves import axis_unit, spaced
+    from roofline_afd.analysis.decode.curves import axis_unit, spaced
     from roofline_afd.errors import InputError, shown
 
     key, equals, given = (part.strip() for part in text.partition("="))
@@ -134,7 +134,7 @@ def add(app: typer.Typer) -> None:
         "and where each FFN node count operates.",
     )
     def roofline(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = "1:8,16,32") -> None:
-        from roofline_afd.view.charts import roofline_chart  # not for --help
+        from roofline_afd.view.charts.roofline import roofline_chart  # not for --help
         from roofline_afd.view.pages import deliver_chart
 
         chart = roofline_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
@@ -146,7 +146,7 @@ def add(app: typer.Typer) -> None:
         help_text="HFU, OFU and temporal sparsity over FFN nodes, regimes shaded and named.",
     )
     def dead_zone(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = FFN_NODES) -> None:
-        from roofline_afd.view.charts import dead_zone_chart
+        from roofline_afd.view.charts.roofline import dead_zone_chart
         from roofline_afd.view.pages import deliver_chart
 
         chart = dead_zone_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
@@ -158,7 +158,7 @@ def add(app: typer.Typer) -> None:
         help_text="Where a decode step spends its time: every operator of one deployment, or of the best.",
     )
     def breakdown(question: Serving, picture: Picture, *, mode: Mode = None) -> None:
-        from roofline_afd.view.charts import breakdown_chart
+        from roofline_afd.view.charts.roofline import breakdown_chart
         from roofline_afd.view.pages import deliver_chart
 
         chart = breakdown_chart(question.scenario, mode=mode)
@@ -183,7 +183,7 @@ def add(app: typer.Typer) -> None:
             ),
         ] = None,
     ) -> None:
-        from roofline_afd.view.deployment_charts import afd_vs_ep_chart
+        from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
         from roofline_afd.view.pages import deliver_chart
 
         chart = afd_vs_ep_chart(question.scenario, tpot_range=_range(tpot_range, "--tpot-range"))
@@ -210,7 +210,7 @@ def add(app: typer.Typer) -> None:
             ),
         ] = "afd_over_ep",
     ) -> None:
-        from roofline_afd.view.deployment_charts import hfu_map_chart
+        from roofline_afd.view.charts.afd_vs_ep import hfu_map_chart
         from roofline_afd.view.pages import deliver_chart
 
         chart = hfu_map_chart(question.scenario, x=_axis(x, "--x"), y=_axis(y, "--y"), metric=metric)
@@ -222,8 +222,8 @@ def add(app: typer.Typer) -> None:
         help_text="Serving modes: tokens per second and device over those of every user, the best marked.",
     )
     def pareto(question: Serving, requests: Lengths, search: Search, picture: Picture) -> None:
+        from roofline_afd.view.charts.pareto import pareto_chart
         from roofline_afd.view.pages import deliver_chart
-        from roofline_afd.view.pareto_chart import pareto_chart
 
         chart = pareto_chart(question.scenario, **explored(question.scenario, requests, search))
         deliver_chart(chart, output=picture.output, force=picture.force)
@@ -247,8 +247,8 @@ def add(app: typer.Typer) -> None:
             ),
         ] = "chat,coding,agentic",
     ) -> None:
+        from roofline_afd.view.charts.pareto import pareto_panels as panels
         from roofline_afd.view.pages import deliver_chart
-        from roofline_afd.view.pareto_chart import pareto_panels as panels
 
         question = explored(models.scenarios[0], search)
         with progress_bar("searching") as advanced:
@@ -283,8 +283,8 @@ def add(app: typer.Typer) -> None:
         trial: Trial,
     ) -> None:
         from roofline_afd.cli.ranges import whole_numbers  # not for --help
+        from roofline_afd.view.charts.ratio import ratio_chart
         from roofline_afd.view.pages import deliver_chart
-        from roofline_afd.view.ratio_chart import ratio_chart
 
         del file  # its options are among the others by now
         ratios = None if r is None else whole_numbers(r, option="--r")
@@ -301,8 +301,8 @@ def _add_tornado(group: typer.Typer) -> None:
         help_text="How far each uncertain input moves EP against AFD, and which change the winner.",
     )
     def tornado(question: Serving, uncertain: Uncertain, picture: Picture) -> None:
+        from roofline_afd.view.charts.tornado import tornado_chart
         from roofline_afd.view.pages import deliver_chart
-        from roofline_afd.view.tornado_chart import tornado_chart
 
         with progress_bar("varying inputs") as advanced:
             chart = tornado_chart(question.scenario, advanced=advanced, **uncertain.question())
@@ -316,8 +316,8 @@ def _add_procurement(group: typer.Typer) -> None:
         help_text="What a million tokens cost on each candidate system, with its devices and power.",
     )
     def procurement(candidates: Candidates, purchase: Purchase, picture: Picture) -> None:
+        from roofline_afd.view.charts.procurement import procurement_chart
         from roofline_afd.view.pages import deliver_chart
-        from roofline_afd.view.procurement_chart import procurement_chart
 
         chart = procurement_chart(candidates.scenarios, **demanded(purchase))
         deliver_chart(chart, output=picture.output, force=picture.force)

@@ -24,6 +24,6 @@ def add(app: typer.Typer) -> None:
         help_text="What does one deployment reach? Time per token, tokens/s, HFU, memory, what binds.",
     )
     def predict(question: Serving, output: Output, *, mode: Mode = None) -> None:
-        from roofline_afd.analysis.predict import predict as analyse  # not for --help
+        from roofline_afd.analysis.decode.predict import predict as analyse  # not for --help
 
         output.deliver(analyse(question.scenario, mode=mode))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roofline_afd.analysis.prices import BASES, TERMS
+from roofline_afd.analysis.purchase.prices import BASES, TERMS
 from roofline_afd.cli.options import (
     QUESTION_PANEL,
     Candidates,
@@ -102,6 +102,6 @@ def add(app: typer.Typer) -> None:
         help_text="Which system serves a demand cheapest? Devices, cost and power, and what flips it.",
     )
     def procure(candidates: Candidates, purchase: Purchase, output: Output) -> None:
-        from roofline_afd.analysis.procurement import procure as analyse  # not for --help
+        from roofline_afd.analysis.purchase.procurement import procure as analyse  # not for --help
 
         output.deliver(analyse(candidates.scenarios, **asked(purchase)))

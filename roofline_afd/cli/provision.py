@@ -258,7 +258,7 @@ def add(app: typer.Typer) -> None:
         times: Times,
         hardware: Hardware,
     ) -> None:
-        from roofline_afd.analysis.provisioning import provision as analyse  # not for --help
+        from roofline_afd.analysis.requests.provisioning import provision as analyse  # not for --help
 
         del file  # its options are among the others by now
         output.deliver(analyse(**asked(requests, times, hardware, databases)))

@@ -48,7 +48,7 @@ def add(app: typer.Typer) -> None:
                 f"--output {shown_path(output)}: {shown(output.suffix)} is no page; valid: .html"
             )
         check_output(output, force=force)
-        from roofline_afd.view.report import report as make
+        from roofline_afd.reporting.page import report as make
 
         page = make(
             candidates.scenarios,

@@ -38,6 +38,6 @@ def add(app: typer.Typer) -> None:
         help_text="Where does adding FFN nodes stop helping? HFU over FFN nodes, its regimes, the dead zone.",
     )
     def roofline(scenario: Scenario, output: Output, *, ffn_nodes: FfnNodes = FFN_NODES) -> None:
-        from roofline_afd.analysis.roofline import roofline as analyse  # not for --help
+        from roofline_afd.analysis.bounds.roofline import roofline as analyse  # not for --help
 
         output.deliver(analyse(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes)))

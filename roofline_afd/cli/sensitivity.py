@@ -75,7 +75,7 @@ def add(app: typer.Typer) -> None:
         *,
         pairs: Annotated[int, whole("Inputs that move the metric most to vary in pairs too.")] = 0,
     ) -> None:
-        from roofline_afd.analysis.sensitivity import sensitivity as analyse  # not for --help
+        from roofline_afd.analysis.purchase.sensitivity import sensitivity as analyse  # not for --help
 
         with progress_bar("varying inputs") as advanced:
             answer = analyse(question.scenario, pairs=pairs, advanced=advanced, **uncertain.question())

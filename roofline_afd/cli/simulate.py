@@ -135,7 +135,7 @@ def add(app: typer.Typer) -> None:
         hardware: Hardware,
         trial: Trial,
     ) -> None:
-        from roofline_afd.analysis import simulator  # not for --help
+        from roofline_afd.analysis.requests import simulator  # not for --help
         from roofline_afd.cli.ranges import whole_numbers
         from roofline_afd.view.series import check_series, write_series
 

@@ -30,7 +30,7 @@ def add(app: typer.Typer) -> None:
             ),
         ] = None,
     ) -> None:
-        from roofline_afd.analysis.what_if import what_if as analyse  # not for --help
+        from roofline_afd.analysis.decode.what_if import what_if as analyse  # not for --help
         from roofline_afd.catalogue.overrides import parse_pairs
 
         changes = {**parse_pairs(question.changes), **parse_pairs(change or (), option="--change")}

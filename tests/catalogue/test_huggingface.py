@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline_afd.catalogue.attention import Attention
-from roofline_afd.catalogue.families import FAMILIES
-from roofline_afd.catalogue.huggingface import import_config
+from roofline_afd.catalogue.huggingface.configs import import_config
+from roofline_afd.catalogue.huggingface.families import FAMILIES
 from roofline_afd.catalogue.models import Model, load_model, model_of
 from roofline_afd.catalogue.records import parse_record
 from roofline_afd.catalogue.store import Catalogue

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from roofline_afd import Scenario
-from roofline_afd.analysis.uncertainty import SPREADS, uncertain_inputs
+from roofline_afd.analysis.purchase.uncertainty import SPREADS, uncertain_inputs
 from roofline_afd.api import sensitivity
 from tests.conftest import ask, command
 

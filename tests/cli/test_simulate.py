@@ -126,7 +126,7 @@ def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_series_that_cannot_be_written_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from roofline_afd.analysis import simulator
+    from roofline_afd.analysis.requests import simulator
 
     monkeypatch.setattr(simulator, "replicate", lambda *_, **__: pytest.fail("worked in vain"))
     folder, file = tmp_path / "is.csv", tmp_path / "both.csv"
@@ -170,7 +170,7 @@ def test_the_latency_target_can_say_no() -> None:
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from roofline_afd.analysis import simulator
+    from roofline_afd.analysis.requests import simulator
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

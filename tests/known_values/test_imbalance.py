@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.imbalance import imbalance
+from roofline_afd.analysis.bounds.imbalance import imbalance
 
 SIGMAS = (0.95, 0.9, 0.8, 0.7)
 HALF_A_DIGIT = 0.00005

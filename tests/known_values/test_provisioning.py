@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.provisioning import provision
-from roofline_afd.analysis.traces import read_trace
+from roofline_afd.analysis.requests.provisioning import provision
+from roofline_afd.analysis.requests.traces import read_trace
 from roofline_afd.physics import provisioning as physics
 from tests.conftest import SHARED
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.listing import list_hardware
-from roofline_afd.analysis.roofline import roofline
+from roofline_afd.analysis.bounds.roofline import roofline
+from roofline_afd.analysis.listing.records import list_hardware
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario

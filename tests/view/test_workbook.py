@@ -14,7 +14,7 @@ import openpyxl
 import pytest
 
 from roofline_afd.analysis.answer import Answer, object_columns
-from roofline_afd.analysis.roofline import roofline
+from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario

@@ -1,0 +1,1 @@
+"""What no deployment can beat: the roofline of the FFN stage, and what uneven loads cost."""

@@ -1,0 +1,1 @@
+"""Deployments of one decode step: what each reaches, and expert parallelism against disaggregation."""

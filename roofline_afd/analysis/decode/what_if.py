@@ -1,0 +1,359 @@
+"""What changes when inputs do: every metric before and after, what binds, who wins, and where that flips."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.decode.compare import NAMES, Side, rates, refusal_of, search_modes
+from roofline_afd.analysis.decode.predict import quantities_of, serving_inputs
+from roofline_afd.catalogue.hardware import build_system, load_system
+from roofline_afd.catalogue.models import load_model
+from roofline_afd.catalogue.overrides import split_overrides
+from roofline_afd.catalogue.records import quantity_keys
+from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
+from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.scenario import COUNTS, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+METRICS = (
+    "tokens_per_s_per_device",
+    "tpot_ms",
+    "tokens_per_s_per_user",
+    "hfu_all_devices",
+    "n_devices",
+    "n_attention_devices",
+    "n_ffn_devices",
+    "microbatches",
+    "batch_per_device",
+    "memory_gb",
+    "attention_us",
+    "ffn_us",
+    "dispatch_us",
+    "combine_us",
+)
+SUBJECTS = ("system", "model", "attention_system", "ffn_system")
+WIDEST = 16.0
+"""Factor either way within which a flip of the winner is looked for."""
+CLOSE = 1e-3
+"""Relative width at which a break-even value is settled."""
+ROUNDS = 8
+TABLE_KEYS = ("metric", "before", "after", "change", "change_fraction")
+
+
+def changed(scenario: Scenario, changes: Mapping[str, float | str]) -> Scenario:
+    """Return a scenario with inputs changed.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The baseline.
+    changes : mapping of str to float or str
+        Key to new value: a field of the scenario, `system` or `model`, or a catalogue key as `--set` takes.
+
+    Returns
+    -------
+    Scenario
+        The changed question.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, or a value out of bounds.
+    """
+    catalogue = scenario.system.parts.catalogue
+    fields = {field.name for field in attrs.fields(Scenario)}
+    options = {key.removeprefix("--").replace("-", "_"): value for key, value in changes.items()}
+    evolved: dict[str, Any] = {}
+    overrides: dict[str, float | str] = {}
+    for name, value in options.items():
+        if name == "model":
+            evolved[name] = load_model(str(value), catalogue=catalogue)
+        elif name in SUBJECTS:
+            evolved[name] = load_system(str(value), catalogue=catalogue)
+        elif name in fields:
+            evolved[name] = _plain(name, value)
+        else:
+            overrides[name] = value
+    system, model = evolved.get("system", scenario.system), evolved.get("model", scenario.model)
+    valid = {*fields, *quantity_keys("system"), *quantity_keys("model"), *model.quantities}
+    for name in overrides:
+        if name not in valid and not name.startswith("attention."):
+            raise InputError(f"{shown(name)} is no option and no catalogue key{nearest(name, sorted(valid))}")
+    of_system, of_model = split_overrides(overrides, attention_tables=[kind.name for kind in model.attention])
+    if of_system:
+        evolved["system"] = build_system(system.parts, overrides=of_system)
+    if of_model:
+        kept = {key: model.quantities[key].value for key in model.overridden}
+        evolved["model"] = load_model(model.id, overrides={**kept, **of_model}, catalogue=catalogue)
+    return attrs.evolve(scenario, **evolved)
+
+
+def _plain(name: str, value: float | str) -> object:
+    """Return the value of a field from its text: a number where it is one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    whole = name in COUNTS or name in {"draft_tokens", "redundant_experts"}
+    return int(number) if whole and math.isfinite(number) and number.is_integer() else number
+
+
+def value_of(scenario: Scenario, key: str) -> float | None:
+    """Return the number a scenario has under a key: a field's, else a catalogue value; None for others."""
+    name = key.removeprefix("--").replace("-", "_")
+    if name in {field.name for field in attrs.fields(Scenario)}:
+        found = scenario.latency_ms if name == "tpot_ms" else getattr(scenario, name)
+        return float(found) if isinstance(found, int | float) else None
+    for quantities in (scenario.system.quantities, scenario.model.quantities):
+        if name in quantities:
+            return float(quantities[name].value)
+    return None
+
+
+def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
+    """Answer what inputs change: the best deployments of both modes before and after.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The baseline.
+    changes : mapping of str to float or str
+        As `changed` takes them, at least one.
+
+    Returns
+    -------
+    Answer
+        A row per metric: before, after, change; what binds, who wins, and for one number the value at which
+        the winner flips.
+
+    Raises
+    ------
+    InputError
+        If there is no change, or a key or value is not valid.
+    InfeasibleError
+        If the baseline has no feasible deployment.
+    """
+    if not changes:
+        raise InputError("nothing changes: give --set KEY=VALUE or --change KEY=VALUE")
+    other = changed(scenario, changes)
+    before, after = search_modes(scenario), search_modes(other)
+    for name, sides in (("before", before), ("after", after)):
+        if all(side.rate is None for side in sides.values()):
+            raise InfeasibleError(f"no: {name} the change: {refusal_of(sides)}")
+    rows = _rows(before, after)
+    winners = [_winner(sides) for sides in (before, after)]
+    flip = _break_even(scenario, other, changes, before, after)
+    bindings = [
+        {
+            mode: f"{side.row['binding']}, {side.row['bottleneck'] or 'infeasible'}"
+            for mode, side in sides.items()
+        }
+        for sides in (before, after)
+    ]
+    quantities = quantities_of(*(side.deployments for side in after.values()))
+    examined = sum(side.found.examined for sides in (before, after) for side in sides.values())
+    summary = {
+        "binding_before": bindings[0][winners[0]],
+        "binding_after": bindings[1][winners[1]],
+        "bindings_before": bindings[0],
+        "bindings_after": bindings[1],
+        "winner_before": winners[0],
+        "winner_after": winners[1],
+        "winner_flips": winners[0] != winners[1],
+        "break_even": flip,
+        "changes": {
+            key: value if isinstance(value, int | float) else str(value) for key, value in changes.items()
+        },
+        "deployments_examined": examined,
+    }
+    summary["answer"] = _sentence(scenario, changes, before, after, summary)
+    return Answer(
+        command="what-if",
+        inputs=serving_inputs(scenario, quantities),
+        columns=object_columns(rows),
+        summary=summary,
+        notes=[
+            f"{examined:,} deployments examined exhaustively, before and after",
+            *(
+                f"{NAMES[mode]}: binding {bindings[0][mode]}"
+                + (f"; after: {bindings[1][mode]}" if bindings[1][mode] != bindings[0][mode] else ", still")
+                for mode in (EP, AFD)
+            ),
+            *([flip["note"]] if flip else []),
+            *provenance_notes(other, quantities),
+        ],
+        table_keys=TABLE_KEYS,
+    )
+
+
+def _winner(sides: Mapping[str, Side]) -> str:
+    ep, afd = sides[EP].rate, sides[AFD].rate
+    return AFD if (afd or 0.0) > (ep or 0.0) else EP
+
+
+def _ratio(sides: Mapping[str, Side]) -> float | None:
+    ep, afd = sides[EP].rate, sides[AFD].rate
+    return afd / ep if ep and afd else None
+
+
+def _metric(row: Mapping[str, Any], key: str) -> float | None:
+    value = row[key] if key in row else (row.get("breakdown") or {}).get(key)
+    return None if value is None else float(value)
+
+
+def _rows(before: Mapping[str, Side], after: Mapping[str, Side]) -> list[dict[str, Any]]:
+    pairs: list[tuple[str, float | None, float | None]] = [("afd_over_ep", _ratio(before), _ratio(after))]
+    for mode in (EP, AFD):
+        for key in METRICS:
+            old, new = (_metric(sides[mode].row, key) for sides in (before, after))
+            if old is not None or new is not None:
+                pairs.append((f"{mode}.{key}", old, new))
+    rows = []
+    for name, old, new in pairs:
+        known = old is not None and new is not None
+        change = new - old if old is not None and new is not None else None
+        rows.append(
+            {
+                "metric": name,
+                "before": old,
+                "after": new,
+                "change": change,
+                "change_fraction": change / old if known and change is not None and old else None,
+            }
+        )
+    return rows
+
+
+def _break_even(
+    scenario: Scenario,
+    other: Scenario,
+    changes: Mapping[str, float | str],
+    before: Mapping[str, Side],
+    after: Mapping[str, Side],
+) -> dict[str, Any] | None:
+    """Return the value of a single changed number at which the winner flips, and what was looked at."""
+    if len(changes) != 1:
+        return None
+    key = next(iter(changes))
+    low, high = value_of(scenario, key), value_of(other, key)
+    ratios = (_ratio(before), _ratio(after))
+    if not low or not high or low == high or None in ratios or min(low, high) <= 0:
+        return None
+    whole = _is_whole(scenario, key)
+
+    def lead(value: float) -> float:
+        try:
+            ep, afd = rates(changed(scenario, {key: int(value) if whole else value}))
+        except InputError:
+            return math.nan
+        return math.log(afd / ep) if ep and afd else math.nan
+
+    first, last = (math.log(ratio) for ratio in ratios if ratio is not None)
+    bracket = ((low, first), (high, last))
+    if first * last > 0:
+        found, reach = _beyond(lead, bracket, whole=whole)
+        if found is None:
+            return {
+                "input": key,
+                "value": None,
+                "note": f"the winner does not flip for {key} from {reach[0]:.4g} to {reach[1]:.4g}",
+            }
+        bracket = found
+    value = _root(lead, *bracket, whole=whole)
+    return {"input": key, "value": value, "note": f"break-even: the winner flips at {key} = {value:.4g}"}
+
+
+def _is_whole(scenario: Scenario, key: str) -> bool:
+    """Whether an input only takes whole numbers."""
+    name = key.removeprefix("--").replace("-", "_")
+    if name in COUNTS or name in {"draft_tokens", "redundant_experts"}:
+        return True
+    devices = {"devices_per_node", "scale_up_domain_devices"}
+    return name in devices or (name in scenario.model.quantities and name not in scenario.system.quantities)
+
+
+def _beyond(
+    lead: Callable[[float], float], bracket: tuple[tuple[float, float], tuple[float, float]], *, whole: bool
+) -> tuple[tuple[tuple[float, float], tuple[float, float]] | None, tuple[float, float]]:
+    """Return neighbouring values beyond those given between which the winner flips, and the range seen."""
+    (low, first), (high, last) = sorted(bracket)
+    reach = [low, high]
+    upwards = abs(last) < abs(first)  # towards where the lead shrinks first
+    for up in (upwards, not upwards):
+        value, held = (high, last) if up else (low, first)
+        factor = 2.0
+        while factor <= WIDEST:
+            tried = (high * factor) if up else (low / factor)
+            tried = float(max(round(tried), 1)) if whole else tried
+            found = lead(tried)
+            if math.isnan(found):
+                break
+            reach[up] = tried
+            if found * held <= 0:
+                return ((value, held), (tried, found)), (reach[0], reach[1])
+            value, held = tried, found
+            factor *= 2.0
+    return None, (reach[0], reach[1])
+
+
+def _root(
+    lead: Callable[[float], float], one: tuple[float, float], other: tuple[float, float], *, whole: bool
+) -> float:
+    """Return where the lead passes zero: false position on logarithms, halved where it stalls."""
+    (low, first), (high, last) = sorted((one, other))
+    for turn in range(ROUNDS):
+        if high / low - 1 < CLOSE or (whole and high - low <= 1):
+            break
+        share = first / (first - last) if turn % 3 != 2 and first != last else 0.5  # noqa: PLR2004
+        share = min(max(share, 0.02), 0.98)
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        if whole:
+            value = float(min(max(round(value), low + 1), high - 1))
+        found = lead(value)
+        if math.isnan(found):
+            break
+        if found * first > 0:
+            low, first = value, found
+        else:
+            high, last = value, found
+    if whole:
+        return high
+    share = first / (first - last) if first != last else 0.5
+    return float(math.exp(math.log(low) + share * (math.log(high) - math.log(low))))
+
+
+def _sentence(
+    scenario: Scenario,
+    changes: Mapping[str, float | str],
+    before: Mapping[str, Side],
+    after: Mapping[str, Side],
+    summary: Mapping[str, Any],
+) -> str:
+    texts = []
+    for key, value in changes.items():
+        old = value_of(scenario, key)
+        texts.append(f"{key} from {old:g} to {value}" if old is not None else f"{key} = {value}")
+    parts = []
+    for mode in (EP, AFD):
+        old, new = before[mode].rate, after[mode].rate
+        if old and new:
+            parts.append(f"{NAMES[mode]} {old:,.0f} to {new:,.0f} tokens/s per device ({new / old - 1:+.1%})")
+        elif old or new:
+            parts.append(f"{NAMES[mode]} {'no longer' if old else 'now'} feasible")
+    winners = [NAMES[summary["winner_before"]], NAMES[summary["winner_after"]]]
+    verdict = (
+        f"the winner flips from {winners[0]} to {winners[1]}"
+        if summary["winner_flips"]
+        else f"{winners[0]} stays ahead"
+    )
+    flip = summary["break_even"]
+    where = f" (break-even at {flip['input']} = {flip['value']:.4g})" if flip and flip["value"] else ""
+    return f"{', '.join(texts)}: {'; '.join(parts)}; {verdict}{where}."

@@ -1,0 +1,1 @@
+"""Measurements: predictions held against them, and records fitted to them."""

@@ -1,0 +1,1 @@
+"""What the catalogues hold, and what a formula says."""

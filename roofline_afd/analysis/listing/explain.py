@@ -1,0 +1,538 @@
+"""A formula with its symbols, units and reference, and the numbers of a scenario put in."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
+from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, per_expert, regimes, roofline
+from roofline_afd.catalogue.precision import precision
+from roofline_afd.docstrings import documentation
+from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.physics import (
+    budget,
+    counting,
+    economics,
+    network,
+    operators,
+    pipeline,
+    provisioning,
+    routing,
+    serving_modes,
+)
+from roofline_afd.physics import imbalance as load
+from roofline_afd.physics import regimes as limits
+from roofline_afd.physics import roofline as stage
+from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.exchange import TORUS_DIMENSIONS
+from roofline_afd.serving.ffn_stage import ffn_stage_inputs
+from roofline_afd.serving.layer import MEASURED_TRANSPORT, TRANSPORTS, decode_operators, prefill_operators
+from roofline_afd.serving.scenario import whole
+from roofline_afd.units import format_si
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from roofline_afd.catalogue.models import Model
+    from roofline_afd.serving.ffn_stage import FfnStageInputs
+    from roofline_afd.serving.scenario import Scenario
+
+
+DEFAULT_BATCH = 128
+DEFAULT_CONTEXT_TOKENS = 4096
+MAX_CONTEXT_TOKENS = 100_000_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Term:
+    """A quantity one can ask about: the function whose docstring explains it, and what it is called with.
+
+    `replaced` names arguments that take another value of the scenario than the one of their own name;
+    `operator` is the operator of a layer whose numbers are put in.
+    """
+
+    function: Callable[..., Any]
+    replaced: dict[str, str] = dataclasses.field(default_factory=dict)
+    operator: str = ""
+
+
+OPERATOR_NAMES = (
+    *("query_key_value", "query_up", "key_absorption", "value_absorption", "output_down"),
+    *("attention_output", "index_query", "index_key", "convolution", "core_attention"),
+    *("residual_streams", "router", "latent_down", "latent_up", "shared_up", "shared_down"),
+    *("dense_up", "dense_down", "experts_up", "experts_down", "experts_handling"),
+    *("output_head", "embedding"),
+)
+TERMS = {
+    "stage_budget": Term(budget.stage_budget),
+    "nodes_hit_paper": Term(routing.nodes_hit_paper),
+    "nodes_hit_uniform": Term(routing.nodes_hit_uniform),
+    "nodes_hit_grouped": Term(routing.nodes_hit_grouped),
+    "link_bytes_per_pair": Term(stage.link_bytes_per_pair),
+    "sender_share": Term(stage.sender_share),
+    "link_bandwidth": Term(stage.link_bandwidth),
+    "expert_flops_per_pair": Term(stage.expert_flops_per_pair),
+    "pairs_per_device": Term(stage.pairs_per_device),
+    "experts_per_device": Term(stage.experts_per_device),
+    "intensity": Term(stage.arithmetic_intensity),
+    "weight_time": Term(stage.weight_time),
+    "compute_time": Term(stage.compute_time),
+    "active_time": Term(stage.active_time),
+    "ofu": Term(stage.operational_utilization),
+    "temporal_sparsity": Term(stage.temporal_sparsity),
+    "hfu": Term(stage.hardware_utilization),
+    "compute_bound_bandwidth": Term(stage.compute_bound_bandwidth),
+    "hfu_ceiling": Term(stage.closed_form_utilization, {"link_bandwidth": "ceiling_bandwidth"}),
+    "hfu_floor": Term(stage.closed_form_utilization, {"link_bandwidth": "floor_bandwidth"}),
+    "expert_memory": Term(stage.expert_memory),
+    "dead_zone": Term(regimes),
+    "ffn_nodes_from": Term(limits.smallest_ffn_nodes),
+    "ffn_nodes_to": Term(limits.largest_ffn_nodes),
+    "experts_that_fit": Term(limits.experts_that_fit),
+    "expert_params": Term(
+        counting.ffn_parameters,
+        {"width": "dispatch_width", "intermediate": "expert_intermediate", "matrices": "expert_matrices"},
+    ),
+    "total_params": Term(counting.total_parameters, {"routed_experts": "routed_expert_params"}),
+    "active_params": Term(counting.active_parameters, {"routed_experts": "routed_expert_params"}),
+    "kv_bytes_per_token": Term(counting.cache_bytes_per_token),
+    "operator_time": Term(operators.operator_time, operator="experts_up"),
+    **{name: Term(operators.operator_time, operator=name) for name in OPERATOR_NAMES},
+    "gemm_flops": Term(operators.gemm_flops, operator="query_key_value"),
+    "gemm_bytes": Term(operators.gemm_bytes, operator="query_key_value"),
+    "experts_touched": Term(operators.experts_touched, {"tokens": "routed_tokens"}, operator="experts_up"),
+    "grouped_gemm_flops": Term(operators.grouped_gemm_flops, operator="experts_up"),
+    "grouped_gemm_bytes": Term(operators.grouped_gemm_bytes, operator="experts_up"),
+    "expert_handling_bytes": Term(operators.expert_handling_bytes, operator="experts_handling"),
+    "padded_share": Term(operators.padded_share, operator="core_attention"),
+    "decode_attention_flops": Term(operators.decode_attention_flops, operator="core_attention"),
+    "decode_attention_bytes": Term(operators.decode_attention_bytes, operator="core_attention"),
+    "state_bytes": Term(operators.state_bytes, operator="core_attention"),
+    "causal_entries": Term(operators.causal_entries, operator="prefill:core_attention"),
+    "prefill_attention_flops": Term(operators.prefill_attention_flops, operator="prefill:core_attention"),
+    "prefill_attention_bytes": Term(operators.prefill_attention_bytes, operator="prefill:core_attention"),
+    "dispatch": Term(network.transfer_time, operator="dispatch"),
+    "combine": Term(network.transfer_time, operator="combine"),
+    "transfer_time": Term(network.transfer_time, operator="dispatch"),
+    "scale_out_slowdown": Term(network.scale_out_slowdown, operator="dispatch"),
+    "vector_bytes": Term(network.vector_bytes, operator="dispatch"),
+    "pair_traffic": Term(network.pair_traffic, operator="dispatch"),
+    "rank_traffic": Term(network.rank_traffic, operator="rank:dispatch"),
+    "node_traffic": Term(network.node_traffic, operator="node:dispatch"),
+    "group_traffic": Term(network.group_traffic, operator="afd:dispatch"),
+    "group_bandwidth": Term(network.group_bandwidth, operator="afd:dispatch"),
+    "mesh_pair_bandwidth": Term(network.mesh_pair_bandwidth),
+    "torus_bisection_bandwidth": Term(network.torus_bisection_bandwidth),
+    "cache_transfer_time": Term(network.cache_transfer_time, operator="dispatch"),
+    "exchange_time_limit": Term(network.exchange_time_limit, operator="dispatch"),
+    "exchange_step_limit": Term(network.exchange_step_limit, operator="dispatch"),
+    "group_latency": Term(network.group_latency),
+    "serial_layer_time": Term(pipeline.serial_layer_time),
+    "lockstep_layer_time": Term(pipeline.lockstep_layer_time),
+    "overlap_lower_bound": Term(pipeline.overlap_lower_bound),
+    "link_time": Term(pipeline.link_time),
+    "busiest_stage_time": Term(pipeline.busiest_stage_time),
+    "cycle_time": Term(pipeline.cycle_time),
+    "pipeline_layers_time": Term(pipeline.pipeline_layers_time),
+    "tokens_per_s_per_device": Term(pipeline.token_rate),
+    "sigma": Term(load.load_balance),
+    "alpha_continuous": Term(load.alpha_continuous),
+    "alpha_afd": Term(load.alpha_afd),
+    "afd_rounding_penalty": Term(load.afd_rounding_penalty),
+    "attention_nodes_used": Term(load.attention_nodes_used),
+    "theta": Term(provisioning.stationary_load),
+    "theta_n": Term(provisioning.finite_horizon_load),
+    "r_star": Term(provisioning.optimal_ratio),
+    "r_star_microbatches": Term(provisioning.optimal_ratio_microbatches),
+    "r_star_two_microbatches": Term(provisioning.optimal_ratio_two_microbatches),
+    "r_star_barrier": Term(provisioning.optimal_ratio_barrier),
+    "expected_maximum": Term(provisioning.expected_maximum),
+    "barrier_time": Term(provisioning.barrier_time),
+    "barrier_cycle_time": Term(provisioning.barrier_cycle_time),
+    "throughput_per_instance": Term(provisioning.throughput_per_instance),
+    "mixed_share": Term(serving_modes.mixed_share),
+    "mean_step_time": Term(serving_modes.mean_step_time),
+    "prefill_rate": Term(serving_modes.prefill_rate),
+    "matched_rate": Term(serving_modes.matched_rate),
+    "waiting_time": Term(serving_modes.waiting_time),
+    "working_bytes": Term(serving_modes.working_bytes),
+    "head_exchange_time": Term(network.head_exchange_time),
+    "usd_per_million_tokens": Term(economics.usd_per_million_tokens),
+    "tokens_per_joule": Term(economics.tokens_per_joule),
+    "ownership_usd_per_hour": Term(economics.ownership_usd_per_hour),
+    "affordable_purchase_usd": Term(economics.affordable_purchase_usd),
+    "fleet_replicas": Term(economics.fleet_replicas),
+    "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
+}
+ALIASES = {
+    "budget": "stage_budget",
+    "alpha_ep": "alpha_continuous",
+    "nu": "theta",
+    "kappa": "expected_maximum",
+    "tokens_per_s_per_instance": "throughput_per_instance",
+    "alpha_afd_continuous": "alpha_continuous",
+    "tokens_per_usd": "usd_per_million_tokens",
+    "attention_exchange": "head_exchange_time",
+    "requests_per_s": "matched_rate",
+    "cycle": "cycle_time",
+    "loop": "serial_layer_time",
+    "tau": "cycle_time",
+    "lock_step": "lockstep_layer_time",
+    "tpot_ms": "pipeline_layers_time",
+    "tokens_per_s_per_user": "pipeline_layers_time",
+    "regime": "dead_zone",
+    "regimes": "dead_zone",
+    "breakpoints": "dead_zone",
+    "dead_zone_from": "dead_zone",
+    "dead_zone_to": "dead_zone",
+    "arithmetic_intensity": "intensity",
+    "pairs": "pairs_per_device",
+    "s_t": "temporal_sparsity",
+    "t_b": "stage_budget",
+    "t_g": "active_time",
+    "fan_out": "nodes_hit_paper",
+    "duplex": "link_bytes_per_pair",
+    "gemm": "gemm_flops",
+    "grouped_gemm": "grouped_gemm_flops",
+    "t_d": "dispatch",
+    "t_c": "combine",
+    "kv_transfer": "cache_transfer_time",
+    "kv_transfer_time": "cache_transfer_time",
+    "expert_memory_gb": "expert_memory",
+    "binding": "dead_zone",
+    "best_hfu": "hfu",
+    "best_ffn_nodes": "hfu",
+    "feasible": "experts_that_fit",
+    "ffn_nodes": "ffn_nodes_from",
+}
+
+
+def find_term(name: str) -> str:
+    """Return the term a name means: its id, a result key, or a symbol.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for; case, spaces and dashes do not matter.
+
+    Returns
+    -------
+    str
+        A key of `TERMS`.
+
+    Raises
+    ------
+    InputError
+        If nothing of that name is known; names the nearest.
+    """
+    key = name.strip().lower().replace("-", "_").replace(" ", "_")
+    for candidate in (key, key.removesuffix("_us")):
+        found = ALIASES.get(candidate, candidate)
+        if found in TERMS:
+            return found
+    raise InputError(f"nothing is known of {shown(name)}{nearest(key, TERMS)}")
+
+
+def explain(
+    name: str,
+    scenario: Scenario | None = None,
+    *,
+    ffn_nodes: object = 8,
+    batch: object = DEFAULT_BATCH,
+    context: object = DEFAULT_CONTEXT_TOKENS,
+) -> Answer:
+    """Explain a quantity, with the numbers of a scenario put in if there is one.
+
+    Parameters
+    ----------
+    name : str
+        A term, a result key or a symbol.
+    scenario : Scenario, optional
+        Whose numbers to put in.
+    ffn_nodes : int
+        FFN nodes to put in [1].
+    batch, context : int
+        Sequences of a device and tokens cached of each, for operators of a layer [1].
+
+    Returns
+    -------
+    Answer
+        A row per symbol: what it is, its unit, its value in SI (None without a scenario).
+
+    Raises
+    ------
+    InputError
+        If the term is unknown or the scenario is out of bounds.
+    """
+    term = find_term(name)
+    function = TERMS[term].function
+    document = documentation(function)
+    asked, scenario = scenario, scenario and scenario.for_stage()
+    values = _values(scenario, ffn_nodes) if scenario else {}
+    if asked and scenario and TERMS[term].operator:
+        values |= _limits(scenario, values, batch, context)
+        values |= _operator_values(term, asked, ffn_nodes, batch, context)
+    elif scenario:
+        values |= _fabric(scenario, term)
+    arguments = {
+        parameter: values.get(TERMS[term].replaced.get(parameter, parameter), _default(entry))
+        for parameter, entry in inspect.signature(function).parameters.items()
+    }
+    if not scenario:
+        arguments = dict.fromkeys(arguments)
+    if term == "dead_zone":
+        arguments = {key: values.get(key) for key in ("top_k", "routed_experts", "devices_per_node")}
+        arguments |= {key: values.get(key) for key in ("scale_up", "scale_out", "compute_bound_bandwidth")}
+    symbols = _symbols()
+    rows = [
+        {
+            "symbol": key,
+            "meaning": (document.parameters.get(key) or symbols[key]).text,
+            "unit": (document.parameters.get(key) or symbols[key]).unit,
+            "value": "infinite" if isinstance(value, float) and math.isinf(value) else value,
+            "shown": _shown(value, (document.parameters.get(key) or symbols[key]).unit),
+        }
+        for key, value in arguments.items()
+    ]
+    unit = document.returns.unit
+    text = [f"{term}: {document.summary.removeprefix('Return ')}", f"    {document.notes}"]
+    summary: dict[str, Any] = {"term": term, "formula": document.notes, "unit": unit, "value": None}
+    if scenario and term == "dead_zone":
+        inner = roofline(scenario, ffn_nodes=[ffn_nodes]).summary
+        summary |= {key: inner[key] for key in ("dead_zone_from", "dead_zone_to", "breakpoints", "regimes")}
+        steps = ", ".join(
+            f"{part['regime']} to {part['ffn_nodes_to']:g}"
+            if part["ffn_nodes_to"]
+            else f"then {part['regime']}"
+            for part in inner["regimes"]
+        )
+        text.append(f"    here: {steps} (FFN nodes)")
+    elif scenario:
+        if any(value is None for value in arguments.values()):
+            if TERMS[term].function.__module__.endswith((".pipeline", ".imbalance", ".provisioning")):
+                raise InputError(
+                    f"{term} has its numbers in `predict`, `compare`, `imbalance` or `provision`: "
+                    "ask without a system"
+                )
+            raise InputError(f"{term} does not apply to {scenario.model.id}")
+        summary["value"], lines = _put_in(term, arguments, scenario, unit)
+        text += lines
+    text.append(f"    {document.references}")
+    summary |= {"reference": document.references, "answer": "\n".join(text)}
+    quantities = ffn_stage_inputs(scenario).quantities if scenario else ()
+    notes = provenance_notes(scenario, quantities) if scenario else []
+    if scenario and values.get("efficiency_kind"):
+        notes.append(f"{term}: efficiencies and fixed times are {values['efficiency_kind']}")
+    return Answer(
+        command="explain",
+        inputs=describe_inputs(scenario, quantities) if scenario else {},
+        columns={key: _column([row[key] for row in rows]) for key in rows[0]},
+        table_keys=("symbol", "meaning", "shown"),
+        summary=summary,
+        notes=notes,
+    )
+
+
+def _feasibility(inputs: FfnStageInputs) -> dict[str, Any]:
+    """Return what bounds the FFN node count, under the parameter names of `physics.regimes`."""
+    time, memory = per_expert(inputs)
+    fit = limits.experts_that_fit(
+        stage_budget=inputs.stage_budget,
+        weight_time_per_expert=time,
+        usable_memory=inputs.usable_memory,
+        memory_per_expert=memory,
+    )
+    return {
+        "weight_time_per_expert": time,
+        "memory_per_expert": memory,
+        "usable_memory": inputs.usable_memory,
+        "experts_that_fit": fit,
+        "domain_devices": inputs.scenario.system.scale_up_domain_devices,
+    }
+
+
+def _put_in(
+    term: str, arguments: dict[str, Any], scenario: Scenario, unit: str
+) -> tuple[float | dict[str, float], list[str]]:
+    """Return what a formula gives for its arguments, a number or one by fabric, and lines that say so."""
+    found = TERMS[term].function(**arguments)
+    if isinstance(found, network.Traffic):
+        parts = {key: float(part) for key, part in found._asdict().items()}
+        return parts, [f"    {key} = {format_si(part, 'B')}" for key, part in parts.items()]
+    value = float(found)
+    if math.isinf(value):
+        raise InputError(f"{term}: no fabric of {scenario.system.id} connects these devices")
+    return value, [f"    = {format_si(value, unit)}"]
+
+
+def _default(parameter: inspect.Parameter) -> Any:  # noqa: ANN401 - whatever the formula's default is
+    """Return what a formula takes where nothing is known of a parameter; None where it needs a value."""
+    return None if parameter.default is inspect.Parameter.empty else parameter.default
+
+
+def _operator_values(
+    term: str, scenario: Scenario, ffn_nodes: object, batch: object, context: object
+) -> dict[str, Any]:
+    """Return what the formulas of an operator are called with, on a system that is all one group or two."""
+    mode, _, name = TERMS[term].operator.rpartition(":")
+    devices = int(check_ffn_nodes(ffn_nodes)[0]) * scenario.system.devices_per_node
+    sequences = whole("--batch", batch)
+    tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
+    transport = mode if mode in TRANSPORTS else MEASURED_TRANSPORT
+    layers = Deployments(scenario, AFD if mode == "afd" else EP).layers(transport)
+    if mode == "prefill":
+        operators_found = prefill_operators(layers, sequences=1, new_tokens=tokens)
+    elif mode == "afd":
+        senders = scenario.attention_devices or devices
+        operators_found = decode_operators(
+            layers,
+            sequences=sequences,
+            context=tokens,
+            attention_devices=senders,
+            ffn_devices=devices,
+        )
+    else:
+        operators_found = decode_operators(
+            layers, sequences=sequences, context=tokens, attention_devices=devices
+        )
+    needed = [
+        TERMS[term].replaced.get(key, key)
+        for key, entry in inspect.signature(TERMS[term].function).parameters.items()
+        if _default(entry) is None
+    ]
+    known = [
+        {"efficiency_kind": item.kind, **item.arguments} for item in operators_found if item.name == name
+    ]
+    if not known:
+        raise InputError(f"{term} does not apply to {scenario.model.id}")
+    best = max(known, key=lambda arguments: sum(key in arguments for key in needed))
+    return {
+        key: value.item() if isinstance(value, np.generic | np.ndarray) else value
+        for key, value in best.items()
+    }
+
+
+def _fabric(scenario: Scenario, term: str) -> dict[str, Any]:
+    """Return what a fabric without a switch is asked about; None for the kinds it is not."""
+    system = scenario.system
+    shape = system.scale_up.topology or "unknown"
+    return {
+        "bandwidth": system.scale_up.bytes_per_s if term.startswith(shape.removeprefix("full-")) else None,
+        "devices": system.scale_up_domain_devices,
+        "dimensions": TORUS_DIMENSIONS if shape == "torus" else None,
+        "network": 8 * (system.scale_out or system.scale_up).bytes_per_s,
+        "step_budget": (scenario.latency_ms * scenario.accept_length - (scenario.gap_ms or 0.0))
+        * 1e-3
+        / (scenario.microbatches or 1),
+    }
+
+
+def _limits(scenario: Scenario, values: dict[str, Any], batch: object, context: object) -> dict[str, Any]:
+    """Return what transfers of caches and the limits of an exchange are asked about."""
+    model, link = scenario.model, (scenario.system.scale_out or scenario.system.scale_up).bytes_per_s
+    tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
+    copies = model.top_k + (1 if model.shared_experts else 0)
+    ends = {"sending_devices": 1, "receiving_devices": 1}
+    return {
+        "copies": copies,
+        "bandwidth": link,
+        "cache_bytes": float(model.kv_bytes(tokens, precision("bf16").bytes) + model.state_bytes()),
+        **ends,
+        "sending_bandwidth": link,
+        "receiving_bandwidth": link,
+        "exchange_time": float(
+            network.exchange_time_limit(
+                tokens=whole("--batch", batch),
+                copies=copies,
+                width=model.dispatch_width,
+                dispatch_bytes=values["dispatch_bytes"],
+                combine_bytes=values["combine_bytes"],
+                bandwidth=link,
+            )
+        ),
+    }
+
+
+def _counts(model: Model) -> dict[str, Any]:
+    """Return what is counted from a model's shape, under the parameter names of `physics.counting`."""
+    parts = {key: value for key, value in model.params_by_part.items() if key != "routed_experts"}
+    return {
+        **parts,
+        "routed_expert_params": model.params_by_part["routed_experts"],
+        "total_params": model.total_params,
+        "expert_params": model.expert_params,
+        "mean_top_k": model.mean_top_k,
+        "unused_embedding": 0 if model.tied_embeddings else model.params_by_part["embedding"],
+        "cached_elements": model.cached_elements_per_token,
+        "bytes_per_element": precision("bf16").bytes,
+    }
+
+
+def _shown(value: object, unit: str) -> object:
+    """Return a value as people write it: numbers with unit and prefix, the rest as it is."""
+    if isinstance(value, float) and math.isinf(value):
+        return "infinite"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return format_si(value, unit) if number else value  # type: ignore[arg-type]  # just checked
+
+
+def _column(values: list[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _symbols() -> dict[str, Any]:
+    """Return what each parameter name means, for terms whose function takes them all together."""
+    return documentation(stage.ffn_stage).parameters | {
+        **documentation(stage.closed_form_utilization).parameters,
+        **documentation(routing.nodes_hit_paper).parameters,
+    }
+
+
+def _values(scenario: Scenario, ffn_nodes: object) -> dict[str, Any]:
+    """Return every number of a scenario under the parameter name physics knows it by, in SI."""
+    nodes = int(check_ffn_nodes(ffn_nodes)[0])
+    inputs: FfnStageInputs = ffn_stage_inputs(scenario)
+    result = stage.ffn_stage(**inputs.arguments(nodes))
+    model = scenario.model
+    limited = scenario.model.expert_groups > 1
+    values: dict[str, Any] = {
+        **inputs.arguments(nodes),
+        **result._asdict(),
+        "tpot": scenario.latency_ms * 1e-3,
+        "accept_length": scenario.accept_length,
+        "gap": (scenario.gap_ms or 0.0) * 1e-3,
+        "microbatches": scenario.microbatches,
+        "layers": model.layers,
+        "dispatch_width": model.dispatch_width,
+        "expert_intermediate": model.expert_intermediate,
+        "expert_matrices": model.expert_matrices,
+        "expert_groups": model.expert_groups if limited else None,
+        "groups_per_token": model.groups_per_token if limited else None,
+        "top_k": inputs.top_k,
+        "dispatch_bytes": scenario.dispatched.bytes,
+        "combine_bytes": scenario.combined.bytes,
+        "full_duplex": scenario.duplex == "full",
+        "ffn_devices": nodes * inputs.devices_per_node,
+        "sender_share": stage.sender_share(
+            attention_devices=inputs.attention_devices, ffn_devices=nodes * inputs.devices_per_node
+        ),
+        "compute_bound_bandwidth": inputs.compute_bound_bandwidth,
+        **_counts(model),
+        **_feasibility(inputs),
+        "ceiling_bandwidth": inputs.ceiling_bandwidth,
+        "floor_bandwidth": inputs.floor_bandwidth,
+    }
+    plain = {
+        key: value.item() if isinstance(value, np.generic | np.ndarray) else value
+        for key, value in values.items()
+    }
+    if math.isinf(plain["attention_devices"]):
+        plain["attention_devices"] = plain["ffn_devices"]  # the receiver alone is counted
+    return plain

@@ -1,0 +1,1 @@
+"""Which system to buy, and which uncertain inputs move that."""

@@ -1,0 +1,1 @@
+"""Configurations as Hugging Face publishes them, read as model records."""

@@ -1,0 +1,409 @@
+"""The chart of candidates: what a million tokens cost on each, with the devices and the power it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import altair as alt
+
+from roofline_afd.analysis.decode.compare import NAMES
+from roofline_afd.analysis.purchase.prices import PURCHASE
+from roofline_afd.analysis.purchase.procurement import procure
+from roofline_afd.catalogue.records import GIVEN
+from roofline_afd.errors import InputError
+from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.view.charts.roofline import (
+    BLUE,
+    ESTIMATED_DASH,
+    FAINT,
+    GROUND,
+    INK,
+    ORANGE,
+    WIDTH,
+    chart_data,
+    house_style,
+)
+from roofline_afd.view.columns import column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from roofline_afd.analysis.answer import Answer
+    from roofline_afd.serving.scenario import Scenario
+
+Side = Literal["left", "right"]
+COST, DEVICES = "usd_per_million_tokens", "n_devices"
+FILLS = {EP: BLUE, AFD: ORANGE}
+"""Colour of a mode: one is dark and one light in greyscale, and its name stands before each bar."""
+PALE = 0.5
+"""Opacity of what rests on an estimated price."""
+LETTER, GAP = 7.4, 18
+"""Pixels of a letter, and between columns."""
+MODE, NUMBER, BARS = 34, 56, 300
+"""Pixels across of the mode, and at least of a column of numbers and of the bars."""
+SHAPE = "replicas x devices"
+ROW, HEADER = 27, 9
+"""Pixels of a row, and from the first one up to the names of the columns."""
+ROOM = 1.24
+"""Length of the axis over the longest bar, for its number."""
+MOST_ROWS = 200
+"""Rows of a picture."""
+HOVER = (
+    "rank",
+    "system",
+    "mode",
+    "n_devices",
+    "n_nodes",
+    "n_scale_up_domains",
+    "deployment",
+    "batch_per_device",
+    "microbatches",
+    "tpot_ms",
+    "tokens_per_s_per_user",
+    "tokens_per_s_per_device",
+    "capacity_tokens_per_s",
+    "load",
+    "usd_per_hour",
+    "usd_per_million_tokens",
+    "capex_usd",
+    "power_kw",
+    "watts_per_token_per_s",
+    "tokens_per_joule",
+    "break_even_price",
+    "ffn_nodes_before_dead_zone",
+    "binding",
+)
+TITLES = {"load": "share of capacity in use", "break_even_price": "break-even price of a device [{unit}]"}
+
+
+class _Places(NamedTuple):
+    """Pixels from the left at which columns stand; of numbers, where they end."""
+
+    mode: float
+    bars: float
+    bars_end: float
+    devices: float
+    power: float
+    deployment: float
+    end: float
+
+
+def procurement_chart(scenarios: Sequence[Scenario], **question: Any) -> alt.LayerChart:  # noqa: ANN401
+    """Draw what a million tokens cost on each candidate, the cheapest on top.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+        One question per candidate, as for `procure`.
+    **question
+        Demand and a buyer's assumptions: as for `procure`.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; where nobody has a price, its bars are devices.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, or a value is out of bounds.
+    InfeasibleError
+        If no candidate serves the demand.
+    """
+    return draw(procure(scenarios, **question), scenarios[0])
+
+
+def draw(answer: Answer, scenario: Scenario) -> alt.LayerChart:
+    """Draw an answer of `procure`.
+
+    Parameters
+    ----------
+    answer : Answer
+        Of `procure`.
+    scenario : Scenario
+        The question of its first candidate.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart.
+
+    Raises
+    ------
+    InputError
+        If it has more rows than a picture holds.
+    """
+    rows = [{**row, "place": index} for index, row in enumerate(answer.rows())]
+    if len(rows) > MOST_ROWS:
+        raise InputError(f"--systems makes {len(rows)} rows; a picture holds {MOST_ROWS}")
+    key = answer.summary["ranked_by"]
+    places = _places(rows, devices=key != DEVICES)
+    quotes = answer.inputs["device_prices"]
+    y = alt.Y("place:O", axis=None, scale=alt.Scale(domain=[row["place"] for row in rows], paddingInner=0.35))
+    layers = [
+        *_bars(rows, key, quotes, places, y),
+        *_columns(rows, key, places, y),
+        _without_bar(rows, key, places, y),
+        _hover(rows, answer, places, y),
+    ]
+    headline, _, rest = answer.summary["answer"].partition("; ")
+    headline = headline.rstrip(".").replace(" x ", "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}")
+    return house_style(
+        alt.LayerChart(layer=[layer for layer in layers if layer is not None]).properties(
+            width=places.end, height=ROW * len(rows)
+        ),
+        headline,
+        [
+            "N" + rest[1:] if rest.startswith("no ") else rest,
+            _about(answer, scenario),
+            _prices(answer),
+            _power(rows),
+            _limits(answer, rows),
+        ],
+    )
+
+
+def _places(rows: Sequence[Mapping[str, Any]], *, devices: bool) -> _Places:
+    """Return where the columns stand, by the longest texts in them."""
+    mode = max([len(row["system"]) for row in rows] + [len("system")]) * LETTER + GAP
+    bars = mode + MODE + GAP
+    texts = max([len(row["deployment"] or "") for row in rows] + [len(SHAPE)]) * LETTER
+    counts, watts = (
+        max(NUMBER, max(len(_text(key, row)) for row in rows) * LETTER + GAP) for key in (DEVICES, "power_kw")
+    )
+    counts = counts if devices else 0
+    end = bars + max(BARS, WIDTH - bars - counts - watts - GAP - texts)
+    power = end + counts + watts
+    return _Places(mode, bars, end, end + counts, power, power + GAP, power + GAP + texts)
+
+
+def _bars(
+    rows: Sequence[Mapping[str, Any]],
+    key: str,
+    quotes: Mapping[str, Mapping[str, Any] | None],
+    places: _Places,
+    y: alt.Y,
+) -> list[alt.Chart]:
+    """Return the bars and their numbers; hollow and dashed where a price is an estimate."""
+    shown = [
+        {
+            "place": row["place"],
+            "value": row[key],
+            "zero": 0,
+            "label": _bar_label(key, row[key]),
+            "fill": FILLS[row["mode"]],
+            "estimated": key == COST and _estimated(row["system"], quotes),
+            "best": row["rank"] == 1,
+        }
+        for row in rows
+        if row[key] is not None
+    ]
+    most = max(row["value"] for row in shown)
+    x = alt.X(
+        "value:Q",
+        scale=alt.Scale(domain=[0, most * ROOM], range=[places.bars, places.bars_end], nice=False),
+        axis=alt.Axis(
+            title="USD per million output tokens" if key == COST else "devices",
+            tickCount=5,
+            format=",~r",
+            grid=False,
+        ),
+    )
+    layers = []
+    for estimated in (False, True):
+        own = [row for row in shown if row["estimated"] == estimated]
+        if own:
+            dash: dict[str, Any] = {"strokeDash": ESTIMATED_DASH, "fillOpacity": PALE} if estimated else {}
+            layers.append(
+                alt.Chart(chart_data(own))
+                .mark_bar(strokeWidth=1.4, **dash)
+                .encode(
+                    x,
+                    y,
+                    x2="zero:Q",
+                    fill=alt.Fill("fill:N", scale=None),
+                    stroke=alt.Stroke("fill:N", scale=None),
+                )
+            )
+    for best in (True, False):
+        own = [row for row in shown if row["best"] == best]
+        layers.append(
+            alt.Chart(chart_data(own))
+            .mark_text(align="left", dx=6, color=INK, fontSize=12, fontWeight="bold" if best else "normal")
+            .encode(x, y, text="label:N")
+        )
+    return layers
+
+
+def _bar_label(key: str, value: float) -> str:
+    """Return the number of a bar; of costs all have three digits, so that they line up."""
+    if key == COST and value < 1000:  # noqa: PLR2004 - what three digits hold
+        return f"{value:#.3g}".rstrip(".")
+    return column(key).show(value)
+
+
+def _estimated(system: str, quotes: Mapping[str, Mapping[str, Any] | None]) -> bool:
+    """Return whether a candidate's price is an estimate, on either side of a pair."""
+    return any((quotes.get(name) or {}).get("kind") == "estimated" for name in system.split("+"))
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], key: str, places: _Places, y: alt.Y) -> list[alt.Chart]:
+    """Return the columns of text beside the bars, with their names on top."""
+    devices: list[tuple[str, str, float, Side]] = [("n_devices", "devices", places.devices, "right")]
+    columns: list[tuple[str, str, float, Side]] = [
+        ("system", "system", 0, "left"),
+        ("mode", "mode", places.mode, "left"),
+        *(devices if key != DEVICES else []),
+        ("power_kw", "kW", places.power, "right"),
+        ("deployment", SHAPE, places.deployment, "left"),
+    ]
+    layers = []
+    for name, title, at, align in columns:
+        for best in (True, False):
+            own = [
+                {"place": row["place"], "text": _text(name, row)}
+                for row in rows
+                if (row["rank"] == 1) == best and (row["feasible"] or name in {"system", "mode"})
+            ]
+            if own:
+                layers.append(
+                    alt.Chart(chart_data(own))
+                    .mark_text(align=align, fontSize=12, color=INK, fontWeight="bold" if best else "normal")
+                    .encode(y, x=alt.value(at), text="text:N")
+                )
+        layers.append(
+            alt.Chart(chart_data([{"text": title}]))
+            .mark_text(align=align, baseline="bottom", fontSize=12, color=FAINT)
+            .encode(x=alt.value(at), y=alt.value(-HEADER), text="text:N")
+        )
+    return layers
+
+
+def _text(key: str, row: Mapping[str, Any]) -> str:
+    if key == "mode":
+        return NAMES[row["mode"]]
+    if key == "power_kw" and row[key] is not None:
+        return f"{row[key]:,.0f}" if row[key] >= 10 else f"{row[key]:.2g}"  # noqa: PLR2004 - two digits
+    return column(key).show(row[key])
+
+
+def _without_bar(rows: Sequence[Mapping[str, Any]], key: str, places: _Places, y: alt.Y) -> alt.Chart | None:
+    """Return why rows have no bar: nobody says what they cost, or they cannot serve the demand."""
+    shown = [
+        {
+            "place": row["place"],
+            "text": ("no price" if _unpriced(row) else "cost not known")
+            if row["feasible"]
+            else f"infeasible: {row['binding']}",
+        }
+        for row in rows
+        if row[key] is None
+    ]
+    if not shown:
+        return None
+    named: alt.Chart = (
+        alt.Chart(chart_data(shown))
+        .mark_text(align="left", fontSize=12, fontStyle="italic", color=FAINT)
+        .encode(y, x=alt.value(places.bars + 6), text="text:N")
+    )
+    return named
+
+
+def _unpriced(row: Mapping[str, Any]) -> bool:
+    """Return whether it is the price that is missing; what is bought lacks a cost where power is unknown."""
+    return row["capex_usd"] is None
+
+
+def _hover(rows: Sequence[Mapping[str, Any]], answer: Answer, places: _Places, y: alt.Y) -> alt.Chart:
+    """Return a pane over each row that shows all its numbers."""
+    unit = "USD" if answer.inputs["price_basis"] == PURCHASE else "USD/h"
+    given = [key for key in HOVER if any(row[key] is not None for row in rows)]
+    shown = [
+        {"place": row["place"], **{key: _shown(key, row) for key in given if row[key] is not None}}
+        for row in rows
+    ]
+    pane: alt.Chart = (
+        alt.Chart(chart_data(shown))
+        .mark_rect(fill=GROUND, fillOpacity=0)
+        .encode(
+            y,
+            x=alt.value(0),
+            x2=alt.value(places.end),
+            tooltip=[
+                alt.Tooltip(f"{key}:N", title=TITLES.get(key, column(key).title).format(unit=unit))
+                for key in given
+            ],
+        )
+    )
+    return pane
+
+
+def _shown(key: str, row: Mapping[str, Any]) -> str:
+    if key == "load":
+        return f"{row[key]:.0%}"
+    return NAMES[row[key]] if key == "mode" else column(key).show(row[key])
+
+
+def _about(answer: Answer, scenario: Scenario) -> str:
+    """Return demand, model and limits in a line."""
+    asked = answer.inputs
+    demand = answer.notes[0].removeprefix("demand ").replace("output tokens a second", "tokens/s")
+    most = f"{scenario.devices} devices" if scenario.devices else f"at most {scenario.max_devices} devices"
+    limit = f"TPOT at most {asked['tpot_ms']:.4g} ms"
+    parts = [
+        scenario.model.name,
+        f"demand {demand}",
+        limit if limit not in demand else "",
+        f"context {asked['context']:,} tokens",
+        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        f"{most} a replica",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _power(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return which power is of what, where that differs: such figures do not compare."""
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
+        if row["power_basis"]:
+            kinds.setdefault(row["power_basis"], []).append(row["system"])
+    if len(kinds) < 2:  # noqa: PLR2004 - one kind, or none
+        return ""
+    parts = [f"{kind} of {', '.join(dict.fromkeys(names))}" for kind, names in sorted(kinds.items())]
+    return f"kW do not compare: {'; '.join(parts)} (provisioned holds host and network, rated the devices)."
+
+
+def _prices(answer: Answer) -> str:
+    """Return basis, terms and dates of the prices in a line."""
+    asked = answer.inputs
+    found = {name: quote for name, quote in asked["device_prices"].items() if quote}
+    if not found:
+        return f"No candidate has a {asked['price_basis']} price on {asked['price_terms']} terms."
+    dates = sorted({quote["date"] for quote in found.values() if quote["date"]})
+    given = sorted(name for name, quote in found.items() if quote["kind"] == GIVEN)
+    parts = [f"Prices: {asked['price_basis']}"]
+    if dates:
+        parts.append(f"{asked['price_terms']}, " + " to ".join(dict.fromkeys((dates[0], dates[-1]))))
+    if given:
+        parts.append(f"as given for {', '.join(given)}")
+    if asked["cny_per_usd"] and any(quote["unit"] == "CNY" for quote in found.values()):
+        parts.append(f"{asked['cny_per_usd']:g} CNY per USD")
+    if asked["price_basis"] == PURCHASE:
+        parts.append(
+            f"devices alone, over {asked['years']:g} years, power at {asked['power_usd_per_kwh']:g} USD "
+            "per kWh"
+        )
+    if asked["utilization"] != 1:
+        parts.append(f"{asked['utilization']:.0%} of the tokens sold")
+    return " · ".join(parts)
+
+
+def _limits(answer: Answer, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return how to read the bars."""
+    if answer.summary["ranked_by"] == DEVICES:
+        return "Bars: devices, the fewest on top."
+    estimated = any(_estimated(row["system"], answer.inputs["device_prices"]) for row in rows if row[COST])
+    return (
+        f"Costs less than {answer.summary['validated_error']:.1%} apart, the median error of predictions, "
+        f"are too close to call.{' Pale and dashed: the price is an estimate.' if estimated else ''}"
+    )

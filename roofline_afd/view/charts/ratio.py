@@ -1,0 +1,355 @@
+"""The chart of ratios: what the formulas say of each, and what the simulation delivers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import altair as alt
+import numpy as np
+
+from roofline_afd.analysis.requests.simulator import MAX_RATIO, answer, predicted, prepare, run
+from roofline_afd.physics import provisioning as physics
+from roofline_afd.view.charts.roofline import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GROUND,
+    INK,
+    ORANGE,
+    WIDTH,
+    chart_data,
+    house_style,
+)
+from roofline_afd.view.columns import column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from roofline_afd.analysis.answer import Answer
+    from roofline_afd.analysis.requests.simulator import Prepared
+
+NAMES = 210
+"""Pixels right of the chart for the names of its curves."""
+RATE_HEIGHT, IDLE_HEIGHT = 320, 130
+POINTS = 300
+"""Ratios at which a curve is computed."""
+MOST_SIMULATED = 24
+"""Ratios simulated where none are asked for."""
+FEWEST_SIMULATED = 8
+BEYOND = 2.0
+"""How far the axis goes where none is asked for, as a multiple of the best ratio."""
+APART = 40
+"""Pixels between the names of two curves, of two lines each."""
+SAMPLE = 30
+"""Pixels of the piece of a curve before its name."""
+ROOM = 0.12
+"""Share of the height left free above and below what is drawn."""
+NEAR = 0.15
+"""Share of the height within which two names would touch."""
+RIGHT = 0.6
+"""Share of the width from which a name stands left of what it names."""
+
+
+class _Curve(NamedTuple):
+    """A formula: its name, colour, dash, width, and the time between micro-batches it gives a ratio."""
+
+    name: str
+    color: str
+    dash: list[int]
+    width: float
+    cycle: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _curves(prepared: Prepared) -> list[_Curve]:
+    """Return the formulas, the plainest first."""
+    asked, load = prepared.simulation, prepared.workload.load
+    plain: dict[str, Any] = {"batch": asked.batch, "theta": load.theta, "nu": load.nu}
+    plain["ffn_devices"] = asked.ffn_devices
+    full = asked.duplex == "full"
+
+    def means(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+        clock = asked.clock(ratio)
+        cycle = physics.cycle_time_of(
+            attention=physics.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
+            ffn=physics.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
+            transfer=physics.transfer_time_linear(batch=asked.batch, coefficients=clock),
+            microbatches=math.inf,
+            full_duplex=False,
+        )
+        return np.asarray(cycle)
+
+    def barrier(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(physics.barrier_time(ratio=ratio, **plain, coefficients=asked.clock(ratio)))
+
+    def in_flight(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+        cycle = physics.barrier_cycle_time(
+            ratio=ratio,
+            **plain,
+            coefficients=asked.clock(ratio),
+            skewness=load.skewness,
+            microbatches=asked.microbatches,
+            full_duplex=full,
+        )
+        return np.asarray(cycle)
+
+    batches = f"{asked.microbatches} micro-batch{'es' if asked.microbatches > 1 else ''}"
+    return [
+        _Curve("mean times (r*)", BLUE, [2, 3], 1.8, means),
+        _Curve("slowest instance", GREEN, [9, 4], 1.8, barrier),
+        _Curve(f"slowest instance, {batches}", ORANGE, [1, 0], 2.6, in_flight),
+    ]
+
+
+def ratio_chart(*, r: Sequence[int] | None = None, **question: Any) -> alt.VConcatChart:  # noqa: ANN401
+    """Draw throughput per instance over the ratio of attention to FFN instances, and idle shares below.
+
+    Parameters
+    ----------
+    r : sequence of int, optional
+        Ratios to simulate; where absent up to twice the best one [1].
+    **question
+        Lengths of requests, times, and how the simulation goes: as for `simulate`.
+
+    Returns
+    -------
+    altair.VConcatChart
+        The chart: formulas as curves, the simulation as points with 95 % intervals.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds, a file is faulty, or sources exclude each other.
+    InfeasibleError
+        If memory, devices or the latency target leave no ratio.
+    """
+    prepared = prepare(r=r or (1,), **question)
+    if r is None:
+        prepared = _around_the_best(prepared)
+    measured, _ = run(prepared.simulation)
+    return draw(prepared, answer(prepared, measured))
+
+
+def _around_the_best(prepared: Prepared) -> Prepared:
+    """Return the question with ratios to both sides of the one that the formula calls best."""
+    asked, load = prepared.simulation, prepared.workload.load
+    most = MAX_RATIO
+    if asked.operators is None:
+        best = physics.optimal_ratio_barrier_microbatches(
+            batch=asked.batch,
+            theta=load.theta,
+            nu=load.nu,
+            skewness=load.skewness,
+            coefficients=asked.coefficients,
+            microbatches=asked.microbatches,
+            full_duplex=asked.duplex == "full",
+        )
+    else:
+        ratios = asked.operators.every
+        best = float(ratios[int(np.argmax(predicted(asked, load, ratios=ratios)[0]))])
+        most = min(math.floor(asked.operators.most_ratio * (1 + 1e-12)), most)
+    most = min(max(math.ceil(BEYOND * best), FEWEST_SIMULATED), most)
+    simulated = np.unique(np.rint(np.linspace(1, most, min(most, MOST_SIMULATED)))).astype(int).tolist()
+    return dataclasses.replace(
+        prepared,
+        simulation=dataclasses.replace(asked, ratios=tuple(simulated)),
+        inputs={**prepared.inputs, "r": simulated},
+    )
+
+
+def draw(prepared: Prepared, simulated: Answer) -> alt.VConcatChart:
+    """Draw an answer of the simulation with the formulas it stands against.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        What was asked.
+    simulated : Answer
+        What was found.
+
+    Returns
+    -------
+    altair.VConcatChart
+        The chart.
+    """
+    rows = simulated.rows()
+    for row in rows:
+        half = row["throughput_half_width"] or 0.0
+        row["low"], row["high"] = row["throughput_per_instance"] - half, row["throughput_per_instance"] + half
+    first, last = min(row["r"] for row in rows), max(row["r"] for row in rows)
+    x = _ratio_axis(first, last, None)
+    curves = [(curve, _points(curve, prepared, first, last)) for curve in _curves(prepared)]
+    rates = [point["throughput_per_instance"] for _, points in curves for point in points]
+    ends = min(*rates, *(row["low"] for row in rows)), max(*rates, *(row["high"] for row in rows))
+    room = ROOM * (ends[1] - ends[0] or ends[1])
+    y = alt.Y(
+        "throughput_per_instance:Q",
+        scale=alt.Scale(domain=[max(ends[0] - room, 0.0), ends[1] + room], nice=False, zero=False),
+        axis=alt.Axis(title="tokens per second and instance", format=",.4~r", tickCount=6),
+    )
+    layers: list[alt.Chart] = []
+    for curve, points in reversed(curves):  # the broken ones on top, so that all show where they coincide
+        layers.append(
+            alt.Chart(chart_data(points))
+            .mark_line(color=curve.color, strokeDash=curve.dash, strokeWidth=curve.width, clip=True)
+            .encode(x, y)
+        )
+    layers += _names(curves, x, y)
+    layers += _simulated(rows, simulated.summary["best_r"], x, y)
+    upper = alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=RATE_HEIGHT)
+    about = prepared.simulation
+    where = (
+        f"{simulated.inputs['system']} x {simulated.inputs['model']}"
+        if "system" in simulated.inputs
+        else "coefficients as given"
+    )
+    load = prepared.workload.load
+    batches = f"{about.microbatches} micro-batch{'es' if about.microbatches > 1 else ''}"
+    parts = [
+        where,
+        f"{about.batch} slots per attention instance and micro-batch",
+        f"{batches} in flight",
+        f"a slot holds {load.theta:,.0f} tokens, deviation {load.nu:,.0f}",
+        f"{about.start} start",
+        f"{about.requests:,} requests per attention instance",
+        f"{about.replications} replication{'s' if about.replications > 1 else ''}",
+    ]
+    how = (
+        "Curves: formulas, a diamond where each is best. Dots: simulation with 95% intervals, the large one "
+        "serves most. Idle: share of the time in the layers, simulated."
+    )
+    chart = alt.VConcatChart(vconcat=[upper, _idle(rows, first, last)], spacing=18)
+    styled = house_style(cast("alt.LayerChart", chart), simulated.summary["answer"], [" · ".join(parts), how])
+    return cast("alt.VConcatChart", styled)
+
+
+def _ratio_axis(first: int, last: int, title: str | None) -> alt.X:
+    """Return the axis of ratios, half a step beyond what is drawn."""
+    margin = max(0.03 * (last - first), 0.3)
+    return alt.X(
+        "r:Q",
+        scale=alt.Scale(domain=[first - margin, last + margin], nice=False, zero=False),
+        axis=alt.Axis(title=title, format="d", tickMinStep=1, grid=False),
+    )
+
+
+def _points(curve: _Curve, prepared: Prepared, first: int, last: int) -> list[dict[str, Any]]:
+    """Return a curve's points over real ratios."""
+    asked = prepared.simulation
+    ratios = np.linspace(float(first), float(last), POINTS if last > first else 1)
+    if asked.operators is not None:
+        ratios = asked.operators.whole(ratios)
+    cycle = curve.cycle(ratios) + asked.outside / (asked.layers * asked.microbatches)
+    rate = physics.throughput_per_instance(
+        ratio=ratios, batch=asked.batch, cycle=cycle, layers=asked.layers, accept_length=asked.accept_length
+    )
+    return [
+        {"r": ratio, "throughput_per_instance": value}
+        for ratio, value in zip(ratios.tolist(), np.asarray(rate).tolist(), strict=True)
+    ]
+
+
+def _names(curves: Sequence[tuple[_Curve, list[dict[str, Any]]]], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Return the peak of each curve, and to the right a piece of the curve with its name and best ratio."""
+    layers: list[alt.Chart] = []
+    left = WIDTH - NAMES + 12
+    for place, (curve, points) in enumerate(curves):
+        peak = max(points, key=lambda point: point["throughput_per_instance"])
+        layers.append(
+            alt.Chart(chart_data([peak]))
+            .mark_point(shape="diamond", size=80, stroke=curve.color, strokeWidth=1.6, fill=GROUND, opacity=1)
+            .encode(x, y)
+        )
+        at = 12 + place * APART
+        if peak is points[-1]:
+            where = f"best at r = {peak['r']:.1f} or above"
+        else:
+            where = f"best at r = {peak['r']:.1f}" + (" or below" if peak is points[0] else "")
+        layers.append(
+            alt.Chart(chart_data([{"label": curve.name}]))
+            .mark_rule(color=curve.color, strokeDash=curve.dash, strokeWidth=curve.width)
+            .encode(x=alt.value(left), x2=alt.value(left + SAMPLE), y=alt.value(at), y2=alt.value(at))
+        )
+        name: alt.Chart = (
+            alt.Chart(chart_data([{"label": curve.name}]))
+            .mark_text(align="left", baseline="middle", color=curve.color, fontSize=12, fontWeight="bold")
+            .encode(x=alt.value(left + SAMPLE + 8), y=alt.value(at), text="label:N")
+        )
+        best: alt.Chart = (
+            alt.Chart(chart_data([{"label": where}]))
+            .mark_text(align="left", baseline="middle", color=FAINT, fontSize=12)
+            .encode(x=alt.value(left + SAMPLE + 8), y=alt.value(at + 16), text="label:N")
+        )
+        layers += [name, best]
+    return layers
+
+
+def _simulated(rows: list[dict[str, Any]], best: int, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Return the simulated points with their intervals, the best one large."""
+    tooltip = [
+        alt.Tooltip("r:Q", title=column("r").title),
+        alt.Tooltip("throughput_per_instance:Q", title="tokens/s and instance", format=",.0f"),
+        alt.Tooltip("throughput_predicted:Q", title="predicted", format=",.0f"),
+        alt.Tooltip("attention_idle:Q", title="attention idle", format=".1%"),
+        alt.Tooltip("ffn_idle:Q", title="FFN idle", format=".1%"),
+        alt.Tooltip("tpot:Q", title="ms per token", format=".4~r"),
+    ]
+    chosen = [row for row in rows if row["r"] == best]
+    chosen[0]["label"] = f"simulated best: r = {best}"
+    ratios = [row["r"] for row in rows]
+    left = best < min(ratios) + RIGHT * (max(ratios) - min(ratios))
+    return [
+        alt.Chart(chart_data(chosen)).mark_rule(color=FAINT, strokeWidth=1, strokeDash=[2, 2]).encode(x, y),
+        alt.Chart(chart_data(rows))
+        .mark_rule(color=INK, strokeWidth=1.6)
+        .encode(x, alt.Y("low:Q"), alt.Y2("high:Q")),
+        alt.Chart(chart_data(rows))
+        .mark_point(shape="circle", size=22, stroke=INK, fill=INK, opacity=1)
+        .encode(x, y, tooltip=tooltip),
+        alt.Chart(chart_data(chosen))
+        .mark_point(shape="circle", size=110, stroke=INK, fill=INK, opacity=1)
+        .encode(x, y, tooltip=tooltip),
+        alt.Chart(chart_data(chosen))
+        .mark_text(
+            align="left" if left else "right",
+            dx=8 if left else -8,
+            color=INK,
+            fontSize=12,
+            fontWeight="bold",
+        )
+        .encode(x, y=alt.value(RATE_HEIGHT - 12), text="label:N"),
+    ]
+
+
+def _idle(rows: list[dict[str, Any]], first: int, last: int) -> alt.LayerChart:
+    """Return the panel of idle shares."""
+    x = _ratio_axis(first, last, "attention instances per FFN instance, r")
+    high = max(max(row["attention_idle"], row["ffn_idle"]) for row in rows)
+    top = min(max(high * 1.08, 0.05), 1.0)
+    y = alt.Y(
+        "share:Q",
+        scale=alt.Scale(domain=[0, top], nice=False),
+        axis=alt.Axis(title="idle", format=".0%", tickCount=4),
+    )
+    layers: list[alt.Chart] = []
+    end = max(rows, key=lambda row: int(row["r"]))
+    gap = NEAR * top - abs(end["attention_idle"] - end["ffn_idle"])
+    up = "attention_idle" if end["attention_idle"] >= end["ffn_idle"] else "ffn_idle"
+    for key, name, color, dash, shape in (
+        ("attention_idle", "attention idle", BLUE, [1, 0], "square"),
+        ("ffn_idle", "FFN idle", GREEN, [9, 4], "triangle-up"),
+    ):
+        base = alt.Chart(chart_data([{"r": row["r"], "share": row[key]} for row in rows])).encode(x, y)
+        layers.append(base.mark_line(color=color, strokeWidth=1.8, strokeDash=dash))
+        layers.append(base.mark_point(shape=shape, size=30, stroke=color, fill=color, opacity=1))
+        shift = 0.0 if gap <= 0 else (-0.5 if key == up else 0.5) * NEAR * IDLE_HEIGHT
+        text = [{"share": end[key], "label": f"{name} {end[key]:.0%}"}]
+        layers.append(
+            alt.Chart(chart_data(text))
+            .mark_text(align="left", dy=shift, color=color, fontSize=12, fontWeight="bold")
+            .encode(x=alt.value(WIDTH - NAMES + 12), y=y, text="label:N")
+        )
+    return alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=IDLE_HEIGHT)

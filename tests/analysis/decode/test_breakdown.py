@@ -1,0 +1,105 @@
+"""Where a decode step spends its time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from roofline_afd.analysis.decode.breakdown import breakdown
+from roofline_afd.errors import InputError
+from roofline_afd.serving.deployment import Deployment, Deployments
+from roofline_afd.serving.scenario import Scenario
+from tests.conftest import command
+
+H800 = Scenario(system="h800", model="deepseek-v3")
+ONE = attrs.evolve(H800, devices=32, batch=128)
+
+
+@pytest.mark.parametrize("sizes", [{"devices": 32}, {"devices": 1}, {"devices": 32, "ffn_devices": 8}])
+def test_operators_add_up(sizes: dict[str, Any]) -> None:
+    """Without overlap the operators of one micro-batch make up the whole step."""
+    scenario = attrs.evolve(H800, batch=64, microbatches=1, memory_reserve=0.0, **sizes)
+    if sizes["devices"] == 1:  # weights of the whole model fit no device: times are asked for all the same
+        deployments = Deployments(scenario, "ep")
+        step = deployments.step(Deployment(mode="ep", attention_devices=1, batch=64, microbatches=1))
+        assert float(step.time) > 0
+        return
+    answer = breakdown(scenario)
+    rows = answer.rows()
+    assert answer.summary["step_time_us"] == pytest.approx(answer.summary["step_ms"] * 1e3)
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    assert sum(answer.summary["shares"].values()) == pytest.approx(1)
+    assert all(row["step_time_us"] == pytest.approx(row["time_us"] * row["layers"]) for row in rows)
+
+
+def test_the_best_deployment_without_a_batch() -> None:
+    """A batch left open is the one of the best deployment under the latency target."""
+    found = breakdown(H800).summary
+    assert found["step_ms"] <= 50 * (1 + 1e-9)
+    assert found["batch_per_device"] > 1
+
+
+def test_what_was_never_measured_is_said() -> None:
+    """The H800 was measured but for small kernels; the MI300X was not at all."""
+    assert breakdown(ONE).summary["estimated_share"] < 0.1
+    mine = attrs.evolve(ONE, system="mi300x")
+    rows = breakdown(mine).rows()
+    assert all(row["kind"] == "estimated" for row in rows)
+
+
+def test_fewer_copies_take_less_time_between_nodes() -> None:
+    """In a large batch, where volume counts; a copy per node makes two hops."""
+    times = {}
+    for transport in ("pair", "rank", "node"):
+        rows = breakdown(attrs.evolve(ONE, transport=transport, devices=64)).rows()
+        times[transport] = sum(row["step_time_us"] for row in rows if row["side"] == "network")
+    assert times["node"] < times["rank"] < times["pair"]
+
+
+def test_longer_contexts_cost_attention_only() -> None:
+    short, long = (breakdown(attrs.evolve(ONE, batch=8, context=context)).rows() for context in (1024, 65536))
+    changed = {a["operator"] for a, b in zip(short, long, strict=True) if a["time_us"] != b["time_us"]}
+    assert changed == {"core_attention"}
+
+
+def test_times_are_those_in_service() -> None:
+    """Transfers carry the slowdown of live routing, as the step does."""
+    forced, live = (
+        {row["operator"]: row["time_us"] for row in breakdown(attrs.evolve(ONE, routing=routing)).rows()}
+        for routing in ("balanced", "natural")
+    )
+    slowdown = Deployments(ONE, "ep").slowdown
+    assert slowdown > 1
+    assert live["dispatch"] == pytest.approx(forced["dispatch"] * slowdown)
+    assert live["experts_up"] == forced["experts_up"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [("edp", "did you mean 'ep'"), ("afd", "--attention-devices and --ffn-devices are needed")],
+)
+def test_bad_questions(mode: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        breakdown(ONE, mode=mode)
+
+
+@pytest.mark.parametrize("extra", [(), ("--devices", "32", "--ffn-devices", "4", "--batch", "4")])
+@pytest.mark.parametrize(("system", "model"), [("gb200-nvl72", "qwen3-235b-a22b"), ("tpu-v5p", "kimi-k3")])
+def test_pictures(system: str, model: str, extra: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "breakdown.svg"
+    outcome = command(
+        *("plot", "breakdown", "--system", system, "--model", model, "--tpot-ms", "200"),
+        *(*extra, "--memory-reserve", "0", "--output", str(path)),
+    )
+    if outcome.status == 1:
+        assert "binding is HBM capacity" in outcome.err or "no" in outcome.err
+        return
+    assert outcome.status == 0, outcome.err
+    drawing = path.read_text("utf-8")
+    assert "The operators of one micro-batch take" in drawing
+    assert "NaN" not in drawing
+    assert np.char.find(drawing, "core_attention") >= 0

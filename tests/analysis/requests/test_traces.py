@@ -1,0 +1,171 @@
+"""Traces: what is read of every kind of file, and the one line that faulty ones get."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from roofline_afd.analysis.requests import traces
+from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
+from roofline_afd.errors import InputError
+from roofline_afd.physics.provisioning import stationary_load
+
+AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+GOOD = AZURE + "2023-11-16,374,44\n2023-11-16,396,109\n2023-11-16,879,0\n"
+LINES = (
+    '{"input_length": 374, "output_length": 44, "hash_ids": [1, 2]}\n'
+    '{"input_length": 396, "output_length": 109}\n'
+)
+
+
+def _file(folder: Path, data: str | bytes, name: str = "trace") -> Path:
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
+    return path
+
+
+READ: dict[str, tuple[str | bytes, dict[str, str]]] = {
+    "azure": (GOOD, {}),
+    "windows": ("\ufeff" + GOOD.replace("\n", "\r\n"), {}),
+    "gzip": (gzip.compress(GOOD.encode()), {}),
+    "json lines": (LINES, {}),
+    "json lines, packed": (gzip.compress(LINES.encode()), {}),
+    "json lines, blank ones between": ("\n" + LINES.replace("\n", "\n\n"), {}),
+    "columns of the jsonl in a csv": ("output_length,input_length\n44,374\n109,396", {}),
+    "own columns": ("in,out\n374,44.0\n396,109\n", {"prompt_column": "in", "decode_column": "out"}),
+    "one own column": ('ContextTokens,"GeneratedTokens",n\n374,1,44\n396,1,109\n', {"decode_column": "n"}),
+    "own keys": ('{"a": 374.0, "b": 44}\n{"b": 109, "a": 396}', {"prompt_column": "a", "decode_column": "b"}),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_files_of_every_kind(kind: str, tmp_path: Path) -> None:
+    data, columns = READ[kind]
+    trace = read_trace(_file(tmp_path, data), **columns)
+    assert trace.prompt_tokens.tolist() == [374, 396]
+    assert trace.decode_tokens.tolist() == [44, 109]
+    assert trace.requests == 2
+    assert trace.without_output == (1 if kind in {"azure", "windows", "gzip"} else 0)
+
+
+BAD: dict[str, tuple[str | bytes, str]] = {
+    "empty": ("", "is empty; it needs columns ContextTokens and GeneratedTokens, or input_length and"),
+    "blank": ("\n \n", "is empty"),
+    "only a header": (AZURE, "has 0 requests, of which 0 decode anything"),
+    "one row": (AZURE + "t,374,44\n", "has 1 request, of which 1 decode anything; a load needs at least 2"),
+    "no outputs": (AZURE + "t,374,0\nt,3,0\n", "has 2 requests, of which 0 decode anything"),
+    "missing columns": ("time,tokens\n1,2\n", "lacks columns ContextTokens and GeneratedTokens, or"),
+    "negative": (AZURE + "t,374,44\nt,-5,44\n", "row 3: '-5' tokens must be from 0 to 100,000,000"),
+    "huge": (AZURE + "t,374,44\nt,5,1e99\n", "row 3: '1e99' tokens must be from 0"),
+    "text": (AZURE + "t,374,44\nt,many,44\n", "row 3: 'many' is not a whole number of tokens"),
+    "half a token": (AZURE + "t,374,44\nt,3,0.5\n", "row 3: '0.5' is not a whole number"),
+    "not a number": (AZURE + "t,374,44\nt,nan,44\n", "row 3: 'nan' is not a whole number"),
+    "infinite": (AZURE + "t,374,44\nt,inf,44\n", "row 3: 'inf' is not a whole number"),
+    "underscored": (AZURE + "t,374,44\nt,1_000,44\n", "row 3: '1_000' is not a whole number"),
+    "a hole": (AZURE + "t,374,44\nt,,44\n", "row 3: '' is not a whole number"),
+    "too many cells": (AZURE + "t,374,44\nt,1,44,5\n", "row 3: 4 cells, but 3 columns"),
+    "too few cells": (AZURE + "t,374,44\nt,1\n", "row 3: 2 cells, but 3 columns"),
+    "a bad quote": (AZURE + 't,374,44\n"t"x,1,2\n', "row 3: is no CSV"),
+    "an open quote": (AZURE + 't,374,44\n"t,1,2\n', "row 3: is no CSV"),
+    "not UTF-8": (AZURE.encode() + b"t,374,44\n\xff,1,2\n", "row 3: is not UTF-8 text"),
+    "binary": (b"\x00\x80\xff" * 40, "row 1: is not UTF-8 text"),
+    "cut gzip": (gzip.compress(GOOD.encode() * 50)[:-20], "the gzip is cut off or damaged"),
+    "damaged gzip": (gzip.compress(GOOD.encode())[:30] + b"\x00" * 30, "the gzip is cut off or damaged"),
+    "no object": (LINES + "[1, 2]\n", "row 3: is no JSON object"),
+    "broken json": (LINES + '{"input_length": 3,\n', "row 3: is no JSON object"),
+    "nested json": (LINES + '{"a": ' + "[" * 100_000 + "\n", "row 3: is no JSON object"),
+    "an absent key": (LINES + '{"input_length": 3}\n', "row 3: lacks 'output_length'"),
+    "text in json": (LINES + '{"input_length": "x", "output_length": 1}\n', "row 3: 'x' is not a whole"),
+    "truth in json": (LINES + '{"input_length": true, "output_length": 1}\n', "row 3: True is not a whole"),
+    "null in json": (LINES + '{"input_length": null, "output_length": 1}\n', "row 3: None is not a whole"),
+    "other keys": ('{"a": 1}\n', "lacks columns ContextTokens"),
+    "an endless line": ("x" * 1_100_000, "row 1: is longer than 1,000,000 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_faulty_files_get_one_line(kind: str, tmp_path: Path) -> None:
+    data, says = BAD[kind]
+    with pytest.raises(InputError) as caught:
+        read_trace(_file(tmp_path, data))
+    message = str(caught.value)
+    assert says in message
+    assert "trace" in message
+    assert "\n" not in message
+
+
+def test_columns_that_are_not_there(tmp_path: Path) -> None:
+    file = _file(tmp_path, GOOD)
+    with pytest.raises(InputError, match=r"--prompt-column 'ContextToken' is no column of .*did you mean"):
+        read_trace(file, prompt_column="ContextToken")
+    other = _file(tmp_path, "in,out\n1,2\n3,4\n", "other")
+    with pytest.raises(InputError, match="name yours with --prompt-column and --decode-column"):
+        read_trace(other, prompt_column="in")
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_trace(tmp_path / "nothing.csv")
+    with pytest.raises(InputError, match="is no regular file"):
+        read_trace(tmp_path)
+
+
+def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _file(tmp_path, gzip.compress(GOOD.encode() + b"t,1,1\n" * 1000))
+    monkeypatch.setattr(traces, "MAX_REQUESTS", 500)
+    with pytest.raises(InputError, match="more than 500 requests"):
+        read_trace(file)
+    monkeypatch.setattr(traces, "MAX_BYTES", 1000)
+    with pytest.raises(InputError, match="larger than 1,000 bytes"):
+        read_trace(file)
+
+
+def test_twenty_thousand_requests_take_no_time(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    prompts, outputs = generator.integers(1, 8000, 20_000), generator.geometric(1 / 300, 20_000)
+    rows = "".join(f"2023-11-16 18:15:46.6805900,{p},{d}\n" for p, d in zip(prompts, outputs, strict=True))
+    file = _file(tmp_path, AZURE + rows)
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        trace = read_trace(file)
+        load = stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
+        best = min(best, time.perf_counter() - started)
+    assert best < 0.3
+    assert load.theta == pytest.approx(float(((prompts + (outputs - 1) / 2) * outputs).sum() / outputs.sum()))
+
+
+def test_arrival_rate_of_a_csv(tmp_path: Path) -> None:
+    """Four requests within six seconds: three gaps of two seconds."""
+    rows = "".join(f"2023-11-16 18:15:4{second}.5000000,10,5\n" for second in (0, 1, 3, 6))
+    assert arrival_rate(_file(tmp_path, "TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows)) == 0.5
+
+
+def test_arrival_rate_of_json_lines(tmp_path: Path) -> None:
+    """Times in milliseconds."""
+    text = "".join(
+        f'{{"timestamp": {time}, "input_length": 1, "output_length": 1}}\n' for time in (0, 10, 500)
+    )
+    assert arrival_rate(_file(tmp_path, text, "trace.jsonl")) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,1,1\n", "too few requests"),
+        ("ContextTokens,GeneratedTokens\n1,1\n2,2\n3,3\n", "has no column TIMESTAMP"),
+        ("TIMESTAMP,A\nnoon,1\n2023-11-16 18:15:46,1\n", "row 2: its time cannot be read"),
+        ("TIMESTAMP,A\n2023-11-16 18:15:46,1\n2023-11-16 18:15:46,1\n", "row 3: its time is not after"),
+        ('{"a": 1}\n{"a": 1}\n{"a": 1}\n', "row 1: lacks 'timestamp'"),
+        ("", "too few requests"),
+    ],
+)
+def test_arrival_rate_refuses(tmp_path: Path, text: str, fault: str) -> None:
+    """One line that names the row."""
+    with pytest.raises(InputError, match=re.escape(fault)):
+        arrival_rate(_file(tmp_path, text))

@@ -1,0 +1,372 @@
+"""Charts of serving modes: what they draw is what the search found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from roofline_afd import InfeasibleError, InputError, Scenario, plot
+from roofline_afd.analysis.requests.explore import NAMES, Explored, explored
+from roofline_afd.catalogue.hardware import load_system
+from roofline_afd.view.charts.pareto import MOST_BEATEN, STYLES, pareto_chart, pareto_panels
+from roofline_afd.view.pages import chart_bytes
+from tests.conftest import command
+
+QUESTION = ("--system", "b200", "--devices", "8")
+B200 = Scenario(system="b200", model="gpt-oss-120b", devices=8)
+LIMITED = attrs.evolve(B200, tpot_ms=12)
+RATE, SPEED = "tokens_per_s_per_device", "tokens_per_s_per_user"
+HOVER = {"deployment", "batch_per_group", "chunk_tokens", "ttft_ms", "tpot_ms", "usd_per_million_tokens"}
+
+
+def _rows(specification: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the data of a layer."""
+    data = layer["data"]
+    rows: list[dict[str, Any]] = (
+        data["values"] if "values" in data else specification["datasets"][data["name"]]
+    )
+    return rows
+
+
+class _Picture:
+    """A chart's specification, asked for its parts."""
+
+    def __init__(self, chart: Any) -> None:  # noqa: ANN401 - any altair chart
+        self.specification = chart.to_dict() if not isinstance(chart, dict) else chart
+        self.layers: list[dict[str, Any]] = self.specification["layer"]
+
+    def rows(self, layer: dict[str, Any]) -> list[dict[str, Any]]:
+        return _rows(self.specification, layer)
+
+    def line(self, mode: str) -> dict[str, Any]:
+        color, dash, _ = STYLES[mode]
+        return next(
+            layer
+            for layer in self.layers
+            if layer["mark"]["type"] == "line"
+            and (layer["mark"]["color"], layer["mark"]["strokeDash"]) == (color, dash)
+        )
+
+    def markers(self, mode: str) -> dict[str, Any]:
+        color, _, shape = STYLES[mode]
+        return next(
+            layer
+            for layer in self.layers
+            if (layer["mark"].get("shape"), layer["mark"].get("stroke")) == (shape, color)
+        )
+
+    @property
+    def dots(self) -> dict[str, Any]:
+        return next(layer for layer in self.layers if layer["mark"]["type"] == "circle")
+
+    @property
+    def ring(self) -> dict[str, Any]:
+        return next(layer for layer in self.layers if layer["mark"].get("size") == 210)
+
+    @property
+    def texts(self) -> list[str]:
+        return [
+            row["label"]
+            for layer in self.layers
+            if layer["mark"]["type"] == "text"
+            for row in self.rows(layer)
+        ]
+
+    @property
+    def words(self) -> str:
+        title = self.specification["title"]
+        return " ".join([*title["text"], *title["subtitle"]])
+
+
+@pytest.fixture(scope="module")
+def found() -> Explored:
+    return explored(B200, workload="chat")
+
+
+@pytest.fixture(scope="module")
+def picture() -> _Picture:
+    return _Picture(pareto_chart(B200, workload="chat"))
+
+
+@pytest.fixture(scope="module")
+def limited() -> _Picture:
+    return _Picture(pareto_chart(LIMITED, workload="chat", ttft_ms=500))
+
+
+@pytest.mark.parametrize("mode", STYLES)
+def test_frontiers_are_those_of_the_answer(mode: str, found: Explored, picture: _Picture) -> None:
+    own = [(row[SPEED], row[RATE]) for row in found.answer.rows() if row["mode"] == mode]
+    line = picture.line(mode)
+    assert line["mark"]["interpolate"] == "step-before"
+    assert [(row[SPEED], row[RATE]) for row in picture.rows(line)] == sorted(own)
+    rates = [row[RATE] for row in picture.rows(line)]
+    assert rates == sorted(rates, reverse=True)
+    markers = picture.markers(mode)
+    assert [(row[SPEED], row[RATE]) for row in picture.rows(markers)] == sorted(own)
+    assert {row["visible"] for row in picture.rows(markers)} >= {1}
+    assert {tip["field"] for tip in markers["encoding"]["tooltip"]} >= HOVER
+    assert f"{NAMES[mode]} {rates[0]:,.0f}" in picture.texts
+
+
+def test_styles_differ_without_colour() -> None:
+    assert len({tuple(dash) for _, dash, _ in STYLES.values()}) == len(STYLES)
+    assert len({shape for _, _, shape in STYLES.values()}) == len(STYLES)
+
+
+def test_grey_dots_are_beaten_by_their_mode(found: Explored, picture: _Picture) -> None:
+    dots = picture.rows(picture.dots)
+    assert 100 < len(dots) <= MOST_BEATEN
+    assert {tip["field"] for tip in picture.dots["encoding"]["tooltip"]} >= HOVER
+    known = {(row["deployment"], row[SPEED], row[RATE]) for row in found.dominated}
+    for mode, name in NAMES.items():
+        frontier = [(row[SPEED], row[RATE]) for row in picture.rows(picture.line(mode))]
+        for dot in dots:
+            if dot["mode"] == name:
+                assert (dot["deployment"], dot[SPEED], dot[RATE]) in known
+                assert any(
+                    speed >= dot[SPEED] * (1 - 1e-9) and rate >= dot[RATE] * (1 - 1e-9)
+                    for speed, rate in frontier
+                )
+
+
+def test_the_best_has_a_ring_and_the_headline(found: Explored, picture: _Picture) -> None:
+    best = found.answer.summary["best_under_slo"]
+    (ring,) = picture.rows(picture.ring)
+    assert (ring[SPEED], ring[RATE]) == (best[SPEED], best[RATE])
+    assert best["deployment"] in picture.texts
+    name = NAMES[best["mode"]]
+    assert picture.words.startswith(
+        f"{name[0].upper()}{name[1:]} serves most: {best[RATE]:,.0f} tokens/s per"
+    )
+    others = [
+        row[RATE] for row in found.answer.summary["best_by_mode"].values() if row["mode"] != best["mode"]
+    ]
+    close = 1 - max(others) / best[RATE] <= found.answer.summary["validated_error"]
+    assert ("too close to call" in picture.words) is close
+    for part in ("8 x NVIDIA", "gpt-oss-120b", "chat: 4,096 cached, 512 input, 256 output", "no queueing"):
+        assert part in picture.words
+
+
+def test_limits_are_drawn_and_kept(limited: _Picture) -> None:
+    rule = next(layer for layer in limited.layers if layer["mark"]["type"] == "rule")
+    assert limited.rows(rule)[0][SPEED] == pytest.approx(1000 / 12)
+    assert "TPOT 12 ms" in limited.texts
+    assert "under TTFT <= 500 ms and TPOT <= 12 ms" in limited.words
+    assert "(500 ms allowed)" in limited.words
+    low = limited.line("agg")["encoding"]["x"]["scale"]["domain"][0]
+    for layer in limited.layers:
+        if layer["mark"]["type"] in {"point", "circle"}:
+            for row in limited.rows(layer):
+                assert row["ttft_ms"] <= 500
+                assert row["tpot_ms"] <= 12 * (1 + 1e-9)
+                assert row[SPEED] >= low
+
+
+def test_names_stay_apart(picture: _Picture, limited: _Picture) -> None:
+    for each in (picture, limited):
+        names = [
+            layer
+            for layer in each.layers
+            if layer["mark"].get("align") == "right" and "fontWeight" in layer["mark"]
+        ]
+        top = names[0]["encoding"]["y"]["scale"]["domain"][1]
+        heights = sorted(
+            each.rows(layer)[0][RATE] / top * 440 for layer in names if "from" in each.rows(layer)[0]
+        )
+        assert len(heights) >= 3
+        assert min(np.diff(heights)) >= 19 - 1e-6
+        assert 0 < heights[0] < heights[-1] < 440
+
+
+def test_modes_without_a_deployment_are_named_with_why() -> None:
+    """First tokens of coding within 14 ms: only whole prompts on all devices are as fast."""
+    answer = explored(B200, workload="coding", ttft_ms=14).answer
+    gone = [mode for mode, row in answer.summary["best_by_mode"].items() if row is None]
+    assert gone == ["pd", "agg+afd", "pd+afd"]
+    picture = _Picture(pareto_chart(B200, workload="coding", ttft_ms=14))
+    assert picture.words.startswith("Aggregated alone is feasible under TTFT <= 14 ms: ")
+    least = math.ceil(answer.summary["least_ttft_ms"]["agg+afd"] * 100) / 100
+    assert f"aggregated AFD (first-token target: least TTFT {least:.2f} ms)" in picture.words
+    assert f"P/D AFD ({answer.summary['binding_by_mode']['pd+afd']}: " in picture.words
+    for mode in gone:
+        with pytest.raises(StopIteration):
+            picture.line(mode)
+
+
+def test_one_mode_alone() -> None:
+    picture = _Picture(plot.pareto(B200, workload="coding", modes=["pd"]))
+    assert picture.words.startswith("P/D serves: ")
+    assert len([layer for layer in picture.layers if layer["mark"]["type"] == "line"]) == 1
+
+
+@pytest.mark.parametrize(("per", "key"), [("dollar", "tokens_per_usd"), ("watt", "tokens_per_joule")])
+def test_other_weights(per: str, key: str) -> None:
+    picture = _Picture(pareto_chart(B200, workload="chat", per=per, modes=["agg", "pd"]))
+    line = picture.line("agg")
+    assert line["encoding"]["y"]["field"] == f"{key}"
+    assert all(row[key] > 0 for row in picture.rows(line))
+    assert f"tokens per {'USD' if per == 'dollar' else 'joule'}" in picture.words
+
+
+def test_nothing_feasible_is_an_answer() -> None:
+    with pytest.raises(InfeasibleError, match="first-token target"):
+        pareto_chart(B200, workload="chat", ttft_ms=1)
+
+
+def test_the_same_question_gives_the_same_picture(picture: _Picture) -> None:
+    again = _Picture(pareto_chart(B200, workload="chat"))
+    assert again.rows(again.dots) == picture.rows(picture.dots)
+
+
+# --- panels ------------------------------------------------------------------------------------------------
+
+MODELS = ("gpt-oss-120b", "qwen3-30b-a3b")
+
+
+@pytest.fixture(scope="module")
+def panels() -> dict[str, Any]:
+    scenarios = [attrs.evolve(B200, model=Scenario(system="b200", model=name).model) for name in MODELS]
+    told: list[float] = []
+    chart: Any = pareto_panels(scenarios, ("chat", "coding"), modes=["agg", "pd"], advanced=told.append)
+    assert told == [0.25, 0.5, 0.75, 1.0]
+    specification: dict[str, Any] = chart.to_dict()
+    return specification
+
+
+def test_a_panel_for_each_model_and_workload(panels: dict[str, Any]) -> None:
+    key, grid = panels["vconcat"]
+    assert [
+        row["label"]
+        for layer in key["layer"]
+        if layer["mark"]["type"] == "text"
+        for row in _rows(panels, layer)
+    ] == [
+        "aggregated",
+        "P/D",
+    ]
+    assert grid["columns"] == 2
+    titles = [panel["title"]["text"].replace("\N{NO-BREAK SPACE}", " ") for panel in grid["concat"]]
+    assert titles == [
+        f"{model} · {work}" for model in ("gpt-oss-120b", "Qwen3-30B-A3B") for work in ("chat", "coding")
+    ]
+    best = explored(B200, workload="coding", modes=["agg", "pd"]).answer.summary["best_under_slo"]
+    shown = grid["concat"][1]["title"]["subtitle"]
+    assert f"{NAMES[best['mode']]}: {best[RATE]:,.0f}".lower() in shown[0].lower()
+    assert shown[1] == best["deployment"]
+    tops = [panel["layer"][0]["encoding"]["y"]["scale"]["domain"][1] for panel in grid["concat"]]
+    assert len(set(tops)) == 4
+    title = " ".join(panels["title"]["text"])
+    assert "of 4 panels" in title
+
+
+def test_a_panel_without_a_deployment_says_so() -> None:
+    chart: Any = pareto_panels([B200], ("chat", "coding"), ttft_ms=11, modes=["agg", "pd"])
+    specification = chart.to_dict()
+    assert "nothing is feasible in 1" in " ".join(specification["title"]["text"])
+    words = specification["vconcat"][1]["concat"][1]
+    assert words["title"]["subtitle"][0] == "Nothing is feasible"
+    lines = _rows(specification, words)[0]["label"]
+    assert "first-token target" in " ".join(lines)
+    assert chart_bytes(chart, "svg").startswith(b"<svg")
+
+
+def test_panels_without_any_deployment() -> None:
+    chart: Any = plot.pareto_panels([B200], ("chat",), ttft_ms=1)
+    assert chart.to_dict()["title"]["text"] == ["Nothing is feasible in any of 1 panel"]
+    assert b"first-token target" in chart_bytes(chart, "svg")
+
+
+def test_too_few_and_too_many_panels() -> None:
+    with pytest.raises(InputError, match="--models is empty"):
+        pareto_panels([])
+    with pytest.raises(InputError, match="--workloads is empty"):
+        pareto_panels([B200], ())
+    with pytest.raises(InputError, match="63 panels; at most 60"):
+        pareto_panels([B200] * 21)
+
+
+# --- files and commands ------------------------------------------------------------------------------------
+
+
+def test_hostile_names_stay_text() -> None:
+    evil = dataclasses.replace(load_system("b200"), name="</script><script>document.title='owned'</script>")
+    scenario = attrs.evolve(B200, system=evil)
+    for chart in (
+        pareto_chart(scenario, workload="chat", modes=["agg"]),
+        pareto_panels([scenario], ("chat",), modes=["agg"]),
+    ):
+        assert "<script>document.title" not in chart_bytes(chart, "html").decode()
+        assert "document.title" in chart_bytes(chart, "svg").decode()
+
+
+@pytest.mark.parametrize("form", ["svg", "html", "json", "png"])
+def test_files(form: str, tmp_path: Path) -> None:
+    for kind, options in (
+        ("pareto", ("--model", "gpt-oss-120b", "--workload", "chat", "--tpot-ms", "12")),
+        ("pareto-panels", ("--models", "gpt-oss-120b", "--workloads", "chat,coding")),
+    ):
+        path = tmp_path / f"{kind}.{form}"
+        outcome = command("plot", kind, *QUESTION, *options, "--modes", "agg,pd", "--output", str(path))
+        assert outcome.status == 0, outcome.err
+        assert path.stat().st_size > 5000
+        assert b"NaN" not in path.read_bytes() or form in {"html", "png"}
+
+
+def test_the_command_asks_what_its_options_say() -> None:
+    limits = ("--workload", "coding", "--ttft-ms", "900", "--tpot-ms", "12", "--modes", "agg,agg+afd")
+    outcome = command("plot", "pareto", *QUESTION, "--model", "gpt-oss-120b", *limits)
+    assert outcome.status == 0, outcome.err
+    drawn = _Picture(json.loads(outcome.out))
+    same = _Picture(pareto_chart(LIMITED, workload="coding", ttft_ms=900, modes=["agg", "agg+afd"]))
+    assert drawn.specification["title"] == same.specification["title"]
+    assert drawn.rows(drawn.line("agg+afd")) == same.rows(same.line("agg+afd"))
+
+
+def test_a_scenario_file_gives_models_and_workloads(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(
+        'system = "b200"\nmodels = "gpt-oss-120b"\nworkloads = "chat"\n'
+        'devices = 8\nmodes = "agg"\nttft_ms = 900\n'
+    )
+    outcome = command("plot", "pareto-panels", "--scenario", str(file))
+    assert outcome.status == 0, outcome.err
+    assert "Under TTFT <= 900 ms" in " ".join(json.loads(outcome.out)["title"]["text"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("pareto", "--model", "gpt-oss-120b"), "--isl and --osl missing"),
+        (("pareto", "--model", "gpt-oss-120b", "--workload", "chatt"), "did you mean 'chat'"),
+        (("pareto", "--model", "gpt-oss-120b", "--workload", "chat", "--modes", "agg,pdd"), "--modes"),
+        (("pareto", "--model", "gpt-oss-120b", "--workload", "chat", "--per", "euro"), "--per"),
+        (("pareto", "--model", "gpt-oss-120b", "--workload", "chat", "--output", "a.bmp"), "picture format"),
+        (("pareto-panels", "--models", "gpt-oss-120b,gpt-os"), "gpt-os"),
+        (("pareto-panels", "--models", ""), "is not a list a,b,c"),
+        (("pareto-panels", "--models", "gpt-oss-120b", "--workloads", "chat,,coding"), "is not a list a,b,c"),
+        (("pareto-panels", "--models", "gpt-oss-120b", "--workloads", "chatt"), "did you mean 'chat'"),
+        (("pareto-panels", "--models", "gpt-oss-120b", "--modes", "all"), "--modes"),
+    ],
+)
+def test_bad_options(options: tuple[str, ...], message: str) -> None:
+    kind, *rest = options
+    outcome = command("plot", kind, *QUESTION, *rest)
+    assert outcome.status == 2
+    assert message in outcome.complaint
+    assert not outcome.out
+
+
+def test_a_no_is_status_one() -> None:
+    outcome = command(
+        "plot", "pareto", *QUESTION, "--model", "gpt-oss-120b", "--workload", "chat", "--ttft-ms", "1"
+    )
+    assert outcome.status == 1
+    assert "first-token target" in outcome.err
+    assert not outcome.out

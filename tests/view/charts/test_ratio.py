@@ -1,0 +1,91 @@
+"""The chart of ratios: what it draws is what the formulas and the simulation say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roofline_afd import InputError
+from roofline_afd.analysis.requests.simulator import answer, prepare, run
+from roofline_afd.physics.provisioning import optimal_ratio
+from roofline_afd.view.charts.ratio import draw, ratio_chart
+from roofline_afd.view.pages import chart_bytes
+
+QUESTION: dict[str, Any] = {
+    "coefficients": ".00165,50,.083,100,.022,20",
+    "prompt_mean": 100,
+    "decode_mean": 100,
+    "batch": 256,
+    "requests": 2000,
+    "replications": 2,
+}
+
+
+def _panels(chart: Any) -> list[list[dict[str, Any]]]:  # noqa: ANN401 - any altair chart
+    """Return the layers of both panels, with their data in place."""
+    specification = chart.to_dict()
+    for panel in specification["vconcat"]:
+        for layer in panel["layer"]:
+            if "name" in layer["data"]:
+                layer["data"] = {"values": specification["datasets"][layer["data"]["name"]]}
+    return [panel["layer"] for panel in specification["vconcat"]]
+
+
+def _values(layer: dict[str, Any]) -> list[dict[str, Any]]:
+    values: list[dict[str, Any]] = layer["data"]["values"]
+    return values
+
+
+def _texts(layers: list[dict[str, Any]]) -> list[str]:
+    return [row["label"] for layer in layers if layer["mark"]["type"] == "text" for row in _values(layer)]
+
+
+def test_formulas_and_simulation_are_drawn() -> None:
+    prepared = prepare(**QUESTION, r=range(1, 7))
+    found = answer(prepared, run(prepared.simulation)[0])
+    chart = draw(prepared, found)
+    upper, lower = _panels(chart)
+    lines = [layer for layer in upper if layer["mark"]["type"] == "line"]
+    assert len({tuple(line["mark"]["strokeDash"]) for line in lines}) == 3
+    assert len({line["mark"]["color"] for line in lines}) == 3
+    means = min(lines, key=lambda line: line["mark"]["strokeDash"][0] + 9 * (line["mark"]["strokeWidth"] > 2))
+    peak = max(_values(means), key=lambda point: point["throughput_per_instance"])
+    load = prepared.workload.load
+    best = optimal_ratio(theta=load.theta, batch=256, coefficients=prepared.simulation.coefficients)
+    assert peak["r"] == pytest.approx(float(best.ratio), abs=0.03)
+    dots = next(layer for layer in upper if layer["mark"].get("size") == 22)
+    for drawn, row in zip(_values(dots), found.rows(), strict=True):
+        assert drawn["throughput_per_instance"] == row["throughput_per_instance"]
+        assert drawn["high"] - drawn["low"] == pytest.approx(2 * row["throughput_half_width"])
+    assert f"simulated best: r = {found.summary['best_r']}" in _texts(upper)
+    assert {"mean times (r*)", "slowest instance", "slowest instance, 2 micro-batches"} <= {*_texts(upper)}
+    shares = [layer for layer in lower if layer["mark"]["type"] == "line"]
+    assert [point["share"] for point in _values(shares[0])] == [row["attention_idle"] for row in found.rows()]
+    assert [point["share"] for point in _values(shares[1])] == [row["ffn_idle"] for row in found.rows()]
+    title = " ".join(chart.to_dict()["title"]["text"])
+    assert title in found.summary["answer"] or found.summary["answer"].startswith(title.rstrip("."))
+
+
+def test_without_ratios_the_best_is_in_the_middle() -> None:
+    upper, _ = _panels(ratio_chart(**QUESTION))
+    ratios = [row["r"] for row in _values(next(layer for layer in upper if layer["mark"].get("size") == 22))]
+    assert ratios == list(range(1, 9))
+
+
+def test_one_ratio_and_a_best_beyond_are_drawn() -> None:
+    one: Any = ratio_chart(**QUESTION, r=(2,))
+    assert chart_bytes(one, "svg").startswith(b"<svg")
+    upper, _ = _panels(ratio_chart(**(QUESTION | {"decode_mean": 2000, "requests": 500}), r=(1, 2, 3)))
+    assert "best at r = 3.0 or above" in _texts(upper)
+
+
+@pytest.mark.parametrize("form", ["html", "svg", "png", "json"])
+def test_files(form: str) -> None:
+    chart: Any = ratio_chart(**QUESTION, r=(2, 3))
+    assert len(chart_bytes(chart, form)) > 2000
+
+
+def test_bad_questions_are_refused() -> None:
+    with pytest.raises(InputError, match="--r 0 must be a whole number"):
+        ratio_chart(**QUESTION, r=(0,))
