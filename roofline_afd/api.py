@@ -13,7 +13,7 @@ from roofline_afd.analysis.purchase import procurement as _procurement
 from roofline_afd.analysis.purchase import sensitivity as _sensitivity
 from roofline_afd.analysis.requests import explore as _explore
 from roofline_afd.analysis.requests import provisioning as _provisioning
-from roofline_afd.analysis.requests import simulator as _simulator
+from roofline_afd.analysis.requests import simulate as _simulate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -262,7 +262,7 @@ def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the an
     Parameters
     ----------
     **question
-        As `simulator.simulate` takes them: those of `provision`, and `r`, `requests`,
+        As `simulate.simulate` takes them: those of `provision`, and `r`, `requests`,
         `replications`, `seed`, `start`, `window`.
 
     Returns
@@ -282,7 +282,7 @@ def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the an
     >>> table["r"].tolist()
     [1, 2]
     """
-    return _simulator.simulate(**question).frame()
+    return _simulate.simulate(**question).frame()
 
 
 def explore(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis

@@ -135,8 +135,11 @@ def add(app: typer.Typer) -> None:
         hardware: Hardware,
         trial: Trial,
     ) -> None:
-        from roofline_afd.analysis.requests import simulator  # not for --help
+        from roofline_afd.analysis.requests.prepare import prepare  # not for --help
+        from roofline_afd.analysis.requests.simulate import answer as answered
         from roofline_afd.cli.ranges import whole_numbers
+        from roofline_afd.simulation.measure import series as course_of
+        from roofline_afd.simulation.run import run
         from roofline_afd.view.series import check_series, write_series
 
         del file  # its options are among the others by now
@@ -146,10 +149,10 @@ def add(app: typer.Typer) -> None:
                 raise InputError("--series and --output name the same file")
         question = asked(lengths, times, hardware, databases)
         ratios = None if r is None else whole_numbers(r, option="--r")
-        prepared = simulator.prepare(r=ratios, **question, **vars(trial))
+        prepared = prepare(r=ratios, **question, **vars(trial))
         with progress_bar("simulating") as advanced:
-            measured, course = simulator.run(prepared.simulation, advanced=advanced)
-        answer = simulator.answer(prepared, measured)
+            measured, course = run(prepared.simulation, advanced=advanced)
+        answer = answered(prepared, measured)
         if series is not None:
-            write_series(simulator.series(prepared.simulation, course), series, force=output.force)
+            write_series(course_of(prepared.simulation, course), series, force=output.force)
         output.deliver(answer)

@@ -11,7 +11,7 @@ import attrs
 
 from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.purchase.sensitivity import RATIO, sensitivity
-from roofline_afd.analysis.requests.simulator import FEW_TURNS
+from roofline_afd.analysis.requests.prepare import FEW_TURNS
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.reporting.page import CURVE_DEVICES
 from roofline_afd.serving.deployment import AFD

@@ -126,9 +126,9 @@ def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_series_that_cannot_be_written_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from roofline_afd.analysis.requests import simulator
+    from roofline_afd.simulation import run
 
-    monkeypatch.setattr(simulator, "replicate", lambda *_, **__: pytest.fail("worked in vain"))
+    monkeypatch.setattr(run, "replicate", lambda *_, **__: pytest.fail("worked in vain"))
     folder, file = tmp_path / "is.csv", tmp_path / "both.csv"
     folder.mkdir()
     cases = {
@@ -170,12 +170,12 @@ def test_the_latency_target_can_say_no() -> None:
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from roofline_afd.analysis.requests import simulator
+    from roofline_afd.simulation import run
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(simulator, "replicate", stop)
+    monkeypatch.setattr(run, "replicate", stop)
     outcome = command(*BASE, "--r", "2")
     assert (outcome.status, outcome.out, outcome.complaint) == (130, "", "interrupted")
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.requests.simulator import MAX_RATIO, answer, predicted, prepare, run
+from roofline_afd.analysis.requests.prepare import MAX_RATIO, checked, prepare
+from roofline_afd.analysis.requests.simulate import answer, predicted
 from roofline_afd.physics import provisioning as physics
+from roofline_afd.simulation.run import run
 from roofline_afd.view.charts.roofline import (
     BLUE,
     FAINT,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.analysis.requests.simulator import Prepared
+    from roofline_afd.analysis.requests.prepare import Prepared
 
 NAMES = 210
 """Pixels right of the chart for the names of its curves."""
@@ -72,7 +74,7 @@ def _curves(prepared: Prepared) -> list[_Curve]:
     full = asked.duplex == "full"
 
     def means(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        clock = asked.clock(ratio)
+        clock = asked.times(ratio)
         cycle = physics.cycle_time_of(
             attention=physics.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
             ffn=physics.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
@@ -83,13 +85,13 @@ def _curves(prepared: Prepared) -> list[_Curve]:
         return np.asarray(cycle)
 
     def barrier(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(physics.barrier_time(ratio=ratio, **plain, coefficients=asked.clock(ratio)))
+        return np.asarray(physics.barrier_time(ratio=ratio, **plain, coefficients=asked.times(ratio)))
 
     def in_flight(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
         cycle = physics.barrier_cycle_time(
             ratio=ratio,
             **plain,
-            coefficients=asked.clock(ratio),
+            coefficients=asked.times(ratio),
             skewness=load.skewness,
             microbatches=asked.microbatches,
             full_duplex=full,
@@ -137,7 +139,8 @@ def _around_the_best(prepared: Prepared) -> Prepared:
     """Return the question with ratios to both sides of the one that the formula calls best."""
     asked, load = prepared.simulation, prepared.workload.load
     most = MAX_RATIO
-    if asked.operators is None:
+    operators = prepared.operators
+    if operators is None:
         best = physics.optimal_ratio_barrier_microbatches(
             batch=asked.batch,
             theta=load.theta,
@@ -148,14 +151,14 @@ def _around_the_best(prepared: Prepared) -> Prepared:
             full_duplex=asked.duplex == "full",
         )
     else:
-        ratios = asked.operators.every
+        ratios = operators.every
         best = float(ratios[int(np.argmax(predicted(asked, load, ratios=ratios)[0]))])
-        most = min(math.floor(asked.operators.most_ratio * (1 + 1e-12)), most)
+        most = min(math.floor(operators.most_ratio * (1 + 1e-12)), most)
     most = min(max(math.ceil(BEYOND * best), FEWEST_SIMULATED), most)
     simulated = np.unique(np.rint(np.linspace(1, most, min(most, MOST_SIMULATED)))).astype(int).tolist()
     return dataclasses.replace(
         prepared,
-        simulation=dataclasses.replace(asked, ratios=tuple(simulated)),
+        simulation=checked(dataclasses.replace(asked, ratios=tuple(simulated))),
         inputs={**prepared.inputs, "r": simulated},
     )
 
@@ -240,8 +243,8 @@ def _points(curve: _Curve, prepared: Prepared, first: int, last: int) -> list[di
     """Return a curve's points over real ratios."""
     asked = prepared.simulation
     ratios = np.linspace(float(first), float(last), POINTS if last > first else 1)
-    if asked.operators is not None:
-        ratios = asked.operators.whole(ratios)
+    if prepared.operators is not None:
+        ratios = prepared.operators.whole(ratios)
     cycle = curve.cycle(ratios) + asked.outside / (asked.layers * asked.microbatches)
     rate = physics.throughput_per_instance(
         ratio=ratios, batch=asked.batch, cycle=cycle, layers=asked.layers, accept_length=asked.accept_length

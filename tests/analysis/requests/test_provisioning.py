@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.requests import provisioning as analysis
-from roofline_afd.analysis.requests.provisioning import provision, workload_of
+from roofline_afd.analysis.requests.plan import Plan
+from roofline_afd.analysis.requests.provisioning import provision
 from roofline_afd.analysis.requests.traces import Trace
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics.provisioning import Coefficients
@@ -37,10 +37,6 @@ def _row(answer: Answer, granularity: str) -> dict[str, Any]:
     return next(row for row in answer.rows() if row["granularity"] == granularity)
 
 
-def _trace(outputs: list[int], prompts: list[int]) -> Trace:
-    return Trace("mine", np.array(prompts), np.array(outputs), 3)
-
-
 def test_keys_are_in_rows_and_summary() -> None:
     answer = provision(**BASE)
     for row in answer.rows():
@@ -59,7 +55,7 @@ def test_coefficients_in_every_form() -> None:
 
 def test_the_recommendation_is_the_best_of_its_kind() -> None:
     answer = provision(**BASE)
-    plan = analysis.Plan(
+    plan = Plan(
         coefficients=Coefficients(1.65e-9, 50e-6, 83e-9, 100e-6, 22e-9, 20e-6),
         theta=answer.summary["theta"],
         nu=answer.summary["nu"],
@@ -159,35 +155,6 @@ def test_a_trace_has_errors_and_says_what_it_leaves_out() -> None:
     assert answer.inputs["requests_without_output"] == 3
     assert any("3 of 5,003 requests have no output" in note for note in answer.notes)
     assert any("a model of one layer" in note for note in answer.notes)
-
-
-@pytest.mark.parametrize(
-    ("settings", "known"),
-    [
-        ({"decode_distribution": "fixed", "decode_mean": 4, "prompt_mean": 10}, [10, 11, 12, 13] * 5),
-        ({"trace": _trace([4, 4], [10, 10])}, [10, 11, 12, 13] * 5),
-        ({"trace": _trace([1, 1], [10, 20])}, [15] * 20),
-    ],
-)
-def test_start_from_empty_slots(settings: dict[str, Any], known: list[float]) -> None:
-    """Requests of known lengths, slot by slot."""
-    work = workload_of(**settings)
-    for steps in (1, 2, 3, 7, 20):
-        found = work.starting(batch=1, requests=steps / work.decode_mean)
-        assert found == pytest.approx(np.mean(known[:steps]))
-
-
-def test_start_of_other_distributions_nears_the_stationary_load() -> None:
-    generator = np.random.default_rng(5)
-    outputs = generator.geometric(1 / 50, 200_000)
-    traced = workload_of(trace=Trace("mine", np.full(outputs.size, 30), outputs, 0))
-    geometric = workload_of(prompt_mean=30, decode_mean=50)
-    heavy = workload_of(prompt_mean=30, decode_mean=50, decode_distribution="lognormal", decode_cv=1)
-    for requests in (200, 1000, 20_000):
-        near = geometric.starting(batch=64, requests=requests)
-        assert traced.starting(batch=64, requests=requests) == pytest.approx(near, rel=0.01)
-    assert heavy.starting(batch=1, requests=1e6) == pytest.approx(heavy.load.theta, rel=2e-3)
-    assert heavy.starting(batch=64, requests=200) < heavy.load.theta
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
