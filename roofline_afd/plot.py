@@ -5,7 +5,7 @@ from __future__ import annotations
 from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart as afd_vs_ep
 from roofline_afd.view.charts.afd_vs_ep import hfu_map_chart as hfu_map
 from roofline_afd.view.charts.pareto import pareto_chart as pareto
-from roofline_afd.view.charts.pareto import pareto_panels
+from roofline_afd.view.charts.pareto_panels import pareto_panels
 from roofline_afd.view.charts.procurement import procurement_chart as procurement
 from roofline_afd.view.charts.ratio import ratio_chart as ratio
 from roofline_afd.view.charts.roofline import breakdown_chart as breakdown

@@ -247,7 +247,7 @@ def add(app: typer.Typer) -> None:
             ),
         ] = "chat,coding,agentic",
     ) -> None:
-        from roofline_afd.view.charts.pareto import pareto_panels as panels
+        from roofline_afd.view.charts.pareto_panels import pareto_panels as panels
         from roofline_afd.view.pages import deliver_chart
 
         question = explored(models.scenarios[0], search)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from roofline_afd.simulation.replicate import Course
     from roofline_afd.simulation.settings import Simulation
 
-
 FIRST_SHARE = 0.8
 """Share of the completions that counts in the window `first-80`."""
 WARM_UP_SHARE = 0.2

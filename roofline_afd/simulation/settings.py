@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from roofline_afd.simulation.arrays import Ints
     from roofline_afd.simulation.lengths import Lengths
 
-
 WINDOWS = FIRST, STEADY = "first-80", "steady"
 SECONDS_PER_STEP, SECONDS_PER_WORKER, SECONDS_PER_REQUEST = 6e-6, 6e-9, 3e-7
 """Rough cost of the step of a micro-batch, of each worker in it, and of a request."""

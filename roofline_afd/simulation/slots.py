@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from roofline_afd.simulation.arrays import Floats, Ints
     from roofline_afd.simulation.lengths import Lengths
 
-
 STARTS = STATIONARY, COLD = "stationary", "cold"
 
 

@@ -12,27 +12,22 @@ import attrs
 import numpy as np
 import pytest
 
-from roofline_afd import InfeasibleError, InputError, Scenario, plot
-from roofline_afd.analysis.requests.explore import NAMES, Explored, explored
+from roofline_afd import InfeasibleError, Scenario, plot
+from roofline_afd.analysis.requests.explore import Explored, explored
+from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.pareto import MOST_BEATEN, STYLES, pareto_chart, pareto_panels
+from roofline_afd.view.charts.frontiers import STYLES
+from roofline_afd.view.charts.pareto import MOST_BEATEN, pareto_chart
+from roofline_afd.view.charts.pareto_panels import pareto_panels
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
+from tests.view.charts.layers import rows_of
 
 QUESTION = ("--system", "b200", "--devices", "8")
 B200 = Scenario(system="b200", model="gpt-oss-120b", devices=8)
 LIMITED = attrs.evolve(B200, tpot_ms=12)
 RATE, SPEED = "tokens_per_s_per_device", "tokens_per_s_per_user"
 HOVER = {"deployment", "batch_per_group", "chunk_tokens", "ttft_ms", "tpot_ms", "usd_per_million_tokens"}
-
-
-def _rows(specification: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the data of a layer."""
-    data = layer["data"]
-    rows: list[dict[str, Any]] = (
-        data["values"] if "values" in data else specification["datasets"][data["name"]]
-    )
-    return rows
 
 
 class _Picture:
@@ -43,7 +38,7 @@ class _Picture:
         self.layers: list[dict[str, Any]] = self.specification["layer"]
 
     def rows(self, layer: dict[str, Any]) -> list[dict[str, Any]]:
-        return _rows(self.specification, layer)
+        return rows_of(self.specification, layer)
 
     def line(self, mode: str) -> dict[str, Any]:
         color, dash, _ = STYLES[mode]
@@ -225,76 +220,6 @@ def test_the_same_question_gives_the_same_picture(picture: _Picture) -> None:
     assert again.rows(again.dots) == picture.rows(picture.dots)
 
 
-# --- panels ------------------------------------------------------------------------------------------------
-
-MODELS = ("gpt-oss-120b", "qwen3-30b-a3b")
-
-
-@pytest.fixture(scope="module")
-def panels() -> dict[str, Any]:
-    scenarios = [attrs.evolve(B200, model=Scenario(system="b200", model=name).model) for name in MODELS]
-    told: list[float] = []
-    chart: Any = pareto_panels(scenarios, ("chat", "coding"), modes=["agg", "pd"], advanced=told.append)
-    assert told == [0.25, 0.5, 0.75, 1.0]
-    specification: dict[str, Any] = chart.to_dict()
-    return specification
-
-
-def test_a_panel_for_each_model_and_workload(panels: dict[str, Any]) -> None:
-    key, grid = panels["vconcat"]
-    assert [
-        row["label"]
-        for layer in key["layer"]
-        if layer["mark"]["type"] == "text"
-        for row in _rows(panels, layer)
-    ] == [
-        "aggregated",
-        "P/D",
-    ]
-    assert grid["columns"] == 2
-    titles = [panel["title"]["text"].replace("\N{NO-BREAK SPACE}", " ") for panel in grid["concat"]]
-    assert titles == [
-        f"{model} · {work}" for model in ("gpt-oss-120b", "Qwen3-30B-A3B") for work in ("chat", "coding")
-    ]
-    best = explored(B200, workload="coding", modes=["agg", "pd"]).answer.summary["best_under_slo"]
-    shown = grid["concat"][1]["title"]["subtitle"]
-    assert f"{NAMES[best['mode']]}: {best[RATE]:,.0f}".lower() in shown[0].lower()
-    assert shown[1] == best["deployment"]
-    tops = [panel["layer"][0]["encoding"]["y"]["scale"]["domain"][1] for panel in grid["concat"]]
-    assert len(set(tops)) == 4
-    title = " ".join(panels["title"]["text"])
-    assert "of 4 panels" in title
-
-
-def test_a_panel_without_a_deployment_says_so() -> None:
-    chart: Any = pareto_panels([B200], ("chat", "coding"), ttft_ms=11, modes=["agg", "pd"])
-    specification = chart.to_dict()
-    assert "nothing is feasible in 1" in " ".join(specification["title"]["text"])
-    words = specification["vconcat"][1]["concat"][1]
-    assert words["title"]["subtitle"][0] == "Nothing is feasible"
-    lines = _rows(specification, words)[0]["label"]
-    assert "first-token target" in " ".join(lines)
-    assert chart_bytes(chart, "svg").startswith(b"<svg")
-
-
-def test_panels_without_any_deployment() -> None:
-    chart: Any = plot.pareto_panels([B200], ("chat",), ttft_ms=1)
-    assert chart.to_dict()["title"]["text"] == ["Nothing is feasible in any of 1 panel"]
-    assert b"first-token target" in chart_bytes(chart, "svg")
-
-
-def test_too_few_and_too_many_panels() -> None:
-    with pytest.raises(InputError, match="--models is empty"):
-        pareto_panels([])
-    with pytest.raises(InputError, match="--workloads is empty"):
-        pareto_panels([B200], ())
-    with pytest.raises(InputError, match="63 panels; at most 60"):
-        pareto_panels([B200] * 21)
-
-
-# --- files and commands ------------------------------------------------------------------------------------
-
-
 def test_hostile_names_stay_text() -> None:
     evil = dataclasses.replace(load_system("b200"), name="</script><script>document.title='owned'</script>")
     scenario = attrs.evolve(B200, system=evil)
@@ -327,17 +252,6 @@ def test_the_command_asks_what_its_options_say() -> None:
     same = _Picture(pareto_chart(LIMITED, workload="coding", ttft_ms=900, modes=["agg", "agg+afd"]))
     assert drawn.specification["title"] == same.specification["title"]
     assert drawn.rows(drawn.line("agg+afd")) == same.rows(same.line("agg+afd"))
-
-
-def test_a_scenario_file_gives_models_and_workloads(tmp_path: Path) -> None:
-    file = tmp_path / "s.toml"
-    file.write_text(
-        'system = "b200"\nmodels = "gpt-oss-120b"\nworkloads = "chat"\n'
-        'devices = 8\nmodes = "agg"\nttft_ms = 900\n'
-    )
-    outcome = command("plot", "pareto-panels", "--scenario", str(file))
-    assert outcome.status == 0, outcome.err
-    assert "Under TTFT <= 900 ms" in " ".join(json.loads(outcome.out)["title"]["text"])
 
 
 @pytest.mark.parametrize(

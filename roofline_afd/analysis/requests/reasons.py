@@ -1,0 +1,165 @@
+"""What the answer about serving modes says: which is best, why the others lose, and what it rests on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from roofline_afd.analysis.decode.predict import rounded_up
+from roofline_afd.serving.modes import (
+    AGG,
+    AGG_AFD,
+    CLUSTER,
+    FIRST_TOKEN,
+    PD,
+    PD_AFD,
+    PREFILL_SHARE,
+    REQUEST_RATE,
+    SLOTS,
+    ModeFound,
+    Question,
+    explore_modes,
+)
+from roofline_afd.serving.search import FABRIC, LATENCY, MEMORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMES = {AGG: "aggregated", PD: "P/D", AGG_AFD: "aggregated AFD", PD_AFD: "P/D AFD"}
+REASONS = {
+    MEMORY: "weights and one request do not fit any replica",
+    FABRIC: "no fabric connects the pools",
+    SLOTS: "a step carries more prompts than its batch has slots; a smaller --chunk-tokens does",
+    PREFILL_SHARE: "prompts arrive faster than chunks prefill them",
+    CLUSTER: "no such groups or pools fit the cluster together",
+    REQUEST_RATE: "no deployment serves so many requests",
+}
+
+
+def sentence(
+    question: Question,
+    best: Mapping[str, dict[str, Any] | None],
+    found: Mapping[str, ModeFound],
+    *,
+    key: str,
+    error: float,
+) -> str:
+    """Return which mode serves most, with what, and why the others lose.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    best : mapping
+        By mode, its best deployment as a row; None where none is feasible.
+    found : mapping
+        By mode, what the search found.
+    key : str
+        Column by which the best is.
+    error : float
+        Median error of predictions, within which two modes are too close to call [1].
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    winner = max((row for row in best.values() if row), key=lambda row: row[key])
+    mode = winner["mode"]
+    limits = [
+        f"{name} <= {value:g} ms"
+        for name, value in (("TTFT", question.ttft_ms), ("TPOT", question.tpot_ms))
+        if value is not None
+    ]
+    others: list[str] = []
+    close: list[str] = []
+    for other, row in best.items():
+        if other == mode:
+            continue
+        if row is None:
+            others.append(f"{NAMES[other]} has no feasible deployment ({why_not(question, found[other])})")
+            continue
+        share = row[key] / winner[key] - 1.0
+        if -share <= error:
+            close.append(NAMES[other])
+        others.append(f"{NAMES[other]} {share:+.0%} ({row['deployment']}, bound by {row['binding']})")
+    name = NAMES[mode][0].upper() + NAMES[mode][1:]
+    text = (
+        f"{name} serves most{' under ' if limits else ''}{' and '.join(limits)}: "
+        f"{winner['tokens_per_s_per_device']:,.0f} tokens/s per device at {winner['ttft_ms']:,.0f} ms TTFT "
+        f"and {winner['tpot_ms']:.1f} ms TPOT as {winner['deployment']}, {winner['batch_per_group']} "
+        f"sequences an attention group, bound by {winner['binding']}"
+    )
+    if others:
+        text += "; " + "; ".join(others)
+    if close:
+        text += f"; too close to call against {' and '.join(close)}, within the {error:.1%} median error"
+    return f"{text}."
+
+
+def why_not(question: Question, found: ModeFound) -> str:
+    """Return why a mode has no feasible deployment, with the nearest value that has one.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    found : ModeFound
+        What the search found: nothing, and what refuses it.
+
+    Returns
+    -------
+    str
+        Part of a sentence.
+    """
+    text = f"binding is {found.refusal}"
+    if found.refusal == FIRST_TOKEN and np.isfinite(found.least_ttft):
+        return f"{text}: the least is --ttft-ms {rounded_up(found.least_ttft * 1e3)}"
+    if found.refusal == LATENCY and np.isfinite(found.least_tpot):
+        return f"{text}: the least is --tpot-ms {rounded_up(found.least_tpot * 1e3)}"
+    if found.refusal == REQUEST_RATE:
+        saturated = explore_modes(attrs.evolve(question, request_rate=None), [found.mode])[found.mode]
+        if saturated.best:
+            most = saturated.best["rate"] * question.devices / question.workload.osl
+            return f"{text}: at most {most:,.4g} a second, before any wait"
+    if found.refusal in REASONS:
+        return f"{text}: {REASONS[found.refusal]}"
+    return (
+        f"{text}: each can be met alone (least TTFT {rounded_up(found.least_ttft * 1e3)} ms, least TPOT "
+        f"{rounded_up(found.least_tpot * 1e3)} ms), not both together"
+    )
+
+
+def load_note(question: Question) -> str:
+    """Return whether requests wait for each other, in words."""
+    if question.request_rate is None:
+        return (
+            "a loaded steady state without queueing: the first token waits for its own prefill alone; "
+            "--request-rate adds waiting"
+        )
+    return (
+        f"{question.request_rate:g} requests a second arrive at random and wait for each other (M/G/1 per "
+        "attention group); throughput is what the deployment could serve at most"
+    )
+
+
+def transfer_note(question: Question) -> str:
+    """Return what a prompt moves between pools, and over which fabric, in words."""
+    moved = "all its cached tokens" if question.kv_moved == "all" else "only its new tokens"
+    return (
+        f"between prefill and decode pools a prompt moves {moved}"
+        + (", layer by layer" if question.kv_overlap else " after its prefill")
+        + f", over {_fabric(question)}"
+    )
+
+
+def _fabric(question: Question) -> str:
+    system = question.scenario.side("attention")
+    inside = question.devices <= system.scale_up_domain_devices and (
+        system.id == question.prefill.side("attention").id
+    )
+    up = question.kv_link == "scale-up" or (question.kv_link == "auto" and inside)
+    fabric = system.scale_up if up else system.scale_out
+    return f"{'scale-up' if up else 'scale-out'} ({fabric.id})" if fabric else "scale-out, which it lacks"

@@ -1,0 +1,377 @@
+"""What pictures of serving modes share: the frontiers of an answer as layers, and what is said of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from roofline_afd.analysis.requests.explore import explored
+from roofline_afd.analysis.requests.modes import OBJECTIVES
+from roofline_afd.analysis.requests.reasons import NAMES
+from roofline_afd.serving.modes import (
+    AGG,
+    AGG_AFD,
+    PD,
+    PD_AFD,
+    SERVING_MODES,
+    frontier_rows,
+)
+from roofline_afd.view.charts.roofline import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GROUND,
+    INK,
+    ORANGE,
+    PLUM,
+    chart_data,
+)
+from roofline_afd.view.columns import column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from roofline_afd.analysis.answer import Answer
+    from roofline_afd.serving.scenario import Scenario
+
+STYLES: dict[str, tuple[str, list[int], str]] = {
+    AGG: (BLUE, [1, 0], "circle"),
+    PD: (GREEN, [9, 4], "triangle-up"),
+    AGG_AFD: (ORANGE, [2, 3], "square"),
+    PD_AFD: (PLUM, [9, 3, 2, 3], "diamond"),
+}
+"""Colour, dash and marker of a mode: any one of them tells it from the others."""
+MEANINGS = {
+    "device": ("tokens per second and device", "tokens/s per device"),
+    "dollar": ("tokens per USD", "tokens per USD"),
+    "watt": ("tokens per joule", "tokens per joule"),
+}
+"""What throughput is weighed by: as the title of an axis, and after a number."""
+SPEED = "tokens_per_s_per_user"
+HOVER = (
+    "mode",
+    "deployment",
+    "batch_per_group",
+    "chunk_tokens",
+    "microbatches",
+    "ttft_ms",
+    "tpot_ms",
+    SPEED,
+    "tokens_per_s_per_device",
+    "tokens_per_usd",
+    "tokens_per_joule",
+    "usd_per_million_tokens",
+)
+TEXTS = {"mode", "deployment"}
+BEATEN, TOO_SLOW = "#b3bac2", "#eef0f2"
+"""Colours of beaten deployments, and of the speeds below what is allowed."""
+MARKERS_APART = 26
+"""Pixels of a frontier from one visible marker to the next."""
+ROOM = 1.13
+"""Height of the axis over the highest point, for the name of the best deployment."""
+RIGHT = 0.62
+"""Share of the width from which a label stands left of its place."""
+GROUPED_FROM, MILLION = 100, 1e6
+COARSE = 0.1
+"""Lead from which per cent are whole numbers."""
+DOT = "\N{NO-BREAK SPACE}\N{MIDDLE DOT} "
+"""What stands between the parts of a line, and where it is broken ends it."""
+
+
+class Drawn(NamedTuple):
+    """What is drawn of an answer: frontiers by mode, slowest first, and deployments they beat."""
+
+    answer: Answer
+    frontiers: dict[str, list[dict[str, Any]]]
+    beaten: list[dict[str, Any]]
+    key: str
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The deployment that serves most under the limits."""
+        found: dict[str, Any] = self.answer.summary["best_under_slo"]
+        return found
+
+    @property
+    def meaning(self) -> tuple[str, str]:
+        """What throughput is called: on an axis, and after a number."""
+        return MEANINGS[self.answer.inputs["per"]]
+
+    @property
+    def second(self) -> str | None:
+        """The mode that serves most after the best; None where no other serves at all."""
+        others = {mode: own[0][self.key] for mode, own in self.frontiers.items() if mode != self.best["mode"]}
+        return max(others, key=lambda mode: float(others[mode])) if others else None
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the lead of the best is within the error of predictions."""
+        second = self.second
+        if second is None:
+            return False
+        rate = self.frontiers[second][0][self.key]
+        return bool(1.0 - rate / self.best[self.key] <= self.answer.summary["validated_error"])
+
+    def lead(self, other: str) -> str:
+        """Return by how much the best exceeds the best of another mode."""
+        share = self.best[self.key] / self.frontiers[other][0][self.key] - 1.0
+        return f"{share:.0%}" if share >= COARSE else f"{share:.1%}"
+
+    @property
+    def limits(self) -> str:
+        """The limits in words; empty without any."""
+        inputs = self.answer.inputs
+        named = (("TTFT", inputs["ttft_ms"]), ("TPOT", inputs["tpot_ms"]))
+        limits = [f"{name} <= {value:g} ms" for name, value in named if value is not None]
+        return " under " + " and ".join(limits) if limits else ""
+
+
+def drawn_of(scenario: Scenario, question: Mapping[str, Any]) -> Drawn:
+    """Return what is found, frontiers and the rest apart."""
+    answer, beaten = explored(scenario, **question)
+    key = OBJECTIVES[answer.inputs["per"]]
+    rows = [row for row in answer.rows() if row["feasible"]]
+    frontiers = {}
+    for mode in SERVING_MODES:
+        own = [row for row in rows if row["mode"] == mode]
+        if own:
+            on = frontier_rows(
+                np.array([row["tpot_ms"] for row in own]), np.array([row[key] for row in own])
+            ).tolist()
+            frontiers[mode] = [own[index] for index in reversed(on)]
+    return Drawn(answer, frontiers, beaten, key)
+
+
+class Frame(NamedTuple):
+    """The two axes of a chart in numbers: what they span, in how many pixels."""
+
+    low: float
+    high: float
+    top: float
+    left: int
+    width: int
+    height: int
+
+    def speed_at(self, pixels: float) -> float:
+        """Return the value that stands so many pixels from the left."""
+        return self.low + (pixels - self.left) / (self.width - self.left) * (self.high - self.low)
+
+    def height_at(self, pixels: float) -> float:
+        """Return the value that stands so many pixels from the top."""
+        return self.top * (1.0 - pixels / self.height)
+
+    def place(self, speed: float, amount: float) -> tuple[float, float]:
+        """Return the pixels from the left and from the top."""
+        across = self.left + (speed - self.low) / (self.high - self.low) * (self.width - self.left)
+        return across, (1.0 - amount / self.top) * self.height
+
+    def x(self, title: str | None) -> alt.X:
+        """Return the axis of speeds."""
+        return alt.X(
+            f"{SPEED}:Q",
+            scale=alt.Scale(
+                domain=[self.low, self.high], range=[self.left, self.width], nice=False, zero=False
+            ),
+            axis=alt.Axis(title=title, format=",.4~r", tickCount=max(self.width // 90, 3), grid=False),
+        )
+
+    def y(self, key: str, title: str | None) -> alt.Y:
+        """Return the axis of throughput."""
+        return alt.Y(
+            f"{key}:Q",
+            scale=alt.Scale(domain=[0, self.top], nice=False),
+            axis=alt.Axis(
+                title=title,
+                format=".3~s" if self.top >= MILLION else ",.4~r",
+                tickCount=max(self.height // 70, 3),
+            ),
+        )
+
+
+def frame_of(drawn: Drawn, *, left: int, width: int, height: int) -> Frame:
+    """Return axes that hold all frontiers and the limit."""
+    rows = [row for own in drawn.frontiers.values() for row in own]
+    speeds = [row[SPEED] for row in rows]
+    slowest = drawn.answer.inputs["tpot_ms"]
+    if slowest is not None:
+        speeds.append(1e3 / slowest)
+    low, high = min(speeds), max(speeds)
+    margin = 0.025 * (high - low or high)
+    return Frame(
+        low=max(low - margin, 0.0),
+        high=high + margin,
+        top=max(row[drawn.key] for row in rows) * ROOM,
+        left=left,
+        width=width,
+        height=height,
+    )
+
+
+def limit_layers(drawn: Drawn, frame: Frame, x: alt.X, *, named: bool) -> list[alt.Chart]:
+    """Return the speeds below the time per output token that is allowed, and their border."""
+    limit = drawn.answer.inputs["tpot_ms"]
+    if limit is None:
+        return []
+    data = chart_data([{SPEED: 1e3 / limit, "from": frame.speed_at(0), "label": f"TPOT {limit:g} ms"}])
+    base = alt.Chart(data)
+    layers = [
+        base.mark_rect(color=TOO_SLOW, aria=False).encode(
+            alt.X("from:Q"), alt.X2(f"{SPEED}:Q"), y=alt.value(0), y2=alt.value(frame.height)
+        ),
+        base.mark_rule(color=FAINT, strokeWidth=1.2).encode(x),
+    ]
+    if named:
+        layers.append(
+            base.mark_text(align="right", baseline="bottom", dx=-6, color=FAINT, fontSize=12).encode(
+                x, y=alt.value(frame.height - 5), text="label:N"
+            )
+        )
+    return layers
+
+
+def beaten_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, most: int) -> list[alt.Chart]:
+    """Return the deployments that others of their mode beat, as dots."""
+    rows = [_shown(row) for row in _thinned(drawn.beaten, drawn.key, frame, most)]
+    if not rows:
+        return []
+    return [
+        alt.Chart(chart_data(rows))
+        .mark_circle(size=9, color=BEATEN, opacity=0.75, clip=True, aria=False)
+        .encode(x, y, tooltip=_tooltip(rows))
+    ]
+
+
+def _thinned(rows: list[dict[str, Any]], key: str, frame: Frame, most: int) -> list[dict[str, Any]]:
+    """Return at most so many rows, spread over the chart: one of each cell of a grid."""
+    rows = [row for row in rows if row[SPEED] >= frame.low]
+    cell = 3.0
+    while True:
+        kept: dict[tuple[int, int], dict[str, Any]] = {}
+        for row in rows:
+            across, down = frame.place(row[SPEED], row[key])
+            kept.setdefault((int(across / cell), int(down / cell)), row)
+        if len(kept) <= most:
+            return list(kept.values())
+        cell *= 1.15
+
+
+def frontier_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Return a step line a mode with markers; those too close to another are there for the hover alone."""
+    layers: list[alt.Chart] = []
+    best = drawn.best["mode"]
+    for mode in sorted(drawn.frontiers, key=lambda each: each == best):  # the best on top
+        color, dash, shape = STYLES[mode]
+        rows = []
+        last = (-np.inf, -np.inf)
+        own = drawn.frontiers[mode]
+        for row in own:
+            place = frame.place(row[SPEED], row[drawn.key])
+            visible = np.hypot(place[0] - last[0], place[1] - last[1]) >= MARKERS_APART
+            last = place if visible else last
+            rows.append(_shown(row, visible=1 if visible else 0))
+        layers += [
+            alt.Chart(chart_data([{SPEED: row[SPEED], drawn.key: row[drawn.key]} for row in own]))
+            .mark_line(
+                color=color,
+                strokeDash=dash,
+                strokeWidth=2.2,
+                interpolate="step-before",
+                strokeJoin="round",
+                aria=False,
+            )
+            .encode(x, y),
+            alt.Chart(chart_data(rows))
+            .mark_point(shape=shape, size=34, stroke=color, fill=color, strokeWidth=1, aria=False)
+            .encode(x, y, tooltip=_tooltip(rows), opacity=alt.Opacity("visible:Q", scale=None, legend=None)),
+        ]
+    return layers
+
+
+def best_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, named: bool) -> list[alt.Chart]:
+    """Return a ring around the best under the limits, and what it is."""
+    best = drawn.best
+    color, _, shape = STYLES[best["mode"]]
+    rows = [_shown(best, label=best["deployment"])]
+    base = alt.Chart(chart_data(rows)).encode(x, y)
+    layers = [
+        base.mark_point(shape="circle", size=210, stroke=INK, strokeWidth=1.6, fill=GROUND, opacity=1),
+        base.mark_point(shape=shape, size=60, stroke=color, fill=color, opacity=1).encode(
+            tooltip=_tooltip(rows)
+        ),
+    ]
+    if named:
+        right = frame.place(best[SPEED], 0.0)[0] < RIGHT * frame.width
+        layers.append(
+            base.mark_text(
+                align="left" if right else "right",
+                baseline="bottom",
+                dx=8 if right else -8,
+                dy=-11,
+                color=INK,
+                fontSize=13,
+                fontWeight="bold",
+            ).encode(text="label:N")
+        )
+    return layers
+
+
+def _shown(row: Mapping[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what a point tells: its place and its hover."""
+    return {key: row[key] for key in HOVER if row[key] is not None} | {"mode": NAMES[row["mode"]], **more}
+
+
+def _tooltip(rows: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
+    """Return the hover of points: all keys that any of them has."""
+    forms = {"chunk_tokens": ",.0f", "usd_per_million_tokens": ".3~r", "ttft_ms": ",.1f", "tpot_ms": ",.2f"}
+    return [
+        alt.Tooltip(f"{key}:N", title=column(key).title)
+        if key in TEXTS
+        else alt.Tooltip(f"{key}:Q", title=column(key).title, format=forms.get(key, ",.4~r"))
+        for key in HOVER
+        if any(row.get(key) is not None for row in rows)
+    ]
+
+
+def hardware_of(scenario: Scenario, inputs: Mapping[str, Any]) -> str:
+    """Return the devices in words."""
+    sides = [scenario.side("attention"), scenario.side("ffn")]
+    pair = f" (AFD: {sides[0].name} + {sides[1].name})" if sides != [scenario.system] * 2 else ""
+    apart = inputs["prefill_system"] != scenario.system.id
+    before = f", prefill on {inputs['prefill_system']}" if apart else ""
+    return f"{inputs['devices']} x {scenario.system.name}{pair}{before}"
+
+
+def assumed_of(scenario: Scenario, answer: Answer) -> str:
+    """Return what the numbers rest on, in a line."""
+    inputs = answer.inputs
+    load = "steady state, no queueing"
+    if inputs["request_rate"] is not None:
+        load = f"{inputs['request_rate']:g} requests/s that wait for each other"
+    moved = next((note for note in answer.notes if note.startswith("between prefill and decode")), "")
+    moved = (
+        moved.partition("pools ")[2] if any("pd" in mode for mode in answer.summary["best_by_mode"]) else ""
+    )
+    weakest = next((note for note in answer.notes if note.startswith("the weakest inputs")), "")
+    parts = [
+        load,
+        moved,
+        "one prefix in memory for a group" if inputs["shared_prefix"] else "",
+        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        f"experts {inputs['expert_precision']}, KV {inputs['kv_precision']}",
+        weakest.partition(":")[0],
+    ]
+    return capital("; ".join(filter(None, parts)) + ".")
+
+
+def amount(value: float) -> str:
+    """Return an amount as a chart writes it: short, with separators."""
+    if value >= MILLION:
+        return f"{value / MILLION:.2f}M"
+    return f"{value:,.0f}" if value >= GROUPED_FROM else f"{value:.3g}"
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,235 @@
+"""Picture of many questions about serving modes: a panel of frontiers for each model and kind of requests."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any, cast
+
+import altair as alt
+
+from roofline_afd.analysis.requests.reasons import NAMES
+from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.modes import SERVING_MODES
+from roofline_afd.serving.workload import WORKLOADS
+from roofline_afd.view.charts.frontiers import (
+    DOT,
+    STYLES,
+    TOO_SLOW,
+    Drawn,
+    amount,
+    assumed_of,
+    beaten_layers,
+    best_layers,
+    capital,
+    drawn_of,
+    frame_of,
+    frontier_layers,
+    hardware_of,
+    limit_layers,
+)
+from roofline_afd.view.charts.roofline import FAINT, INK, chart_data, house_style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from roofline_afd.serving.scenario import Scenario
+
+PANEL_WIDTH, PANEL_HEIGHT = 292, 172
+PANEL_BEATEN = 250
+PANEL_LETTERS = 50
+"""Letters of a line inside a panel."""
+MOST_PANELS = 60
+SAMPLE, KEY_LETTER = 34, 8
+"""Pixels of the piece of a line in a key, and of a letter of its name."""
+
+
+def pareto_panels(
+    scenarios: Sequence[Scenario],
+    workloads: Sequence[str] = tuple(WORKLOADS),
+    *,
+    advanced: Callable[[float], None] | None = None,
+    **question: Any,  # noqa: ANN401 - those of `explored`
+) -> alt.VConcatChart:
+    """Draw the frontiers of each scenario, a row, for each kind of requests, a column.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+        Models and systems.
+    workloads : sequence of str
+        Requests by name: `chat`, `coding`, `agentic`.
+    advanced : callable, optional
+        Is told the share that is done [1].
+    **question
+        Limits and what is searched, as for `explore`.
+
+    Returns
+    -------
+    altair.VConcatChart
+        The panels, each with axes of its own and its best deployment; one where nothing is feasible says why.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, names nothing, or too much.
+    """
+    if not scenarios or not workloads:
+        raise InputError(f"{'--workloads' if scenarios else '--models'} is empty: name at least one")
+    count = len(scenarios) * len(workloads)
+    if count > MOST_PANELS:
+        raise InputError(f"--models and --workloads make {count} panels; at most {MOST_PANELS} are drawn")
+    done: dict[tuple[int, str], Drawn | str] = {}
+    for row, scenario in enumerate(scenarios):
+        for name in workloads:
+            try:
+                done[row, name] = drawn_of(scenario, {**question, "workload": name})
+            except InfeasibleError as error:
+                done[row, name] = str(error)
+            if advanced is not None:
+                advanced(len(done) / count)
+    alike = len({_system(scenario) for scenario in scenarios}) == 1
+    panels = []
+    for row, scenario in enumerate(scenarios):
+        what = scenario.model.name if alike else f"{scenario.model.name} on {_system(scenario)}"
+        for name in workloads:
+            below, beside = row == len(scenarios) - 1, name == workloads[0]
+            panels.append(_panel(done[row, name], f"{what}{DOT}{name}", below=below, beside=beside))
+    grid = alt.ConcatChart(concat=panels, columns=len(workloads), spacing=24)
+    known = [each for each in done.values() if isinstance(each, Drawn)]
+    modes = [mode for mode in SERVING_MODES if any(mode in each.frontiers for each in known)]
+    chart = alt.VConcatChart(vconcat=[_key(modes), grid] if modes else [grid], spacing=22)
+    styled = house_style(
+        cast("alt.LayerChart", chart),
+        _panels_headline(list(done.values())),
+        _panels_subtitle(scenarios, workloads, known, alike=alike),
+    )
+    return cast("alt.VConcatChart", styled)
+
+
+def _system(scenario: Scenario) -> str:
+    sides = dict.fromkeys(
+        system.name for system in (scenario.system, scenario.side("attention"), scenario.side("ffn"))
+    )
+    return " + ".join(sides)
+
+
+def _panel(found: Drawn | str, title: str, *, below: bool, beside: bool) -> alt.LayerChart:
+    """Return one panel: frontiers with the best named above, or why there are none."""
+    if isinstance(found, str):
+        return _empty_panel(found, title)
+    frame = frame_of(found, left=0, width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    x = frame.x("tokens/s per user" if below else None)
+    y = frame.y(found.key, found.meaning[1] if beside else None)
+    layers = [
+        *limit_layers(found, frame, x, named=False),
+        *beaten_layers(found, frame, x, y, most=PANEL_BEATEN),
+        *frontier_layers(found, frame, x, y),
+        *best_layers(found, frame, x, y, named=False),
+    ]
+    best = found.best
+    second = found.second
+    lead = f", {found.lead(second)} more than {NAMES[second]}" if second else ""
+    text = [f"{capital(NAMES[best['mode']])}: {amount(best[found.key])}{lead}", best["deployment"]]
+    return alt.LayerChart(layer=layers).properties(
+        width=PANEL_WIDTH, height=PANEL_HEIGHT, title=_panel_title(title, text, STYLES[best["mode"]][0])
+    )
+
+
+def _panel_title(title: str, text: list[str], color: str) -> alt.TitleParams:
+    return alt.TitleParams(
+        title,
+        subtitle=text,
+        fontSize=13,
+        subtitleFontSize=11,
+        subtitleLineHeight=14,
+        subtitleColor=color,
+        offset=6,
+        anchor="start",
+        frame="group",
+    )
+
+
+def _empty_panel(why: str, title: str) -> alt.LayerChart:
+    """Return a panel of words."""
+    lines = [
+        line
+        for reason in why.removeprefix("no: ").split("; ")
+        for line in textwrap.wrap(reason, PANEL_LETTERS, subsequent_indent="  ")
+    ]
+    words = alt.Chart(chart_data([{"label": lines}]))
+    layers = [
+        words.mark_rect(fill=TOO_SLOW, stroke=None).encode(
+            x=alt.value(0), x2=alt.value(PANEL_WIDTH), y=alt.value(0), y2=alt.value(PANEL_HEIGHT)
+        ),
+        words.mark_text(align="left", baseline="top", fontSize=11, lineHeight=15, color=INK).encode(
+            x=alt.value(8), y=alt.value(10), text="label:N"
+        ),
+    ]
+    text = ["Nothing is feasible", "\N{NO-BREAK SPACE}"]  # as many lines as the others
+    return alt.LayerChart(layer=layers).properties(
+        width=PANEL_WIDTH, height=PANEL_HEIGHT, title=_panel_title(title, text, FAINT)
+    )
+
+
+def _key(modes: Sequence[str]) -> alt.LayerChart:
+    """Return a strip with a piece of each line and its name."""
+    layers: list[alt.Chart] = []
+    left = 0
+    for mode in modes:
+        color, dash, shape = STYLES[mode]
+        base = alt.Chart(chart_data([{"label": NAMES[mode]}]))
+        layers += [
+            base.mark_rule(color=color, strokeDash=dash, strokeWidth=2.2).encode(
+                x=alt.value(left), x2=alt.value(left + SAMPLE), y=alt.value(8), y2=alt.value(8)
+            ),
+            base.mark_point(shape=shape, size=50, stroke=color, fill=color, opacity=1).encode(
+                x=alt.value(left + SAMPLE / 2), y=alt.value(8)
+            ),
+            base.mark_text(
+                align="left", baseline="middle", color=color, fontSize=13, fontWeight="bold"
+            ).encode(x=alt.value(left + SAMPLE + 8), y=alt.value(8), text="label:N"),
+        ]
+        left += SAMPLE + KEY_LETTER * len(NAMES[mode]) + 40
+    return alt.LayerChart(layer=layers).properties(width=left, height=16)
+
+
+def _panels_headline(found: Sequence[Drawn | str]) -> str:
+    """Return how often each mode serves most."""
+    known = [each for each in found if isinstance(each, Drawn)]
+    panels = f"{len(found)} panel{'s' if len(found) > 1 else ''}"
+    if not known:
+        return f"Nothing is feasible in any of {panels}"
+    best = [each.best["mode"] for each in known]
+    counts = sorted((-best.count(mode), mode) for mode in SERVING_MODES if mode in best)
+    words = [f"{NAMES[mode]} in {-count}" for count, mode in counts]
+    words[0] = f"{NAMES[counts[0][1]]} serves most in {-counts[0][0]} of {panels}"
+    limits = known[0].limits.strip()
+    text = f"{limits}, {', '.join(words)}" if limits else ", ".join(words)
+    close = sum(each.is_close for each in known)
+    if close:
+        text += f"; {close} lead{'s' if close > 1 else ''} too close to call"
+    if len(known) < len(found):
+        text += f"; nothing is feasible in {len(found) - len(known)}"
+    return capital(text)
+
+
+def _panels_subtitle(
+    scenarios: Sequence[Scenario], workloads: Sequence[str], found: Sequence[Drawn], *, alike: bool
+) -> list[str]:
+    """Return the question, what is assumed, and how to read the panels."""
+    if not found:
+        return [_system(scenarios[0])] if alike else []
+    first = found[0].answer
+    requests = []
+    for name in workloads:
+        work = WORKLOADS[name]
+        requests.append(f"{name} {work.prefix:,} / {work.isl:,} / {work.osl:,}")
+    where = hardware_of(scenarios[0], first.inputs) if alike else f"{first.inputs['devices']} devices"
+    error = first.summary["validated_error"]
+    return [
+        f"{where}{DOT}cached / input / output tokens: {', '.join(requests)}",
+        assumed_of(scenarios[0], first),
+        f"Too close to call: within the {error:.1%} median error. Each panel has scales of its own. Lines: "
+        "no deployment of the mode is better in both. Grey: beaten ones. Ring: the best, named above."
+        + (" Shaded: slower than allowed." if first.inputs["tpot_ms"] is not None else ""),
+    ]
