@@ -110,6 +110,9 @@ class Shelf(MutableMapping[str, Any]):
                 super().__init__(*given, **named)
                 self.commands = shelf
 
+            def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer's own, private
+                return reading.read_quickly(super().get_params(ctx))
+
             def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - typer's own, private
                 return list(shelf)
 
@@ -133,10 +136,8 @@ class Shelf(MutableMapping[str, Any]):
 class _Command(TyperCommand):
     """A command that reads its options itself: typer would build a validator of pydantic for each of them."""
 
-    def __init__(self, *given: Any, params: list[Any], **named: Any) -> None:  # noqa: ANN401 - those of typer
-        for parameter in params:
-            parameter.process_value = reading.reader_of(parameter)
-        super().__init__(*given, params=params, **named)
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer's own, private
+        return reading.read_quickly(super().get_params(ctx))
 
 
 def register(
@@ -165,6 +166,61 @@ def register(
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         shelf.put(name, Entry(lambda: help_text, lambda: _built(function, name, help_text, readers or {})))
         return function
+
+    return decorate
+
+
+def register_picture(
+    shelf: Shelf,
+    kind: str,
+    *,
+    help_text: str,
+    chart: str,
+    of: str,
+    readers: Mapping[str, Callable[[Any], object]] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that makes a function which asks a command which draws.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        Where the command goes.
+    kind : str
+        What the picture is called.
+    help_text : str
+        What it shows, in a sentence.
+    chart : str
+        What draws: `module:function` in `roofline_afd.view.charts`, of as many answers as the function asks.
+    of : str
+        Command whose answers it draws.
+    readers : mapping of str to callable, optional
+        As for `register`.
+
+    Returns
+    -------
+    callable
+        The decorator, for a function that returns an answer or a list of them; it returns it unchanged.
+    """
+
+    def decorate(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def draw(picture: Picture, **question: Any) -> None:  # noqa: ANN401 - what `ask` takes
+            from roofline_afd.cli import pictures  # not for --help
+
+            if picture.answer is None:
+                answers = ask(**question)
+                pictures.keep(answers, picture)
+            else:
+                answers = pictures.kept(picture.answer, kind, of)
+            pictures.deliver(answers, chart, picture)
+
+        draw.__annotations__ = {**typing.get_type_hints(ask, include_extras=True), "picture": Picture}
+        own = inspect.signature(ask).parameters.values()
+        first = inspect.Parameter("picture", inspect.Parameter.KEYWORD_ONLY, annotation=Picture)
+        draw.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect reads
+            [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), first]
+        )
+        register(shelf, kind, help_text=help_text, readers=readers)(draw)
+        return ask
 
     return decorate
 
@@ -198,6 +254,9 @@ def _built(
             made[key] = options.make(group, held, readers)
             if isinstance(made[key], Output | Picture):
                 made[key].check()  # type: ignore[attr-defined]  # a bad file name is refused before the work
+            if isinstance(made[key], Picture) and made[key].answer is not None:  # type: ignore[attr-defined]
+                function(**made)
+                return
         taken = {option for _, named in groups.values() for option in named}
         function(**made, **{key: value for key, value in values.items() if key not in taken})
 

@@ -19,9 +19,9 @@ import attrs
 import typer
 
 from roofline_afd.cli.ranges import whole_numbers
-from roofline_afd.cli.reading import listed, number, whole_number
+from roofline_afd.cli.reading import ANSWERED, listed, number, whole_number
 from roofline_afd.docstrings import documentation
-from roofline_afd.errors import InputError, shown
+from roofline_afd.errors import InputError, shown, shown_path
 from roofline_afd.questions import Option, options_of
 from roofline_afd.serving.scenario import CHOICES, Scenario
 from roofline_afd.units import UNITS, parse_number
@@ -111,9 +111,16 @@ class Output:
         deliver(answer, form=self.format, output=self.output, force=self.force)
 
 
+def _from_answer(context: typer.Context, file: Path | None) -> Path | None:
+    """Ask for nothing else where an answer is given: what must be given otherwise need not be."""
+    if file is not None:
+        context.meta[ANSWERED] = True
+    return file
+
+
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """Where a picture goes."""
+    """Where a picture goes, and where its answer comes from or goes."""
 
     output: Annotated[
         Path | None,
@@ -123,16 +130,44 @@ class Picture:
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
+    save_answer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Keep the answer that is drawn, to draw it again with --from.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+    answer: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE.json",
+            help="Draw an answer kept with --save-answer; nothing is asked.",
+            is_eager=True,
+            callback=_from_answer,
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
     force: Force = False
 
     def check(self) -> None:
-        """Refuse a bad file name before any work is done."""
+        """Refuse bad file names before any work is done."""
         from roofline_afd.view.pages import picture_format  # not for --help
         from roofline_afd.view.tables import check_output
 
         if self.output is not None:
             picture_format(self.output)
             check_output(self.output, force=self.force)
+        if self.save_answer is None:
+            return
+        if self.answer is not None:
+            raise InputError("--save-answer and --from exclude each other: the answer is kept already")
+        if self.save_answer.suffix.lower() != ".json":
+            raise InputError(f"--save-answer {shown_path(self.save_answer)}: the suffix must be .json")
+        if self.output is not None and self.save_answer.resolve() == self.output.resolve():
+            raise InputError("--save-answer and --output name the same file")
+        check_output(self.save_answer, force=self.force, option="--save-answer")
 
 
 @dataclasses.dataclass(frozen=True)

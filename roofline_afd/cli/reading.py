@@ -13,6 +13,9 @@ from roofline_afd.errors import InputError, shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ANSWERED = "roofline_afd.answered"
+"""Key of a context in which nothing must be given, since an answer is."""
+
 
 def number(text: str | float) -> float:
     """Read a number; whether it is finite and in bounds, the question says."""
@@ -41,6 +44,25 @@ def listed(text: str, option: str) -> list[str]:
     return parts
 
 
+def read_quickly(parameters: list[Any]) -> list[Any]:
+    """Have options read by `reader_of`.
+
+    Parameters
+    ----------
+    parameters : list of typer.core.TyperOption or TyperArgument
+        The options; what reads them is replaced.
+
+    Returns
+    -------
+    list of typer.core.TyperOption or TyperArgument
+        The same.
+    """
+    for parameter in parameters:
+        if "process_value" not in vars(parameter):
+            parameter.process_value = reader_of(parameter)
+    return parameters
+
+
 def reader_of(parameter: Any) -> Callable[[Any, Any], Any]:  # noqa: ANN401 - an option of typer
     """Return what reads the value of an option, in place of its method `process_value`.
 
@@ -63,7 +85,8 @@ def reader_of(parameter: Any) -> Callable[[Any, Any], Any]:  # noqa: ANN401 - an
     one = _reader_of_one(parameter)
 
     def read(context: Any, value: Any) -> Any:  # noqa: ANN401 - as typer calls it
-        if one is None or (value in (None, (), []) and parameter.required):
+        missing = parameter.required and value in (None, (), []) and ANSWERED not in context.meta
+        if one is None or missing:
             return by_typer(context, value)
         if value is None:
             held = () if several else None
@@ -86,7 +109,7 @@ def _reader_of_one(parameter: Any) -> Callable[[Any], Any] | None:  # noqa: ANN4
         return reader
     hint = descriptor.annotation
     hint = typing.get_args(hint)[0] if typing.get_origin(hint) is list else hint
-    plain: dict[Any, Callable[[Any], Any]] = {str: str, Path: Path}
+    plain: dict[Any, Callable[[Any], Any]] = {str: str, Path: Path, bool: bool}
     return plain.get(hint)
 
 
