@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.bounds import imbalance as _imbalance
@@ -11,9 +12,8 @@ from roofline_afd.analysis.decode import predict as _predict
 from roofline_afd.analysis.decode import what_if as _what_if
 from roofline_afd.analysis.purchase import procurement as _procurement
 from roofline_afd.analysis.purchase import sensitivity as _sensitivity
-from roofline_afd.analysis.requests import explore as _explore
-from roofline_afd.analysis.requests import provisioning as _provisioning
-from roofline_afd.analysis.requests import simulate as _simulate
+from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation
+from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -225,14 +225,9 @@ def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the anal
     return _imbalance.imbalance(**given).frame()
 
 
-def provision(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+@asks(Provisioning)
+def provision(question: Provisioning) -> pd.DataFrame:
     """Answer how many attention instances an FFN instance needs for requests of random lengths, as a table.
-
-    Parameters
-    ----------
-    **question
-        As `provisioning.provision` takes them: `trace`, or `prompt_mean`, `decode_mean`
-        and `decode_distribution`; `batch`; `coefficients` [us] and `layers`, or a `scenario` ...
 
     Returns
     -------
@@ -253,17 +248,14 @@ def provision(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the a
     >>> table["recommended_ratio"].tolist()[0], round(table["r_star"][0], 4)
     ('8A1F', 9.5547)
     """
-    return _provisioning.provision(**question).frame()
+    from roofline_afd.analysis.requests.provisioning import provision as analyse
+
+    return analyse(question).frame()
 
 
-def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+@asks(Simulation)
+def simulate(question: Simulation) -> pd.DataFrame:
     """Answer what each ratio of attention to FFN instances delivers, by simulation, as a table.
-
-    Parameters
-    ----------
-    **question
-        As `simulate.simulate` takes them: those of `provision`, and `r`, `requests`,
-        `replications`, `seed`, `start`, `window`.
 
     Returns
     -------
@@ -274,6 +266,8 @@ def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the an
     ------
     InputError
         If a value is out of bounds, or two sources contradict each other.
+    InfeasibleError
+        If memory, devices or the latency target leave no ratio.
 
     Examples
     --------
@@ -282,19 +276,14 @@ def simulate(**question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the an
     >>> table["r"].tolist()
     [1, 2]
     """
-    return _simulate.simulate(**question).frame()
+    from roofline_afd.analysis.requests.simulate import simulate as analyse
+
+    return analyse(question).frame()
 
 
-def explore(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+@asks(Exploration)
+def explore(question: Exploration) -> pd.DataFrame:
     """Answer which serving mode gives most tokens under limits on the first and every next one, as a table.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        Model and system; `devices` is the cluster, `tpot_ms` the time per output token allowed.
-    **question
-        Keyword arguments of `explore.explored`: `workload` or `prefix`, `isl` and
-        `osl`; `ttft_ms`, `modes`, `prefill_system`, `chunk_tokens`, `tensor_parallel`, `request_rate` ...
 
     Returns
     -------
@@ -317,7 +306,9 @@ def explore(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN40
     >>> sorted(set(table["mode"]))
     ['agg', 'pd']
     """
-    return _explore.explore(scenario, **question).frame()
+    from roofline_afd.analysis.requests.explore import explore as analyse
+
+    return analyse(question).frame()
 
 
 def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # noqa: ANN401 - the analysis's
@@ -403,3 +394,7 @@ def validate(
         else services.shipped_services(catalogue)
     )
     return services.validate_services(measured, catalogue=catalogue).frame()
+
+
+__test__ = {each.__name__: inspect.unwrap(each).__doc__ for each in (provision, simulate, explore)}
+"""Examples of functions that are wrapped, where doctest does not look."""

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roofline_afd.cli.commands import register
-from roofline_afd.cli.explore import Requests as Lengths  # read at run time to find the options
-from roofline_afd.cli.explore import Search
-from roofline_afd.cli.explore import asked as explored
+from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
+from roofline_afd.cli.commands import register, register_picture
+from roofline_afd.cli.explore import rate_of
 from roofline_afd.cli.options import (
     QUESTION_PANEL,
     Candidates,
     Databases,
-    Models,
     Picture,
     ScenarioFile,
     Serving,
@@ -23,21 +21,16 @@ from roofline_afd.cli.options import (
 from roofline_afd.cli.predict import Mode
 from roofline_afd.cli.procure import Purchase  # read at run time to find the options
 from roofline_afd.cli.procure import asked as demanded
-from roofline_afd.cli.provision import (  # read at run time to find the options
-    Hardware,
-    Requests,
-    Times,
-    asked,
-)
-from roofline_afd.cli.reading import listed
+from roofline_afd.cli.provision import Hardware, placed
 from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
 from roofline_afd.cli.sensitivity import Uncertain
-from roofline_afd.cli.simulate import Trial, progress_bar  # read at run time to find the options
+from roofline_afd.cli.simulate import progress_bar
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from roofline_afd.analysis.answer import Answer  # not for --help
     from roofline_afd.analysis.decode.curves import Axis
     from roofline_afd.cli.commands import Shelf
 
@@ -214,80 +207,48 @@ def add(app: Shelf) -> None:
         chart = hfu_map_chart(question.scenario, x=_axis(x, "--x"), y=_axis(y, "--y"), metric=metric)
         deliver_chart(chart, output=picture.output, force=picture.force)
 
-    @register(
+    @register_picture(
         group,
         "pareto",
         help_text="Serving modes: tokens per second and device over those of every user, the best marked.",
+        chart="pareto:pareto_chart",
+        of="explore",
+        readers={"request_rate": rate_of},
     )
-    def pareto(question: Serving, requests: Lengths, search: Search, picture: Picture) -> None:
-        from roofline_afd.view.charts.pareto import pareto_chart
-        from roofline_afd.view.pages import deliver_chart
+    def pareto(question: ParetoPicture) -> Answer:
+        from roofline_afd.analysis.requests.pareto import pareto_picture  # not for --help
 
-        chart = pareto_chart(question.scenario, **explored(question.scenario, requests, search))
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return pareto_picture(question)
 
-    @register(
+    @register_picture(
         group,
         "pareto-panels",
         help_text="The same for several models and kinds of requests: a panel each, with its best.",
+        chart="pareto_panels:pareto_panels",
+        of="explore",
+        readers={"request_rate": rate_of},
     )
-    def pareto_panels(
-        models: Models,
-        search: Search,
-        picture: Picture,
-        *,
-        workloads: Annotated[
-            str,
-            typer.Option(
-                metavar="LIST",
-                help="Requests by name, of chat, coding, agentic.",
-                rich_help_panel=QUESTION_PANEL,
-            ),
-        ] = "chat,coding,agentic",
-    ) -> None:
-        from roofline_afd.view.charts.pareto_panels import pareto_panels as panels
-        from roofline_afd.view.pages import deliver_chart
+    def pareto_panels(question: ParetoPanels) -> list[Answer]:
+        from roofline_afd.analysis.requests.pareto import panels_picture
 
-        question = explored(models.scenarios[0], search)
         with progress_bar("searching") as advanced:
-            chart = panels(models.scenarios, listed(workloads, "--workloads"), advanced=advanced, **question)
-        deliver_chart(chart, output=picture.output, force=picture.force)
+            return panels_picture(question, advanced=advanced)
 
     _add_tornado(group)
 
-    @register(
+    @register_picture(
         group,
         "ratio",
         help_text="Throughput over attention instances per FFN instance: formulas, simulation, idle shares.",
+        chart="ratio:ratio_chart",
+        of="simulate",
+        readers={"coefficients": str},
     )
-    def ratio(
-        picture: Picture,
-        databases: Databases,
-        file: ScenarioFile,
-        *,
-        r: Annotated[
-            str | None,
-            typer.Option(
-                "--r",
-                metavar="RANGE",
-                help="Attention instances per FFN instance: a range first:last[:step] or a list a,b,c. "
-                "Default: around the best.",
-                rich_help_panel=QUESTION_PANEL,
-            ),
-        ] = None,
-        lengths: Requests,
-        times: Times,
-        hardware: Hardware,
-        trial: Trial,
-    ) -> None:
-        from roofline_afd.cli.ranges import whole_numbers  # not for --help
-        from roofline_afd.view.charts.ratio import ratio_chart
-        from roofline_afd.view.pages import deliver_chart
+    def ratio(databases: Databases, file: ScenarioFile, question: Simulation, hardware: Hardware) -> Answer:
+        from roofline_afd.analysis.requests.ratio import ratio_picture  # not for --help
 
         del file  # its options are among the others by now
-        ratios = None if r is None else whole_numbers(r, option="--r")
-        chart = ratio_chart(r=ratios, **asked(lengths, times, hardware, databases), **vars(trial))
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return ratio_picture(placed(question, hardware, databases))
 
 
 def _add_tornado(group: Shelf) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from roofline_afd.analysis.requests.questions import SETTINGS, Provisioning
 from roofline_afd.cli.commands import register
 from roofline_afd.cli.options import (
     HARDWARE_PANEL,
@@ -16,8 +16,8 @@ from roofline_afd.cli.options import (
     Databases,
     Output,
     ScenarioFile,
-    real,
     whole,
+    word,
 )
 from roofline_afd.cli.reading import number, whole_number
 from roofline_afd.docstrings import documentation
@@ -29,13 +29,10 @@ if TYPE_CHECKING:
 
     from roofline_afd.cli.commands import Shelf
 
-DISTRIBUTION = "geometric|fixed|lognormal"
+Asked = TypeVar("Asked", bound=Provisioning)
+OF_SCENARIO = tuple(name for name in SETTINGS if name != "layers")
+"""What a question says itself only where no scenario does."""
 _TEXTS = documentation(Scenario).parameters
-
-
-def _option(text: str, metavar: str, parser: Callable[[str], float] | None = None) -> object:
-    """Return an option with this help text."""
-    return typer.Option(help=text, metavar=metavar, parser=parser, rich_help_panel=QUESTION_PANEL)
 
 
 def _of_scenario(name: str, parser: Callable[[str], float] | None = None) -> object:
@@ -49,70 +46,6 @@ def _of_scenario(name: str, parser: Callable[[str], float] | None = None) -> obj
     return typer.Option(
         help=text[0].upper() + text[1:] + ".", metavar=metavar, parser=parser, rich_help_panel=panel
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Requests:
-    """How long requests are: the parameters of the analysis, by their names."""
-
-    trace: Annotated[
-        Path | None,
-        _option(
-            "Requests: CSV with ContextTokens and GeneratedTokens, or JSON lines with input_length and "
-            "output_length; plain or .gz.",
-            "FILE",
-        ),
-    ] = None
-    prompt_column: Annotated[str | None, _option("Column of prompt tokens in --trace.", "NAME")] = None
-    decode_column: Annotated[str | None, _option("Column of output tokens in --trace.", "NAME")] = None
-    prompt_mean: Annotated[float | None, real("Mean prompt, instead of --trace.", "TOKENS")] = None
-    prompt_distribution: Annotated[
-        str | None, _option("How prompts spread around their mean. Default: fixed.", DISTRIBUTION)
-    ] = None
-    prompt_cv: Annotated[
-        float | None, real("Standard deviation over mean of log-normal prompts. Default: 1.")
-    ] = None
-    decode_mean: Annotated[float | None, real("Mean output, instead of --trace.", "TOKENS")] = None
-    decode_distribution: Annotated[
-        str | None, _option("How outputs spread around their mean. Default: geometric.", DISTRIBUTION)
-    ] = None
-    decode_cv: Annotated[
-        float | None, real("Standard deviation over mean of log-normal outputs. Default: 1.")
-    ] = None
-    batch: Annotated[
-        int | None, whole("Slots of one micro-batch on one attention instance. Default: 256.")
-    ] = None
-    horizon: Annotated[
-        float | None,
-        real("Requests an attention instance serves from empty slots on. Default: without end."),
-    ] = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Times:
-    """Where times come from, and what both sources need."""
-
-    coefficients: Annotated[
-        str | None,
-        _option(
-            "Six times in us per layer, instead of --system: attention per cached token and fixed, FFN per "
-            "token and fixed, transfers per sequence and fixed.",
-            "aA,bA,aF,bF,aC,bC",
-        ),
-    ] = None
-    layers: Annotated[int | None, whole("Layers of the model, with --coefficients. Default: 1.")] = None
-    accept_length: Annotated[float | None, _of_scenario("accept_length", number)] = None
-    microbatches: Annotated[int | None, whole("Micro-batches in flight. Default: 2.")] = None
-    duplex: Annotated[
-        str | None,
-        _option("Whether the directions of a transfer overlap. Default: full.", "|".join(CHOICES["duplex"])),
-    ] = None
-    gap_ms: Annotated[
-        float | None,
-        real("Time of a step outside its layers. Default: 0; with --system as fitted to services.", "MS"),
-    ] = None
-    tpot_ms: Annotated[float | None, real("Time per output token allowed. Default: any.", "MS")] = None
-    deployable_with: Annotated[str | None, _of_scenario("deployable_with")] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +84,11 @@ class Hardware:
     links: Annotated[str | None, _of_scenario("links")] = None
     transport: Annotated[
         str | None,
-        _option(
-            "A copy of a token per expert, per device hit or per node hit. Default: pair.", "pair|rank|node"
+        word(
+            "A copy of a token per expert, per device hit or per node hit. Default: pair.",
+            "pair",
+            "rank",
+            "node",
         ),
     ] = None
     shared_experts: Annotated[str | None, _of_scenario("shared_experts")] = None
@@ -203,43 +139,37 @@ class Hardware:
         )
 
 
-def asked(requests: Requests, times: Times, hardware: Hardware, databases: Databases) -> dict[str, Any]:
-    """Return what the analyses of ratios take, from the options of a command.
+def placed(question: Asked, hardware: Hardware, databases: Databases) -> Asked:
+    """Return a question with the scenario of a command's options, where they name a system and a model.
 
     Parameters
     ----------
-    requests : Requests
-        Lengths of requests.
-    times : Times
-        Coefficients and what goes with them.
+    question : Provisioning
+        What is asked, as the other options say it.
     hardware : Hardware
-        A system and a model whose times are fitted instead.
+        A system and a model whose times are fitted.
     databases : Databases
         Catalogue overlays.
 
     Returns
     -------
-    dict of str to object
-        Keyword arguments of `provision`, and of `simulate`.
+    Provisioning
+        The same; what belongs to the scenario stands there.
 
     Raises
     ------
     InputError
         If options exclude each other.
     """
-    settings = {name: value for name, value in vars(times).items() if value is not None}
-    coefficients, layers = settings.pop("coefficients", None), settings.pop("layers", None)
-    if coefficients is not None and hardware.given():
+    if question.coefficients is not None and hardware.given():
         name = next(iter(hardware.given())).replace("_", "-")
         raise InputError(f"--coefficients and --{name} exclude each other: times come from one of them")
-    scenario = hardware.scenario(databases, settings)
-    return {
-        "scenario": scenario,
-        "coefficients": coefficients,
-        "layers": layers,
-        **({} if scenario is not None else settings),
-        **vars(requests),
-    }
+    held = {name: getattr(question, name) for name in OF_SCENARIO}
+    held = {name: value for name, value in held.items() if value is not None}
+    scenario = hardware.scenario(databases, held)
+    if scenario is None:
+        return question
+    return dataclasses.replace(question, scenario=scenario, **dict.fromkeys(held))
 
 
 def add(app: Shelf) -> None:
@@ -249,17 +179,17 @@ def add(app: Shelf) -> None:
         app,
         "provision",
         help_text="How many attention instances per FFN instance do requests of random lengths need?",
+        readers={"coefficients": str},
     )
     def provision(
         output: Output,
         databases: Databases,
         file: ScenarioFile,
         *,
-        requests: Requests,
-        times: Times,
+        question: Provisioning,
         hardware: Hardware,
     ) -> None:
         from roofline_afd.analysis.requests.provisioning import provision as analyse  # not for --help
 
         del file  # its options are among the others by now
-        output.deliver(analyse(**asked(requests, times, hardware, databases)))
+        output.deliver(analyse(placed(question, hardware, databases)))

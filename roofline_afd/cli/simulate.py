@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roofline_afd.analysis.requests.questions import Simulation
 from roofline_afd.cli.commands import register
-from roofline_afd.cli.options import (
-    OUTPUT_PANEL,
-    QUESTION_PANEL,
-    Databases,
-    Output,
-    ScenarioFile,
-    whole,
-    word,
-)
-from roofline_afd.cli.provision import (  # read at run time to find the options
-    Hardware,
-    Requests,
-    Times,
-    asked,
-)
+from roofline_afd.cli.options import OUTPUT_PANEL, Databases, Output, ScenarioFile
+from roofline_afd.cli.provision import Hardware, placed
 from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,48 +23,6 @@ if TYPE_CHECKING:
 SERIES_HELP = (
     "Write how the first replication went over time to FILE: .csv, or .parquet where pyarrow is installed."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """How the simulation goes: the parameters of the analysis, by their names."""
-
-    requests: Annotated[
-        int | None,
-        whole(
-            "Requests completed per attention instance. Default: 10000; with --system that over the FFN "
-            "devices, at least 500 and five a slot."
-        ),
-    ] = None
-    replications: Annotated[
-        int | None, whole("Repetitions that the 95 % confidence intervals rest on. Default: 5.")
-    ] = None
-    seed: Annotated[int | None, whole("Seed of all random numbers. Default: 0.")] = None
-    start: Annotated[
-        str | None,
-        word(
-            "Slots met in the middle of requests, or all beginning one at once. Default: stationary.",
-            "stationary",
-            "cold",
-        ),
-    ] = None
-    window: Annotated[
-        str | None,
-        word(
-            "What counts: until 80 % of the requests are completed, or after the first 20 %. "
-            "Default: first-80.",
-            "first-80",
-            "steady",
-        ),
-    ] = None
-    replay: Annotated[
-        str | None,
-        word(
-            "Requests of --trace drawn at random, or in their order. Default: shuffled.",
-            "shuffled",
-            "in-order",
-        ),
-    ] = None
 
 
 @contextlib.contextmanager
@@ -112,36 +57,21 @@ def add(app: Shelf) -> None:
         app,
         "simulate",
         help_text="What do attention and FFN instances deliver at each ratio, simulated request by request?",
+        readers={"coefficients": str},
     )
     def simulate(
         output: Output,
         databases: Databases,
         file: ScenarioFile,
         *,
-        r: Annotated[
-            str | None,
-            typer.Option(
-                "--r",
-                metavar="RANGE",
-                help="Attention instances per FFN instance: a range first:last[:step] or a list a,b,c. "
-                "Default: 1:32, as far as devices allow.",
-                rich_help_panel=QUESTION_PANEL,
-            ),
-        ] = None,
         series: Annotated[
             Path | None,
             typer.Option("--series", metavar="FILE", help=SERIES_HELP, rich_help_panel=OUTPUT_PANEL),
         ] = None,
-        lengths: Requests,
-        times: Times,
+        question: Simulation,
         hardware: Hardware,
-        trial: Trial,
     ) -> None:
-        from roofline_afd.analysis.requests.prepare import prepare  # not for --help
-        from roofline_afd.analysis.requests.simulate import answer as answered
-        from roofline_afd.cli.ranges import whole_numbers
-        from roofline_afd.simulation.measure import series as course_of
-        from roofline_afd.simulation.run import run
+        from roofline_afd.analysis.requests.simulate import simulated  # not for --help
         from roofline_afd.view.series import check_series, write_series
 
         del file  # its options are among the others by now
@@ -149,12 +79,9 @@ def add(app: Shelf) -> None:
             check_series(series, force=output.force)
             if output.output is not None and series.resolve() == output.output.resolve():
                 raise InputError("--series and --output name the same file")
-        question = asked(lengths, times, hardware, databases)
-        ratios = None if r is None else whole_numbers(r, option="--r")
-        prepared = prepare(r=ratios, **question, **vars(trial))
+        asked = placed(question, hardware, databases)
         with progress_bar("simulating") as advanced:
-            measured, course = run(prepared.simulation, advanced=advanced)
-        answer = answered(prepared, measured)
+            found = simulated(asked, advanced=advanced)
         if series is not None:
-            write_series(course_of(prepared.simulation, course), series, force=output.force)
-        output.deliver(answer)
+            write_series(found.series, series, force=output.force)
+        output.deliver(found.answer)

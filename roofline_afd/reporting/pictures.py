@@ -11,7 +11,10 @@ import attrs
 
 from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.purchase.sensitivity import RATIO, sensitivity
+from roofline_afd.analysis.requests.pareto import pareto_picture
 from roofline_afd.analysis.requests.prepare import FEW_TURNS
+from roofline_afd.analysis.requests.questions import ParetoPicture, Simulation
+from roofline_afd.analysis.requests.ratio import ratio_picture
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.reporting.page import CURVE_DEVICES
 from roofline_afd.serving.deployment import AFD
@@ -60,7 +63,9 @@ def pictures_of(case: Case) -> dict[str, Callable[[], Any]]:
     tasks: dict[str, Callable[[], Any]] = {
         "moved": lambda: _moved(coarse, best["mode"]),
         "pareto": lambda: _picture(
-            lambda: pareto_chart(case.small, dots=DOTS, isl=case.prompt, osl=case.output),
+            lambda: pareto_chart(
+                pareto_picture(ParetoPicture(case.small, dots=DOTS, isl=case.prompt, osl=case.output))
+            ),
             "Frontiers of four serving modes",
         ),
         "ratio": partial(_ratio, case, case.afd) if case.afd else str,
@@ -115,15 +120,17 @@ def _ratio(case: Case, afd: Mapping[str, Any]) -> str:
     batch = max(int(afd["batch_per_device"]) * 3 // (4 * m), 1)
     turns = min(FEW_TURNS, SIMULATED_STEPS / case.output)
     ffn_devices = afd["n_ffn_devices"] // afd["n_replicas"]
-    question: dict[str, Any] = {
-        "scenario": attrs.evolve(case.chosen, microbatches=m, ffn_devices=ffn_devices),
-        "prompt_mean": case.prompt,
-        "decode_mean": case.output,
-        "batch": batch,
-        "requests": max(round(turns * batch * m), 1),
-        "replications": 2,
-    }
-    return _picture(partial(ratio_chart, **question), "Throughput over attention instances per FFN instance")
+    question = Simulation(
+        scenario=attrs.evolve(case.chosen, microbatches=m, ffn_devices=ffn_devices),
+        prompt_mean=case.prompt,
+        decode_mean=case.output,
+        batch=batch,
+        requests=max(round(turns * batch * m), 1),
+        replications=2,
+    )
+    return _picture(
+        lambda: ratio_chart(ratio_picture(question)), "Throughput over attention instances per FFN instance"
+    )
 
 
 def _deployed(chosen: Scenario, best: Mapping[str, Any]) -> Scenario:

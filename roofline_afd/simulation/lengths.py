@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from roofline_afd.serving.scenario import choice
+from roofline_afd.simulation.words import DISTRIBUTIONS, FIXED, GEOMETRIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from roofline_afd.simulation.arrays import Floats, Ints
 
 
-FIXED, GEOMETRIC, LOGNORMAL = "fixed", "geometric", "lognormal"
-DISTRIBUTIONS = (GEOMETRIC, FIXED, LOGNORMAL)
 QUANTILES = 1 << 14
 """Equally likely lengths that stand for a continuous law."""
 

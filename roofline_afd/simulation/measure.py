@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.simulation.settings import FIRST
+from roofline_afd.simulation.words import FIRST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.simulation.arrays import Floats, Ints
     from roofline_afd.simulation.replicate import Course
-    from roofline_afd.simulation.settings import Simulation
+    from roofline_afd.simulation.settings import Settings
 
 FIRST_SHARE = 0.8
 """Share of the completions that counts in the window `first-80`."""
@@ -50,12 +50,12 @@ class Measured:
     """95th percentile of it over tokens [s]."""
 
 
-def measure(simulation: Simulation, course: Course) -> Measured:
+def measure(settings: Settings, course: Course) -> Measured:
     """Return what the window of one replication shows.
 
     Parameters
     ----------
-    simulation : Simulation
+    settings : Settings
         What is simulated.
     course : Course
         What happened.
@@ -65,8 +65,8 @@ def measure(simulation: Simulation, course: Course) -> Measured:
     Measured
         One row.
     """
-    ratios = np.array(simulation.ratios)
-    first, last = window_of(simulation, course)
+    ratios = np.array(settings.ratios)
+    first, last = window_of(settings, course)
     across = np.arange(ratios.size)
 
     def during(values: NDArray[Any]) -> Floats:
@@ -74,12 +74,12 @@ def measure(simulation: Simulation, course: Course) -> Measured:
 
     elapsed = during(course.time)
     steps = during(np.broadcast_to(course.steps[:, None], course.time.shape))
-    tokens = steps * simulation.batch * simulation.microbatches * ratios * simulation.accept_length
-    ffn_busy = steps * simulation.microbatches * simulation.ffn_time(ratios)
-    whole_time = elapsed * simulation.layers + steps * simulation.outside
+    tokens = steps * settings.batch * settings.microbatches * ratios * settings.accept_length
+    ffn_busy = steps * settings.microbatches * settings.ffn_time(ratios)
+    whole_time = elapsed * settings.layers + steps * settings.outside
     durations = [course.durations[first[at] + 1 : last[at] + 1, :, at] for at in across]
     tpot = np.array([[part.mean(), *np.quantile(part, (0.5, 0.95))] for part in durations])
-    tpot = (tpot * simulation.layers + simulation.outside) / simulation.accept_length
+    tpot = (tpot * settings.layers + settings.outside) / settings.accept_length
     return Measured(
         throughput=(tokens / (whole_time * (ratios + 1)))[None],
         attention_idle=(1 - during(course.attention_busy) / elapsed)[None],
@@ -90,12 +90,12 @@ def measure(simulation: Simulation, course: Course) -> Measured:
     )
 
 
-def window_of(simulation: Simulation, course: Course) -> tuple[Ints, Ints]:
+def window_of(settings: Settings, course: Course) -> tuple[Ints, Ints]:
     """Return the first and the last row of a course that count, for each ratio; -1 is the start.
 
     Parameters
     ----------
-    simulation : Simulation
+    settings : Settings
         What is simulated.
     course : Course
         What happened.
@@ -105,8 +105,8 @@ def window_of(simulation: Simulation, course: Course) -> tuple[Ints, Ints]:
     first, last : array of int
         What happened after the first row, until the last, counts.
     """
-    wanted = simulation.requests * simulation.workers
-    if simulation.window == FIRST:
+    wanted = settings.requests * settings.workers
+    if settings.window == FIRST:
         return np.full(wanted.size, -1), _reached(course, FIRST_SHARE * wanted)
     first = np.minimum(_reached(course, WARM_UP_SHARE * wanted), len(course.time) - 2)
     return first, np.maximum(_reached(course, wanted), first + 1)
@@ -138,12 +138,12 @@ def half_width(values: Floats) -> NDArray[Any]:
     return np.asarray(quantile * values.std(axis=0, ddof=1) / math.sqrt(count))
 
 
-def series(simulation: Simulation, course: Course) -> dict[str, NDArray[Any]]:
+def series(settings: Settings, course: Course) -> dict[str, NDArray[Any]]:
     """Return how one replication went over time, as columns.
 
     Parameters
     ----------
-    simulation : Simulation
+    settings : Settings
         What was simulated.
     course : Course
         What happened.
@@ -157,17 +157,17 @@ def series(simulation: Simulation, course: Course) -> dict[str, NDArray[Any]]:
     every = math.ceil(len(course.time) / SERIES_POINTS)
     rows = np.arange(every - 1, len(course.time), every)
     steps = np.diff(course.steps[rows], prepend=0)[:, None]
-    ratios = np.array(simulation.ratios)[None]
+    ratios = np.array(settings.ratios)[None]
     shape = (rows.size, ratios.size)
     elapsed = np.diff(course.time[rows], axis=0, prepend=0)
-    work = steps * simulation.microbatches
-    ffn_busy = work * simulation.ffn_time(ratios[0])
-    tokens = work * simulation.batch * ratios * simulation.accept_length
-    whole_time = elapsed * simulation.layers + steps * simulation.outside
+    work = steps * settings.microbatches
+    ffn_busy = work * settings.ffn_time(ratios[0])
+    tokens = work * settings.batch * ratios * settings.accept_length
+    whole_time = elapsed * settings.layers + steps * settings.outside
     columns = {
         "r": np.broadcast_to(ratios, shape),
         "step": np.broadcast_to(course.steps[rows][:, None], shape),
-        "time_s": course.time[rows] * simulation.layers + course.steps[rows][:, None] * simulation.outside,
+        "time_s": course.time[rows] * settings.layers + course.steps[rows][:, None] * settings.outside,
         "throughput_per_instance": tokens / (whole_time * (ratios + 1)),
         "attention_idle": 1 - np.diff(course.attention_busy[rows], axis=0, prepend=0) / elapsed,
         "ffn_idle": 1 - ffn_busy / elapsed,

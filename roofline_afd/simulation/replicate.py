@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.simulation.arrays import Floats, Ints
-    from roofline_afd.simulation.settings import Simulation
+    from roofline_afd.simulation.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Course:
 
 
 def replicate(
-    simulation: Simulation, number: int, *, advanced: Callable[[float], None] = lambda _share: None
+    settings: Settings, number: int, *, advanced: Callable[[float], None] = lambda _share: None
 ) -> Course:
     """Simulate all ratios once, until each has completed its requests.
 
@@ -50,7 +50,7 @@ def replicate(
 
     Parameters
     ----------
-    simulation : Simulation
+    settings : Settings
         What is simulated.
     number : int
         Which replication; each has its own random numbers [1].
@@ -62,36 +62,36 @@ def replicate(
     Course
         What happened, until at least the last of the requests.
     """
-    ratios, sharing = np.array(simulation.ratios, dtype=np.int64), simulation.workers
-    coefficients, microbatches = simulation.times(ratios), simulation.microbatches
+    ratios, sharing = np.array(settings.ratios, dtype=np.int64), settings.workers
+    coefficients, microbatches = settings.times(ratios), settings.microbatches
     workers = [
         Worker(
-            simulation.lengths,
-            batch=simulation.batch,
+            settings.lengths,
+            batch=settings.batch,
             microbatches=microbatches,
-            start=simulation.start,
-            rng=np.random.default_rng([simulation.seed, number, worker]),
+            start=settings.start,
+            rng=np.random.default_rng([settings.seed, number, worker]),
         )
         for worker in range(int(sharing.max()))
     ]
     clock = Clock(
         ratios,
         coefficients=coefficients,
-        batch=simulation.batch,
+        batch=settings.batch,
         microbatches=microbatches,
-        duplex=simulation.duplex,
-        ffn_devices=simulation.ffn_devices,
+        duplex=settings.duplex,
+        ffn_devices=settings.ffn_devices,
     )
-    stride, wanted = simulation.stride, simulation.requests * sharing
+    stride, wanted = settings.stride, settings.requests * sharing
     parts: list[tuple[NDArray[Any], ...]] = []
     busy, completed = np.zeros(ratios.size), np.zeros(ratios.size, dtype=np.int64)
     back = np.zeros((microbatches, ratios.size))
     while (completed < wanted).any():
         loads, ended = map(
-            np.stack, zip(*(worker.advance(simulation.stretch) for worker in workers), strict=True)
+            np.stack, zip(*(worker.advance(settings.stretch) for worker in workers), strict=True)
         )
-        for start in range(0, simulation.stretch, simulation.block):
-            steps = slice(start, start + simulation.block)
+        for start in range(0, settings.stretch, settings.block):
+            steps = slice(start, start + settings.block)
             attention = coefficients.attention_slope * loads[:, :, steps] + coefficients.attention_fixed
             attention = attention.transpose(2, 1, 0)
             done, returned = clock.run(attention)

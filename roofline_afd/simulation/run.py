@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from roofline_afd.simulation.replicate import Course
-    from roofline_afd.simulation.settings import Simulation
+    from roofline_afd.simulation.settings import Settings
 
 
 def run(
-    simulation: Simulation, *, advanced: Callable[[float], None] = lambda _share: None
+    settings: Settings, *, advanced: Callable[[float], None] = lambda _share: None
 ) -> tuple[Measured, Course]:
     """Simulate all replications.
 
     Parameters
     ----------
-    simulation : Simulation
+    settings : Settings
         What is simulated.
     advanced : callable, optional
         Told now and then which share is done [1].
@@ -36,7 +36,7 @@ def run(
     course : Course
         The course of the first one.
     """
-    count = simulation.replications
+    count = settings.replications
     found: list[Measured] = []
     courses: list[Course] = []
     for number in range(count):
@@ -44,8 +44,8 @@ def run(
         def told(share: float, before: int = number) -> None:
             advanced((before + share) / count)
 
-        course = replicate(simulation, number, advanced=told)
-        found.append(measure(simulation, course))
+        course = replicate(settings, number, advanced=told)
+        found.append(measure(settings, course))
         courses = courses or [course]
     keys = [field.name for field in dataclasses.fields(Measured)]
     measured = Measured(**{key: np.concatenate([getattr(part, key) for part in found]) for key in keys})

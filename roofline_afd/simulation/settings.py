@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.physics import provisioning as physics
-from roofline_afd.simulation.slots import STATIONARY
+from roofline_afd.simulation.words import FIRST, STATIONARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from roofline_afd.simulation.arrays import Ints
     from roofline_afd.simulation.lengths import Lengths
 
-WINDOWS = FIRST, STEADY = "first-80", "steady"
 SECONDS_PER_STEP, SECONDS_PER_WORKER, SECONDS_PER_REQUEST = 6e-6, 6e-9, 3e-7
 """Rough cost of the step of a micro-batch, of each worker in it, and of a request."""
 BLOCK = 2048
@@ -32,7 +31,7 @@ MOST_KEPT = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Simulation:
+class Settings:
     """What is simulated.
 
     Parameters

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roofline_afd.simulation.words import STATIONARY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from roofline_afd.simulation.arrays import Floats, Ints
     from roofline_afd.simulation.lengths import Lengths
-
-STARTS = STATIONARY, COLD = "stationary", "cold"
 
 
 class Worker:

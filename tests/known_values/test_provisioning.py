@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from roofline_afd.analysis.requests.provisioning import provision
+from roofline_afd.analysis.requests.questions import Provisioning
 from roofline_afd.analysis.requests.traces import read_trace
 from roofline_afd.physics import provisioning as physics
 from tests.conftest import SHARED
+
+if TYPE_CHECKING:
+    from roofline_afd.analysis.answer import Answer
 
 PAPER = ".00165,50,.083,100,.022,20"
 """Slopes and fixed times of attention, FFN and transfers per layer [us], arXiv 2601.21351."""
@@ -27,6 +31,11 @@ TWO_MICROBATCHES = {(100, 500): (8.3483, 8), (100, 100): (2.8092, 3), (500, 500)
 TRACES = {"azure_llm_2023_conv.csv": (1226.479, 712.879), "azure_llm_2023_code.csv": (2130.426, 1951.623)}
 
 
+def ask(**question: Any) -> Answer:  # noqa: ANN401 - fields of a question
+    """Return the answer to a question by its fields."""
+    return provision(Provisioning(**question))
+
+
 @pytest.mark.parametrize("shape", RATIOS)
 def test_ratio_of_mean_times(shape: tuple[int, int, int]) -> None:
     batch, prompt, output = shape
@@ -37,8 +46,8 @@ def test_ratio_of_mean_times(shape: tuple[int, int, int]) -> None:
         "prompt_mean": prompt,
         "decode_mean": output,
     }
-    assert provision(**given).summary["r_star"] == pytest.approx(endless, abs=5e-5)
-    assert provision(**given, horizon=HORIZON).summary["r_star"] == pytest.approx(finite, abs=5e-5)
+    assert ask(**given).summary["r_star"] == pytest.approx(endless, abs=5e-5)
+    assert ask(**given, horizon=HORIZON).summary["r_star"] == pytest.approx(finite, abs=5e-5)
 
 
 def test_regimes() -> None:
@@ -48,7 +57,7 @@ def test_regimes() -> None:
         (100, 100, ".00165,50,.083,100,2,20"): "communication-bound",
     }
     for (prompt, output, coefficients), regime in regimes.items():
-        answer = provision(coefficients=coefficients, batch=256, prompt_mean=prompt, decode_mean=output)
+        answer = ask(coefficients=coefficients, batch=256, prompt_mean=prompt, decode_mean=output)
         assert answer.summary["regime"] == regime
 
 
@@ -67,7 +76,7 @@ def test_maximum_of_normal_numbers() -> None:
 
 def test_ratio_with_a_barrier() -> None:
     """B = 256, prompts of 100 tokens, geometric outputs of 500."""
-    summary = provision(coefficients=PAPER, batch=256, prompt_mean=100, decode_mean=500).summary
+    summary = ask(coefficients=PAPER, batch=256, prompt_mean=100, decode_mean=500).summary
     assert summary["r_star_barrier"] == pytest.approx(10.085, abs=5e-4 + 1e-5)
 
 
@@ -76,7 +85,7 @@ def test_two_micro_batches(shape: tuple[int, int]) -> None:
     """The closed form, and the whole ratio at which a simulation with two micro-batches peaks."""
     ratio, peak = TWO_MICROBATCHES[shape]
     prompt, output = shape
-    answer = provision(coefficients=PAPER, batch=256, prompt_mean=prompt, decode_mean=output)
+    answer = ask(coefficients=PAPER, batch=256, prompt_mean=prompt, decode_mean=output)
     assert answer.summary["r_star_microbatches"] == pytest.approx(ratio, abs=5e-5)
     assert answer.summary["recommended_ratio"] == f"{peak}A1F"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline_afd.physics.provisioning import Coefficients
 from roofline_afd.simulation.lengths import GeometricLaw, IndependentLengths, TracedLengths, law
-from roofline_afd.simulation.settings import Simulation
+from roofline_afd.simulation.settings import Settings
 
 PAPER = Coefficients(1.65e-9, 50e-6, 83e-9, 100e-6, 22e-9, 20e-6)
 """arXiv 2601.21351: DeepSeek-V3 on Ascend 910C, one layer."""
@@ -25,7 +25,7 @@ def alike(prompt: float, decode: int) -> IndependentLengths:
     return IndependentLengths(*(law(distribution="fixed", mean=mean) for mean in (prompt, decode)))
 
 
-def trial(**changes: Any) -> Simulation:  # noqa: ANN401 - fields of a simulation
+def trial(**changes: Any) -> Settings:  # noqa: ANN401 - fields of a simulation
     """Return a small simulation with the paper's times."""
     fields: dict[str, Any] = {
         "lengths": requests(100, 50),
@@ -37,7 +37,7 @@ def trial(**changes: Any) -> Simulation:  # noqa: ANN401 - fields of a simulatio
         "replications": 2,
         "duplex": "shared",
     }
-    return Simulation(**(fields | changes))
+    return Settings(**(fields | changes))
 
 
 def correlated() -> TracedLengths:

@@ -11,7 +11,7 @@ import pytest
 from roofline_afd.simulation.measure import SERIES_POINTS, half_width, measure, series, window_of
 from roofline_afd.simulation.replicate import replicate
 from roofline_afd.simulation.run import run
-from roofline_afd.simulation.settings import WINDOWS
+from roofline_afd.simulation.words import WINDOWS
 from tests.simulation.small import trial
 
 

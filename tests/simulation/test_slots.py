@@ -17,7 +17,8 @@ from roofline_afd.physics.provisioning import (
     stationary_load,
 )
 from roofline_afd.simulation.lengths import IndependentLengths, TracedLengths, law
-from roofline_afd.simulation.slots import STARTS, Worker
+from roofline_afd.simulation.slots import Worker
+from roofline_afd.simulation.words import STARTS
 from tests.simulation.small import alike, correlated, requests
 
 

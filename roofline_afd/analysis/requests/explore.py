@@ -9,15 +9,21 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
 from roofline_afd.analysis.decode.predict import notes_of, quantities_of, serving_inputs
-from roofline_afd.analysis.purchase.prices import RENT, TCO
 from roofline_afd.analysis.requests.modes import (
-    OBJECTIVES,
     Rates,
     check_objective,
     mixed,
     rates_of,
     rows_of,
     weighed,
+)
+from roofline_afd.analysis.requests.questions import (
+    FROM_TRACE,
+    KV_LINKS,
+    KV_MOVED,
+    OBJECTIVES,
+    POOLS,
+    PRICE_BASES,
 )
 from roofline_afd.analysis.requests.reasons import NAMES, load_note, sentence, transfer_note, why_not
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
@@ -31,24 +37,17 @@ from roofline_afd.serving.modes import (
     explore_modes,
     frontier_rows,
 )
-from roofline_afd.serving.scenario import choice, finite, whole
+from roofline_afd.serving.scenario import choice, finite, option, whole
 from roofline_afd.serving.search import ALL
 from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from roofline_afd.catalogue.hardware import System
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.analysis.requests.questions import Exploration
 
 DEFAULT_DEVICES = 128
 MOST_DEVICES = 4096
-FROM_TRACE = "trace"
-KV_LINKS = ("auto", "scale-up", "scale-out")
-KV_MOVED = ("all", "new")
-POOLS = ("prefill", "decode")
-PRICE_BASES = (RENT, TCO)
 TABLE_KEYS = (
     "mode",
     "ttft_ms",
@@ -73,84 +72,27 @@ class Explored(NamedTuple):
     dominated: list[dict[str, Any]]
 
 
-def explore(scenario: Scenario, **question: Any) -> Answer:  # noqa: ANN401 - those of `explored`
-    """Answer which serving mode gives most tokens, and at what latency: the answer of `explored`."""
-    return explored(scenario, **question).answer
+class _Searched(NamedTuple):
+    """What was asked of the cluster, what each mode found, and how deployments are weighed."""
+
+    question: Question
+    found: dict[str, ModeFound]
+    rates: Rates
+    objective: str
 
 
-def explored(
-    scenario: Scenario,
-    *,
-    workload: str | None = None,
-    prefix: int | None = None,
-    isl: int | None = None,
-    osl: int | None = None,
-    ttft_ms: float | None = None,
-    modes: Sequence[str] = SERVING_MODES,
-    prefill_system: System | None = None,
-    chunk_tokens: int | None = None,
-    tensor_parallel: int | None = None,
-    trace: Path | None = None,
-    request_rate: float | str | None = None,
-    prompt_variation: float | None = None,
-    kv_link: str | None = None,
-    kv_moved: str | None = None,
-    kv_overlap: bool = False,
-    first_token: str | None = None,
-    shared_prefix: bool = False,
-    per: str | None = None,
-    price_basis: str | None = None,
-) -> Explored:
+def explore(question: Exploration) -> Answer:
     """Answer which serving mode gives most tokens, and at what latency.
 
     Parameters
     ----------
-    scenario : Scenario
-        Model and system; `devices` is the cluster, 128 where absent, `max_devices` the largest replica,
-        `tpot_ms` the time per output token allowed.
-    workload : str, optional
-        `chat`, `coding` or `agentic`; or the three lengths instead.
-    prefix, isl, osl : int, optional
-        Tokens of a request that are cached already, to prefill, to decode [1].
-    ttft_ms : float, optional
-        Time to the first token allowed; any where absent [ms].
-    modes : sequence of str
-        Modes to search: `agg`, `pd`, `agg+afd`, `pd+afd`.
-    prefill_system : System, optional
-        System that prefills in the modes that do so apart; that of the scenario where absent.
-    chunk_tokens : int, optional
-        Prompt tokens of a step and attention group; searched where absent [1].
-    tensor_parallel : int, optional
-        Devices that share attention heads; searched where absent [1].
-    trace : Path, optional
-        File of requests, as `provision` takes it: its mean lengths, instead of `isl` and `osl`.
-    request_rate : float or "trace", optional
-        Requests a second of the whole cluster, which then wait for each other, or those of the trace;
-        saturated where absent [1/s].
-    prompt_variation : float, optional
-        Standard deviation of input tokens over their mean, for waiting; that of the trace, else 0, where
-        absent [1].
-    kv_link : str, optional
-        Fabric between the pools: `scale-up`, `scale-out`, or `auto`, scale-up where one domain holds all.
-    kv_moved : str, optional
-        What moves between pools: `all` cached tokens of a prompt, or only the `new` ones where both have the
-        prefix; all where absent.
-    kv_overlap : bool
-        Whether the cache moves layer by layer during prefill.
-    first_token : str, optional
-        Pool that gives out the first token: `prefill`, or `decode`, one decode step later; prefill where
-        absent.
-    shared_prefix : bool
-        Whether the sequences of an attention group share one prefix in memory.
-    per : str, optional
-        What the frontier weighs throughput by: `device`, `dollar` or `watt`; device where absent.
-    price_basis : str, optional
-        Prices: `rent` or `tco`; rent where absent.
+    question : Exploration
+        What is asked.
 
     Returns
     -------
-    Explored
-        The frontier of each mode, the best under the limits, and why the others lose; and what they beat.
+    Answer
+        The frontier of each mode, the best under the limits, and why the others lose.
 
     Raises
     ------
@@ -159,91 +101,118 @@ def explored(
     InfeasibleError
         If no mode has a feasible deployment: names what binds each, and the nearest feasible value.
     """
-    lengths: dict[str, int | None] = {"isl": isl, "osl": osl}
-    if trace is not None:
-        if workload is not None or isl is not None or osl is not None:
-            raise InputError("--trace gives the lengths of requests: leave out --workload, --isl and --osl")
-        requests = read_trace(trace)
-        means = (float(np.mean(each)) for each in (requests.prompt_tokens, requests.decode_tokens))
-        lengths = dict(zip(lengths, (max(round(mean), 1) for mean in means), strict=True))
-        if prompt_variation is None:
-            prompts = requests.prompt_tokens
-            prompt_variation = float(np.std(prompts)) / max(float(np.mean(prompts)), 1.0)
-    work = workload_of(workload, prefix=prefix, **lengths)
-    if trace is not None:
-        work = attrs.evolve(work, name=trace.name, source=f"means of {trace.name}")
-    if isinstance(request_rate, str):
-        choice("--request-rate", request_rate, (FROM_TRACE,))
-        if trace is None:
-            raise InputError("--request-rate trace needs --trace FILE; or give a number")
-        request_rate = arrival_rate(trace)
-    question = _question(
-        scenario,
-        work,
-        prefill_system=prefill_system,
-        ttft_ms=ttft_ms,
-        chunk_tokens=chunk_tokens,
-        tensor_parallel=tensor_parallel,
-        request_rate=request_rate,
-        prompt_variation=prompt_variation or 0.0,
-        kv_link=choice("--kv-link", kv_link or "auto", KV_LINKS),
-        kv_moved=choice("--kv-moved", kv_moved or "all", KV_MOVED),
-        kv_overlap=kv_overlap,
-        first_token=choice("--first-token", first_token or "prefill", POOLS),
-        shared_prefix=shared_prefix,
-    )
-    for mode in modes:
-        choice("--modes", mode, SERVING_MODES)
-    if not modes:
-        raise InputError(f"--modes is empty; valid: {', '.join(SERVING_MODES)}")
-    objective = choice("--per", per or "device", tuple(OBJECTIVES))
-    rates = rates_of(question, choice("--price-basis", price_basis or RENT, PRICE_BASES))
-    check_objective(objective, rates)
-    found = explore_modes(question, [mode for mode in SERVING_MODES if mode in set(modes)])
+    return _answer(*_searched(question))
+
+
+def explored(question: Exploration) -> Explored:
+    """Answer the same, and tell what the frontiers beat; parameters are those of `explore`.
+
+    Returns
+    -------
+    Explored
+        The answer, and deployments that others of their mode beat.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself.
+    InfeasibleError
+        If no mode has a feasible deployment: names what binds each, and the nearest feasible value.
+    """
+    asked, found, rates, objective = _searched(question)
     return Explored(
-        _answer(question, found, rates, objective),
+        _answer(asked, found, rates, objective),
         [
             row
             for each in found.values()
             if each.best
-            for row in rows_of(question, each, weighed(question, each, rates, objective)[1], rates)
+            for row in rows_of(asked, each, weighed(asked, each, rates, objective)[1], rates)
         ],
     )
 
 
-def _question(
-    scenario: Scenario,
-    workload: Workload,
-    *,
-    prefill_system: System | None,
-    **options: Any,  # noqa: ANN401
-) -> Question:
-    """Return what is asked, checked."""
+def _searched(question: Exploration) -> _Searched:
+    """Check a question, and search."""
+    asked = _asked(question)
+    modes = SERVING_MODES if question.modes is None else question.modes
+    for mode in modes:
+        choice("--modes", mode, SERVING_MODES)
+    if not modes:
+        raise InputError(f"--modes is empty; valid: {', '.join(SERVING_MODES)}")
+    objective = choice("--per", question.per, tuple(OBJECTIVES))
+    rates = rates_of(asked, choice("--price-basis", question.price_basis, PRICE_BASES))
+    check_objective(objective, rates)
+    found = explore_modes(asked, [mode for mode in SERVING_MODES if mode in set(modes)])
+    return _Searched(asked, found, rates, objective)
+
+
+def _asked(question: Exploration) -> Question:
+    """Return what is asked of the cluster, checked."""
+    work, variation = _lengths(question)
+    rate = question.request_rate
+    if isinstance(rate, str):
+        choice("--request-rate", rate, (FROM_TRACE,))
+        if question.trace is None:
+            raise InputError("--request-rate trace needs --trace FILE; or give a number")
+        rate = arrival_rate(question.trace)
+    scenario = question.scenario
+    links = choice("--kv-link", question.kv_link, KV_LINKS)
+    moved = choice("--kv-moved", question.kv_moved, KV_MOVED)
+    pool = choice("--first-token", question.first_token, POOLS)
     devices = scenario.devices or DEFAULT_DEVICES
     whole("--devices", devices, most=MOST_DEVICES)
     if scenario.batch is not None:
         raise InputError("--batch is searched: limit it by --tpot-ms, or ask `predict` about one deployment")
     if scenario.transport == ALL:
         raise InputError("--transport all is not searched here; valid: pair, rank, node")
-    if options["ttft_ms"] is not None:
-        finite("--ttft-ms", options["ttft_ms"], above=0, below=1e9)
+    if question.ttft_ms is not None:
+        finite("--ttft-ms", question.ttft_ms, above=0, below=1e9)
     for name in ("chunk_tokens", "tensor_parallel"):
-        if options[name] is not None:
-            whole("--" + name.replace("_", "-"), options[name])
-    if options["request_rate"] is not None:
-        finite("--request-rate", options["request_rate"], above=0)
-    finite("--prompt-variation", options["prompt_variation"], least=0)
+        if getattr(question, name) is not None:
+            whole(option(name), getattr(question, name))
+    if rate is not None:
+        finite("--request-rate", rate, above=0)
+    finite("--prompt-variation", variation, least=0)
     prefill = scenario
-    if prefill_system is not None:
-        prefill = attrs.evolve(scenario, system=prefill_system, attention_system=None, ffn_system=None)
+    if question.prefill_system is not None:
+        prefill = attrs.evolve(
+            scenario, system=question.prefill_system, attention_system=None, ffn_system=None
+        )
     return Question(
         scenario=scenario,
         prefill=prefill,
-        workload=workload,
+        workload=work,
         devices=devices,
+        ttft_ms=question.ttft_ms,
         tpot_ms=scenario.tpot_ms,
-        **options,
+        chunk_tokens=question.chunk_tokens,
+        tensor_parallel=question.tensor_parallel,
+        request_rate=rate,
+        prompt_variation=variation,
+        kv_link=links,
+        kv_overlap=question.kv_overlap,
+        kv_moved=moved,
+        first_token=pool,
+        shared_prefix=question.shared_prefix,
     )
+
+
+def _lengths(question: Exploration) -> tuple[Workload, float]:
+    """Return what requests look like, and the deviation of input tokens over their mean."""
+    variation = question.prompt_variation
+    if question.trace is None:
+        work = workload_of(question.workload, prefix=question.prefix, isl=question.isl, osl=question.osl)
+        return work, variation or 0.0
+    if question.workload is not None or question.isl is not None or question.osl is not None:
+        raise InputError("--trace gives the lengths of requests: leave out --workload, --isl and --osl")
+    requests = read_trace(question.trace)
+    prompts = requests.prompt_tokens
+    isl, osl = (max(round(float(np.mean(each))), 1) for each in (prompts, requests.decode_tokens))
+    if variation is None:
+        variation = float(np.std(prompts)) / max(float(np.mean(prompts)), 1.0)
+    work = workload_of(prefix=question.prefix, isl=isl, osl=osl)
+    name = question.trace.name
+    return attrs.evolve(work, name=name, source=f"means of {name}"), variation or 0.0
 
 
 def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, objective: str) -> Answer:

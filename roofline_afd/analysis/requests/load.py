@@ -12,12 +12,13 @@ import numpy as np
 from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics import provisioning as physics
-from roofline_afd.serving.scenario import choice, finite
-from roofline_afd.simulation.lengths import DISTRIBUTIONS, FIXED, GEOMETRIC, LOGNORMAL
+from roofline_afd.serving.scenario import choice, finite, option
+from roofline_afd.simulation.words import DISTRIBUTIONS, FIXED, GEOMETRIC, LOGNORMAL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from roofline_afd.analysis.requests.questions import Provisioning
     from roofline_afd.physics.provisioning import Load, Moments
 
 LONGEST_LENGTH = 1_000_000
@@ -78,32 +79,13 @@ def _trace_chances(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.float6
     return counts, held + np.arange(longest) * lasting
 
 
-def workload_of(
-    *,
-    trace: Trace | Path | str | None = None,
-    prompt_column: str | None = None,
-    decode_column: str | None = None,
-    prompt_mean: float | None = None,
-    prompt_distribution: str | None = None,
-    prompt_cv: float | None = None,
-    decode_mean: float | None = None,
-    decode_distribution: str | None = None,
-    decode_cv: float | None = None,
-) -> Workload:
+def workload_of(question: Provisioning) -> Workload:
     """Check where the lengths of requests come from: a trace, or a distribution of each.
 
     Parameters
     ----------
-    trace : Trace or path, optional
-        Requests, or the file that holds them.
-    prompt_column, decode_column : str, optional
-        Columns of the file.
-    prompt_mean, decode_mean : float, optional
-        Mean lengths [tokens].
-    prompt_distribution, decode_distribution : str, optional
-        `fixed`, `geometric` or `lognormal`; where absent fixed prompts and geometric outputs.
-    prompt_cv, decode_cv : float, optional
-        Standard deviation over mean of log-normal lengths; 1 where absent [1].
+    question : Provisioning
+        What is asked: its trace, or its lengths.
 
     Returns
     -------
@@ -115,29 +97,28 @@ def workload_of(
     InputError
         If both or none is given, a value is out of bounds, or the file is faulty.
     """
-    of_means = {
-        "--prompt-mean": prompt_mean,
-        "--prompt-distribution": prompt_distribution,
-        "--prompt-cv": prompt_cv,
-        "--decode-mean": decode_mean,
-        "--decode-distribution": decode_distribution,
-        "--decode-cv": decode_cv,
-    }
-    given = [name for name, value in of_means.items() if value is not None]
-    if trace is not None:
+    prompt_mean, decode_mean = question.prompt_mean, question.decode_mean
+    of_means = (
+        *("prompt_mean", "prompt_distribution", "prompt_cv"),
+        *("decode_mean", "decode_distribution", "decode_cv"),
+    )
+    given = [option(name) for name in of_means if getattr(question, name) is not None]
+    if question.trace is not None:
         if given:
             raise InputError(f"--trace and {given[0]} exclude each other: lengths come from one of them")
-        return _traced(trace, prompt_column, decode_column)
-    for name, value in (("--prompt-column", prompt_column), ("--decode-column", decode_column)):
-        if value is not None:
-            raise InputError(f"{name} belongs to --trace, which is missing")
+        return _traced(question.trace, question.prompt_column, question.decode_column)
+    for name in ("prompt_column", "decode_column"):
+        if getattr(question, name) is not None:
+            raise InputError(f"{option(name)} belongs to --trace, which is missing")
     if prompt_mean is None or decode_mean is None:
         missing = "--prompt-mean" if prompt_mean is None else "--decode-mean"
         raise InputError(f"{missing} is missing: give --trace, or --prompt-mean and --decode-mean")
     notes: list[str] = []
-    prompts = _length("prompt", prompt_mean, prompt_distribution or FIXED, prompt_cv, notes)
-    outputs = _length("decode", decode_mean, decode_distribution or GEOMETRIC, decode_cv, notes)
-    if decode_distribution is None:
+    spread = question.prompt_distribution or FIXED, question.prompt_cv
+    prompts = _length("prompt", prompt_mean, *spread, notes)
+    spread = question.decode_distribution or GEOMETRIC, question.decode_cv
+    outputs = _length("decode", decode_mean, *spread, notes)
+    if question.decode_distribution is None:
         notes.append("outputs are taken as geometric: --decode-distribution says otherwise")
     return Workload(
         load=physics.load_from_moments(prompt=prompts.moments, decode=outputs.moments),

@@ -15,6 +15,7 @@ from roofline_afd.analysis.purchase.prices import (
     price_of,
     terms_of,
 )
+from roofline_afd.analysis.requests.questions import OBJECTIVES
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
 from roofline_afd.serving.modes import (
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
 
     from roofline_afd.serving.modes import Points
 
-OBJECTIVES = {
-    "device": "tokens_per_s_per_device",
-    "dollar": "tokens_per_usd",
-    "watt": "tokens_per_joule",
-}
-"""What the frontier weighs throughput by, and the key of it."""
 PREFILL_KEYS = (
     ("n_prefill_replicas", "p_replicas"),
     ("n_prefill_attention_devices", "p_attention"),

@@ -9,31 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roofline_afd.analysis.requests.checks import batch_of, latency_of, microbatches_of, settings_of
 from roofline_afd.analysis.requests.load import workload_of
-from roofline_afd.analysis.requests.question import batch_of, check_sources, microbatches_of
-from roofline_afd.analysis.requests.times import fitted_source, given_source
+from roofline_afd.analysis.requests.questions import IN_ORDER, REPLAYS, SHUFFLED
+from roofline_afd.analysis.requests.times import source_of
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.scenario import DUPLEXES, choice, finite, whole
 from roofline_afd.simulation.lengths import IndependentLengths, TracedLengths, law
-from roofline_afd.simulation.settings import FIRST, WINDOWS, Simulation
-from roofline_afd.simulation.slots import COLD, STARTS, STATIONARY
+from roofline_afd.simulation.settings import Settings
+from roofline_afd.simulation.words import COLD, STARTS, STATIONARY, WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from roofline_afd.analysis.requests.load import Workload
     from roofline_afd.analysis.requests.operators import Operators
-    from roofline_afd.analysis.requests.traces import Trace
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.analysis.requests.questions import Simulation
     from roofline_afd.simulation.lengths import Lengths
 
-REPLAYS = SHUFFLED, IN_ORDER = "shuffled", "in-order"
 DEFAULT_RATIOS = tuple(range(1, 33))
 DEFAULT_REQUESTS = 10_000
 FEWEST_REQUESTS = 500
 """Requests per attention instance where FFN instances share the experts, at least."""
-DEFAULT_REPLICATIONS = 5
 MAX_RATIO, MAX_BATCH, MAX_MICROBATCHES, MAX_REPLICATIONS = 1024, 65_536, 64, 1000
 MAX_REQUESTS = 100_000_000
 MAX_LAYERS = 1000
@@ -48,7 +45,7 @@ FEW_TURNS = 5
 class Prepared:
     """A question put into SI: what is simulated, and what the answer says of where it comes from."""
 
-    simulation: Simulation
+    settings: Settings
     workload: Workload
     inputs: dict[str, Any]
     notes: tuple[str, ...]
@@ -58,37 +55,13 @@ class Prepared:
     """Where FFN and transfer times come from as they are, not as straight lines."""
 
 
-def prepare(
-    *,
-    scenario: Scenario | None = None,
-    coefficients: object = None,
-    trace: Trace | Path | str | None = None,
-    prompt_column: str | None = None,
-    decode_column: str | None = None,
-    prompt_mean: float | None = None,
-    prompt_distribution: str | None = None,
-    prompt_cv: float | None = None,
-    decode_mean: float | None = None,
-    decode_distribution: str | None = None,
-    decode_cv: float | None = None,
-    batch: int | None = None,
-    horizon: float | None = None,
-    layers: int | None = None,
-    accept_length: float | None = None,
-    microbatches: int | None = None,
-    duplex: str | None = None,
-    gap_ms: float | None = None,
-    tpot_ms: float | None = None,
-    deployable_with: str | None = None,
-    r: Sequence[int] | None = None,
-    requests: int | None = None,
-    replications: int | None = None,
-    seed: int | None = None,
-    start: str | None = None,
-    window: str | None = None,
-    replay: str | None = None,
-) -> Prepared:
-    """Check a question, and put it into SI; parameters are those of `simulate`.
+def prepare(question: Simulation) -> Prepared:
+    """Check a question, and put it into SI.
+
+    Parameters
+    ----------
+    question : Simulation
+        What is asked.
 
     Returns
     -------
@@ -102,62 +75,38 @@ def prepare(
     InfeasibleError
         If memory or devices of a scenario leave no ratio.
     """
-    workload = workload_of(
-        trace=trace,
-        prompt_column=prompt_column,
-        decode_column=decode_column,
-        prompt_mean=prompt_mean,
-        prompt_distribution=prompt_distribution,
-        prompt_cv=prompt_cv,
-        decode_mean=decode_mean,
-        decode_distribution=decode_distribution,
-        decode_cv=decode_cv,
-    )
-    own: dict[str, Any] = {
-        "layers": layers,
-        "accept_length": accept_length,
-        "microbatches": microbatches,
-        "duplex": duplex,
-        "gap_ms": gap_ms,
-        "tpot_ms": tpot_ms,
-        "deployable_with": deployable_with,
-    }
-    check_sources(scenario, coefficients, own)
-    held = own if scenario is None else {name: getattr(scenario, name, None) for name in own}
+    workload = workload_of(question)
+    held = settings_of(question)
     notes = list(workload.notes)
-    if horizon is not None:
-        if requests is not None or start == STATIONARY:
-            what = "--requests" if requests is not None else "--start stationary"
-            raise InputError(
-                f"--horizon and {what} exclude each other: it is short for --start cold --requests"
-            )
-        requests, start = whole("--horizon", horizon, most=MAX_REQUESTS), COLD
-    if replay is not None and workload.trace is None:
+    requests, start = _requests_and_start(question)
+    if question.replay is not None and workload.trace is None:
         raise InputError("--replay belongs to --trace, which is missing")
-    in_order = choice("--replay", replay or SHUFFLED, REPLAYS) == IN_ORDER
-    slots = batch_of(batch, notes, most=MAX_BATCH)
+    in_order = choice("--replay", question.replay or SHUFFLED, REPLAYS) == IN_ORDER
+    slots = batch_of(question.batch, notes, most=MAX_BATCH)
     in_flight = microbatches_of(held["microbatches"], held["deployable_with"], notes)
     links = choice("--duplex", held["duplex"] or "full", DUPLEXES)
-    full = links == "full"
-    source = (
-        given_source(coefficients, own, notes)
-        if scenario is None
-        else fitted_source(
-            scenario, load=workload.load, batch=slots, microbatches=in_flight, full_duplex=full
-        )
+    source = source_of(
+        question,
+        held,
+        load=workload.load,
+        batch=slots,
+        microbatches=in_flight,
+        full_duplex=links == "full",
+        notes=notes,
     )
-    limit = held["tpot_ms"]
-    simulation = Simulation(
+    settings = Settings(
         lengths=lengths_of(workload, in_order=in_order),
         coefficients=source.coefficients,
         batch=slots,
-        ratios=_ratios(r, source.operators),
+        ratios=_ratios(question.r, source.operators),
         microbatches=in_flight,
-        requests=_requests(source.sharing, slots * in_flight, notes) if requests is None else requests,
-        replications=DEFAULT_REPLICATIONS if replications is None else replications,
-        seed=0 if seed is None else seed,
+        requests=_default_requests(source.sharing, slots * in_flight, notes)
+        if requests is None
+        else requests,
+        replications=question.replications,
+        seed=question.seed,
         start=start or STATIONARY,
-        window=window or FIRST,
+        window=question.window,
         duplex=links,
         layers=source.layers,
         accept_length=held["accept_length"] or 1.0,
@@ -167,25 +116,36 @@ def prepare(
         else functools.partial(source.operators.at, lines=source.coefficients),
         ffn_devices=source.sharing,
     )
-    tpot = math.inf if limit is None else finite("--tpot-ms", limit, above=0, below=1e9) * 1e-3
+    tpot = latency_of(held["tpot_ms"])
     lengths = dict(workload.inputs)
     if workload.trace is not None:
         lengths["trace_requests"] = lengths.pop("requests")
         lengths["replay"] = IN_ORDER if in_order else SHUFFLED
     return Prepared(
-        simulation=checked(simulation),
+        settings=checked(settings),
         workload=workload,
         inputs={
             **source.inputs,
             **lengths,
-            **_inputs(simulation),
-            "tpot_ms": limit,
+            **_inputs(settings),
+            "tpot_ms": held["tpot_ms"],
             "deployable_with": held["deployable_with"],
         },
         notes=(*notes, *source.notes),
         tpot=tpot,
         operators=source.operators,
     )
+
+
+def _requests_and_start(question: Simulation) -> tuple[int | None, str | None]:
+    """Return requests per attention instance and the start, which a horizon is short for."""
+    requests, start = question.requests, question.start
+    if question.horizon is None:
+        return requests, start
+    if requests is not None or start == STATIONARY:
+        what = "--requests" if requests is not None else "--start stationary"
+        raise InputError(f"--horizon and {what} exclude each other: it is short for --start cold --requests")
+    return whole("--horizon", question.horizon, most=MAX_REQUESTS), COLD
 
 
 def lengths_of(workload: Workload, *, in_order: bool = False) -> Lengths:
@@ -239,7 +199,7 @@ def _ratios(given: Sequence[int] | None, operators: Operators | None) -> tuple[i
     return ratios
 
 
-def _requests(sharing: int, slots: int, notes: list[str]) -> int:
+def _default_requests(sharing: int, slots: int, notes: list[str]) -> int:
     """Return requests per attention instance: in all about as many however many FFN instances share."""
     if sharing == 1:
         return DEFAULT_REQUESTS
@@ -251,17 +211,17 @@ def _requests(sharing: int, slots: int, notes: list[str]) -> int:
     return count
 
 
-def checked(simulation: Simulation) -> Simulation:
+def checked(settings: Settings) -> Settings:
     """Return a simulation that is within bounds, and neither too long nor too large.
 
     Parameters
     ----------
-    simulation : Simulation
+    settings : Settings
         What is to be simulated.
 
     Returns
     -------
-    Simulation
+    Settings
         The same.
 
     Raises
@@ -269,53 +229,53 @@ def checked(simulation: Simulation) -> Simulation:
     InputError
         If a value is out of bounds, or the simulation would take too long or too much memory.
     """
-    whole("--batch", simulation.batch, most=MAX_BATCH)
-    if len(simulation.ratios) == 0:
+    whole("--batch", settings.batch, most=MAX_BATCH)
+    if len(settings.ratios) == 0:
         raise InputError("--r is empty; give at least one ratio, as in 1:32")
-    for ratio in simulation.ratios:
+    for ratio in settings.ratios:
         whole("--r", ratio, most=MAX_RATIO)
-    if len(set(simulation.ratios)) < len(simulation.ratios):
+    if len(set(settings.ratios)) < len(settings.ratios):
         raise InputError("--r names a ratio twice")
-    whole("--microbatches", simulation.microbatches, most=MAX_MICROBATCHES)
-    whole("--requests", simulation.requests, most=MAX_REQUESTS)
-    whole("--replications", simulation.replications, most=MAX_REPLICATIONS)
-    whole("--layers", simulation.layers, most=MAX_LAYERS)
-    if not finite("--seed", simulation.seed, least=0).is_integer():
-        raise InputError(f"--seed {simulation.seed:g} must be a whole number from 0")
-    choice("--start", simulation.start, STARTS)
-    choice("--window", simulation.window, WINDOWS)
-    choice("--duplex", simulation.duplex, DUPLEXES)
-    finite("--accept-length", simulation.accept_length, least=1, below=1e3)
-    whole("--ffn-devices", simulation.ffn_devices)
-    _check_size(simulation)
-    return simulation
+    whole("--microbatches", settings.microbatches, most=MAX_MICROBATCHES)
+    whole("--requests", settings.requests, most=MAX_REQUESTS)
+    whole("--replications", settings.replications, most=MAX_REPLICATIONS)
+    whole("--layers", settings.layers, most=MAX_LAYERS)
+    if not finite("--seed", settings.seed, least=0).is_integer():
+        raise InputError(f"--seed {settings.seed:g} must be a whole number from 0")
+    choice("--start", settings.start, STARTS)
+    choice("--window", settings.window, WINDOWS)
+    choice("--duplex", settings.duplex, DUPLEXES)
+    finite("--accept-length", settings.accept_length, least=1, below=1e3)
+    whole("--ffn-devices", settings.ffn_devices)
+    _check_size(settings)
+    return settings
 
 
-def _check_size(simulation: Simulation) -> None:
+def _check_size(settings: Settings) -> None:
     """Refuse what would take too long or too much memory."""
-    sharing = simulation.ffn_devices
-    if simulation.slots > MAX_SLOTS:
+    sharing = settings.ffn_devices
+    if settings.slots > MAX_SLOTS:
         raise InputError(
-            f"--r {max(simulation.ratios)}"
+            f"--r {max(settings.ratios)}"
             + (f" with {sharing} FFN devices" if sharing > 1 else "")
-            + f", --batch {simulation.batch} and --microbatches {simulation.microbatches} make "
-            f"{simulation.slots:,} slots; at most {MAX_SLOTS:,} are simulated"
+            + f", --batch {settings.batch} and --microbatches {settings.microbatches} make "
+            f"{settings.slots:,} slots; at most {MAX_SLOTS:,} are simulated"
         )
-    if simulation.expected_seconds > MAX_SECONDS:
+    if settings.expected_seconds > MAX_SECONDS:
         raise InputError(
-            f"this would take some {simulation.expected_seconds / 60:,.0f} minutes; at most "
+            f"this would take some {settings.expected_seconds / 60:,.0f} minutes; at most "
             f"{MAX_SECONDS / 60:.0f} are allowed: fewer --requests, --replications or ratios take less"
         )
 
 
-def _inputs(simulation: Simulation) -> dict[str, Any]:
+def _inputs(settings: Settings) -> dict[str, Any]:
     """Return the inputs of an answer."""
     kept = (
         *("batch", "microbatches", "requests", "replications", "seed", "start", "window", "duplex"),
         *("layers", "accept_length"),
     )
     return {
-        "coefficients_us": [float(np.asarray(value)) * 1e6 for value in simulation.coefficients],
-        "r": list(simulation.ratios),
-        **{key: getattr(simulation, key) for key in kept},
+        "coefficients_us": [float(np.asarray(value)) * 1e6 for value in settings.coefficients],
+        "r": list(settings.ratios),
+        **{key: getattr(settings, key) for key in kept},
     }

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.requests.checks import PLUGIN, batch_of, latency_of, microbatches_of, settings_of
 from roofline_afd.analysis.requests.load import workload_of
 from roofline_afd.analysis.requests.plan import Plan
-from roofline_afd.analysis.requests.question import PLUGIN, batch_of, check_sources, microbatches_of
 from roofline_afd.analysis.requests.recommend import best_whole, recommended
 from roofline_afd.analysis.requests.times import (
     LARGEST_RATIO,
     NAMES,
-    fitted_source,
-    given_source,
     microseconds,
+    source_of,
 )
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import provisioning as physics
@@ -26,14 +25,12 @@ from roofline_afd.serving.scenario import DUPLEXES, choice, finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from roofline_afd.analysis.requests.load import Workload
+    from roofline_afd.analysis.requests.questions import Provisioning
     from roofline_afd.analysis.requests.recommend import Recommendation
     from roofline_afd.analysis.requests.times import Source
-    from roofline_afd.analysis.requests.traces import Trace
     from roofline_afd.physics.provisioning import Load
-    from roofline_afd.serving.scenario import Scenario
 
 REGIMES = ("attention-bound", "communication-bound", "FFN-bound")
 SENSITIVITY = 0.1
@@ -63,70 +60,13 @@ HEAD_KEYS = (
 )
 
 
-def provision(
-    *,
-    scenario: Scenario | None = None,
-    coefficients: object = None,
-    trace: Trace | Path | str | None = None,
-    prompt_column: str | None = None,
-    decode_column: str | None = None,
-    prompt_mean: float | None = None,
-    prompt_distribution: str | None = None,
-    prompt_cv: float | None = None,
-    decode_mean: float | None = None,
-    decode_distribution: str | None = None,
-    decode_cv: float | None = None,
-    batch: int | None = None,
-    horizon: float | None = None,
-    layers: int | None = None,
-    accept_length: float | None = None,
-    microbatches: int | None = None,
-    duplex: str | None = None,
-    gap_ms: float | None = None,
-    tpot_ms: float | None = None,
-    deployable_with: str | None = None,
-) -> Answer:
+def provision(question: Provisioning) -> Answer:
     """Answer how many attention instances one FFN instance needs for requests of random lengths.
-
-    Times come from six coefficients, or from the operator model of a scenario's system and model, whose
-    instances are devices: there the FFN devices share the experts, and every layer waits for the fullest of
-    all attention devices. A scenario holds everything from `layers` on itself.
 
     Parameters
     ----------
-    scenario : Scenario, optional
-        System, model and how they are used; `ffn_devices` where given, else the fewest nodes that hold the
-        experts; its context and batch are those of the requests and of `batch`.
-    coefficients : str or sequence of float, optional
-        aA, bA, aF, bF, aC, bC [us per layer].
-    trace : Trace or path, optional
-        Requests.
-    prompt_column, decode_column : str, optional
-        Columns of the file.
-    prompt_mean, decode_mean : float, optional
-        Mean lengths, instead of a trace [tokens].
-    prompt_distribution, decode_distribution : str, optional
-        `fixed`, `geometric` or `lognormal`; where absent fixed prompts and geometric outputs.
-    prompt_cv, decode_cv : float, optional
-        Standard deviation over mean of log-normal lengths; 1 where absent [1].
-    batch : int, optional
-        Slots of one micro-batch on one attention instance; 256 where absent [1].
-    horizon : float, optional
-        Requests an attention instance serves from empty slots on; where absent without end [1].
-    layers : int, optional
-        Layers of the model; one where absent [1].
-    accept_length : float, optional
-        Mean tokens accepted per step; 1 where absent [1].
-    microbatches : int, optional
-        Micro-batches in flight; two where absent [1].
-    duplex : str, optional
-        Whether both directions of a transfer overlap (`full`, where absent) or share the link (`shared`).
-    gap_ms : float, optional
-        Time of a step outside its layers; where absent 0, and as fitted to services for a scenario [ms].
-    tpot_ms : float, optional
-        Time per output token allowed; any where absent [ms].
-    deployable_with : str, optional
-        `vllm-afd-plugin`: attention instances a multiple of FFN instances, and two micro-batches.
+    question : Provisioning
+        What is asked.
 
     Returns
     -------
@@ -140,40 +80,18 @@ def provision(
     InfeasibleError
         If memory, devices or the latency target leave no ratio.
     """
-    work = workload_of(
-        trace=trace,
-        prompt_column=prompt_column,
-        decode_column=decode_column,
-        prompt_mean=prompt_mean,
-        prompt_distribution=prompt_distribution,
-        prompt_cv=prompt_cv,
-        decode_mean=decode_mean,
-        decode_distribution=decode_distribution,
-        decode_cv=decode_cv,
-    )
-    own: dict[str, Any] = {
-        "layers": layers,
-        "accept_length": accept_length,
-        "microbatches": microbatches,
-        "duplex": duplex,
-        "gap_ms": gap_ms,
-        "tpot_ms": tpot_ms,
-        "deployable_with": deployable_with,
-    }
-    check_sources(scenario, coefficients, own)
-    held = own if scenario is None else {name: getattr(scenario, name, None) for name in own}
+    work = workload_of(question)
+    settings = settings_of(question)
     notes = list(work.notes)
-    slots = batch_of(batch, notes)
-    m = microbatches_of(held["microbatches"], held["deployable_with"], notes)
-    theta, later = _horizon(work, horizon, slots, notes)
-    full = choice("--duplex", held["duplex"] or "full", DUPLEXES) == "full"
+    slots = batch_of(question.batch, notes)
+    m = microbatches_of(settings["microbatches"], settings["deployable_with"], notes)
+    theta, later = _horizon(work, question.horizon, slots, notes)
+    links = choice("--duplex", settings["duplex"] or "full", DUPLEXES)
+    full = links == "full"
     load = work.load._replace(theta=theta)
-    source = (
-        given_source(coefficients, own, notes)
-        if scenario is None
-        else fitted_source(scenario, load=load, batch=slots, microbatches=m, full_duplex=full)
+    source = source_of(
+        question, settings, load=load, batch=slots, microbatches=m, full_duplex=full, notes=notes
     )
-    limit = held["tpot_ms"]
     plan = Plan(
         coefficients=source.coefficients,
         theta=theta,
@@ -183,16 +101,16 @@ def provision(
         microbatches=m,
         full_duplex=full,
         layers=source.layers,
-        accept_length=finite("--accept-length", held["accept_length"] or 1.0, least=1, below=1e3),
+        accept_length=finite("--accept-length", settings["accept_length"] or 1.0, least=1, below=1e3),
         gap=source.gap,
         head=source.head,
         most_ratio=source.most_ratio,
         operators=source.operators,
         ffn_devices=source.sharing,
-        tpot=math.inf if limit is None else finite("--tpot-ms", limit, above=0, below=1e9) * 1e-3,
+        tpot=latency_of(settings["tpot_ms"]),
     )
     head = _ratios(plan)
-    rows = recommended(plan, source, held["deployable_with"])
+    rows = recommended(plan, source, settings["deployable_with"])
     results = [_result(row, head, work.load) for row in rows]
     sensitivity = _sensitivity(plan, rows[0])
     summary: dict[str, Any] = {
@@ -220,12 +138,12 @@ def provision(
             **work.inputs,
             "batch": slots,
             "microbatches": m,
-            "duplex": "full" if full else "shared",
+            "duplex": links,
             "accept_length": plan.accept_length,
             "layers": source.layers,
-            "horizon": horizon,
-            "tpot_ms": limit,
-            "deployable_with": held["deployable_with"],
+            "horizon": question.horizon,
+            "tpot_ms": settings["tpot_ms"],
+            "deployable_with": settings["deployable_with"],
         },
         columns=object_columns(results),
         summary=summary,

@@ -132,6 +132,35 @@ def why_not(question: Question, found: ModeFound) -> str:
     )
 
 
+def missing(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Return why modes have no feasible deployment, in short.
+
+    Parameters
+    ----------
+    summary : mapping
+        That of an answer about serving modes.
+
+    Returns
+    -------
+    dict of str to str
+        By mode, what binds it and the least that is feasible; those that have a deployment are left out.
+    """
+    found = {}
+    for mode, row in summary["best_by_mode"].items():
+        if row is not None:
+            continue
+        binding = summary["binding_by_mode"][mode]
+        least = {
+            FIRST_TOKEN: ("TTFT", summary["least_ttft_ms"][mode]),
+            LATENCY: ("TPOT", summary["least_tpot_ms"][mode]),
+        }.get(binding)
+        why = REASONS.get(binding, "each can be met alone, not both together")
+        if least and least[1] is not None:
+            why = f"least {least[0]} {rounded_up(least[1])} ms"
+        found[mode] = f"{binding}: {why}"
+    return found
+
+
 def load_note(question: Question) -> str:
     """Return whether requests wait for each other, in words."""
     if question.request_rate is None:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from roofline_afd.analysis.requests.question import DEFAULT_MICROBATCHES, PLUGIN
+from roofline_afd.analysis.requests.checks import DEFAULT_MICROBATCHES, PLUGIN
 from roofline_afd.errors import InfeasibleError
 
 if TYPE_CHECKING:

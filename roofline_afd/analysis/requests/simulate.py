@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,19 +10,20 @@ from roofline_afd.analysis.answer import Answer
 from roofline_afd.analysis.requests.prepare import FEW_TURNS, Prepared, prepare
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.physics import provisioning as physics
-from roofline_afd.simulation.measure import FIRST_SHARE, half_width
+from roofline_afd.simulation.measure import FIRST_SHARE, half_width, series
 from roofline_afd.simulation.run import run
-from roofline_afd.simulation.settings import FIRST, Simulation
-from roofline_afd.simulation.slots import COLD
+from roofline_afd.simulation.words import COLD, FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from roofline_afd.analysis.requests.questions import Simulation
     from roofline_afd.physics.provisioning import Load
     from roofline_afd.simulation.arrays import Floats
     from roofline_afd.simulation.measure import Measured
+    from roofline_afd.simulation.settings import Settings
 
 NEGLIGIBLE = 0.005
 """Ratios that lose no more throughput than this are as good as the best."""
@@ -38,41 +39,20 @@ TABLE_KEYS = (
 )
 
 
-def simulate(
-    *,
-    r: Sequence[int] | None = None,
-    requests: int | None = None,
-    replications: int | None = None,
-    seed: int | None = None,
-    start: str | None = None,
-    window: str | None = None,
-    replay: str | None = None,
-    advanced: Callable[[float], None] = lambda _share: None,
-    **question: Any,  # noqa: ANN401 - whatever `prepare` takes
-) -> Answer:
-    """Answer which ratio of attention to FFN instances serves most, by simulation.
+class Simulated(NamedTuple):
+    """An answer, and how the first replication went over time: columns of `series`."""
 
-    Lengths of requests and times of instances are given as to `provision`; a `horizon` is short for a cold
-    start with as many requests.
+    answer: Answer
+    series: dict[str, NDArray[Any]]
+
+
+def simulate(question: Simulation, *, advanced: Callable[[float], None] = lambda _share: None) -> Answer:
+    """Answer which ratio of attention to FFN instances serves most, by simulation.
 
     Parameters
     ----------
-    r : sequence of int, optional
-        Attention instances per FFN instance, a row each; 1 to 32 where absent, as far as devices allow [1].
-    requests : int, optional
-        Requests completed per attention instance; where absent 10,000, of a scenario those over its FFN
-        devices, but at least 500 and five per slot [1].
-    replications : int, optional
-        Independent repetitions that the confidence intervals rest on; 5 where absent [1].
-    seed : int, optional
-        Seed of all random numbers; 0 where absent [1].
-    start : str, optional
-        `stationary`, where absent: slots are met in the middle of requests; `cold`: all begin one at once.
-    window : str, optional
-        What counts: `first-80`, where absent, from the start until 80 % of the requests are completed;
-        `steady`, after the first 20 %.
-    replay : str, optional
-        Requests of a trace drawn with replacement (`shuffled`, where absent), or `in-order`.
+    question : Simulation
+        What is asked.
     advanced : callable, optional
         Told now and then which share is done [1].
 
@@ -88,18 +68,29 @@ def simulate(
     InfeasibleError
         If memory, devices or the latency target leave no ratio.
     """
-    prepared = prepare(
-        r=r,
-        requests=requests,
-        replications=replications,
-        seed=seed,
-        start=start,
-        window=window,
-        replay=replay,
-        **question,
-    )
-    measured, _ = run(prepared.simulation, advanced=advanced)
+    prepared = prepare(question)
+    measured, _ = run(prepared.settings, advanced=advanced)
     return answer(prepared, measured)
+
+
+def simulated(question: Simulation, *, advanced: Callable[[float], None] = lambda _share: None) -> Simulated:
+    """Answer the same, and tell how the first replication went; parameters are those of `simulate`.
+
+    Returns
+    -------
+    Simulated
+        The answer, and columns with a row per ratio and interval of steps.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds, a file is faulty, or sources exclude each other.
+    InfeasibleError
+        If memory, devices or the latency target leave no ratio.
+    """
+    prepared = prepare(question)
+    measured, course = run(prepared.settings, advanced=advanced)
+    return Simulated(answer(prepared, measured), series(prepared.settings, course))
 
 
 def answer(prepared: Prepared, measured: Measured) -> Answer:
@@ -122,13 +113,13 @@ def answer(prepared: Prepared, measured: Measured) -> Answer:
     InfeasibleError
         If no ratio meets the latency target.
     """
-    simulation = prepared.simulation
+    settings = prepared.settings
     rates = measured.throughput
     columns: dict[str, NDArray[Any]] = {
-        "r": np.array(simulation.ratios, dtype=np.int64),
+        "r": np.array(settings.ratios, dtype=np.int64),
         "throughput_per_instance": rates.mean(axis=0),
         "throughput_half_width": half_width(rates),
-        "throughput_predicted": predicted(simulation, load_of(prepared))[0],
+        "throughput_predicted": predicted(settings, load_of(prepared))[0],
         "attention_idle": np.maximum(measured.attention_idle.mean(axis=0), 0.0),
         "attention_idle_half_width": half_width(measured.attention_idle),
         "ffn_idle": np.maximum(measured.ffn_idle.mean(axis=0), 0.0),
@@ -143,7 +134,7 @@ def answer(prepared: Prepared, measured: Measured) -> Answer:
         inputs=prepared.inputs,
         columns=columns,
         summary=summary,
-        notes=[*prepared.notes, *_notes(simulation, summary)],
+        notes=[*prepared.notes, *_notes(settings, summary)],
         table_keys=TABLE_KEYS,
     )
 
@@ -161,21 +152,21 @@ def load_of(prepared: Prepared) -> Load:
     Load
         Mean, deviation and skewness of the cached tokens of a slot.
     """
-    simulation, load = prepared.simulation, prepared.workload.load
-    if simulation.start != COLD or simulation.window != FIRST:
+    settings, load = prepared.settings, prepared.workload.load
+    if settings.start != COLD or settings.window != FIRST:
         return load
     theta = prepared.workload.starting(
-        batch=simulation.batch * simulation.microbatches, requests=FIRST_SHARE * simulation.requests
+        batch=settings.batch * settings.microbatches, requests=FIRST_SHARE * settings.requests
     )
     return load._replace(theta=theta)
 
 
-def predicted(simulation: Simulation, load: Load, *, ratios: Floats | None = None) -> tuple[Floats, Floats]:
+def predicted(settings: Settings, load: Load, *, ratios: Floats | None = None) -> tuple[Floats, Floats]:
     """Return what the closed form says of each ratio: throughput per instance, and time per token.
 
     Parameters
     ----------
-    simulation : Simulation
+    settings : Settings
         What is simulated.
     load : Load
         Of a slot.
@@ -189,22 +180,22 @@ def predicted(simulation: Simulation, load: Load, *, ratios: Floats | None = Non
     tpot : array
         Mean time per output token [s].
     """
-    ratios = np.array(simulation.ratios, dtype=float) if ratios is None else ratios
+    ratios = np.array(settings.ratios, dtype=float) if ratios is None else ratios
     cycle = physics.barrier_cycle_time(
         ratio=ratios,
-        batch=simulation.batch,
+        batch=settings.batch,
         theta=load.theta,
         nu=load.nu,
         skewness=load.skewness,
-        coefficients=simulation.times(ratios),
-        microbatches=simulation.microbatches,
-        full_duplex=simulation.duplex == "full",
-        ffn_devices=simulation.ffn_devices,
+        coefficients=settings.times(ratios),
+        microbatches=settings.microbatches,
+        full_duplex=settings.duplex == "full",
+        ffn_devices=settings.ffn_devices,
     )
-    cycle = cycle + simulation.outside / (simulation.layers * simulation.microbatches)
-    share = {"cycle": cycle, "layers": simulation.layers, "accept_length": simulation.accept_length}
-    rate = physics.throughput_per_instance(ratio=ratios, batch=simulation.batch, **share)
-    return rate, physics.time_per_token(microbatches=simulation.microbatches, **share)
+    cycle = cycle + settings.outside / (settings.layers * settings.microbatches)
+    share = {"cycle": cycle, "layers": settings.layers, "accept_length": settings.accept_length}
+    rate = physics.throughput_per_instance(ratio=ratios, batch=settings.batch, **share)
+    return rate, physics.time_per_token(microbatches=settings.microbatches, **share)
 
 
 def _summary(prepared: Prepared, columns: Mapping[str, NDArray[Any]], rates: Floats) -> dict[str, Any]:
@@ -221,7 +212,7 @@ def _summary(prepared: Prepared, columns: Mapping[str, NDArray[Any]], rates: Flo
     losses = 1 - rates[:, allowed] / rates[:, [best]]
     close = ratios[allowed][losses.mean(axis=0) <= NEGLIGIBLE].tolist()
     unsure = None
-    if prepared.simulation.replications > 1:
+    if prepared.settings.replications > 1:
         unsure = ratios[allowed][losses.mean(axis=0) <= half_width(losses)].tolist()
     row = {key: values[best] for key, values in columns.items()}
     spread = row["throughput_half_width"]
@@ -270,29 +261,29 @@ def _crossing(columns: Mapping[str, NDArray[Any]]) -> float | None:
     return float(ratios[low] + share * (ratios[low + 1] - ratios[low]))
 
 
-def _notes(simulation: Simulation, summary: Mapping[str, Any]) -> list[str]:
+def _notes(settings: Settings, summary: Mapping[str, Any]) -> list[str]:
     """Say what the answer rests on."""
-    sharing = simulation.ffn_devices
+    sharing = settings.ffn_devices
     slowest = "attention instance" if sharing == 1 else f"of all {sharing} x r attention devices"
     notes = [
         (
-            f"{simulation.batch:,} slots per attention instance and micro-batch, {simulation.microbatches} "
-            f"micro-batch{'es' if simulation.microbatches > 1 else ''} in flight; a request that ends is "
+            f"{settings.batch:,} slots per attention instance and micro-batch, {settings.microbatches} "
+            f"micro-batch{'es' if settings.microbatches > 1 else ''} in flight; a request that ends is "
             f"replaced at once, and every layer waits for the slowest {slowest}; all layers take the "
             "times of the one that is simulated"
         )
     ]
-    best, ratios = summary["best_r"], simulation.ratios
+    best, ratios = summary["best_r"], settings.ratios
     if best == max(ratios) and len(ratios) > 1:
         notes.append(f"{best} is the largest ratio asked for: a larger --r may serve more")
     if best == min(ratios) and best > 1 and len(ratios) > 1:
         notes.append(f"{best} is the smallest ratio asked for: a smaller --r may serve more")
-    if simulation.start == COLD and simulation.window == FIRST:
+    if settings.start == COLD and settings.window == FIRST:
         notes.append(
             "slots start together, with short contexts: throughput_predicted takes their mean in the window, "
             "and the deviation of the stationary state"
         )
-    if simulation.outside:
+    if settings.outside:
         notes.append("idle shares are those of the time in the layers; tokens/s and time per token hold all")
     unsure = [ratio for ratio in summary["indistinguishable_r"] or () if ratio != best]
     if unsure:
@@ -300,12 +291,12 @@ def _notes(simulation: Simulation, summary: Mapping[str, Any]) -> list[str]:
             f"{_listed(unsure)} not told apart from {best} by these replications: more --requests or "
             "--replications would"
         )
-    if simulation.replications == 1:
+    if settings.replications == 1:
         notes.append("one replication gives no confidence interval: --replications 2 or more do")
-    slots = simulation.batch * simulation.microbatches
-    if simulation.requests < FEW_TURNS * slots:
+    slots = settings.batch * settings.microbatches
+    if settings.requests < FEW_TURNS * slots:
         notes.append(
-            f"{simulation.requests:,} requests are only {simulation.requests / slots:.3g} for each of an "
+            f"{settings.requests:,} requests are only {settings.requests / slots:.3g} for each of an "
             f"attention instance's {slots:,} slots: the start still shows"
         )
     return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from roofline_afd.physics.provisioning import Coefficients
 from roofline_afd.serving.scenario import finite, whole
 
 if TYPE_CHECKING:
+    from roofline_afd.analysis.requests.questions import Provisioning
     from roofline_afd.physics.provisioning import Load
-    from roofline_afd.serving.scenario import Scenario
 
 NAMES = ("aA", "bA", "aF", "bF", "aC", "bC")
 LARGEST_RATIO = 1e6
@@ -54,28 +54,54 @@ class Source:
         return self.ffn_instances or 1
 
 
-def given_source(coefficients: object, own: dict[str, Any], notes: list[str]) -> Source:
-    """Return the source of times that the user measured.
+def source_of(
+    question: Provisioning,
+    settings: Mapping[str, Any],
+    *,
+    load: Load,
+    batch: int,
+    microbatches: int,
+    full_duplex: bool,
+    notes: list[str],
+) -> Source:
+    """Return where the times of a question come from.
 
     Parameters
     ----------
-    coefficients : object
-        As `coefficients_of` takes them.
-    own : dict
-        Settings by name: `layers` [1] and `gap_ms` [ms] are read.
+    question : Provisioning
+        What is asked: its coefficients, or its scenario.
+    settings : mapping
+        What holds for it: `layers` [1] and `gap_ms` [ms] are read where there are coefficients.
+    load : Load
+        Cached tokens of a slot.
+    batch : int
+        Slots of an attention instance and micro-batch [1].
+    microbatches : int
+        Micro-batches in flight [1].
+    full_duplex : bool
+        Whether both directions of a transfer overlap.
     notes : list of str
         Is told what is taken where nothing is given.
 
     Returns
     -------
     Source
-        Instances that hold all experts each.
+        Instances that hold all experts each, or devices, of which those with experts share them.
 
     Raises
     ------
     InputError
         If a value is out of bounds.
+    InfeasibleError
+        If memory or devices do not suffice, or no fabric connects both sides.
     """
+    if question.scenario is None:
+        return _given(question.coefficients, settings, notes)
+    return _fitted(Operators(question.scenario, load, batch, microbatches), full_duplex=full_duplex)
+
+
+def _given(coefficients: object, own: Mapping[str, Any], notes: list[str]) -> Source:
+    """Return times that the user measured."""
     if own["layers"] is None:
         notes.append(
             "--layers is missing: tokens/s and time per token are those of a model of one layer; divide the "
@@ -149,42 +175,15 @@ def microseconds(seconds: object) -> float:
     return float(f"{float(np.asarray(seconds)) * 1e6:.14g}")
 
 
-def fitted_source(
-    scenario: Scenario, *, load: Load, batch: int, microbatches: int, full_duplex: bool
-) -> Source:
-    """Return straight lines through the operator model, around the ratio they themselves call best.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        System, model and how they are used.
-    load : Load
-        Cached tokens of a slot.
-    batch : int
-        Slots of an attention device and micro-batch [1].
-    microbatches : int
-        Micro-batches in flight [1].
-    full_duplex : bool
-        Whether both directions of a transfer overlap.
-
-    Returns
-    -------
-    Source
-        Instances are devices, of which those with experts share them.
-
-    Raises
-    ------
-    InfeasibleError
-        If memory or devices do not suffice, or no fabric connects both sides.
-    """
-    model = Operators(scenario, load, batch, microbatches)
+def _fitted(model: Operators, *, full_duplex: bool) -> Source:
+    """Return straight lines through the operator model, around the ratio that its times call best."""
     coefficients, fit = fit_lines(model, full_duplex=full_duplex)
     deployments = model.deployments
     quantities = quantities_of(deployments)
     head = float(np.ravel(model.times(model.whole(np.array([fit.ratio]))).head)[0])
     return Source(
         coefficients=coefficients,
-        layers=scenario.model.layers,
+        layers=model.scenario.model.layers,
         gap=deployments.gap,
         head=head,
         ffn_instances=model.ffn_devices,
@@ -194,7 +193,7 @@ def fitted_source(
         notes=[
             *_fit_notes(model, fit, deployments.gap, head),
             *notes_of(deployments, []),
-            *provenance_notes(scenario, quantities),
+            *provenance_notes(model.scenario, quantities),
         ],
         fit=fit,
         operators=model,

@@ -7,17 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.requests.explore import explored
-from roofline_afd.analysis.requests.modes import OBJECTIVES
-from roofline_afd.analysis.requests.reasons import NAMES
-from roofline_afd.serving.modes import (
-    AGG,
-    AGG_AFD,
-    PD,
-    PD_AFD,
-    SERVING_MODES,
-    frontier_rows,
-)
 from roofline_afd.view.charts.roofline import (
     BLUE,
     FAINT,
@@ -34,13 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.serving.scenario import Scenario
 
 STYLES: dict[str, tuple[str, list[int], str]] = {
-    AGG: (BLUE, [1, 0], "circle"),
-    PD: (GREEN, [9, 4], "triangle-up"),
-    AGG_AFD: (ORANGE, [2, 3], "square"),
-    PD_AFD: (PLUM, [9, 3, 2, 3], "diamond"),
+    "agg": (BLUE, [1, 0], "circle"),
+    "pd": (GREEN, [9, 4], "triangle-up"),
+    "agg+afd": (ORANGE, [2, 3], "square"),
+    "pd+afd": (PLUM, [9, 3, 2, 3], "diamond"),
 }
 """Colour, dash and marker of a mode: any one of them tells it from the others."""
 MEANINGS = {
@@ -89,6 +77,12 @@ class Drawn(NamedTuple):
     key: str
 
     @property
+    def names(self) -> dict[str, str]:
+        """The names of modes."""
+        found: dict[str, str] = self.answer.picture["names"]
+        return found
+
+    @property
     def best(self) -> dict[str, Any]:
         """The deployment that serves most under the limits."""
         found: dict[str, Any] = self.answer.summary["best_under_slo"]
@@ -128,20 +122,16 @@ class Drawn(NamedTuple):
         return " under " + " and ".join(limits) if limits else ""
 
 
-def drawn_of(scenario: Scenario, question: Mapping[str, Any]) -> Drawn:
-    """Return what is found, frontiers and the rest apart."""
-    answer, beaten = explored(scenario, **question)
-    key = OBJECTIVES[answer.inputs["per"]]
-    rows = [row for row in answer.rows() if row["feasible"]]
-    frontiers = {}
-    for mode in SERVING_MODES:
-        own = [row for row in rows if row["mode"] == mode]
-        if own:
-            on = frontier_rows(
-                np.array([row["tpot_ms"] for row in own]), np.array([row[key] for row in own])
-            ).tolist()
-            frontiers[mode] = [own[index] for index in reversed(on)]
-    return Drawn(answer, frontiers, beaten, key)
+def drawn_of(answer: Answer) -> Drawn:
+    """Return what is drawn of an answer, frontiers and the rest apart."""
+    picture, rows = answer.picture, answer.rows()
+    beaten = picture["beaten"]
+    return Drawn(
+        answer=answer,
+        frontiers={mode: [rows[at] for at in own] for mode, own in picture["frontiers"].items()},
+        beaten=[dict(zip(beaten, values, strict=True)) for values in zip(*beaten.values(), strict=True)],
+        key=picture["key"],
+    )
 
 
 class Frame(NamedTuple):
@@ -233,7 +223,7 @@ def limit_layers(drawn: Drawn, frame: Frame, x: alt.X, *, named: bool) -> list[a
 
 def beaten_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, most: int) -> list[alt.Chart]:
     """Return the deployments that others of their mode beat, as dots."""
-    rows = [_shown(row) for row in _thinned(drawn.beaten, drawn.key, frame, most)]
+    rows = [_shown(drawn, row) for row in _thinned(drawn.beaten, drawn.key, frame, most)]
     if not rows:
         return []
     return [
@@ -270,7 +260,7 @@ def frontier_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y) -> list[alt.
             place = frame.place(row[SPEED], row[drawn.key])
             visible = np.hypot(place[0] - last[0], place[1] - last[1]) >= MARKERS_APART
             last = place if visible else last
-            rows.append(_shown(row, visible=1 if visible else 0))
+            rows.append(_shown(drawn, row, visible=1 if visible else 0))
         layers += [
             alt.Chart(chart_data([{SPEED: row[SPEED], drawn.key: row[drawn.key]} for row in own]))
             .mark_line(
@@ -293,7 +283,7 @@ def best_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, named: bool) 
     """Return a ring around the best under the limits, and what it is."""
     best = drawn.best
     color, _, shape = STYLES[best["mode"]]
-    rows = [_shown(best, label=best["deployment"])]
+    rows = [_shown(drawn, best, label=best["deployment"])]
     base = alt.Chart(chart_data(rows)).encode(x, y)
     layers = [
         base.mark_point(shape="circle", size=210, stroke=INK, strokeWidth=1.6, fill=GROUND, opacity=1),
@@ -317,9 +307,10 @@ def best_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, named: bool) 
     return layers
 
 
-def _shown(row: Mapping[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def _shown(drawn: Drawn, row: Mapping[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return what a point tells: its place and its hover."""
-    return {key: row[key] for key in HOVER if row[key] is not None} | {"mode": NAMES[row["mode"]], **more}
+    told = {key: row[key] for key in HOVER if row[key] is not None}
+    return told | {"mode": drawn.names[row["mode"]], **more}
 
 
 def _tooltip(rows: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
@@ -334,16 +325,21 @@ def _tooltip(rows: Sequence[Mapping[str, Any]]) -> list[alt.Tooltip]:
     ]
 
 
-def hardware_of(scenario: Scenario, inputs: Mapping[str, Any]) -> str:
+def system_of(picture: Mapping[str, Any]) -> str:
+    """Return the systems in words."""
+    return " + ".join(dict.fromkeys([picture["system"], *(picture["sides"] or ())]))
+
+
+def hardware_of(picture: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Return the devices in words."""
-    sides = [scenario.side("attention"), scenario.side("ffn")]
-    pair = f" (AFD: {sides[0].name} + {sides[1].name})" if sides != [scenario.system] * 2 else ""
-    apart = inputs["prefill_system"] != scenario.system.id
+    sides = picture["sides"]
+    pair = f" (AFD: {sides[0]} + {sides[1]})" if sides else ""
+    apart = inputs["prefill_system"] != picture["system_id"]
     before = f", prefill on {inputs['prefill_system']}" if apart else ""
-    return f"{inputs['devices']} x {scenario.system.name}{pair}{before}"
+    return f"{inputs['devices']} x {picture['system']}{pair}{before}"
 
 
-def assumed_of(scenario: Scenario, answer: Answer) -> str:
+def assumed_of(picture: Mapping[str, Any], answer: Answer) -> str:
     """Return what the numbers rest on, in a line."""
     inputs = answer.inputs
     load = "steady state, no queueing"
@@ -358,7 +354,7 @@ def assumed_of(scenario: Scenario, answer: Answer) -> str:
         load,
         moved,
         "one prefix in memory for a group" if inputs["shared_prefix"] else "",
-        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        f"accept length {picture['accept_length']:g}" if picture["accept_length"] != 1 else "",
         f"experts {inputs['expert_precision']}, KV {inputs['kv_precision']}",
         weakest.partition(":")[0],
     ]

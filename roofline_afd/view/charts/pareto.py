@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import altair as alt
 
-from roofline_afd.analysis.decode.predict import rounded_up
-from roofline_afd.analysis.requests.reasons import NAMES, REASONS
-from roofline_afd.serving.modes import FIRST_TOKEN
-from roofline_afd.serving.search import LATENCY
 from roofline_afd.view.charts.frontiers import (
     DOT,
     SPEED,
@@ -33,51 +29,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.serving.scenario import Scenario
 
-MOST_BEATEN = 1000
-"""Grey dots of a chart."""
 GUTTER = 196
 """Pixels left of the slowest deployment, for the names of the frontiers."""
 NAMES_APART = 19
 """Pixels between two names."""
 
 
-def pareto_chart(
-    scenario: Scenario,
-    *,
-    dots: int = MOST_BEATEN,
-    **question: Any,  # noqa: ANN401 - those of `explored`
-) -> alt.LayerChart:
+def pareto_chart(answer: Answer) -> alt.LayerChart:
     """Draw the frontier of each serving mode: throughput over tokens a second of every user.
 
     Parameters
     ----------
-    scenario : Scenario
-        Model and system; its `tpot_ms`, where given, is drawn as a line.
-    dots : int
-        Most grey dots [1].
-    **question
-        Requests, limits and what is searched, as for `explore`.
+    answer : Answer
+        That of `explore`, with its picture; its `tpot_ms`, where given, is drawn as a line.
 
     Returns
     -------
     altair.LayerChart
         The chart: a step line a mode, grey dots what they beat, the best under the limits in a ring.
-
-    Raises
-    ------
-    InputError
-        If the question contradicts itself.
-    InfeasibleError
-        If no mode has a feasible deployment.
     """
-    drawn = drawn_of(scenario, question)
+    drawn = drawn_of(answer)
     frame = frame_of(drawn, left=GUTTER, width=WIDTH, height=HEIGHT)
     x, y = frame.x("tokens per second and user"), frame.y(drawn.key, drawn.meaning[0])
     layers = [
         *limit_layers(drawn, frame, x, named=True),
-        *beaten_layers(drawn, frame, x, y, most=dots),
+        *beaten_layers(drawn, frame, x, y, most=answer.picture["dots"]),
         *_name_layers(drawn, frame, x, y),
         *frontier_layers(drawn, frame, x, y),
         *best_layers(drawn, frame, x, y, named=True),
@@ -85,7 +62,7 @@ def pareto_chart(
     return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
         _headline(drawn),
-        _subtitle(scenario, drawn),
+        _subtitle(drawn),
     )
 
 
@@ -102,7 +79,7 @@ def _name_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y) -> list[alt.Cha
         label = {
             SPEED: frame.speed_at(frame.left - 16),
             drawn.key: frame.height_at(at),
-            "label": f"{NAMES[mode]} {amount(first[drawn.key])}",
+            "label": f"{drawn.names[mode]} {amount(first[drawn.key])}",
             "from": frame.speed_at(frame.left - 12),
             "to": first[SPEED],
             "end": first[drawn.key],
@@ -136,18 +113,18 @@ def _headline(drawn: Drawn) -> str:
     best, summary = drawn.best, drawn.answer.summary
     second = drawn.second
     verb = "serves most" if second else "alone is feasible" if len(summary["best_by_mode"]) > 1 else "serves"
-    text = f"{capital(NAMES[best['mode']])} {verb}{drawn.limits}: "
+    text = f"{capital(drawn.names[best['mode']])} {verb}{drawn.limits}: "
     text += f"{amount(best[drawn.key])} {drawn.meaning[1]}"
     if second:
-        text += f", {drawn.lead(second)} more than {NAMES[second]}"
+        text += f", {drawn.lead(second)} more than {drawn.names[second]}"
         if drawn.is_close:
             text += f": too close to call, the median error is {summary['validated_error']:.1%}"
     return text
 
 
-def _subtitle(scenario: Scenario, drawn: Drawn) -> list[str]:
+def _subtitle(drawn: Drawn) -> list[str]:
     """Return the question, what is assumed, which modes are missing, and how to read the chart."""
-    inputs = drawn.answer.inputs
+    inputs, picture = drawn.answer.inputs, drawn.answer.picture
     name = f"{inputs['workload']}: " if inputs["workload"] else ""
     best = drawn.best
     fastest = max(
@@ -159,34 +136,21 @@ def _subtitle(scenario: Scenario, drawn: Drawn) -> list[str]:
         f"{name}{inputs['prefix']:,} cached, {inputs['isl']:,} input, {inputs['osl']:,} output tokens",
         f"TTFT of the best {best['ttft_ms']:,.0f} ms ({allowed} allowed)",
     ]
-    speed = f"fastest: {NAMES[fastest['mode']]}, {amount(fastest[SPEED])} tokens/s per user"
+    speed = f"fastest: {drawn.names[fastest['mode']]}, {amount(fastest[SPEED])} tokens/s per user"
     how = (
         "Lines: no deployment of the mode is better in both. Grey: beaten ones. Ring: the best. "
         "2 x (3A+5F): 2 replicas, each 3 attention and 5 FFN devices; P prefill, D decode."
     )
     return [
-        DOT.join([hardware_of(scenario, inputs), scenario.model.name, speed]),
+        DOT.join([hardware_of(picture, inputs), picture["model"], speed]),
         DOT.join(asked),
-        assumed_of(scenario, drawn.answer),
-        _missing(drawn.answer),
+        assumed_of(picture, drawn.answer),
+        _missing(drawn),
         how,
     ]
 
 
-def _missing(answer: Answer) -> str:
+def _missing(drawn: Drawn) -> str:
     """Return the modes without a feasible deployment, and why; empty where all have one."""
-    summary = answer.summary
-    found = []
-    for mode, row in summary["best_by_mode"].items():
-        if row is not None:
-            continue
-        binding = summary["binding_by_mode"][mode]
-        least = {
-            FIRST_TOKEN: ("TTFT", summary["least_ttft_ms"][mode]),
-            LATENCY: ("TPOT", summary["least_tpot_ms"][mode]),
-        }.get(binding)
-        why = REASONS.get(binding, "each can be met alone, not both together")
-        if least and least[1] is not None:
-            why = f"least {least[0]} {rounded_up(least[1])} ms"
-        found.append(f"{NAMES[mode]} ({binding}: {why})")
+    found = [f"{drawn.names[mode]} ({why})" for mode, why in drawn.answer.picture["missing"].items()]
     return f"Not feasible: {'; '.join(found)}." if found else ""

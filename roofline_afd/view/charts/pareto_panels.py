@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import altair as alt
 
-from roofline_afd.analysis.requests.reasons import NAMES
-from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.modes import SERVING_MODES
-from roofline_afd.serving.workload import WORKLOADS
 from roofline_afd.view.charts.frontiers import (
     DOT,
     STYLES,
@@ -26,91 +22,56 @@ from roofline_afd.view.charts.frontiers import (
     frontier_layers,
     hardware_of,
     limit_layers,
+    system_of,
 )
 from roofline_afd.view.charts.roofline import FAINT, INK, chart_data, house_style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.analysis.answer import Answer
 
 PANEL_WIDTH, PANEL_HEIGHT = 292, 172
 PANEL_BEATEN = 250
 PANEL_LETTERS = 50
 """Letters of a line inside a panel."""
-MOST_PANELS = 60
 SAMPLE, KEY_LETTER = 34, 8
 """Pixels of the piece of a line in a key, and of a letter of its name."""
 
 
-def pareto_panels(
-    scenarios: Sequence[Scenario],
-    workloads: Sequence[str] = tuple(WORKLOADS),
-    *,
-    advanced: Callable[[float], None] | None = None,
-    **question: Any,  # noqa: ANN401 - those of `explored`
-) -> alt.VConcatChart:
+def pareto_panels(answers: Sequence[Answer]) -> alt.VConcatChart:
     """Draw the frontiers of each scenario, a row, for each kind of requests, a column.
 
     Parameters
     ----------
-    scenarios : sequence of Scenario
-        Models and systems.
-    workloads : sequence of str
-        Requests by name: `chat`, `coding`, `agentic`.
-    advanced : callable, optional
-        Is told the share that is done [1].
-    **question
-        Limits and what is searched, as for `explore`.
+    answers : sequence of Answer
+        Those of `explore`, with their pictures: scenario by scenario, each with its kinds of requests.
 
     Returns
     -------
     altair.VConcatChart
         The panels, each with axes of its own and its best deployment; one where nothing is feasible says why.
-
-    Raises
-    ------
-    InputError
-        If the question contradicts itself, names nothing, or too much.
     """
-    if not scenarios or not workloads:
-        raise InputError(f"{'--workloads' if scenarios else '--models'} is empty: name at least one")
-    count = len(scenarios) * len(workloads)
-    if count > MOST_PANELS:
-        raise InputError(f"--models and --workloads make {count} panels; at most {MOST_PANELS} are drawn")
-    done: dict[tuple[int, str], Drawn | str] = {}
-    for row, scenario in enumerate(scenarios):
-        for name in workloads:
-            try:
-                done[row, name] = drawn_of(scenario, {**question, "workload": name})
-            except InfeasibleError as error:
-                done[row, name] = str(error)
-            if advanced is not None:
-                advanced(len(done) / count)
-    alike = len({_system(scenario) for scenario in scenarios}) == 1
+    done = [each.picture["refusal"] if "refusal" in each.picture else drawn_of(each) for each in answers]
+    across = answers[0].picture["across"]
+    alike = len({system_of(each.picture) for each in answers}) == 1
     panels = []
-    for row, scenario in enumerate(scenarios):
-        what = scenario.model.name if alike else f"{scenario.model.name} on {_system(scenario)}"
-        for name in workloads:
-            below, beside = row == len(scenarios) - 1, name == workloads[0]
-            panels.append(_panel(done[row, name], f"{what}{DOT}{name}", below=below, beside=beside))
-    grid = alt.ConcatChart(concat=panels, columns=len(workloads), spacing=24)
-    known = [each for each in done.values() if isinstance(each, Drawn)]
-    modes = [mode for mode in SERVING_MODES if any(mode in each.frontiers for each in known)]
-    chart = alt.VConcatChart(vconcat=[_key(modes), grid] if modes else [grid], spacing=22)
+    for at, (answer, found) in enumerate(zip(answers, done, strict=True)):
+        what, model = answer.inputs["workload"], answer.picture["model"]
+        title = model if alike else f"{model} on {system_of(answer.picture)}"
+        below, beside = at >= len(answers) - across, at % across == 0
+        panels.append(_panel(found, f"{title}{DOT}{what}", below=below, beside=beside))
+    grid = alt.ConcatChart(concat=panels, columns=across, spacing=24)
+    known = [each for each in done if isinstance(each, Drawn)]
+    names = answers[0].picture["names"]
+    modes = [mode for mode in names if any(mode in each.frontiers for each in known)]
+    chart = alt.VConcatChart(vconcat=[_key(modes, names), grid] if modes else [grid], spacing=22)
     styled = house_style(
         cast("alt.LayerChart", chart),
-        _panels_headline(list(done.values())),
-        _panels_subtitle(scenarios, workloads, known, alike=alike),
+        _headline(done, names),
+        _subtitle(answers, known, alike=alike),
     )
     return cast("alt.VConcatChart", styled)
-
-
-def _system(scenario: Scenario) -> str:
-    sides = dict.fromkeys(
-        system.name for system in (scenario.system, scenario.side("attention"), scenario.side("ffn"))
-    )
-    return " + ".join(sides)
 
 
 def _panel(found: Drawn | str, title: str, *, below: bool, beside: bool) -> alt.LayerChart:
@@ -128,8 +89,8 @@ def _panel(found: Drawn | str, title: str, *, below: bool, beside: bool) -> alt.
     ]
     best = found.best
     second = found.second
-    lead = f", {found.lead(second)} more than {NAMES[second]}" if second else ""
-    text = [f"{capital(NAMES[best['mode']])}: {amount(best[found.key])}{lead}", best["deployment"]]
+    lead = f", {found.lead(second)} more than {found.names[second]}" if second else ""
+    text = [f"{capital(found.names[best['mode']])}: {amount(best[found.key])}{lead}", best["deployment"]]
     return alt.LayerChart(layer=layers).properties(
         width=PANEL_WIDTH, height=PANEL_HEIGHT, title=_panel_title(title, text, STYLES[best["mode"]][0])
     )
@@ -171,13 +132,13 @@ def _empty_panel(why: str, title: str) -> alt.LayerChart:
     )
 
 
-def _key(modes: Sequence[str]) -> alt.LayerChart:
+def _key(modes: Sequence[str], names: Mapping[str, str]) -> alt.LayerChart:
     """Return a strip with a piece of each line and its name."""
     layers: list[alt.Chart] = []
     left = 0
     for mode in modes:
         color, dash, shape = STYLES[mode]
-        base = alt.Chart(chart_data([{"label": NAMES[mode]}]))
+        base = alt.Chart(chart_data([{"label": names[mode]}]))
         layers += [
             base.mark_rule(color=color, strokeDash=dash, strokeWidth=2.2).encode(
                 x=alt.value(left), x2=alt.value(left + SAMPLE), y=alt.value(8), y2=alt.value(8)
@@ -189,20 +150,20 @@ def _key(modes: Sequence[str]) -> alt.LayerChart:
                 align="left", baseline="middle", color=color, fontSize=13, fontWeight="bold"
             ).encode(x=alt.value(left + SAMPLE + 8), y=alt.value(8), text="label:N"),
         ]
-        left += SAMPLE + KEY_LETTER * len(NAMES[mode]) + 40
+        left += SAMPLE + KEY_LETTER * len(names[mode]) + 40
     return alt.LayerChart(layer=layers).properties(width=left, height=16)
 
 
-def _panels_headline(found: Sequence[Drawn | str]) -> str:
+def _headline(found: Sequence[Drawn | str], names: Mapping[str, str]) -> str:
     """Return how often each mode serves most."""
     known = [each for each in found if isinstance(each, Drawn)]
     panels = f"{len(found)} panel{'s' if len(found) > 1 else ''}"
     if not known:
         return f"Nothing is feasible in any of {panels}"
     best = [each.best["mode"] for each in known]
-    counts = sorted((-best.count(mode), mode) for mode in SERVING_MODES if mode in best)
-    words = [f"{NAMES[mode]} in {-count}" for count, mode in counts]
-    words[0] = f"{NAMES[counts[0][1]]} serves most in {-counts[0][0]} of {panels}"
+    counts = sorted((-best.count(mode), mode) for mode in names if mode in best)
+    words = [f"{names[mode]} in {-count}" for count, mode in counts]
+    words[0] = f"{names[counts[0][1]]} serves most in {-counts[0][0]} of {panels}"
     limits = known[0].limits.strip()
     text = f"{limits}, {', '.join(words)}" if limits else ", ".join(words)
     close = sum(each.is_close for each in known)
@@ -213,22 +174,21 @@ def _panels_headline(found: Sequence[Drawn | str]) -> str:
     return capital(text)
 
 
-def _panels_subtitle(
-    scenarios: Sequence[Scenario], workloads: Sequence[str], found: Sequence[Drawn], *, alike: bool
-) -> list[str]:
+def _subtitle(answers: Sequence[Answer], found: Sequence[Drawn], *, alike: bool) -> list[str]:
     """Return the question, what is assumed, and how to read the panels."""
+    picture = answers[0].picture
     if not found:
-        return [_system(scenarios[0])] if alike else []
+        return [system_of(picture)] if alike else []
     first = found[0].answer
-    requests = []
-    for name in workloads:
-        work = WORKLOADS[name]
-        requests.append(f"{name} {work.prefix:,} / {work.isl:,} / {work.osl:,}")
-    where = hardware_of(scenarios[0], first.inputs) if alike else f"{first.inputs['devices']} devices"
+    requests = [
+        f"{work['workload']} {work['prefix']:,} / {work['isl']:,} / {work['osl']:,}"
+        for work in (each.inputs for each in answers[: picture["across"]])
+    ]
+    where = hardware_of(picture, first.inputs) if alike else f"{first.inputs['devices']} devices"
     error = first.summary["validated_error"]
     return [
         f"{where}{DOT}cached / input / output tokens: {', '.join(requests)}",
-        assumed_of(scenarios[0], first),
+        assumed_of(picture, first),
         f"Too close to call: within the {error:.1%} median error. Each panel has scales of its own. Lines: "
         "no deployment of the mode is better in both. Grey: beaten ones. Ring: the best, named above."
         + (" Shaded: slower than allowed." if first.inputs["tpot_ms"] is not None else ""),

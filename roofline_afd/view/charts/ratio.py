@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import altair as alt
-import numpy as np
 
-from roofline_afd.analysis.requests.prepare import MAX_RATIO, checked, prepare
-from roofline_afd.analysis.requests.simulate import answer, predicted
-from roofline_afd.physics import provisioning as physics
-from roofline_afd.simulation.run import run
 from roofline_afd.view.charts.roofline import (
     BLUE,
     FAINT,
@@ -27,23 +20,15 @@ from roofline_afd.view.charts.roofline import (
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.analysis.requests.prepare import Prepared
 
+STYLES = ((BLUE, [2, 3], 1.8), (GREEN, [9, 4], 1.8), (ORANGE, [1, 0], 2.6))
+"""Colour, dash and width of a formula, the plainest first."""
 NAMES = 210
 """Pixels right of the chart for the names of its curves."""
 RATE_HEIGHT, IDLE_HEIGHT = 320, 130
-POINTS = 300
-"""Ratios at which a curve is computed."""
-MOST_SIMULATED = 24
-"""Ratios simulated where none are asked for."""
-FEWEST_SIMULATED = 8
-BEYOND = 2.0
-"""How far the axis goes where none is asked for, as a multiple of the best ratio."""
 APART = 40
 """Pixels between the names of two curves, of two lines each."""
 SAMPLE = 30
@@ -57,135 +42,39 @@ RIGHT = 0.6
 
 
 class _Curve(NamedTuple):
-    """A formula: its name, colour, dash, width, and the time between micro-batches it gives a ratio."""
+    """A formula drawn: colour, dash and width of its line, its name, and its points."""
 
-    name: str
     color: str
     dash: list[int]
     width: float
-    cycle: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    name: str
+    points: list[dict[str, Any]]
 
 
-def _curves(prepared: Prepared) -> list[_Curve]:
-    """Return the formulas, the plainest first."""
-    asked, load = prepared.simulation, prepared.workload.load
-    plain: dict[str, Any] = {"batch": asked.batch, "theta": load.theta, "nu": load.nu}
-    plain["ffn_devices"] = asked.ffn_devices
-    full = asked.duplex == "full"
-
-    def means(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        clock = asked.times(ratio)
-        cycle = physics.cycle_time_of(
-            attention=physics.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
-            ffn=physics.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
-            transfer=physics.transfer_time_linear(batch=asked.batch, coefficients=clock),
-            microbatches=math.inf,
-            full_duplex=False,
-        )
-        return np.asarray(cycle)
-
-    def barrier(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(physics.barrier_time(ratio=ratio, **plain, coefficients=asked.times(ratio)))
-
-    def in_flight(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        cycle = physics.barrier_cycle_time(
-            ratio=ratio,
-            **plain,
-            coefficients=asked.times(ratio),
-            skewness=load.skewness,
-            microbatches=asked.microbatches,
-            full_duplex=full,
-        )
-        return np.asarray(cycle)
-
-    batches = f"{asked.microbatches} micro-batch{'es' if asked.microbatches > 1 else ''}"
-    return [
-        _Curve("mean times (r*)", BLUE, [2, 3], 1.8, means),
-        _Curve("slowest instance", GREEN, [9, 4], 1.8, barrier),
-        _Curve(f"slowest instance, {batches}", ORANGE, [1, 0], 2.6, in_flight),
-    ]
-
-
-def ratio_chart(*, r: Sequence[int] | None = None, **question: Any) -> alt.VConcatChart:  # noqa: ANN401
+def ratio_chart(answer: Answer) -> alt.VConcatChart:
     """Draw throughput per instance over the ratio of attention to FFN instances, and idle shares below.
 
     Parameters
     ----------
-    r : sequence of int, optional
-        Ratios to simulate; where absent up to twice the best one [1].
-    **question
-        Lengths of requests, times, and how the simulation goes: as for `simulate`.
+    answer : Answer
+        That of `simulate`, with its picture.
 
     Returns
     -------
     altair.VConcatChart
         The chart: formulas as curves, the simulation as points with 95 % intervals.
-
-    Raises
-    ------
-    InputError
-        If a value is out of bounds, a file is faulty, or sources exclude each other.
-    InfeasibleError
-        If memory, devices or the latency target leave no ratio.
     """
-    prepared = prepare(r=r or (1,), **question)
-    if r is None:
-        prepared = _around_the_best(prepared)
-    measured, _ = run(prepared.simulation)
-    return draw(prepared, answer(prepared, measured))
-
-
-def _around_the_best(prepared: Prepared) -> Prepared:
-    """Return the question with ratios to both sides of the one that the formula calls best."""
-    asked, load = prepared.simulation, prepared.workload.load
-    most = MAX_RATIO
-    operators = prepared.operators
-    if operators is None:
-        best = physics.optimal_ratio_barrier_microbatches(
-            batch=asked.batch,
-            theta=load.theta,
-            nu=load.nu,
-            skewness=load.skewness,
-            coefficients=asked.coefficients,
-            microbatches=asked.microbatches,
-            full_duplex=asked.duplex == "full",
-        )
-    else:
-        ratios = operators.every
-        best = float(ratios[int(np.argmax(predicted(asked, load, ratios=ratios)[0]))])
-        most = min(math.floor(operators.most_ratio * (1 + 1e-12)), most)
-    most = min(max(math.ceil(BEYOND * best), FEWEST_SIMULATED), most)
-    simulated = np.unique(np.rint(np.linspace(1, most, min(most, MOST_SIMULATED)))).astype(int).tolist()
-    return dataclasses.replace(
-        prepared,
-        simulation=checked(dataclasses.replace(asked, ratios=tuple(simulated))),
-        inputs={**prepared.inputs, "r": simulated},
-    )
-
-
-def draw(prepared: Prepared, simulated: Answer) -> alt.VConcatChart:
-    """Draw an answer of the simulation with the formulas it stands against.
-
-    Parameters
-    ----------
-    prepared : Prepared
-        What was asked.
-    simulated : Answer
-        What was found.
-
-    Returns
-    -------
-    altair.VConcatChart
-        The chart.
-    """
-    rows = simulated.rows()
+    rows = answer.rows()
     for row in rows:
         half = row["throughput_half_width"] or 0.0
         row["low"], row["high"] = row["throughput_per_instance"] - half, row["throughput_per_instance"] + half
     first, last = min(row["r"] for row in rows), max(row["r"] for row in rows)
     x = _ratio_axis(first, last, None)
-    curves = [(curve, _points(curve, prepared, first, last)) for curve in _curves(prepared)]
-    rates = [point["throughput_per_instance"] for _, points in curves for point in points]
+    curves = [
+        _Curve(*style, found["name"], found["points"])
+        for style, found in zip(STYLES, answer.picture["curves"], strict=True)
+    ]
+    rates = [point["throughput_per_instance"] for curve in curves for point in curve.points]
     ends = min(*rates, *(row["low"] for row in rows)), max(*rates, *(row["high"] for row in rows))
     room = ROOM * (ends[1] - ends[0] or ends[1])
     y = alt.Y(
@@ -193,39 +82,33 @@ def draw(prepared: Prepared, simulated: Answer) -> alt.VConcatChart:
         scale=alt.Scale(domain=[max(ends[0] - room, 0.0), ends[1] + room], nice=False, zero=False),
         axis=alt.Axis(title="tokens per second and instance", format=",.4~r", tickCount=6),
     )
-    layers: list[alt.Chart] = []
-    for curve, points in reversed(curves):  # the broken ones on top, so that all show where they coincide
-        layers.append(
-            alt.Chart(chart_data(points))
-            .mark_line(color=curve.color, strokeDash=curve.dash, strokeWidth=curve.width, clip=True)
-            .encode(x, y)
-        )
+    layers: list[alt.Chart] = [
+        alt.Chart(chart_data(curve.points))
+        .mark_line(color=curve.color, strokeDash=curve.dash, strokeWidth=curve.width, clip=True)
+        .encode(x, y)
+        for curve in reversed(curves)  # the broken ones on top, so that all show where they coincide
+    ]
     layers += _names(curves, x, y)
-    layers += _simulated(rows, simulated.summary["best_r"], x, y)
+    layers += _simulated(rows, answer.summary["best_r"], x, y)
     upper = alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=RATE_HEIGHT)
-    about = prepared.simulation
-    where = (
-        f"{simulated.inputs['system']} x {simulated.inputs['model']}"
-        if "system" in simulated.inputs
-        else "coefficients as given"
-    )
-    load = prepared.workload.load
-    batches = f"{about.microbatches} micro-batch{'es' if about.microbatches > 1 else ''}"
+    inputs = answer.inputs
+    where = f"{inputs['system']} x {inputs['model']}" if "system" in inputs else "coefficients as given"
+    batches = f"{inputs['microbatches']} micro-batch{'es' if inputs['microbatches'] > 1 else ''}"
     parts = [
         where,
-        f"{about.batch} slots per attention instance and micro-batch",
+        f"{inputs['batch']} slots per attention instance and micro-batch",
         f"{batches} in flight",
-        f"a slot holds {load.theta:,.0f} tokens, deviation {load.nu:,.0f}",
-        f"{about.start} start",
-        f"{about.requests:,} requests per attention instance",
-        f"{about.replications} replication{'s' if about.replications > 1 else ''}",
+        f"a slot holds {answer.picture['theta']:,.0f} tokens, deviation {answer.picture['nu']:,.0f}",
+        f"{inputs['start']} start",
+        f"{inputs['requests']:,} requests per attention instance",
+        f"{inputs['replications']} replication{'s' if inputs['replications'] > 1 else ''}",
     ]
     how = (
         "Curves: formulas, a diamond where each is best. Dots: simulation with 95% intervals, the large one "
         "serves most. Idle: share of the time in the layers, simulated."
     )
     chart = alt.VConcatChart(vconcat=[upper, _idle(rows, first, last)], spacing=18)
-    styled = house_style(cast("alt.LayerChart", chart), simulated.summary["answer"], [" · ".join(parts), how])
+    styled = house_style(cast("alt.LayerChart", chart), answer.summary["answer"], [" · ".join(parts), how])
     return cast("alt.VConcatChart", styled)
 
 
@@ -239,27 +122,12 @@ def _ratio_axis(first: int, last: int, title: str | None) -> alt.X:
     )
 
 
-def _points(curve: _Curve, prepared: Prepared, first: int, last: int) -> list[dict[str, Any]]:
-    """Return a curve's points over real ratios."""
-    asked = prepared.simulation
-    ratios = np.linspace(float(first), float(last), POINTS if last > first else 1)
-    if prepared.operators is not None:
-        ratios = prepared.operators.whole(ratios)
-    cycle = curve.cycle(ratios) + asked.outside / (asked.layers * asked.microbatches)
-    rate = physics.throughput_per_instance(
-        ratio=ratios, batch=asked.batch, cycle=cycle, layers=asked.layers, accept_length=asked.accept_length
-    )
-    return [
-        {"r": ratio, "throughput_per_instance": value}
-        for ratio, value in zip(ratios.tolist(), np.asarray(rate).tolist(), strict=True)
-    ]
-
-
-def _names(curves: Sequence[tuple[_Curve, list[dict[str, Any]]]], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _names(curves: Sequence[_Curve], x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """Return the peak of each curve, and to the right a piece of the curve with its name and best ratio."""
     layers: list[alt.Chart] = []
     left = WIDTH - NAMES + 12
-    for place, (curve, points) in enumerate(curves):
+    for place, curve in enumerate(curves):
+        points = curve.points
         peak = max(points, key=lambda point: point["throughput_per_instance"])
         layers.append(
             alt.Chart(chart_data([peak]))

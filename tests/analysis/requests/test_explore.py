@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.analysis.requests.explore import explore, explored
+from roofline_afd.analysis.requests.questions import Exploration
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
@@ -51,7 +52,7 @@ def test_every_row_keeps_the_books(drawn: dict[str, Any]) -> None:
     question = dict(drawn)
     scenario = _scenario(**question.pop("scenario"))
     try:
-        answer, dominated = explored(scenario, **question)
+        answer, dominated = explored(Exploration(scenario, **question))
     except InfeasibleError:
         return
     work, limits = answer.inputs, (question["ttft_ms"], scenario.tpot_ms)
@@ -126,7 +127,7 @@ def _best(**question: Any) -> dict[str, float]:  # noqa: ANN401 - any option
     """Return the tokens a second of all devices of each mode; 0 where none is feasible."""
     scenario = _scenario(**question.pop("scenario", {}))
     try:
-        found = explore(scenario, **{"workload": "chat", "chunk_tokens": 512, **question})
+        found = explore(Exploration(scenario, **{"workload": "chat", "chunk_tokens": 512, **question}))
     except InfeasibleError:
         return dict.fromkeys(("agg", "pd", "agg+afd", "pd+afd"), 0.0)
     best = found.summary["best_by_mode"]
@@ -171,7 +172,7 @@ def test_more_never_hurts(what: str) -> None:
 
 def test_answer() -> None:
     """It names the best of all modes, its limits, and why the others lose."""
-    found = explore(_scenario(tpot_ms=30), workload="chat", ttft_ms=500)
+    found = explore(Exploration(_scenario(tpot_ms=30), workload="chat", ttft_ms=500))
     summary = found.summary
     best = summary["best_under_slo"]
     assert best == max(summary["best_by_mode"].values(), key=lambda row: float(row["tokens_per_s"]))
@@ -193,9 +194,8 @@ def test_both_limits_cannot_be_met_together() -> None:
     refused = ""
     for _ in range(4):
         try:
-            found = explore(
-                _scenario(tpot_ms=limits["tpot_ms"]), workload="chat", ttft_ms=limits["ttft_ms"], modes=["pd"]
-            )
+            scenario = _scenario(tpot_ms=limits["tpot_ms"])
+            found = explore(Exploration(scenario, workload="chat", ttft_ms=limits["ttft_ms"], modes=["pd"]))
         except InfeasibleError as error:
             named = re.search(r"the least is --(ttft|tpot)-ms ([\d.]+)", str(error))
             if named is None:
@@ -213,7 +213,7 @@ def test_both_limits_cannot_be_met_together() -> None:
 
 def test_each_mode_says_why_it_is_infeasible() -> None:
     with pytest.raises(InfeasibleError) as caught:
-        explore(_scenario(tpot_ms=0.01), workload="chat")
+        explore(Exploration(_scenario(tpot_ms=0.01), workload="chat"))
     for name in ("aggregated:", "P/D:", "aggregated AFD:", "P/D AFD:"):
         assert name in str(caught.value)
     assert str(caught.value).count("the least is --tpot-ms") == 4
@@ -222,9 +222,8 @@ def test_each_mode_says_why_it_is_infeasible() -> None:
 def test_power_is_that_of_the_site() -> None:
     """Rated power takes the default PUE, provisioned power holds it: joules are those of `procure`."""
     for system, watts in (("h800", 700 * 1.3), ("gb200-nvl72", 2100)):
-        answer = explore(
-            Scenario(system=system, model="qwen3-235b-a22b", devices=16), isl=1000, osl=200, modes=["agg"]
-        )
+        scenario = Scenario(system=system, model="qwen3-235b-a22b", devices=16)
+        answer = explore(Exploration(scenario, isl=1000, osl=200, modes=["agg"]))
         assert any("times a PUE of 1.3" in note for note in answer.notes) == (system == "h800")
         for row in answer.rows():
             joules = row["tokens_per_joule"] * 16 * watts

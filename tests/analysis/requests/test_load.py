@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.requests.load import workload_of
+from roofline_afd.analysis.requests.load import Workload, workload_of
+from roofline_afd.analysis.requests.questions import Provisioning
 from roofline_afd.analysis.requests.traces import Trace
+
+
+def _workload(**lengths: Any) -> Workload:  # noqa: ANN401 - fields of a question
+    return workload_of(Provisioning(**lengths))
 
 
 def _trace(outputs: list[int], prompts: list[int]) -> Trace:
@@ -25,7 +30,7 @@ def _trace(outputs: list[int], prompts: list[int]) -> Trace:
 )
 def test_start_from_empty_slots(settings: dict[str, Any], known: list[float]) -> None:
     """Requests of known lengths, slot by slot."""
-    work = workload_of(**settings)
+    work = _workload(**settings)
     for steps in (1, 2, 3, 7, 20):
         found = work.starting(batch=1, requests=steps / work.decode_mean)
         assert found == pytest.approx(np.mean(known[:steps]))
@@ -34,9 +39,9 @@ def test_start_from_empty_slots(settings: dict[str, Any], known: list[float]) ->
 def test_start_of_other_distributions_nears_the_stationary_load() -> None:
     generator = np.random.default_rng(5)
     outputs = generator.geometric(1 / 50, 200_000)
-    traced = workload_of(trace=Trace("mine", np.full(outputs.size, 30), outputs, 0))
-    geometric = workload_of(prompt_mean=30, decode_mean=50)
-    heavy = workload_of(prompt_mean=30, decode_mean=50, decode_distribution="lognormal", decode_cv=1)
+    traced = _workload(trace=Trace("mine", np.full(outputs.size, 30), outputs, 0))
+    geometric = _workload(prompt_mean=30, decode_mean=50)
+    heavy = _workload(prompt_mean=30, decode_mean=50, decode_distribution="lognormal", decode_cv=1)
     for requests in (200, 1000, 20_000):
         near = geometric.starting(batch=64, requests=requests)
         assert traced.starting(batch=64, requests=requests) == pytest.approx(near, rel=0.01)

@@ -9,6 +9,7 @@ import pytest
 
 from roofline_afd import InputError
 from roofline_afd.analysis.requests.prepare import Prepared, checked, prepare
+from roofline_afd.analysis.requests.questions import Simulation
 from roofline_afd.simulation.replicate import Course, replicate
 from tests.simulation.small import PAPER, PAPER_TEXT, trial
 
@@ -46,7 +47,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 def test_bad_questions(case: str) -> None:
     changes, message = BAD[case]
     with pytest.raises(InputError, match=message):
-        prepare(**(QUESTION | changes))
+        prepare(Simulation(**(QUESTION | changes)))
 
 
 def test_slots_of_all_ffn_devices_count() -> None:
@@ -56,9 +57,11 @@ def test_slots_of_all_ffn_devices_count() -> None:
 
 
 def test_prepared_in_si() -> None:
-    prepared = prepare(**QUESTION, layers=61, gap_ms=2.0, accept_length=1.5, duplex="shared", tpot_ms=50)
+    prepared = prepare(
+        Simulation(**QUESTION, layers=61, gap_ms=2.0, accept_length=1.5, duplex="shared", tpot_ms=50)
+    )
     assert isinstance(prepared, Prepared)
-    asked = prepared.simulation
+    asked = prepared.settings
     assert (asked.layers, asked.accept_length, asked.duplex, prepared.tpot) == (61, 1.5, "shared", 0.05)
     assert asked.outside == pytest.approx(2e-3)
     assert asked.coefficients == pytest.approx(PAPER)

@@ -10,6 +10,7 @@ import pytest
 
 from roofline_afd.analysis.requests.plan import Plan
 from roofline_afd.analysis.requests.provisioning import provision
+from roofline_afd.analysis.requests.questions import Provisioning
 from roofline_afd.analysis.requests.traces import Trace
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics.provisioning import Coefficients
@@ -33,12 +34,17 @@ KEYS = (
 )
 
 
+def ask(**question: Any) -> Answer:  # noqa: ANN401 - fields of a question
+    """Return the answer to a question by its fields."""
+    return provision(Provisioning(**question))
+
+
 def _row(answer: Answer, granularity: str) -> dict[str, Any]:
     return next(row for row in answer.rows() if row["granularity"] == granularity)
 
 
 def test_keys_are_in_rows_and_summary() -> None:
-    answer = provision(**BASE)
+    answer = ask(**BASE)
     for row in answer.rows():
         assert set(KEYS) <= set(row)
     assert {key: answer.rows()[0][key] for key in KEYS} == {key: answer.summary[key] for key in KEYS}
@@ -49,12 +55,12 @@ def test_keys_are_in_rows_and_summary() -> None:
 def test_coefficients_in_every_form() -> None:
     seconds = Coefficients(1.65e-9, 50e-6, 83e-9, 100e-6, 22e-9, 20e-6)
     forms = (PAPER, [0.00165, 50, 0.083, 100, 0.022, 20], seconds)
-    found = {provision(**{**BASE, "coefficients": form}).summary["r_star"] for form in forms}
+    found = {ask(**{**BASE, "coefficients": form}).summary["r_star"] for form in forms}
     assert max(found) - min(found) < 1e-12
 
 
 def test_the_recommendation_is_the_best_of_its_kind() -> None:
-    answer = provision(**BASE)
+    answer = ask(**BASE)
     plan = Plan(
         coefficients=Coefficients(1.65e-9, 50e-6, 83e-9, 100e-6, 22e-9, 20e-6),
         theta=answer.summary["theta"],
@@ -79,7 +85,7 @@ def test_the_recommendation_is_the_best_of_its_kind() -> None:
 def test_tokens_and_time_hang_together() -> None:
     """Every sequence gets a token in the time per token: m*r*B of them, over r + 1 instances."""
     for settings in ({}, {"microbatches": 3}, {"gap_ms": 2.0}, {"accept_length": 1.7}):
-        for row in provision(**BASE, **settings).rows():
+        for row in ask(**BASE, **settings).rows():
             ratio, m = row["ratio"], row["microbatches"]
             rate = m * ratio * 256 / (ratio + 1) / (row["tpot_ms"] * 1e-3)
             assert row["tokens_per_s_per_instance"] == pytest.approx(rate)
@@ -87,42 +93,42 @@ def test_tokens_and_time_hang_together() -> None:
 
 def test_time_outside_the_layers_asks_for_more_attention() -> None:
     assert (
-        provision(**BASE, gap_ms=20).summary["r_star_microbatches_barrier"]
-        > provision(**BASE).summary["r_star_microbatches_barrier"]
+        ask(**BASE, gap_ms=20).summary["r_star_microbatches_barrier"]
+        > ask(**BASE).summary["r_star_microbatches_barrier"]
     )
 
 
 def test_the_plugin_has_two_micro_batches_and_whole_ratios() -> None:
-    answer = provision(**BASE, deployable_with="vllm-afd-plugin")
+    answer = ask(**BASE, deployable_with="vllm-afd-plugin")
     first = answer.rows()[0]
     assert first["granularity"] == "vllm-afd-plugin"
     assert first["attention_instances"] % first["ffn_instances"] == 0
     assert first["microbatches"] == 2
-    assert _row(provision(**BASE, microbatches=4), "vllm-afd-plugin")["microbatches"] == 2
+    assert _row(ask(**BASE, microbatches=4), "vllm-afd-plugin")["microbatches"] == 2
     with pytest.raises(InputError, match="--microbatches 3 cannot run with vllm-afd-plugin: it has two"):
-        provision(**BASE, microbatches=3, deployable_with="vllm-afd-plugin")
+        ask(**BASE, microbatches=3, deployable_with="vllm-afd-plugin")
 
 
 def test_a_latency_target_that_binds() -> None:
-    free = provision(**BASE)
-    bound = provision(**BASE, tpot_ms=38)
+    free = ask(**BASE)
+    bound = ask(**BASE, tpot_ms=38)
     assert bound.summary["tpot_ms"] <= 38 < free.summary["tpot_ms"]
     assert bound.summary["ratio"] < free.summary["ratio"]
     assert any("the latency target binds" in note for note in bound.notes)
     with pytest.raises(
         InfeasibleError, match=r"no: binding is the latency target: .* or --batch (\d+)"
     ) as caught:
-        provision(**BASE, tpot_ms=20)
+        ask(**BASE, tpot_ms=20)
     batch = int(str(caught.value).rpartition("--batch ")[2])
-    assert provision(**{**BASE, "batch": batch}, tpot_ms=20).summary["tpot_ms"] <= 20
+    assert ask(**{**BASE, "batch": batch}, tpot_ms=20).summary["tpot_ms"] <= 20
     with pytest.raises(InfeasibleError):
-        provision(**{**BASE, "batch": batch + 1}, tpot_ms=20)
+        ask(**{**BASE, "batch": batch + 1}, tpot_ms=20)
     with pytest.raises(InfeasibleError, match="--tpot-ms 1e-06 allows less"):
-        provision(**BASE, tpot_ms=1e-6)
+        ask(**BASE, tpot_ms=1e-6)
 
 
 def test_less_than_one_attention_instance() -> None:
-    answer = provision(coefficients="1e-5,0,1,100,0,0", batch=1000, **CHAT)
+    answer = ask(coefficients="1e-5,0,1,100,0,0", batch=1000, **CHAT)
     assert answer.summary["recommended_ratio"] == "1A3F"
     assert _row(answer, "whole nodes")["recommended_ratio"] == "1A3F"
     assert _row(answer, "vllm-afd-plugin")["recommended_ratio"] == "1A1F"
@@ -130,15 +136,15 @@ def test_less_than_one_attention_instance() -> None:
 
 def test_a_ratio_beyond_reason_is_a_no() -> None:
     with pytest.raises(InfeasibleError, match="aF of --coefficients is too small"):
-        provision(**{**BASE, "coefficients": "1,50,1e-9,100,0,20"})
+        ask(**{**BASE, "coefficients": "1,50,1e-9,100,0,20"})
 
 
 def test_sensitivity_is_that_of_another_question() -> None:
-    answer = provision(**BASE)
+    answer = ask(**BASE)
     longer = next(
         row for row in answer.summary["sensitivity"] if row["input"] == "theta" and row["change"] > 0
     )
-    again = provision(**{**BASE, "prompt_mean": 100 + 0.1 * 599})
+    again = ask(**{**BASE, "prompt_mean": 100 + 0.1 * 599})
     assert longer["r_star"] == pytest.approx(again.summary["r_star"])
     assert longer["recommended_ratio"] == again.summary["recommended_ratio"] == "9A1F"
     assert 0 < longer["loss_if_kept"] < 0.05
@@ -149,7 +155,7 @@ def test_sensitivity_is_that_of_another_question() -> None:
 def test_a_trace_has_errors_and_says_what_it_leaves_out() -> None:
     generator = np.random.default_rng(2)
     outputs, prompts = generator.geometric(0.01, 5000), generator.integers(1, 5000, 5000)
-    answer = provision(coefficients=PAPER, trace=Trace("mine", prompts, outputs, 3), batch=64)
+    answer = ask(coefficients=PAPER, trace=Trace("mine", prompts, outputs, 3), batch=64)
     assert 0 < answer.summary["theta_error"] < 100
     assert answer.summary["r_star_error"] == pytest.approx(answer.summary["theta_error"] * 0.00165 / 0.083)
     assert answer.inputs["requests_without_output"] == 3
@@ -207,20 +213,20 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 def test_bad_values_are_named(what: str) -> None:
     settings, says = BAD[what]
     with pytest.raises(InputError) as caught:
-        provision(**{**BASE, **settings})
+        ask(**{**BASE, **settings})
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_trace_that_is_not_there() -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        provision(coefficients=PAPER, trace=Path("/nowhere.csv"))
+        ask(coefficients=PAPER, trace=Path("/nowhere.csv"))
 
 
 @pytest.fixture(scope="module")
 def catalogued() -> Answer:
     scenario = Scenario(system="gb200-nvl72", model="kimi-k2")
-    return provision(scenario=scenario, prompt_mean=1000, decode_mean=500, batch=128)
+    return ask(scenario=scenario, prompt_mean=1000, decode_mean=500, batch=128)
 
 
 def test_a_system_of_the_catalogue(catalogued: Answer) -> None:
@@ -252,7 +258,7 @@ def test_recommendations_for_a_system_are_those_of_predict() -> None:
     """Without spread the pipeline is the one that predictions are made of."""
     from roofline_afd.analysis.decode.predict import predict_afd
 
-    first = provision(
+    first = ask(
         scenario=Scenario(system="gb200-nvl72", model="kimi-k2"),
         prompt_mean=4000,
         decode_mean=1,
@@ -278,19 +284,19 @@ def test_what_a_system_cannot_do() -> None:
     with pytest.raises(
         InfeasibleError, match=r"HBM capacity: .* do not fit an attention device; --batch \d+ does"
     ):
-        provision(scenario=Scenario(**h800), prompt_mean=100_000, decode_mean=500)
+        ask(scenario=Scenario(**h800), prompt_mean=100_000, decode_mean=500)
     with pytest.raises(InfeasibleError, match=r"ratio granularity: .* nearest: --max-devices 24"):
-        provision(scenario=Scenario(**h800, max_devices=20), prompt_mean=1000, decode_mean=500, batch=64)
+        ask(scenario=Scenario(**h800, max_devices=20), prompt_mean=1000, decode_mean=500, batch=64)
     with pytest.raises(InfeasibleError, match=r"ratio granularity with vllm-afd-plugin: .* --max-devices 32"):
-        provision(
+        ask(
             scenario=Scenario(**h800, max_devices=31, deployable_with="vllm-afd-plugin"),
             prompt_mean=1000,
             decode_mean=500,
             batch=64,
         )
     with pytest.raises(InfeasibleError, match="HBM capacity: experts take"):
-        provision(scenario=Scenario(**h800, ffn_devices=4), prompt_mean=1000, decode_mean=500, batch=64)
+        ask(scenario=Scenario(**h800, ffn_devices=4), prompt_mean=1000, decode_mean=500, batch=64)
     with pytest.raises(InputError, match="--layers belongs to --coefficients"):
-        provision(scenario=Scenario(**h800), **CHAT, layers=61)
+        ask(scenario=Scenario(**h800), **CHAT, layers=61)
     with pytest.raises(InputError, match="--coefficients and --system exclude each other"):
-        provision(scenario=Scenario(**h800), **CHAT, coefficients=PAPER)
+        ask(scenario=Scenario(**h800), **CHAT, coefficients=PAPER)

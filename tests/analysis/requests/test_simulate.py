@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from roofline_afd.analysis.requests.load import workload_of
-from roofline_afd.analysis.requests.prepare import REPLAYS, lengths_of
+from roofline_afd.analysis.requests.prepare import lengths_of
 from roofline_afd.analysis.requests.provisioning import provision
+from roofline_afd.analysis.requests.questions import REPLAYS, Provisioning, Simulation
 from roofline_afd.analysis.requests.simulate import predicted, simulate
 from roofline_afd.analysis.requests.traces import Trace
 from roofline_afd.errors import InfeasibleError
@@ -20,11 +21,21 @@ from roofline_afd.simulation.run import run
 from tests.conftest import SHARED
 from tests.simulation.small import PAPER_TEXT, correlated, trial
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from roofline_afd.analysis.answer import Answer
+
+
+def ask(*, advanced: Callable[[float], None] = lambda _share: None, **question: Any) -> Answer:  # noqa: ANN401
+    """Return the answer to a question by its fields."""
+    return simulate(Simulation(**question), advanced=advanced)
+
 
 @pytest.mark.parametrize(("batch", "best"), [(64, 7), (256, 9)])
 def test_theory_agrees_where_ffn_devices_share_experts(batch: int, best: int) -> None:
     """Attention-bound, 16 FFN devices: the barrier of r workers is over 2 % off, that of 16 r is not."""
-    work = workload_of(prompt_mean=100, decode_mean=500)
+    work = workload_of(Provisioning(prompt_mean=100, decode_mean=500))
     asked = trial(
         lengths=lengths_of(work),
         batch=batch,
@@ -59,11 +70,11 @@ def test_theory_agrees_for_systems(system: str, kind: str) -> None:
         "trace": file,
         "batch": 96,
     }
-    table = provision(**question)
+    table = provision(Provisioning(**question))
     assert table.summary["recommended_ratio"] == SYSTEMS[system]
     best = int(table.summary["ratio"])
     ratios = [ratio for ratio in range(best - 2, best + 3) if ratio > 0]
-    answer = simulate(**question, r=ratios, replications=3)
+    answer = ask(**question, r=ratios, replications=3)
     rows = {row["r"]: row for row in answer.rows()}
     most = max(row["throughput_per_instance"] for row in rows.values())
     assert rows[best]["throughput_per_instance"] >= most * (1 - 0.005)
@@ -79,7 +90,7 @@ def test_theory_agrees_for_systems(system: str, kind: str) -> None:
 
 def test_published_experiment() -> None:
     """From empty slots, 10,000 requests per instance, B = 256: the best ratio is 8 (arXiv 2601.21351)."""
-    answer = simulate(
+    answer = ask(
         coefficients=PAPER_TEXT,
         prompt_mean=100,
         decode_mean=500,
@@ -110,7 +121,7 @@ QUESTION: dict[str, Any] = {
 
 def test_an_answer() -> None:
     shares: list[float] = []
-    answer = simulate(**QUESTION, advanced=shares.append)
+    answer = ask(**QUESTION, advanced=shares.append)
     assert list(answer.columns)[:3] == ["r", "throughput_per_instance", "throughput_half_width"]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -129,29 +140,29 @@ def test_an_answer() -> None:
 
 
 def test_one_replication_has_no_interval() -> None:
-    answer = simulate(**QUESTION, replications=1)
+    answer = ask(**QUESTION, replications=1)
     assert {row["throughput_half_width"] for row in answer.rows()} == {None}
     assert answer.summary["indistinguishable_r"] is None
     assert any("no confidence interval" in note for note in answer.notes)
 
 
 def test_the_latency_target_binds() -> None:
-    free = simulate(**QUESTION)
+    free = ask(**QUESTION)
     tpot = {row["r"]: row["tpot"] for row in free.rows()}
     best = free.summary["best_r"]
     limit = (tpot[best - 1] + tpot[best]) / 2
-    assert simulate(**QUESTION, tpot_ms=limit).summary["best_r"] == best - 1
+    assert ask(**QUESTION, tpot_ms=limit).summary["best_r"] == best - 1
     with pytest.raises(InfeasibleError, match="no: binding is the latency target: 2 attention instances"):
-        simulate(**QUESTION, tpot_ms=0.1)
+        ask(**QUESTION, tpot_ms=0.1)
 
 
 def test_notes_say_what_was_not_settled() -> None:
-    edge = simulate(**(QUESTION | {"r": (1, 2)}))
+    edge = ask(**(QUESTION | {"r": (1, 2)}))
     assert any("2 is the largest ratio asked for" in note for note in edge.notes)
-    edge = simulate(**(QUESTION | {"r": (9, 10), "batch": 512}))
+    edge = ask(**(QUESTION | {"r": (9, 10), "batch": 512}))
     assert any("9 is the smallest ratio asked for" in note for note in edge.notes)
     assert any("the start still shows" in note for note in edge.notes)
-    close = simulate(
+    close = ask(
         **(QUESTION | {"coefficients": "0,100,1e-9,50,0,0", "r": (200, 201), "batch": 1, "requests": 5})
     )
     assert close.summary["best_r"] == 201
@@ -167,7 +178,7 @@ def test_a_trace(tmp_path: Path) -> None:
         "r": (3, 4),
         "requests": 4000,
     }
-    drawn, replayed = (simulate(**asked, replay=replay) for replay in REPLAYS)
+    drawn, replayed = (ask(**asked, replay=replay) for replay in REPLAYS)
     assert drawn.inputs["trace_requests"] == 400
     assert drawn.inputs["requests"] == 4000
     for one, other in zip(drawn.rows(), replayed.rows(), strict=True):

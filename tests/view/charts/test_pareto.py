@@ -14,13 +14,15 @@ import pytest
 
 from roofline_afd import InfeasibleError, Scenario, plot
 from roofline_afd.analysis.requests.explore import Explored, explored
+from roofline_afd.analysis.requests.pareto import pareto_picture
+from roofline_afd.analysis.requests.questions import Exploration, ParetoPicture
 from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.view.charts.frontiers import STYLES
-from roofline_afd.view.charts.pareto import MOST_BEATEN, pareto_chart
-from roofline_afd.view.charts.pareto_panels import pareto_panels
+from roofline_afd.view.charts.pareto import pareto_chart
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
+from tests.view.charts.drawn import draws_the_same_when_kept, is_drawn_from_its_file
 from tests.view.charts.layers import rows_of
 
 QUESTION = ("--system", "b200", "--devices", "8")
@@ -82,17 +84,17 @@ class _Picture:
 
 @pytest.fixture(scope="module")
 def found() -> Explored:
-    return explored(B200, workload="chat")
+    return explored(Exploration(B200, workload="chat"))
 
 
 @pytest.fixture(scope="module")
 def picture() -> _Picture:
-    return _Picture(pareto_chart(B200, workload="chat"))
+    return _Picture(plot.pareto(B200, workload="chat"))
 
 
 @pytest.fixture(scope="module")
 def limited() -> _Picture:
-    return _Picture(pareto_chart(LIMITED, workload="chat", ttft_ms=500))
+    return _Picture(plot.pareto(LIMITED, workload="chat", ttft_ms=500))
 
 
 @pytest.mark.parametrize("mode", STYLES)
@@ -117,7 +119,7 @@ def test_styles_differ_without_colour() -> None:
 
 def test_grey_dots_are_beaten_by_their_mode(found: Explored, picture: _Picture) -> None:
     dots = picture.rows(picture.dots)
-    assert 100 < len(dots) <= MOST_BEATEN
+    assert 100 < len(dots) <= ParetoPicture.dots
     assert {tip["field"] for tip in picture.dots["encoding"]["tooltip"]} >= HOVER
     known = {(row["deployment"], row[SPEED], row[RATE]) for row in found.dominated}
     for mode, name in NAMES.items():
@@ -182,10 +184,10 @@ def test_names_stay_apart(picture: _Picture, limited: _Picture) -> None:
 
 def test_modes_without_a_deployment_are_named_with_why() -> None:
     """First tokens of coding within 14 ms: only whole prompts on all devices are as fast."""
-    answer = explored(B200, workload="coding", ttft_ms=14).answer
+    answer = explored(Exploration(B200, workload="coding", ttft_ms=14)).answer
     gone = [mode for mode, row in answer.summary["best_by_mode"].items() if row is None]
     assert gone == ["pd", "agg+afd", "pd+afd"]
-    picture = _Picture(pareto_chart(B200, workload="coding", ttft_ms=14))
+    picture = _Picture(plot.pareto(B200, workload="coding", ttft_ms=14))
     assert picture.words.startswith("Aggregated alone is feasible under TTFT <= 14 ms: ")
     least = math.ceil(answer.summary["least_ttft_ms"]["agg+afd"] * 100) / 100
     assert f"aggregated AFD (first-token target: least TTFT {least:.2f} ms)" in picture.words
@@ -203,7 +205,7 @@ def test_one_mode_alone() -> None:
 
 @pytest.mark.parametrize(("per", "key"), [("dollar", "tokens_per_usd"), ("watt", "tokens_per_joule")])
 def test_other_weights(per: str, key: str) -> None:
-    picture = _Picture(pareto_chart(B200, workload="chat", per=per, modes=["agg", "pd"]))
+    picture = _Picture(plot.pareto(B200, workload="chat", per=per, modes=["agg", "pd"]))
     line = picture.line("agg")
     assert line["encoding"]["y"]["field"] == f"{key}"
     assert all(row[key] > 0 for row in picture.rows(line))
@@ -212,11 +214,11 @@ def test_other_weights(per: str, key: str) -> None:
 
 def test_nothing_feasible_is_an_answer() -> None:
     with pytest.raises(InfeasibleError, match="first-token target"):
-        pareto_chart(B200, workload="chat", ttft_ms=1)
+        plot.pareto(B200, workload="chat", ttft_ms=1)
 
 
 def test_the_same_question_gives_the_same_picture(picture: _Picture) -> None:
-    again = _Picture(pareto_chart(B200, workload="chat"))
+    again = _Picture(plot.pareto(B200, workload="chat"))
     assert again.rows(again.dots) == picture.rows(picture.dots)
 
 
@@ -224,8 +226,8 @@ def test_hostile_names_stay_text() -> None:
     evil = dataclasses.replace(load_system("b200"), name="</script><script>document.title='owned'</script>")
     scenario = attrs.evolve(B200, system=evil)
     for chart in (
-        pareto_chart(scenario, workload="chat", modes=["agg"]),
-        pareto_panels([scenario], ("chat",), modes=["agg"]),
+        plot.pareto(scenario, workload="chat", modes=["agg"]),
+        plot.pareto_panels([scenario], ("chat",), modes=["agg"]),
     ):
         assert "<script>document.title" not in chart_bytes(chart, "html").decode()
         assert "document.title" in chart_bytes(chart, "svg").decode()
@@ -249,7 +251,7 @@ def test_the_command_asks_what_its_options_say() -> None:
     outcome = command("plot", "pareto", *QUESTION, "--model", "gpt-oss-120b", *limits)
     assert outcome.status == 0, outcome.err
     drawn = _Picture(json.loads(outcome.out))
-    same = _Picture(pareto_chart(LIMITED, workload="coding", ttft_ms=900, modes=["agg", "agg+afd"]))
+    same = _Picture(plot.pareto(LIMITED, workload="coding", ttft_ms=900, modes=["agg", "agg+afd"]))
     assert drawn.specification["title"] == same.specification["title"]
     assert drawn.rows(drawn.line("agg+afd")) == same.rows(same.line("agg+afd"))
 
@@ -284,3 +286,10 @@ def test_a_no_is_status_one() -> None:
     assert outcome.status == 1
     assert "first-token target" in outcome.err
     assert not outcome.out
+
+
+def test_an_answer_that_was_kept_draws_the_same(tmp_path: Path) -> None:
+    question = ParetoPicture(LIMITED, workload="chat", ttft_ms=500)
+    draws_the_same_when_kept(pareto_chart, pareto_picture(question))
+    options = (*QUESTION, "--model", "gpt-oss-120b", "--workload", "chat", "--modes", "agg,pd")
+    is_drawn_from_its_file("pareto", *options, folder=tmp_path)

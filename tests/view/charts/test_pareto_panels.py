@@ -10,7 +10,10 @@ import attrs
 import pytest
 
 from roofline_afd import InputError, Scenario, plot
-from roofline_afd.analysis.requests.explore import explored
+from roofline_afd.analysis.answer import read_answer
+from roofline_afd.analysis.requests.explore import explore
+from roofline_afd.analysis.requests.pareto import panels_picture
+from roofline_afd.analysis.requests.questions import Exploration, ParetoPanels
 from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.view.charts.pareto_panels import pareto_panels
 from roofline_afd.view.pages import chart_bytes
@@ -27,7 +30,8 @@ MODELS = ("gpt-oss-120b", "qwen3-30b-a3b")
 def panels() -> dict[str, Any]:
     scenarios = [attrs.evolve(B200, model=Scenario(system="b200", model=name).model) for name in MODELS]
     told: list[float] = []
-    chart: Any = pareto_panels(scenarios, ("chat", "coding"), modes=["agg", "pd"], advanced=told.append)
+    question = ParetoPanels(scenarios, ("chat", "coding"), modes=["agg", "pd"])
+    chart = pareto_panels(panels_picture(question, advanced=told.append))
     assert told == [0.25, 0.5, 0.75, 1.0]
     specification: dict[str, Any] = chart.to_dict()
     return specification
@@ -49,7 +53,8 @@ def test_a_panel_for_each_model_and_workload(panels: dict[str, Any]) -> None:
     assert titles == [
         f"{model} · {work}" for model in ("gpt-oss-120b", "Qwen3-30B-A3B") for work in ("chat", "coding")
     ]
-    best = explored(B200, workload="coding", modes=["agg", "pd"]).answer.summary["best_under_slo"]
+    found = explore(Exploration(B200, workload="coding", modes=["agg", "pd"]))
+    best = found.summary["best_under_slo"]
     shown = grid["concat"][1]["title"]["subtitle"]
     assert f"{NAMES[best['mode']]}: {best[RATE]:,.0f}".lower() in shown[0].lower()
     assert shown[1] == best["deployment"]
@@ -60,7 +65,7 @@ def test_a_panel_for_each_model_and_workload(panels: dict[str, Any]) -> None:
 
 
 def test_a_panel_without_a_deployment_says_so() -> None:
-    chart: Any = pareto_panels([B200], ("chat", "coding"), ttft_ms=11, modes=["agg", "pd"])
+    chart: Any = plot.pareto_panels([B200], ("chat", "coding"), ttft_ms=11, modes=["agg", "pd"])
     specification = chart.to_dict()
     assert "nothing is feasible in 1" in " ".join(specification["title"]["text"])
     words = specification["vconcat"][1]["concat"][1]
@@ -78,11 +83,11 @@ def test_panels_without_any_deployment() -> None:
 
 def test_too_few_and_too_many_panels() -> None:
     with pytest.raises(InputError, match="--models is empty"):
-        pareto_panels([])
+        plot.pareto_panels([])
     with pytest.raises(InputError, match="--workloads is empty"):
-        pareto_panels([B200], ())
+        plot.pareto_panels([B200], ())
     with pytest.raises(InputError, match="63 panels; at most 60"):
-        pareto_panels([B200] * 21)
+        plot.pareto_panels([B200] * 21)
 
 
 def test_a_scenario_file_gives_models_and_workloads(tmp_path: Path) -> None:
@@ -94,3 +99,25 @@ def test_a_scenario_file_gives_models_and_workloads(tmp_path: Path) -> None:
     outcome = command("plot", "pareto-panels", "--scenario", str(file))
     assert outcome.status == 0, outcome.err
     assert "Under TTFT <= 900 ms" in " ".join(json.loads(outcome.out)["title"]["text"])
+
+
+def test_answers_that_were_kept_draw_the_same(tmp_path: Path) -> None:
+    """One of them is a no; in Python and by command, and an answer of another command is refused."""
+    found = panels_picture(ParetoPanels([B200], ("chat", "coding"), ttft_ms=11, modes=["agg", "pd"]))
+    assert [bool(answer.columns) for answer in found] == [True, False]
+    again = [read_answer(answer.json(picture=True), name="a file") for answer in found]
+    assert pareto_panels(again).to_dict() == pareto_panels(found).to_dict()
+    kept, first, second, other = (tmp_path / name for name in ("kept.json", "a.json", "b.json", "other.json"))
+    asked = command(
+        *("plot", "pareto-panels", *QUESTION, "--models", "gpt-oss-120b", "--workloads", "chat,coding"),
+        *("--ttft-ms", "11", "--modes", "agg,pd", "--save-answer", str(kept), "--output", str(first)),
+    )
+    assert asked.status == 0, asked.err
+    drawn = command("plot", "pareto-panels", "--from", str(kept), "--output", str(second))
+    assert drawn.status == 0, drawn.err
+    assert second.read_bytes() == first.read_bytes()
+    assert json.loads(first.read_text("utf-8")) == pareto_panels(found).to_dict()
+    assert command("explain", "hfu", "--output", str(other)).status == 0
+    refused = command("plot", "pareto-panels", "--from", str(other))
+    assert (refused.status, refused.out) == (2, "")
+    assert "holds an answer of explain; plot pareto-panels draws those of explore" in refused.complaint

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from roofline_afd import InputError
+from roofline_afd import InputError, plot
 from roofline_afd.analysis.requests.prepare import prepare
-from roofline_afd.analysis.requests.simulate import answer
+from roofline_afd.analysis.requests.questions import Simulation
+from roofline_afd.analysis.requests.ratio import ratio_picture
 from roofline_afd.physics.provisioning import optimal_ratio
-from roofline_afd.simulation.run import run
-from roofline_afd.view.charts.ratio import draw, ratio_chart
+from roofline_afd.view.charts.ratio import ratio_chart
 from roofline_afd.view.pages import chart_bytes
+from tests.view.charts.drawn import draws_the_same_when_kept, is_drawn_from_its_file
 
 QUESTION: dict[str, Any] = {
     "coefficients": ".00165,50,.083,100,.022,20",
@@ -44,17 +46,18 @@ def _texts(layers: list[dict[str, Any]]) -> list[str]:
 
 
 def test_formulas_and_simulation_are_drawn() -> None:
-    prepared = prepare(**QUESTION, r=range(1, 7))
-    found = answer(prepared, run(prepared.simulation)[0])
-    chart = draw(prepared, found)
+    question = Simulation(**QUESTION, r=range(1, 7))
+    found = ratio_picture(question)
+    chart = ratio_chart(found)
     upper, lower = _panels(chart)
     lines = [layer for layer in upper if layer["mark"]["type"] == "line"]
     assert len({tuple(line["mark"]["strokeDash"]) for line in lines}) == 3
     assert len({line["mark"]["color"] for line in lines}) == 3
     means = min(lines, key=lambda line: line["mark"]["strokeDash"][0] + 9 * (line["mark"]["strokeWidth"] > 2))
     peak = max(_values(means), key=lambda point: point["throughput_per_instance"])
+    prepared = prepare(question)
     load = prepared.workload.load
-    best = optimal_ratio(theta=load.theta, batch=256, coefficients=prepared.simulation.coefficients)
+    best = optimal_ratio(theta=load.theta, batch=256, coefficients=prepared.settings.coefficients)
     assert peak["r"] == pytest.approx(float(best.ratio), abs=0.03)
     dots = next(layer for layer in upper if layer["mark"].get("size") == 22)
     for drawn, row in zip(_values(dots), found.rows(), strict=True):
@@ -70,24 +73,30 @@ def test_formulas_and_simulation_are_drawn() -> None:
 
 
 def test_without_ratios_the_best_is_in_the_middle() -> None:
-    upper, _ = _panels(ratio_chart(**QUESTION))
+    upper, _ = _panels(plot.ratio(**QUESTION))
     ratios = [row["r"] for row in _values(next(layer for layer in upper if layer["mark"].get("size") == 22))]
     assert ratios == list(range(1, 9))
 
 
 def test_one_ratio_and_a_best_beyond_are_drawn() -> None:
-    one: Any = ratio_chart(**QUESTION, r=(2,))
+    one: Any = plot.ratio(**QUESTION, r=(2,))
     assert chart_bytes(one, "svg").startswith(b"<svg")
-    upper, _ = _panels(ratio_chart(**(QUESTION | {"decode_mean": 2000, "requests": 500}), r=(1, 2, 3)))
+    upper, _ = _panels(plot.ratio(**(QUESTION | {"decode_mean": 2000, "requests": 500}), r=(1, 2, 3)))
     assert "best at r = 3.0 or above" in _texts(upper)
 
 
 @pytest.mark.parametrize("form", ["html", "svg", "png", "json"])
 def test_files(form: str) -> None:
-    chart: Any = ratio_chart(**QUESTION, r=(2, 3))
+    chart: Any = plot.ratio(**QUESTION, r=(2, 3))
     assert len(chart_bytes(chart, form)) > 2000
 
 
 def test_bad_questions_are_refused() -> None:
     with pytest.raises(InputError, match="--r 0 must be a whole number"):
-        ratio_chart(**QUESTION, r=(0,))
+        plot.ratio(**QUESTION, r=(0,))
+
+
+def test_an_answer_that_was_kept_draws_the_same(tmp_path: Path) -> None:
+    draws_the_same_when_kept(ratio_chart, ratio_picture(Simulation(**QUESTION, r=(2, 3))))
+    options = ("--prompt-mean", "100", "--decode-mean", "100", "--requests", "500", "--r", "2,3")
+    is_drawn_from_its_file("ratio", "--coefficients", QUESTION["coefficients"], *options, folder=tmp_path)
