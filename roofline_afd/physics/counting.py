@@ -18,8 +18,8 @@ def gqa_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size, output_gate
+        As in `nomenclature`.
     heads, kv_heads : int
         Query heads; key and value heads [1].
     head_dim, value_head_dim : int
@@ -28,8 +28,6 @@ def gqa_parameters(
         Values come from the key projection [1].
     shared_kv : bool
         Keys and values are those of another layer [1].
-    output_gate : bool
-        A gate as wide as the heads multiplies the output [1].
 
     Returns
     -------
@@ -71,18 +69,14 @@ def mla_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
-    heads : int
-        Query heads [1].
+    hidden_size, heads, output_gate
+        As in `nomenclature`.
     head_dim, value_head_dim, rope_head_dim : int
         Widths of a key head without rotary part, of a value head, of the rotary part [elements].
     kv_lora_rank : int
         Width of the cached latent c [elements].
     q_lora_rank : int, optional
         Rank of the query projection q; a full projection where None [elements].
-    output_gate : bool
-        A gate as wide as the heads multiplies the output [1].
 
     Returns
     -------
@@ -115,12 +109,10 @@ def mfa_parameters(*, hidden_size: int, heads: int, kv_heads: int, head_dim: int
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size, head_dim
+        As in `nomenclature`.
     heads, kv_heads : int
         Query heads; key and value heads, which are shared [1].
-    head_dim : int
-        Width of a head d [elements].
     q_lora_rank : int
         Rank of the shared query projection q [elements].
 
@@ -153,8 +145,8 @@ def index_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size
+        As in `nomenclature`.
     index_heads : int
         Index heads [1].
     index_head_dim : int
@@ -233,10 +225,8 @@ def compressed_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
-    heads : int
-        Query heads [1].
+    hidden_size, heads
+        As in `nomenclature`.
     head_dim : int
         Width d of the one head that serves as key and value, and of each query head [elements].
     q_lora_rank : int
@@ -277,14 +267,12 @@ def gated_delta_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size, conv_kernel
+        As in `nomenclature`.
     heads, key_heads : int
         Value heads; query and key heads [1].
     head_dim, value_head_dim : int
         Width of a query and key head d; of a value head v [elements].
-    conv_kernel : int
-        Taps of the short convolution c [1].
 
     Returns
     -------
@@ -316,8 +304,8 @@ def kda_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size
+        As in `nomenclature`.
     heads : int
         Heads [1].
     head_dim : int
@@ -356,12 +344,10 @@ def lightning_parameters(*, hidden_size: int, heads: int, head_dim: int) -> int:
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size, head_dim
+        As in `nomenclature`.
     heads : int
         Heads [1].
-    head_dim : int
-        Width of a head d [elements].
 
     Returns
     -------
@@ -391,14 +377,10 @@ def mamba1_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size, state_width, conv_kernel
+        As in `nomenclature`.
     inner_width : int
         Channels D [elements].
-    state_width : int
-        State of a channel N [elements].
-    conv_kernel : int
-        Taps of the short convolution c [1].
     dt_rank : int
         Rank of the step-size projection R [elements].
 
@@ -430,18 +412,14 @@ def mamba2_parameters(
 
     Parameters
     ----------
-    hidden_size : int
-        Width of the residual stream H [elements].
+    hidden_size, state_width, conv_kernel
+        As in `nomenclature`.
     heads : int
         Heads [1].
     head_dim : int
         Channels of a head P [elements].
-    state_width : int
-        State of a channel N [elements].
     state_groups : int
         Groups G that share input and output matrices [1].
-    conv_kernel : int
-        Taps of the short convolution c [1].
 
     Returns
     -------
@@ -593,12 +571,12 @@ def active_parameters(
 
     Parameters
     ----------
+    moe_layers
+        As in `nomenclature`.
     total_params : int
         All parameters of the model [elements].
     routed_experts : int
         Those of the routed experts of all layers [elements].
-    moe_layers : int
-        Layers with routed experts, L_moe [1].
     mean_top_k : float
         Routed experts a token reaches in a layer, those that compute nothing left out [1].
     expert_params : int

@@ -79,10 +79,8 @@ def attention_nodes_floor(*, sigma: FloatLike, attention_nodes: IntLike) -> Floa
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
+    sigma, attention_nodes
+        As in `nomenclature`.
 
     Returns
     -------
@@ -110,10 +108,8 @@ def attention_nodes_ceil(*, sigma: FloatLike, attention_nodes: IntLike) -> Float
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
+    sigma, attention_nodes
+        As in `nomenclature`.
 
     Returns
     -------
@@ -143,12 +139,8 @@ def alpha_afd_with(
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
+    sigma, attention_nodes, ffn_nodes
+        As in `nomenclature`.
     nodes_run : float or array
         Attention nodes that run, n; the others are given back [1].
 
@@ -183,12 +175,8 @@ def alpha_afd_floor(*, sigma: FloatLike, attention_nodes: IntLike, ffn_nodes: In
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
+    sigma, attention_nodes, ffn_nodes
+        As in `nomenclature`.
 
     Returns
     -------
@@ -217,12 +205,8 @@ def alpha_afd_ceil(*, sigma: FloatLike, attention_nodes: IntLike, ffn_nodes: Int
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
+    sigma, attention_nodes, ffn_nodes
+        As in `nomenclature`.
 
     Returns
     -------
@@ -251,12 +235,8 @@ def alpha_afd(*, sigma: FloatLike, attention_nodes: IntLike, ffn_nodes: IntLike)
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
+    sigma, attention_nodes, ffn_nodes
+        As in `nomenclature`.
 
     Returns
     -------
@@ -286,12 +266,8 @@ def attention_nodes_used(*, sigma: FloatLike, attention_nodes: IntLike, ffn_node
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
+    sigma, attention_nodes, ffn_nodes
+        As in `nomenclature`.
 
     Returns
     -------
@@ -323,12 +299,8 @@ def afd_rounding_penalty(*, sigma: FloatLike, attention_nodes: IntLike, ffn_node
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
+    sigma, attention_nodes, ffn_nodes
+        As in `nomenclature`.
 
     Returns
     -------
@@ -360,12 +332,8 @@ def scale_without_rounding(
 
     Parameters
     ----------
-    sigma : float or array
-        Balance of the FFN side, in (0, 1] [1].
-    attention_nodes : int or array
-        Attention nodes that a balanced FFN side keeps up with, N_A [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
+    sigma, attention_nodes, ffn_nodes
+        As in `nomenclature`.
     tolerance : float
         Rounding penalty that does not matter, above 0 [1].
 
@@ -435,8 +403,8 @@ def zipf_popularity(*, experts: int, exponent: float) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    experts : int
-        Routed experts of a layer, E [1].
+    experts
+        As in `nomenclature`.
     exponent : float
         Exponent s; 0 makes all experts equal [1].
 
@@ -509,8 +477,8 @@ def contiguous_placement(*, experts: int, devices: int) -> Placement:
 
     Parameters
     ----------
-    experts : int
-        Routed experts of a layer, E [1].
+    experts
+        As in `nomenclature`.
     devices : int
         Devices that hold experts, n [1].
 
@@ -594,10 +562,10 @@ def device_loads(*, loads: FloatArray, placement: Placement) -> FloatArray:
 
     Parameters
     ----------
+    placement
+        As in `nomenclature`.
     loads : array
         Load of each expert, l, along the last axis [1].
-    placement : Placement
-        Where the replicas of each expert are [1].
 
     Returns
     -------
@@ -656,14 +624,10 @@ def sampled_expert_loads(*, inclusion: FloatArray, tokens: int, batches: int, se
 
     Parameters
     ----------
-    inclusion : array
-        Probability that a token chooses each expert, pi; their sum is whole [1].
+    inclusion, batches, seed
+        As in `nomenclature`.
     tokens : int
         Tokens of a batch, T [1].
-    batches : int
-        Batches drawn [1].
-    seed : int
-        Seed of the random numbers; the same seed gives the same batches [1].
 
     Returns
     -------
@@ -697,16 +661,10 @@ def sampled_sigma(
 
     Parameters
     ----------
-    inclusion : array
-        Probability that a token chooses each expert, pi; their sum is whole [1].
-    placement : Placement
-        Where the replicas of each expert are [1].
+    inclusion, placement, batches, seed
+        As in `nomenclature`.
     tokens : int
         Tokens of a batch, T [1].
-    batches : int
-        Batches drawn [1].
-    seed : int
-        Seed of the random numbers; the same seed gives the same batches [1].
 
     Returns
     -------

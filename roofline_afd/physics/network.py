@@ -82,8 +82,8 @@ def scale_out_slowdown(*, devices: FloatLike, scale_penalty: FloatLike) -> Float
 
     Parameters
     ----------
-    devices : float or array
-        Devices that exchange, G [1].
+    devices
+        As in `nomenclature`.
     scale_penalty : float or array
         Growth of the time per doubling of devices, d [1].
 
@@ -114,10 +114,10 @@ def group_latency(*, latency: FloatLike, devices: FloatLike, latency_growth: Flo
 
     Parameters
     ----------
+    devices
+        As in `nomenclature`.
     latency : float or array
         Fixed time of a group of up to 8 devices, t_8 [s].
-    devices : float or array
-        Devices that exchange, G [1].
     latency_growth : float or array
         Growth of that time per doubling of devices, d [1].
 
@@ -151,8 +151,8 @@ def vector_bytes(
 
     Parameters
     ----------
-    width : float or array
-        Width of the vector, H [elements].
+    width
+        As in `nomenclature`.
     bytes_per_element : float or array
         Bytes of an element, b [B].
     scale_bytes_per_element : float or array
@@ -202,14 +202,10 @@ def pair_traffic(
 
     Parameters
     ----------
-    tokens : float or array
-        Tokens of one device, T [1].
+    tokens, width, bytes_per_element, scale_bytes_per_element
+        As in `nomenclature`.
     top_k : float or array
         Experts of a token, k [1].
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
     devices, devices_per_node : float or array
         Devices the experts are spread over, G; those scale-up connects, g [1].
 
@@ -253,14 +249,10 @@ def rank_traffic(
 
     Parameters
     ----------
-    tokens : float or array
-        Tokens of one device, T [1].
+    tokens, width, bytes_per_element, scale_bytes_per_element
+        As in `nomenclature`.
     devices_hit : float or array
         Expected devices a token reaches, u(G) (`nodes_hit_uniform` and the like, a device for a node) [1].
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
     devices : float or array
         Devices the experts are spread over, G [1].
     devices_per_node : float or array
@@ -307,14 +299,10 @@ def node_traffic(
 
     Parameters
     ----------
-    tokens : float or array
-        Tokens of one device, T [1].
+    tokens, width, bytes_per_element, scale_bytes_per_element
+        As in `nomenclature`.
     nodes_hit, devices_hit : float or array
         Expected nodes, and devices, a token reaches, u(N) and u(G) (`nodes_hit_uniform` and the like) [1].
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
     devices, devices_per_node : float or array
         Devices the experts are spread over, G; those scale-up connects, g; G in whole nodes [1].
 
@@ -364,15 +352,13 @@ def group_traffic(
 
     Parameters
     ----------
+    width, bytes_per_element, scale_bytes_per_element
+        As in `nomenclature`.
     tokens : float or array
         Tokens of the whole group, T [1].
     scale_up_copies, scale_out_copies : float or array
         Copies of a token over each fabric [1]: k and u where a copy per node hit is forwarded inside it, 0
         and k for a copy per expert, k and 0 within one scale-up domain.
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
 
     Returns
     -------
@@ -459,8 +445,8 @@ def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArr
 
     Parameters
     ----------
-    bandwidth : float or array
-        Bandwidth of a device over all its links, BW [B/s].
+    bandwidth
+        As in `nomenclature`.
     devices : float or array
         Devices of the mesh, D [1].
 
@@ -492,8 +478,8 @@ def torus_bisection_bandwidth(
 
     Parameters
     ----------
-    bandwidth : float or array
-        Bandwidth of a device over all its links, BW [B/s].
+    bandwidth
+        As in `nomenclature`.
     devices : float or array
         Devices of the torus, D [1].
     dimensions : float or array
@@ -644,14 +630,12 @@ def exchange_time_limit(
 
     Parameters
     ----------
+    width, dispatch_bytes, combine_bytes
+        As in `nomenclature`.
     tokens : float or array
         Tokens of one device [1].
     copies : float or array
         Copies of a token that leave the device [1].
-    width : float or array
-        Width of the vector, H [elements].
-    dispatch_bytes, combine_bytes : float or array
-        Bytes per element on the way to the expert, b_d, and back, b_c [B].
     bandwidth : float or array
         Bandwidth of the device [B/s].
 
@@ -726,8 +710,8 @@ def minimum_activated_share(
 
     Parameters
     ----------
-    width : float or array
-        Width of the vector, H [elements].
+    width
+        As in `nomenclature`.
     layers : float or array
         Layers, L [1].
     peak : float or array

@@ -31,6 +31,8 @@ def operator_time(
 
     Parameters
     ----------
+    memory_bandwidth
+        As in `nomenclature`.
     flops : float or array
         Operations [FLOP].
     bytes_moved : float or array
@@ -41,8 +43,6 @@ def operator_time(
         Elements each output sums over, k; 0 where none is meant [elements].
     peak : float or array
         Peak rate at the operands' precision, F [FLOP/s].
-    memory_bandwidth : float or array
-        Peak memory bandwidth, W [B/s].
     compute_efficiency : float or array
         Share of the peak that many rows reach, e_c in (0, 1] [1].
     half_saturation_tokens : float or array
@@ -88,8 +88,8 @@ def gemm_flops(*, m: FloatLike, n: FloatLike, k: FloatLike) -> FloatArray:
 
     Parameters
     ----------
-    m, n, k : float or array
-        Rows (tokens) and columns of the output; elements each output sums over [1].
+    m, n, k
+        As in `nomenclature`.
 
     Returns
     -------
@@ -125,8 +125,8 @@ def gemm_bytes(
 
     Parameters
     ----------
-    m, n, k : float or array
-        Rows (tokens) and columns of the output; elements each output sums over [1].
+    m, n, k
+        As in `nomenclature`.
     input_bytes, weight_bytes, output_bytes : float or array
         Bytes of an element of the input, of the weights, of the output [B].
 
@@ -161,8 +161,8 @@ def experts_touched(
 
     Parameters
     ----------
-    experts_per_device : float or array
-        Experts of one layer on the device, e [1].
+    experts_per_device
+        As in `nomenclature`.
     top_k : float or array
         Distinct experts of a token, k [1].
     routed_experts : float or array
@@ -197,8 +197,8 @@ def grouped_gemm_flops(*, pairs: FloatLike, n: FloatLike, k: FloatLike) -> Float
 
     Parameters
     ----------
-    pairs : float or array
-        Rows of all groups: token-expert pairs on the device [1].
+    pairs
+        As in `nomenclature`.
     n, k : float or array
         Columns of the output; elements each output sums over [1].
 
@@ -237,8 +237,8 @@ def grouped_gemm_bytes(
 
     Parameters
     ----------
-    pairs : float or array
-        Rows of all groups: token-expert pairs on the device [1].
+    pairs
+        As in `nomenclature`.
     n, k : float or array
         Columns of the output; elements each output sums over [1].
     experts_touched : float or array
@@ -318,19 +318,15 @@ def decode_attention_flops(
 
     Parameters
     ----------
-    sequences : float or array
-        Sequences on the device [1].
+    sequences, heads, index_heads, index_width
+        As in `nomenclature`.
     query_tokens : float or array
         New tokens of each sequence, q: 1 and the drafted ones [1].
-    heads : float or array
-        Query heads [1].
     query_width, value_width : float or array
         Width a head reads of a cached key and of a cached value [elements]: head_dim each; in absorbed latent
         attention kv_lora + rope and kv_lora.
     entries : float or array
         Cached entries one new token attends to: all, those of a window, or those an index picks [1].
-    index_heads, index_width : float or array
-        Heads of an index, and the width of its keys [elements]; 0 without one.
     index_entries : float or array
         Index keys one new token is scored against [1].
     cached_heads : float or array
@@ -387,8 +383,8 @@ def decode_attention_bytes(
 
     Parameters
     ----------
-    sequences : float or array
-        Sequences on the device [1].
+    sequences, cache_bytes, query_elements, output_elements, activation_bytes
+        As in `nomenclature`.
     query_tokens : float or array
         New tokens of each sequence, q [1].
     entries, kept_entries : float or array
@@ -397,12 +393,6 @@ def decode_attention_bytes(
         Elements of a cached entry: keys and values of all cached heads, or the latent [elements].
     index_entries, index_width : float or array
         Index keys of a sequence [1]; the width of one, 0 without an index [elements].
-    cache_bytes : float or array
-        Bytes of a cached element, b_kv [B].
-    query_elements, output_elements : float or array
-        Elements of the query and of the result of one token, over all heads [elements].
-    activation_bytes : float or array
-        Bytes of an element of query and result, b_a [B].
 
     Returns
     -------
@@ -488,16 +478,14 @@ def prefill_attention_flops(
 
     Parameters
     ----------
+    heads, index_heads, index_width
+        As in `nomenclature`.
     sequences : float or array
         Prompts on the device [1].
-    heads : float or array
-        Query heads [1].
     query_width, value_width : float or array
         Width a head reads of a key and of a value [elements].
     attended : float or array
         Entries attended to, summed over the new tokens of a prompt (`causal_entries`) [1].
-    index_heads, index_width : float or array
-        Heads of an index, and the width of its keys [elements]; 0 without one.
     index_attended : float or array
         Index keys scored, summed over the new tokens of a prompt [1].
 
@@ -542,6 +530,8 @@ def prefill_attention_bytes(
 
     Parameters
     ----------
+    cache_bytes, query_elements, output_elements, activation_bytes
+        As in `nomenclature`.
     sequences : float or array
         Prompts on the device [1].
     new_tokens : float or array
@@ -552,12 +542,6 @@ def prefill_attention_bytes(
         Elements of an entry: keys and values of all cached heads, or the latent [elements].
     index_entries, index_width : float or array
         Index keys of a prompt [1]; the width of one, 0 without an index [elements].
-    cache_bytes : float or array
-        Bytes of a cached element, b_kv [B].
-    query_elements, output_elements : float or array
-        Elements of the query and of the result of one token, over all heads [elements].
-    activation_bytes : float or array
-        Bytes of an element of query and result, b_a [B].
 
     Returns
     -------
@@ -597,8 +581,8 @@ def state_bytes(
 
     Parameters
     ----------
-    sequences : float or array
-        Sequences on the device [1].
+    sequences
+        As in `nomenclature`.
     query_tokens : float or array
         New tokens of each sequence, q: the state crosses memory once for all of them [1].
     state_elements : float or array

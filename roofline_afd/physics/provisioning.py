@@ -529,12 +529,12 @@ def cycle_time_of(
 
     Parameters
     ----------
+    microbatches
+        As in `nomenclature`.
     attention, ffn : float or array
         Times of both groups for one micro-batch and layer, t_A and t_F [s].
     transfer : float or array
         Time of both transfers, there and back, t_C [s].
-    microbatches : float or array
-        Micro-batches in flight, m [1].
     full_duplex : bool or array
         Whether the directions overlap [1].
 
@@ -570,12 +570,10 @@ def optimal_ratio(*, theta: FloatLike, batch: FloatLike, coefficients: Coefficie
 
     Parameters
     ----------
+    batch, coefficients
+        As in `nomenclature`.
     theta : float or array
         Mean cached tokens of a slot [tokens].
-    batch : float or array
-        Slots of one micro-batch on one attention instance, B [1].
-    coefficients : Coefficients
-        Of the linear times [s].
 
     Returns
     -------
@@ -613,14 +611,10 @@ def optimal_ratio_two_microbatches(
 
     Parameters
     ----------
+    batch, coefficients, full_duplex
+        As in `nomenclature`.
     theta : float or array
         Mean cached tokens of a slot [tokens].
-    batch : float or array
-        Slots of one micro-batch on one attention instance, B [1].
-    coefficients : Coefficients
-        Of the linear times [s].
-    full_duplex : bool or array
-        Whether both directions of a transfer overlap [1].
 
     Returns
     -------
@@ -666,16 +660,10 @@ def optimal_ratio_microbatches(
 
     Parameters
     ----------
+    batch, coefficients, microbatches, full_duplex
+        As in `nomenclature`.
     theta : float or array
         Mean cached tokens of a slot [tokens].
-    batch : float or array
-        Slots of one micro-batch on one attention instance, B [1].
-    coefficients : Coefficients
-        Of the linear times [s].
-    microbatches : int or array
-        Micro-batches in flight, m [1].
-    full_duplex : bool or array
-        Whether both directions of a transfer overlap [1].
 
     Returns
     -------
@@ -819,8 +807,8 @@ def barrier_workers(*, ratio: FloatLike, ffn_devices: FloatLike = 1) -> FloatArr
 
     Parameters
     ----------
-    ratio : float or array
-        Attention instances per FFN instance, r [1].
+    ratio
+        As in `nomenclature`.
     ffn_devices : float or array
         FFN instances that share the experts: a token may need any, so none begins before all attention
         instances have sent; 1 where an FFN instance holds all experts, n_F [1].
@@ -859,14 +847,12 @@ def slowest_attention_mean(
 
     Parameters
     ----------
+    theta, nu, coefficients
+        As in `nomenclature`.
     workers : float or array
         How many wait for each other, w; fewer than one count as one [1].
     batch : float or array
         Slots of one micro-batch on one worker, B [1].
-    theta, nu : float or array
-        Mean and standard deviation of the cached tokens of a slot [tokens].
-    coefficients : Coefficients
-        Of the linear times [s].
     skewness : float or array
         Skewness of the cached tokens of a slot, gamma_1; 0 takes their sum as normal [1].
 
@@ -910,18 +896,8 @@ def barrier_time(
 
     Parameters
     ----------
-    ratio : float or array
-        Attention instances per FFN instance, r [1].
-    batch : float or array
-        Slots of one micro-batch on one attention instance, B [1].
-    theta, nu : float or array
-        Mean and standard deviation of the cached tokens of a slot [tokens].
-    coefficients : Coefficients
-        Of the linear times [s].
-    skewness : float or array
-        Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
-    ffn_devices : float or array
-        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
+    ratio, batch, theta, nu, coefficients, skewness, ffn_devices
+        As in `nomenclature`.
 
     Returns
     -------
@@ -985,22 +961,8 @@ def barrier_cycle_time(
 
     Parameters
     ----------
-    ratio : float or array
-        Attention instances per FFN instance, r [1].
-    batch : float or array
-        Slots of one micro-batch on one attention instance, B [1].
-    theta, nu : float or array
-        Mean and standard deviation of the cached tokens of a slot [tokens].
-    coefficients : Coefficients
-        Of the linear times [s].
-    microbatches : float or array
-        Micro-batches in flight, m [1].
-    full_duplex : bool or array
-        Whether both directions of a transfer overlap [1].
-    skewness : float or array
-        Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
-    ffn_devices : float or array
-        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
+    ratio, batch, theta, nu, coefficients, microbatches, full_duplex, skewness, ffn_devices
+        As in `nomenclature`.
 
     Returns
     -------
@@ -1104,16 +1066,10 @@ def optimal_ratio_barrier(
 
     Parameters
     ----------
-    batch : float
-        Slots of one micro-batch on one attention instance, B [1].
-    theta, nu : float
-        Mean and standard deviation of the cached tokens of a slot [tokens].
+    batch, theta, nu, skewness, ffn_devices
+        As in `nomenclature`.
     coefficients : Coefficients
         Of the linear times, plain numbers [s].
-    skewness : float
-        Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
-    ffn_devices : float
-        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
 
     Returns
     -------
@@ -1170,20 +1126,10 @@ def optimal_ratio_barrier_microbatches(
 
     Parameters
     ----------
-    batch : float
-        Slots of one micro-batch on one attention instance, B [1].
-    theta, nu : float
-        Mean and standard deviation of the cached tokens of a slot [tokens].
+    batch, theta, nu, microbatches, full_duplex, skewness, ffn_devices
+        As in `nomenclature`.
     coefficients : Coefficients
         Of the linear times, plain numbers [s].
-    microbatches : int
-        Micro-batches in flight, m [1].
-    full_duplex : bool
-        Whether both directions of a transfer overlap [1].
-    skewness : float
-        Skewness of the cached tokens of a slot; 0 takes their sum as normal [1].
-    ffn_devices : float
-        FFN instances that share the experts, n_F: the barrier holds r*n_F workers, as `barrier_workers` [1].
     outside : float
         Time per layer and micro-batch that is spent outside the layers, t_o [s].
 
@@ -1241,16 +1187,8 @@ def throughput_per_instance(
 
     Parameters
     ----------
-    ratio : float or array
-        Attention instances per FFN instance, r [1].
-    batch : float or array
-        Slots of one micro-batch on one attention instance, B [1].
-    cycle : float or array
-        Time between micro-batches of one layer, tau [s].
-    layers : float or array
-        Layers of the model, L [1].
-    accept_length : float or array
-        Mean tokens accepted per step, a [1].
+    ratio, batch, cycle, layers, accept_length
+        As in `nomenclature`.
 
     Returns
     -------
@@ -1284,14 +1222,8 @@ def time_per_token(
 
     Parameters
     ----------
-    cycle : float or array
-        Time between micro-batches of one layer, tau [s].
-    microbatches : float or array
-        Micro-batches in flight, m [1].
-    layers : float or array
-        Layers of the model, L [1].
-    accept_length : float or array
-        Mean tokens accepted per step, a [1].
+    cycle, microbatches, layers, accept_length
+        As in `nomenclature`.
 
     Returns
     -------

@@ -17,10 +17,10 @@ def link_bytes_per_pair(
 
     Parameters
     ----------
+    dispatch_bytes, combine_bytes
+        As in `nomenclature`.
     dispatch_width : int or array
         Width of the vector that crosses the network, H [elements].
-    dispatch_bytes, combine_bytes : float or array
-        Bytes per element on the way to the expert, b_d, and back, b_c [B].
     full_duplex : bool or array
         Whether the two directions overlap; else they share the stage [1].
 
@@ -89,8 +89,8 @@ def link_bandwidth(
 
     Parameters
     ----------
-    scale_up, scale_out : float or array
-        Effective bandwidth of one device, one direction, BW_up and BW_out [B/s].
+    scale_up, scale_out
+        As in `nomenclature`.
     experts_per_copy : float or array
         Experts that one copy over scale-out serves, k/u, after it is forwarded inside the node [1].
     sender_share : float or array
@@ -168,16 +168,10 @@ def pairs_per_device(
 
     Parameters
     ----------
+    link_bytes_per_pair, stage_budget, peak, flops_per_pair
+        As in `nomenclature`.
     link_bandwidth : float or array
         Rate at which pairs arrive [B/s].
-    link_bytes_per_pair : float or array
-        Bytes of link time per pair [B].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
-    peak : float or array
-        Peak rate of the expert product, F [FLOP/s].
-    flops_per_pair : float or array
-        Operations of one pair [FLOP].
 
     Returns
     -------
@@ -209,12 +203,8 @@ def experts_per_device(
 
     Parameters
     ----------
-    routed_experts : int or array
-        Routed experts of a layer, E [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
-    devices_per_node : int or array
-        Devices of a node, g [1].
+    routed_experts, ffn_nodes, devices_per_node
+        As in `nomenclature`.
 
     Returns
     -------
@@ -244,12 +234,10 @@ def arithmetic_intensity(
 
     Parameters
     ----------
-    pairs_per_device : float or array
-        Token-expert pairs of the stage [1].
+    pairs_per_device, weight_bytes
+        As in `nomenclature`.
     experts_per_device : int or array
         Experts whose weights are read, e [1].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
 
     Returns
     -------
@@ -277,10 +265,10 @@ def expert_bytes(*, flops_per_pair: FloatLike, weight_bytes: FloatLike) -> Float
 
     Parameters
     ----------
+    weight_bytes
+        As in `nomenclature`.
     flops_per_pair : float or array
         Operations of one token in the expert: two per weight [FLOP].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
 
     Returns
     -------
@@ -314,14 +302,12 @@ def weight_time(
 
     Parameters
     ----------
+    weight_bytes, memory_bandwidth
+        As in `nomenclature`.
     experts_per_device : int or array
         Experts read, e [1].
     flops_per_pair : float or array
         Operations of one pair: two per weight [FLOP].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
-    memory_bandwidth : float or array
-        Peak memory bandwidth, W [B/s].
 
     Returns
     -------
@@ -351,12 +337,8 @@ def compute_time(*, pairs_per_device: FloatLike, flops_per_pair: FloatLike, peak
 
     Parameters
     ----------
-    pairs_per_device : float or array
-        Token-expert pairs of the stage [1].
-    flops_per_pair : float or array
-        Operations of one pair [FLOP].
-    peak : float or array
-        Peak rate of the expert product, F [FLOP/s].
+    pairs_per_device, flops_per_pair, peak
+        As in `nomenclature`.
 
     Returns
     -------
@@ -384,8 +366,8 @@ def active_time(*, compute_time: FloatLike, weight_time: FloatLike) -> FloatArra
 
     Parameters
     ----------
-    compute_time : float or array
-        Time of the products at peak rate [s].
+    compute_time
+        As in `nomenclature`.
     weight_time : float or array
         Time of the weight reads at peak bandwidth [s].
 
@@ -415,10 +397,8 @@ def operational_utilization(*, compute_time: FloatLike, active_time: FloatLike) 
 
     Parameters
     ----------
-    compute_time : float or array
-        Time of the products at peak rate [s].
-    active_time : float or array
-        Active time, t_G [s].
+    compute_time, active_time
+        As in `nomenclature`.
 
     Returns
     -------
@@ -446,10 +426,8 @@ def temporal_sparsity(*, active_time: FloatLike, stage_budget: FloatLike) -> Flo
 
     Parameters
     ----------
-    active_time : float or array
-        Active time, t_G [s].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
+    active_time, stage_budget
+        As in `nomenclature`.
 
     Returns
     -------
@@ -477,10 +455,8 @@ def hardware_utilization(*, compute_time: FloatLike, stage_budget: FloatLike) ->
 
     Parameters
     ----------
-    compute_time : float or array
-        Time of the products at peak rate [s].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
+    compute_time, stage_budget
+        As in `nomenclature`.
 
     Returns
     -------
@@ -510,12 +486,8 @@ def compute_bound_bandwidth(
 
     Parameters
     ----------
-    link_bytes_per_pair : float or array
-        Bytes of link time per pair [B].
-    flops_per_pair : float or array
-        Operations of one pair [FLOP].
-    peak : float or array
-        Peak rate of the expert product, F [FLOP/s].
+    link_bytes_per_pair, flops_per_pair, peak
+        As in `nomenclature`.
 
     Returns
     -------
@@ -577,14 +549,10 @@ def expert_memory(
 
     Parameters
     ----------
-    experts_per_device : int or array
-        Experts of one layer on the device, e [1].
+    experts_per_device, weight_bytes, moe_layers
+        As in `nomenclature`.
     flops_per_pair : float or array
         Operations of one pair: two per weight [FLOP].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
-    moe_layers : int or array
-        Layers with routed experts, L_moe [1].
 
     Returns
     -------
@@ -647,6 +615,8 @@ def ffn_stage(
 
     Parameters
     ----------
+    weight_bytes, stage_budget, superpod
+        As in `nomenclature`.
     ffn_nodes, devices_per_node : int or array
         FFN nodes N_F, and devices of each, g [1].
     routed_experts, moe_layers : int or array
@@ -655,16 +625,10 @@ def ffn_stage(
         Experts one copy over scale-out serves, k/u [1].
     flops_per_pair, link_bytes_per_pair : float or array
         Operations [FLOP] and link bytes [B] of one token-expert pair.
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
     peak, memory_bandwidth : float or array
         Peak rate of the expert product, F [FLOP/s]; memory bandwidth, W [B/s].
     scale_up, scale_out : float or array
         Effective bandwidth of one device, one direction [B/s].
-    superpod : bool or array
-        Whether one scale-up domain holds both sides [1].
     attention_devices : float or array
         Attention devices that send; infinite where only the receiver counts [1].
 
