@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from roofline_afd.docstrings import SHARED, Parameter, documentation
-from roofline_afd.physics.network import pair_traffic
 from roofline_afd.physics.nomenclature import NOMENCLATURE
+from roofline_afd.physics.traffic import pair_traffic
 from tests.conftest import ROOT
 from tests.physics.test_documentation import FORMULAS
 
