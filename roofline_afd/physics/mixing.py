@@ -1,4 +1,4 @@
-"""Parameters of layers that mix a sequence, by attention or a constant state; norms and biases are left out."""
+"""Parameters of layers that mix a sequence, by attention or a state; norms and biases are left out."""
 
 from __future__ import annotations
 
