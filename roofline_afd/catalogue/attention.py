@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from roofline_afd.physics import counting
+from roofline_afd.physics import mixing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,10 +134,10 @@ class Attention:
         if self.constant_state:
             return 0.0, 0.0
 
-        from roofline_afd.physics import operators  # loads NumPy, which --help does without
+        from roofline_afd.physics.attention import causal_entries  # loads NumPy: not for --help
 
         def total(most: float) -> FloatArray:
-            return operators.causal_entries(new_tokens=new_tokens, context=context, most=most)
+            return causal_entries(new_tokens=new_tokens, context=context, most=most)
 
         window, chosen = self.window_tokens or math.inf, self.index_top_k or math.inf
         if self.type == "compressed":
@@ -221,11 +221,11 @@ class Attention:
         """Count FLOPs of one layer's decode step other than products with weights, at `context` tokens."""
         if self.constant_state:
             tokens = sequences * query_tokens
-            return tokens * counting.state_flops(elements=self.matrix_elements, passes=_STATES[self.type])
-        from roofline_afd.physics import operators  # loads NumPy, which --help does without
+            return tokens * mixing.state_flops(elements=self.matrix_elements, passes=_STATES[self.type])
+        from roofline_afd.physics.attention import decode_attention_flops  # loads NumPy: not for --help
 
         query, value = self.core_widths()
-        return operators.decode_attention_flops(
+        return decode_attention_flops(
             sequences=sequences,
             query_tokens=query_tokens,
             heads=self.heads,
@@ -333,7 +333,7 @@ class Attention:
         if self.type == "compressed" and self.compress_ratio:
             total += 2 * hidden_size * self._compressor_width(self.head_dim)
         if self.index_heads:
-            total += counting.index_parameters(
+            total += mixing.index_parameters(
                 hidden_size=hidden_size,
                 index_heads=self.index_heads,
                 index_head_dim=self.index_head_dim or 0,
@@ -459,33 +459,33 @@ _PRODUCTS: dict[str, Callable[[Attention, int], list[Product]]] = {
 
 _PARAMETERS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
     "gqa": (
-        counting.gqa_parameters,
+        mixing.gqa_parameters,
         (
             *("heads", "kv_heads", "head_dim", "value_head_dim"),
             *("key_is_value", "shared_kv", "output_gate"),
         ),
     ),
-    "mfa": (counting.mfa_parameters, ("heads", "kv_heads", "head_dim", "q_lora_rank")),
+    "mfa": (mixing.mfa_parameters, ("heads", "kv_heads", "head_dim", "q_lora_rank")),
     "mla": (
-        counting.mla_parameters,
+        mixing.mla_parameters,
         (
             *("heads", "head_dim", "value_head_dim", "rope_head_dim", "kv_lora_rank", "q_lora_rank"),
             "output_gate",
         ),
     ),
     "compressed": (
-        counting.compressed_parameters,
+        mixing.compressed_parameters,
         ("heads", "head_dim", "q_lora_rank", "o_lora_rank", "o_groups"),
     ),
     "gated-delta": (
-        counting.gated_delta_parameters,
+        mixing.gated_delta_parameters,
         ("heads", "key_heads", "head_dim", "value_head_dim", "conv_kernel"),
     ),
-    "kda": (counting.kda_parameters, ("heads", "head_dim", "conv_kernel", "gate_rank")),
-    "lightning": (counting.lightning_parameters, ("heads", "head_dim")),
-    "mamba1": (counting.mamba1_parameters, ("inner_width", "state_width", "conv_kernel", "dt_rank")),
+    "kda": (mixing.kda_parameters, ("heads", "head_dim", "conv_kernel", "gate_rank")),
+    "lightning": (mixing.lightning_parameters, ("heads", "head_dim")),
+    "mamba1": (mixing.mamba1_parameters, ("inner_width", "state_width", "conv_kernel", "dt_rank")),
     "mamba2": (
-        counting.mamba2_parameters,
+        mixing.mamba2_parameters,
         ("heads", "head_dim", "state_width", "state_groups", "conv_kernel"),
     ),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.physics import network
+from roofline_afd.physics import network, traffic
 from roofline_afd.physics.routing import nodes_hit_grouped, nodes_hit_paper, nodes_hit_uniform
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _bandwidths(layers: Layers, side: str) -> tuple[float, float]:
 
 def ep_exchange(
     layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
-) -> tuple[network.Traffic, FloatArray, dict[str, Any]]:
+) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of a device, and time, where every device sends to every other."""
     del only
     system, link, model = layers.attention, layers.calibration("attention").link, layers.model
@@ -50,14 +50,14 @@ def ep_exchange(
     devices = np.asarray(sizes.ffn_devices)
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
     if layers.transport == "pair":
-        flow = network.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, **where)
+        flow = traffic.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, **where)
         hits: dict[str, Any] = {}
     else:
         hits = {"devices_hit": places_hit(layers, devices)}
         if layers.transport == "node":
             near = np.minimum(domain, devices)
             hits["nodes_hit"] = places_hit(layers, np.maximum(np.floor_divide(devices, near), 1))
-        spread = network.rank_traffic if layers.transport == "rank" else network.node_traffic
+        spread = traffic.rank_traffic if layers.transport == "rank" else traffic.node_traffic
         flow = spread(tokens=sizes.sent, **hits, **where)
     up, out = _bandwidths(layers, "attention")
     usable = up * _exchange_share(system.scale_up, devices, domain)
@@ -108,7 +108,7 @@ def _exchange_share(fabric: Interconnect, devices: FloatArray, domain: int) -> F
 
 def _transfer(
     layers: Layers,
-    flow: network.Traffic,
+    flow: traffic.Traffic,
     bandwidths: tuple[FloatArray, FloatArray],
     devices: FloatLike,
     latency_up: float,
@@ -132,7 +132,7 @@ def _transfer(
 
 def afd_exchange(
     layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
-) -> tuple[network.Traffic, FloatArray, dict[str, Any]]:
+) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of both groups, and time, where one group sends to the other."""
     ffn = layers.system("ffn")
     senders, receivers = sizes.attention_devices, np.asarray(sizes.ffn_devices)
@@ -147,7 +147,7 @@ def afd_exchange(
         "scale_up_copies": np.where(together, inside, forwarded),
         "scale_out_copies": np.where(together, 0.0, outside),
     }
-    flow = network.group_traffic(**sent, **vector)
+    flow = traffic.group_traffic(**sent, **vector)
     up_a, out_a = _bandwidths(layers, "attention")
     up_f, out_f = _bandwidths(layers, "ffn")
     ends: dict[str, Any] = {"sending_devices": senders, "receiving_devices": receivers}

@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.errors import InputError
-from roofline_afd.physics import budget, regimes, roofline, routing
+from roofline_afd.physics import budget, experts, regimes, roofline, routing
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.records import Quantity
@@ -171,7 +171,7 @@ def ffn_stage_inputs(scenario: Scenario) -> FfnStageInputs:
         top_k=model.top_k,
         moe_layers=model.moe_layers,
         flops_per_pair=float(
-            roofline.expert_flops_per_pair(
+            experts.expert_flops_per_pair(
                 dispatch_width=model.dispatch_width,
                 expert_intermediate=model.expert_intermediate,
                 expert_matrices=model.expert_matrices,

@@ -15,6 +15,13 @@ from roofline_afd.catalogue.precision import operand, precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError
 from roofline_afd.physics import network, operators
+from roofline_afd.physics.attention import (
+    decode_attention_bytes,
+    decode_attention_flops,
+    prefill_attention_bytes,
+    prefill_attention_flops,
+    state_bytes,
+)
 from roofline_afd.physics.counting import hyper_connection_parameters
 from roofline_afd.serving.exchange import afd_exchange, ep_exchange
 from roofline_afd.serving.scenario import choice
@@ -375,7 +382,7 @@ def _core_operator(
             "vector_elements": layer.vector_elements,
             "activation_bytes": ACTIVATION_BYTES,
         }
-        flops, moved = layer.core_flops(0, **tokens), operators.state_bytes(**counted)
+        flops, moved = layer.core_flops(0, **tokens), state_bytes(**counted)
     else:
         count = _prefill_core if sizes.prefill else _decode_core
         flops, moved, counted = count(clock.layers, layer, sizes, absorbed=absorbed)
@@ -419,8 +426,8 @@ def _decode_core(
     }
     kept = layer.kept_entries(sizes.context)
     tiles = {"cached_heads": layer.cached_heads, "tile_rows": layers.tile_rows}
-    flops = operators.decode_attention_flops(**tokens, **cached, **widths, **tiles)
-    moved = operators.decode_attention_bytes(**tokens, **cached, **vectors, kept_entries=kept)
+    flops = decode_attention_flops(**tokens, **cached, **widths, **tiles)
+    moved = decode_attention_bytes(**tokens, **cached, **vectors, kept_entries=kept)
     rows = np.divide(np.multiply(layer.heads, sizes.query_tokens), layer.cached_heads)
     counted = {**tokens, **cached, **widths, **vectors, **tiles, "kept_entries": kept, "rows": rows}
     return flops, moved, counted
@@ -439,8 +446,8 @@ def _prefill_core(
         kept = kept - np.minimum(every, layer.window_tokens) + window
     sums = {"attended": attended, "index_attended": scored}
     cached = {"kept_entries": kept, "index_entries": layer.index_entries(every)}
-    flops = operators.prefill_attention_flops(sequences=sizes.sequences, **widths, **sums)
-    moved = operators.prefill_attention_bytes(
+    flops = prefill_attention_flops(sequences=sizes.sequences, **widths, **sums)
+    moved = prefill_attention_bytes(
         sequences=sizes.sequences, new_tokens=sizes.query_tokens, **cached, **vectors
     )
     counted = {"sequences": sizes.sequences, "new_tokens": sizes.query_tokens, "context": sizes.context}

@@ -12,7 +12,7 @@ from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError, shown
-from roofline_afd.physics import network, operators
+from roofline_afd.physics import attention, network, operators, traffic
 from roofline_afd.serving.layer import (
     ACTIVATION_BYTES,
     SCALE_BYTES,
@@ -179,7 +179,7 @@ def _operator(row: Measurement) -> tuple[float, ...]:
     values = row.numbers
     if row.operator == "mla_decode":
         batch, context = values["batch"], values["context_tokens"]
-        flops = operators.decode_attention_flops(
+        flops = attention.decode_attention_flops(
             sequences=batch,
             query_tokens=1,
             heads=LATENT_HEADS,
@@ -187,7 +187,7 @@ def _operator(row: Measurement) -> tuple[float, ...]:
             value_width=LATENT,
             entries=context,
         )
-        moved = operators.decode_attention_bytes(
+        moved = attention.decode_attention_bytes(
             sequences=batch,
             query_tokens=1,
             entries=context,
@@ -222,7 +222,7 @@ def _exchange(row: Measurement) -> tuple[float, ...]:
     width, devices = values["hidden"], values["n_devices"]
     size = _format(row, "precision")
     scales = SCALE_BYTES.get(row.texts["precision"], 0.0)
-    sent = network.pair_traffic(
+    sent = traffic.pair_traffic(
         tokens=values["tokens"],
         top_k=values["top_k"],
         width=width,

@@ -15,15 +15,23 @@ from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.physics import (
+    attention,
+    barrier,
     budget,
     counting,
     economics,
+    experts,
+    linear,
     network,
+    normal,
     operators,
     pipeline,
-    provisioning,
+    placement,
+    ratio,
     routing,
     serving_modes,
+    slots,
+    traffic,
 )
 from roofline_afd.physics import imbalance as load
 from roofline_afd.physics import regimes as limits
@@ -46,6 +54,8 @@ if TYPE_CHECKING:
 DEFAULT_BATCH = 128
 DEFAULT_CONTEXT_TOKENS = 4096
 MAX_CONTEXT_TOKENS = 100_000_000
+ASKED_ELSEWHERE = ("pipeline", "imbalance", "placement", "slots", "linear", "ratio", "barrier", "normal")
+"""Subjects whose numbers are not those of one FFN stage or operator: other commands have them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,11 +86,11 @@ TERMS = {
     "link_bytes_per_pair": Term(stage.link_bytes_per_pair),
     "sender_share": Term(stage.sender_share),
     "link_bandwidth": Term(stage.link_bandwidth),
-    "expert_flops_per_pair": Term(stage.expert_flops_per_pair),
+    "expert_flops_per_pair": Term(experts.expert_flops_per_pair),
     "pairs_per_device": Term(stage.pairs_per_device),
-    "experts_per_device": Term(stage.experts_per_device),
+    "experts_per_device": Term(experts.experts_per_device),
     "intensity": Term(stage.arithmetic_intensity),
-    "weight_time": Term(stage.weight_time),
+    "weight_time": Term(experts.weight_time),
     "compute_time": Term(stage.compute_time),
     "active_time": Term(stage.active_time),
     "ofu": Term(stage.operational_utilization),
@@ -89,7 +99,7 @@ TERMS = {
     "compute_bound_bandwidth": Term(stage.compute_bound_bandwidth),
     "hfu_ceiling": Term(stage.closed_form_utilization, {"link_bandwidth": "ceiling_bandwidth"}),
     "hfu_floor": Term(stage.closed_form_utilization, {"link_bandwidth": "floor_bandwidth"}),
-    "expert_memory": Term(stage.expert_memory),
+    "expert_memory": Term(experts.expert_memory),
     "dead_zone": Term(regimes),
     "ffn_nodes_from": Term(limits.smallest_ffn_nodes),
     "ffn_nodes_to": Term(limits.largest_ffn_nodes),
@@ -109,22 +119,22 @@ TERMS = {
     "grouped_gemm_flops": Term(operators.grouped_gemm_flops, operator="experts_up"),
     "grouped_gemm_bytes": Term(operators.grouped_gemm_bytes, operator="experts_up"),
     "expert_handling_bytes": Term(operators.expert_handling_bytes, operator="experts_handling"),
-    "padded_share": Term(operators.padded_share, operator="core_attention"),
-    "decode_attention_flops": Term(operators.decode_attention_flops, operator="core_attention"),
-    "decode_attention_bytes": Term(operators.decode_attention_bytes, operator="core_attention"),
-    "state_bytes": Term(operators.state_bytes, operator="core_attention"),
-    "causal_entries": Term(operators.causal_entries, operator="prefill:core_attention"),
-    "prefill_attention_flops": Term(operators.prefill_attention_flops, operator="prefill:core_attention"),
-    "prefill_attention_bytes": Term(operators.prefill_attention_bytes, operator="prefill:core_attention"),
+    "padded_share": Term(attention.padded_share, operator="core_attention"),
+    "decode_attention_flops": Term(attention.decode_attention_flops, operator="core_attention"),
+    "decode_attention_bytes": Term(attention.decode_attention_bytes, operator="core_attention"),
+    "state_bytes": Term(attention.state_bytes, operator="core_attention"),
+    "causal_entries": Term(attention.causal_entries, operator="prefill:core_attention"),
+    "prefill_attention_flops": Term(attention.prefill_attention_flops, operator="prefill:core_attention"),
+    "prefill_attention_bytes": Term(attention.prefill_attention_bytes, operator="prefill:core_attention"),
     "dispatch": Term(network.transfer_time, operator="dispatch"),
     "combine": Term(network.transfer_time, operator="combine"),
     "transfer_time": Term(network.transfer_time, operator="dispatch"),
     "scale_out_slowdown": Term(network.scale_out_slowdown, operator="dispatch"),
-    "vector_bytes": Term(network.vector_bytes, operator="dispatch"),
-    "pair_traffic": Term(network.pair_traffic, operator="dispatch"),
-    "rank_traffic": Term(network.rank_traffic, operator="rank:dispatch"),
-    "node_traffic": Term(network.node_traffic, operator="node:dispatch"),
-    "group_traffic": Term(network.group_traffic, operator="afd:dispatch"),
+    "vector_bytes": Term(traffic.vector_bytes, operator="dispatch"),
+    "pair_traffic": Term(traffic.pair_traffic, operator="dispatch"),
+    "rank_traffic": Term(traffic.rank_traffic, operator="rank:dispatch"),
+    "node_traffic": Term(traffic.node_traffic, operator="node:dispatch"),
+    "group_traffic": Term(traffic.group_traffic, operator="afd:dispatch"),
     "group_bandwidth": Term(network.group_bandwidth, operator="afd:dispatch"),
     "mesh_pair_bandwidth": Term(network.mesh_pair_bandwidth),
     "torus_bisection_bandwidth": Term(network.torus_bisection_bandwidth),
@@ -140,21 +150,21 @@ TERMS = {
     "cycle_time": Term(pipeline.cycle_time),
     "pipeline_layers_time": Term(pipeline.pipeline_layers_time),
     "tokens_per_s_per_device": Term(pipeline.token_rate),
-    "sigma": Term(load.load_balance),
+    "sigma": Term(placement.load_balance),
     "alpha_continuous": Term(load.alpha_continuous),
     "alpha_afd": Term(load.alpha_afd),
     "afd_rounding_penalty": Term(load.afd_rounding_penalty),
     "attention_nodes_used": Term(load.attention_nodes_used),
-    "theta": Term(provisioning.stationary_load),
-    "theta_n": Term(provisioning.finite_horizon_load),
-    "r_star": Term(provisioning.optimal_ratio),
-    "r_star_microbatches": Term(provisioning.optimal_ratio_microbatches),
-    "r_star_two_microbatches": Term(provisioning.optimal_ratio_two_microbatches),
-    "r_star_barrier": Term(provisioning.optimal_ratio_barrier),
-    "expected_maximum": Term(provisioning.expected_maximum),
-    "barrier_time": Term(provisioning.barrier_time),
-    "barrier_cycle_time": Term(provisioning.barrier_cycle_time),
-    "throughput_per_instance": Term(provisioning.throughput_per_instance),
+    "theta": Term(slots.stationary_load),
+    "theta_n": Term(slots.finite_horizon_load),
+    "r_star": Term(ratio.optimal_ratio),
+    "r_star_microbatches": Term(ratio.optimal_ratio_microbatches),
+    "r_star_two_microbatches": Term(ratio.optimal_ratio_two_microbatches),
+    "r_star_barrier": Term(barrier.optimal_ratio_barrier),
+    "expected_maximum": Term(normal.expected_maximum),
+    "barrier_time": Term(barrier.barrier_time),
+    "barrier_cycle_time": Term(barrier.barrier_cycle_time),
+    "throughput_per_instance": Term(linear.throughput_per_instance),
     "mixed_share": Term(serving_modes.mixed_share),
     "mean_step_time": Term(serving_modes.mean_step_time),
     "prefill_rate": Term(serving_modes.prefill_rate),
@@ -314,7 +324,7 @@ def explain(
         text.append(f"    here: {steps} (FFN nodes)")
     elif scenario:
         if any(value is None for value in arguments.values()):
-            if TERMS[term].function.__module__.endswith((".pipeline", ".imbalance", ".provisioning")):
+            if TERMS[term].function.__module__.rpartition(".")[2] in ASKED_ELSEWHERE:
                 raise InputError(
                     f"{term} has its numbers in `predict`, `compare`, `imbalance` or `provision`: "
                     "ask without a system"
@@ -361,7 +371,7 @@ def _put_in(
 ) -> tuple[float | dict[str, float], list[str]]:
     """Return what a formula gives for its arguments, a number or one by fabric, and lines that say so."""
     found = TERMS[term].function(**arguments)
-    if isinstance(found, network.Traffic):
+    if isinstance(found, traffic.Traffic):
         parts = {key: float(part) for key, part in found._asdict().items()}
         return parts, [f"    {key} = {format_si(part, 'B')}" for key, part in parts.items()]
     value = float(found)

@@ -31,7 +31,7 @@ from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 from roofline_afd.physics import economics
-from roofline_afd.physics.provisioning import stationary_load
+from roofline_afd.physics.slots import stationary_load
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario, choice, finite, whole
 from roofline_afd.serving.search import deployment_at, every_shape
