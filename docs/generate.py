@@ -148,7 +148,7 @@ def hardware() -> str:
 
 def calibration() -> str:
     """Return the page of the fitted efficiencies: parameters, errors, and the reasons for large ones."""
-    from roofline_afd.catalogue.records import properties
+    from roofline_afd.catalogue.schema import properties
     from roofline_afd.catalogue.store import Catalogue
 
     parts = [

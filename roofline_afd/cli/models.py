@@ -124,7 +124,7 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         from roofline_afd.analysis.listing.records import imported_model
         from roofline_afd.catalogue.huggingface.configs import import_config
-        from roofline_afd.catalogue.records import parse_record
+        from roofline_afd.catalogue.reading import parse_record
         from roofline_afd.view.tables import write_file
 
         stem = output.output.stem if output.is_record and output.output else None

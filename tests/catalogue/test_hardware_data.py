@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from roofline_afd.catalogue.hardware import PEAK_KEYS, load_system, system_parts
-from roofline_afd.catalogue.records import Price, Quantity, Record, RecordError, parse_record
+from roofline_afd.catalogue.reading import RecordError, parse_record
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
+
+if TYPE_CHECKING:
+    from roofline_afd.catalogue.records import Price, Quantity, Record
 
 CATALOGUE = Catalogue()
 KINDS = ("accelerator", "interconnect", "system")

@@ -15,7 +15,7 @@ from roofline_afd.catalogue.attention import Attention
 from roofline_afd.catalogue.huggingface.configs import import_config
 from roofline_afd.catalogue.huggingface.families import FAMILIES
 from roofline_afd.catalogue.models import Model, load_model, model_of
-from roofline_afd.catalogue.records import parse_record
+from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 

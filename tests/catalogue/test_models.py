@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from roofline_afd.catalogue.models import Model, load_model, model_of
-from roofline_afd.catalogue.records import KINDS, parse_record, properties
+from roofline_afd.catalogue.reading import parse_record
+from roofline_afd.catalogue.records import KINDS
+from roofline_afd.catalogue.schema import properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 

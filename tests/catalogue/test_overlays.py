@@ -10,7 +10,8 @@ import pytest
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
-from roofline_afd.catalogue.records import GIVEN, RecordError, parse_record, weakest_kind
+from roofline_afd.catalogue.reading import RecordError, parse_record
+from roofline_afd.catalogue.records import GIVEN, weakest_kind
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 
@@ -250,7 +251,7 @@ def test_pairs_go_where_they_belong() -> None:
 
 
 def test_no_key_belongs_to_both_a_system_and_a_model() -> None:
-    from roofline_afd.catalogue.records import quantity_keys
+    from roofline_afd.catalogue.schema import quantity_keys
 
     assert not set(quantity_keys("system")) & set(quantity_keys("model"))
 

@@ -9,7 +9,9 @@ from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.catalogue.hardware import load_system, system_parts
 from roofline_afd.catalogue.models import load_model, model_of
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.records import FOLDERS, Price, Quantity, Record, RecordError, Source, weakest_kind
+from roofline_afd.catalogue.reading import RecordError
+from roofline_afd.catalogue.records import Price, Quantity, Record, Source, weakest_kind
+from roofline_afd.catalogue.schema import FOLDERS
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 
 if TYPE_CHECKING:

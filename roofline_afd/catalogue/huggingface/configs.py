@@ -19,7 +19,7 @@ from roofline_afd.catalogue.huggingface.families import (
 )
 from roofline_afd.catalogue.huggingface.fields import MAX_COUNT, Fields, Noted, refuse
 from roofline_afd.catalogue.models import model_of
-from roofline_afd.catalogue.records import parse_record
+from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def import_config(
     Returns
     -------
     str
-        TOML that `roofline_afd.catalogue.records.parse_record` accepts.
+        TOML that `roofline_afd.catalogue.reading.parse_record` accepts.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,11 +19,14 @@ from roofline_afd.catalogue.calibration import (
     load_calibration,
 )
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.catalogue.records import Record, parse_record
+from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.physics.operators import gemm_bytes, gemm_flops, operator_time
 from tests.conftest import SHARED, require
+
+if TYPE_CHECKING:
+    from roofline_afd.catalogue.records import Record
 
 OPERATORS = SHARED / "data" / "measurements" / "operators.csv"
 CATALOGUE = Catalogue()

@@ -29,7 +29,7 @@ from roofline_afd.analysis.evidence.services import (
     validate_services,
 )
 from roofline_afd.catalogue.calibration import ServiceConstants, load_service_constants
-from roofline_afd.catalogue.records import parse_record
+from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from tests.conftest import ROOT, SHARED, require
