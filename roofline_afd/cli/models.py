@@ -57,7 +57,7 @@ class RecordOutput(Output):
 
 def _read(config: Path) -> bytes:
     """Read the configuration, at most as much as one may hold."""
-    from roofline_afd.catalogue.huggingface.configs import MAX_CONFIG_BYTES
+    from roofline_afd.catalogue.huggingface.parsing import MAX_CONFIG_BYTES
 
     if str(config) == "-":
         return sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
@@ -123,7 +123,7 @@ def add(app: typer.Typer) -> None:
         vendor: Annotated[str, typer.Option(metavar="NAME", help="Who made the model.")] = "unknown",
     ) -> None:
         from roofline_afd.analysis.listing.records import imported_model
-        from roofline_afd.catalogue.huggingface.configs import import_config
+        from roofline_afd.catalogue.huggingface.importing import import_config
         from roofline_afd.catalogue.reading import parse_record
         from roofline_afd.view.tables import write_file
 
