@@ -243,7 +243,8 @@ def serving_modes() -> str:
 
 def validation() -> str:
     """Return the page of published services against predictions: every row, the medians, the misses."""
-    from roofline_afd.analysis.evidence.services import is_miss, shipped_services, validate_services
+    from roofline_afd.analysis.evidence.services.rows import shipped_services
+    from roofline_afd.analysis.evidence.services.validate import is_miss, validate_services
     from roofline_afd.catalogue.store import Catalogue
 
     catalogue = Catalogue()

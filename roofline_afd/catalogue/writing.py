@@ -50,12 +50,12 @@ def entries(values: Mapping[str, object]) -> list[str]:
     return [f"{key} = {literal(value)}" for key, value in values.items()]
 
 
-def table(name: str, values: Mapping[str, object]) -> str:
+def block(name: str, values: Mapping[str, object]) -> str:
     """Return a table under its header."""
     return "\n".join([f"[{name}]", *entries(values)])
 
 
-def key(name: str) -> str:
+def bare_key(name: str) -> str:
     """Return a key, in quotes where TOML wants them."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else literal(name)
 

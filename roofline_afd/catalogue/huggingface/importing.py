@@ -12,7 +12,7 @@ from roofline_afd.catalogue.huggingface.parsing import parse
 from roofline_afd.catalogue.huggingface.quantization import weights
 from roofline_afd.catalogue.models import model_of
 from roofline_afd.catalogue.reading import parse_record
-from roofline_afd.catalogue.writing import entries, table, today
+from roofline_afd.catalogue.writing import block, entries, today
 from roofline_afd.errors import InputError, shown
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def import_config(
     blocks = [
         "\n".join(entries(_stated(head))),
         "\n".join(entries(_stated(_complete(shape)))),
-        *(table(f"attention.{kind}", _stated(layers)) for kind, layers in tables.items()),
-        table("sources.config", {"title": f"config.json of {name}", "date": date or today()}),
+        *(block(f"attention.{kind}", _stated(layers)) for kind, layers in tables.items()),
+        block("sources.config", {"title": f"config.json of {name}", "date": date or today()}),
     ]
     record = "\n\n".join(blocks) + "\n"
     read = parse_record(record.encode(errors="replace"), file=f"{name}.toml")
