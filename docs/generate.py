@@ -118,7 +118,8 @@ def formulas() -> str:
 
 def hardware() -> str:
     """Return the page of the hardware catalogue: systems, accelerators, interconnects."""
-    from roofline_afd.analysis.listing.records import HARDWARE_KINDS, list_hardware
+    from roofline_afd.analysis.listing.list import list_hardware
+    from roofline_afd.analysis.listing.rows import HARDWARE_KINDS
     from roofline_afd.catalogue.hardware import system_parts
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.view.tables import as_markdown
@@ -216,7 +217,7 @@ def _calibration_table(record: Record, table: str) -> str:
 
 def models() -> str:
     """Return the page of the model catalogue."""
-    from roofline_afd.analysis.listing.records import list_models
+    from roofline_afd.analysis.listing.list import list_models
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.view.tables import as_markdown
 
