@@ -8,12 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roofline_afd.catalogue.records import FOLDERS, Record, RecordError, database_of, read_record
+from roofline_afd.catalogue.reading import RecordError, read_record
+from roofline_afd.catalogue.schema import FOLDERS, database_of
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from importlib.resources.abc import Traversable
+
+    from roofline_afd.catalogue.records import Record
 
 ENVIRONMENT = {"hardware_db": "ROOFLINE_AFD_HARDWARE_DB", "model_db": "ROOFLINE_AFD_MODEL_DB"}
 """Environment variables with more overlay paths, separated as PATH is."""

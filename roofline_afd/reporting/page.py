@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 
 from roofline_afd.analysis.decode.compare import CLOSE_CALL, NAMES
-from roofline_afd.analysis.evidence import services
+from roofline_afd.analysis.evidence.services.rows import shipped_services
+from roofline_afd.analysis.evidence.services.validate import validate_services
 from roofline_afd.analysis.purchase.procurement import candidate_name, procure
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
@@ -457,7 +458,7 @@ def _ratio_text(case: Case, afd: Mapping[str, Any]) -> str:
 def _validation(chosen: Scenario) -> str:
     """Return predictions of services that are nearest to this case, with their errors."""
     catalogue = chosen.system.parts.catalogue or Catalogue()
-    answer = services.validate_services(services.shipped_services(catalogue), catalogue=catalogue)
+    answer = validate_services(shipped_services(catalogue), catalogue=catalogue)
     rows = [row for row in answer.rows() if row["error"] is not None]
 
     def near(row: Mapping[str, Any]) -> tuple[bool, bool, bool]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from roofline_afd.catalogue.attention import LATENT_UNFOLDING, Product
 from roofline_afd.catalogue.calibration import ESTIMATED, Calibration, load_calibration
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.models import EMBEDDING_BYTES, STATE_BYTES
 from roofline_afd.catalogue.precision import operand, precision
+from roofline_afd.catalogue.products import LATENT_UNFOLDING, Product, products_of
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError
 from roofline_afd.physics import network, operators
@@ -316,7 +316,7 @@ def _attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, 
     assert layer is not None  # noqa: S101 - checked when the layers were made
     products: dict[Product, FloatArray] = {}
     for sizes in phases:
-        for item in layer.products(layers.model.hidden_size, absorbed=_absorbed(layer, sizes)):
+        for item in products_of(layer, layers.model.hidden_size, absorbed=_absorbed(layer, sizes)):
             tokens = sizes.tokens
             if item.name == LATENT_UNFOLDING:  # the cached part of a prompt is unfolded too
                 tokens = np.multiply(sizes.sequences, np.add(sizes.context, sizes.query_tokens))

@@ -142,3 +142,7 @@ def test_constant_state_layers_cost_the_same_at_any_context(kind: str) -> None:
     assert shape.cached_elements(1e6) == shape.cached_elements_per_token == 0
     assert shape.core_flops(1) == shape.core_flops(1e6) > 0
     assert shape.read_elements(1e6) == shape.state_elements > 0
+
+
+def test_attention_tables_compare_by_value() -> None:
+    assert Attention("a", "gqa", 1) == Attention("a", "gqa", 1)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from roofline_afd.analysis.evidence.measurements import Measurement
+    from roofline_afd.analysis.evidence.operators.rows import Measurement
     from roofline_afd.catalogue.calibration import Calibration, LinkEfficiency, OperatorEfficiency
     from roofline_afd.catalogue.models import Model
     from roofline_afd.catalogue.store import Catalogue
