@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
-from roofline_afd.serving.layer import Prompt
 from roofline_afd.serving.modes import SERVING_MODES, Question, explore_modes
 from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.sizes import Prompt
 from roofline_afd.serving.workload import WORKLOADS
 
 if TYPE_CHECKING:

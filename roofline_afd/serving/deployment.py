@@ -19,7 +19,8 @@ from roofline_afd.catalogue.calibration import (
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import pipeline
-from roofline_afd.serving.layer import TILE_ROWS, Formats, Layers, decode_operators, prefill_operators
+from roofline_afd.serving.layer import decode_operators, prefill_operators
+from roofline_afd.serving.sizes import TILE_ROWS, Formats, Layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
     from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
-    from roofline_afd.serving.layer import Operator, Prompt
     from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.serving.sizes import Prompt
+    from roofline_afd.serving.timing import Operator
 
 EP, AFD = "ep", "afd"
 MODES = (EP, AFD)

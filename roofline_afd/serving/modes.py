@@ -13,7 +13,6 @@ import numpy as np
 from roofline_afd.errors import InputError
 from roofline_afd.physics import network, serving_modes
 from roofline_afd.serving.deployment import AFD, EP, EP_MICROBATCHES, Deployment, Deployments
-from roofline_afd.serving.layer import ACTIVATION_BYTES, MEASURED_TRANSPORT, Prompt
 from roofline_afd.serving.search import (
     AFD_MICROBATCHES,
     FABRIC,
@@ -22,6 +21,7 @@ from roofline_afd.serving.search import (
     MEMORY,
     PLUGIN_MICROBATCHES,
 )
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, MEASURED_TRANSPORT, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

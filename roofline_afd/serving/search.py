@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, EP_MICROBATCHES, Deployment, Deployments
-from roofline_afd.serving.layer import MEASURED_TRANSPORT
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
-from roofline_afd.serving.layer import Prompt
 from roofline_afd.serving.modes import (
     AGG,
     AGG_AFD,
@@ -35,6 +34,7 @@ from roofline_afd.serving.modes import (
 )
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import FABRIC, LATENCY, MEMORY
+from roofline_afd.serving.sizes import Prompt
 from roofline_afd.serving.workload import Workload
 
 if TYPE_CHECKING:

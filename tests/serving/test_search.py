@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
-from roofline_afd.serving.layer import TRANSPORTS
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import (
     FABRIC,
@@ -25,6 +24,7 @@ from roofline_afd.serving.search import (
     Found,
     search,
 )
+from roofline_afd.serving.sizes import TRANSPORTS
 
 SAME = 1e-9
 """Of deployments that differ by rounding either may win."""

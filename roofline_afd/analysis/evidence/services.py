@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.physics.arrays import FloatArray
-    from roofline_afd.serving.layer import Prompt
+    from roofline_afd.serving.sizes import Prompt
 
 FOLDER = "hardware_db/measurements"
 """Where the shipped rows lie, and the sentences on those that are missed."""

@@ -19,8 +19,8 @@ from roofline_afd.errors import InfeasibleError, InputError, shown
 from roofline_afd.physics import provisioning as physics
 from roofline_afd.physics.provisioning import Coefficients, Load, Moments
 from roofline_afd.serving.deployment import AFD, Deployment, Deployments
-from roofline_afd.serving.layer import MEASURED_TRANSPORT
 from roofline_afd.serving.scenario import DUPLEXES, choice, finite, whole
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
