@@ -12,15 +12,9 @@ import numpy as np
 
 from roofline_afd.errors import InputError
 from roofline_afd.physics import network, serving_modes
-from roofline_afd.serving.deployment import AFD, EP, EP_MICROBATCHES, Deployment, Deployments
-from roofline_afd.serving.search import (
-    AFD_MICROBATCHES,
-    FABRIC,
-    LARGEST_BATCH,
-    LATENCY,
-    MEMORY,
-    PLUGIN_MICROBATCHES,
-)
+from roofline_afd.serving.batches import AFD_MICROBATCHES, EP_MICROBATCHES, LARGEST_BATCH, PLUGIN_MICROBATCHES
+from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY
 from roofline_afd.serving.sizes import ACTIVATION_BYTES, MEASURED_TRANSPORT, Prompt
 
 if TYPE_CHECKING:

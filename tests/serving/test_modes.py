@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY
 from roofline_afd.serving.modes import (
     AGG,
     AGG_AFD,
@@ -33,7 +34,6 @@ from roofline_afd.serving.modes import (
     explore_modes,
 )
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.serving.search import FABRIC, LATENCY, MEMORY
 from roofline_afd.serving.sizes import Prompt
 from roofline_afd.serving.workload import Workload
 

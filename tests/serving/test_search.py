@@ -14,16 +14,9 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.serving.search import (
-    FABRIC,
-    LATENCY,
-    MEMORY,
-    NEAR,
-    RATIO,
-    Found,
-    search,
-)
+from roofline_afd.serving.search import NEAR, Found, search
 from roofline_afd.serving.sizes import TRANSPORTS
 
 SAME = 1e-9

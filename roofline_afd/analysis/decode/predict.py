@@ -15,9 +15,10 @@ from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import operators, pipeline
+from roofline_afd.serving.candidates import ALL
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import choice
-from roofline_afd.serving.search import ALL, FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT, TRANSPORTS
 
 if TYPE_CHECKING:

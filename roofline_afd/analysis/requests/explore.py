@@ -24,7 +24,9 @@ from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import economics
+from roofline_afd.serving.candidates import ALL
 from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY
 from roofline_afd.serving.modes import (
     AGG,
     AGG_AFD,
@@ -44,7 +46,6 @@ from roofline_afd.serving.modes import (
     take,
 )
 from roofline_afd.serving.scenario import choice, finite, whole
-from roofline_afd.serving.search import ALL, FABRIC, LATENCY, MEMORY
 from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:

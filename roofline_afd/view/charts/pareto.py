@@ -11,6 +11,7 @@ import numpy as np
 from roofline_afd.analysis.decode.predict import rounded_up
 from roofline_afd.analysis.requests.explore import NAMES, OBJECTIVES, REASONS, explored
 from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.limits import LATENCY
 from roofline_afd.serving.modes import (
     AGG,
     AGG_AFD,
@@ -20,7 +21,6 @@ from roofline_afd.serving.modes import (
     SERVING_MODES,
     frontier_rows,
 )
-from roofline_afd.serving.search import LATENCY
 from roofline_afd.serving.workload import WORKLOADS
 from roofline_afd.view.charts.roofline import (
     BLUE,
