@@ -16,23 +16,19 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
-from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY
-from roofline_afd.serving.modes import (
-    AGG,
-    AGG_AFD,
+from roofline_afd.serving.limits import (
     CLUSTER,
+    FABRIC,
     FIRST_TOKEN,
-    PD,
-    PD_AFD,
+    LATENCY,
+    MEMORY,
     PREFILL_SHARE,
     REQUEST_RATE,
-    SERVING_MODES,
     SLOTS,
-    ModeFound,
-    Question,
-    chunk_sizes,
-    explore_modes,
 )
+from roofline_afd.serving.modes.chunks import chunk_sizes
+from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD, PD_AFD, SERVING_MODES, Question
+from roofline_afd.serving.modes.search import ModeFound, explore_modes
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.sizes import Prompt
 from roofline_afd.serving.workload import Workload
