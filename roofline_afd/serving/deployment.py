@@ -20,7 +20,7 @@ from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import pipeline
 from roofline_afd.serving.layer import decode_operators, prefill_operators
-from roofline_afd.serving.sizes import TILE_ROWS, Formats, Layers
+from roofline_afd.serving.sizes import DEPLOYMENTS, TILE_ROWS, Formats, Layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.sizes import Prompt
     from roofline_afd.serving.timing import Operator
 
-EP, AFD = "ep", "afd"
-MODES = (EP, AFD)
+EP, AFD = MODES = DEPLOYMENTS
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
