@@ -16,8 +16,9 @@ from roofline_afd.catalogue.products import products_of
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
-from roofline_afd.serving.layer import Layers, Prompt, decode_operators, prefill_operators
+from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.sizes import Layers, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -39,8 +39,9 @@ from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.exchange import TORUS_DIMENSIONS
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.serving.layer import MEASURED_TRANSPORT, TRANSPORTS, decode_operators, prefill_operators
+from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.scenario import whole
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT, TRANSPORTS
 from roofline_afd.units import format_si
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from roofline_afd.physics.slots import (
     stationary_load,
 )
 from roofline_afd.serving.deployment import AFD, Deployment, Deployments
-from roofline_afd.serving.layer import MEASURED_TRANSPORT
 from roofline_afd.serving.scenario import DUPLEXES, choice, finite, whole
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

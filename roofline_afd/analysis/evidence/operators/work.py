@@ -13,14 +13,8 @@ from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import attention, network, operators, traffic
-from roofline_afd.serving.layer import (
-    ACTIVATION_BYTES,
-    SCALE_BYTES,
-    TILE_ROWS,
-    Formats,
-    Layers,
-    decode_operators,
-)
+from roofline_afd.serving.layer import decode_operators
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES, TILE_ROWS, Formats, Layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

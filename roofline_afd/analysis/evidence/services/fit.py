@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.physics.arrays import FloatArray
-    from roofline_afd.serving.layer import Prompt
+    from roofline_afd.serving.sizes import Prompt
 
 CONSTANTS = {
     "gap_ms": Bounds(0.0, 15.0, 1.0),

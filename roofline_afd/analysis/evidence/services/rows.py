@@ -14,7 +14,8 @@ from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.errors import InputError, shown, shown_path
-from roofline_afd.serving.deployment import EP, EP_MICROBATCHES, MODES
+from roofline_afd.serving.batches import EP_MICROBATCHES
+from roofline_afd.serving.deployment import EP, MODES
 from roofline_afd.serving.scenario import CHOICES, Scenario, choice
 
 if TYPE_CHECKING:
