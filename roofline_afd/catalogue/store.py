@@ -216,3 +216,11 @@ class Catalogue:
     def records(self, record: str) -> Iterable[Record]:
         """Yield every record of a kind, by id."""
         return (self.record(record, name) for name in self.ids(record))
+
+    def naming(self, record: str, word: str) -> Iterable[Record]:
+        """Yield the records of a kind whose text holds a word, by id; what else they hold is not read."""
+        key = word.encode()
+        for name in self.ids(record):
+            entry = None if (record, name) in self._records else self._shipped[record, name]
+            if entry is None or key in entry.read_bytes():
+                yield self.record(record, name)
