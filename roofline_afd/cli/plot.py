@@ -146,7 +146,7 @@ def add(app: typer.Typer) -> None:
         help_text="HFU, OFU and temporal sparsity over FFN nodes, regimes shaded and named.",
     )
     def dead_zone(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = FFN_NODES) -> None:
-        from roofline_afd.view.charts.roofline import dead_zone_chart
+        from roofline_afd.view.charts.dead_zone import dead_zone_chart
         from roofline_afd.view.pages import deliver_chart
 
         chart = dead_zone_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
@@ -158,7 +158,7 @@ def add(app: typer.Typer) -> None:
         help_text="Where a decode step spends its time: every operator of one deployment, or of the best.",
     )
     def breakdown(question: Serving, picture: Picture, *, mode: Mode = None) -> None:
-        from roofline_afd.view.charts.roofline import breakdown_chart
+        from roofline_afd.view.charts.breakdown import breakdown_chart
         from roofline_afd.view.pages import deliver_chart
 
         chart = breakdown_chart(question.scenario, mode=mode)
@@ -210,7 +210,7 @@ def add(app: typer.Typer) -> None:
             ),
         ] = "afd_over_ep",
     ) -> None:
-        from roofline_afd.view.charts.afd_vs_ep import hfu_map_chart
+        from roofline_afd.view.charts.hfu_map import hfu_map_chart
         from roofline_afd.view.pages import deliver_chart
 
         chart = hfu_map_chart(question.scenario, x=_axis(x, "--x"), y=_axis(y, "--y"), metric=metric)

@@ -18,9 +18,10 @@ from roofline_afd.serving.deployment import AFD
 from roofline_afd.view.charts import procurement as procurement_chart
 from roofline_afd.view.charts import tornado as tornado_chart
 from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
+from roofline_afd.view.charts.breakdown import breakdown_chart
+from roofline_afd.view.charts.dead_zone import dead_zone_chart
 from roofline_afd.view.charts.pareto import pareto_chart
 from roofline_afd.view.charts.ratio import ratio_chart
-from roofline_afd.view.charts.roofline import breakdown_chart, dead_zone_chart
 from roofline_afd.view.pages import svg_bytes
 
 if TYPE_CHECKING:

@@ -19,6 +19,8 @@ END_LABELS = 120
 """Pixels right of a chart for the names of its curves."""
 ESTIMATED_DASH = [6, 4]
 FEWEST_TICKS = 3
+WIDE, NARROW = 1e3, 12.0
+"""Ratios of the ends of an axis from which ticks stand at decades, and at 1, 2, 5."""
 
 
 def chart_data(values: list[dict[str, Any]]) -> alt.InlineData:
@@ -82,3 +84,12 @@ def decades(low: float, high: float) -> list[float]:
         if len(ticks) >= FEWEST_TICKS:
             break
     return ticks
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return ticks of a logarithmic axis: decades, or finer steps where the range is short."""
+    if high / low > WIDE:
+        return decades(low, high)
+    steps: tuple[float, ...] = (1, 2, 5) if high / low > NARROW else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
