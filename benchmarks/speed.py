@@ -70,7 +70,7 @@ print(time.perf_counter() - start)
 """
 SEARCH = """
 import time
-from roofline_afd.analysis.decode.compare import search_modes
+from roofline_afd.analysis.decode.sides import search_modes
 from roofline_afd.serving.scenario import Scenario
 scenario = Scenario(system="h800", model="deepseek-v3", max_devices=512)
 search_modes(scenario)

@@ -38,7 +38,7 @@ from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from roofline_afd.analysis.decode.curves import Axis
+    from roofline_afd.analysis.decode.maps import Axis
 
 POINTS = 12
 """Values of an axis given as a range without a count."""
@@ -90,7 +90,7 @@ def _axis(text: str | None, option: str) -> Axis | None:
     """Read an axis of a map: `KEY=low:high[:count]` or `KEY=a,b,c`."""
     if text is None:
         return None
-    from roofline_afd.analysis.decode.curves import axis_unit, spaced
+    from roofline_afd.analysis.decode.maps import axis_unit, spaced
     from roofline_afd.errors import InputError, shown
 
     key, equals, given = (part.strip() for part in text.partition("="))

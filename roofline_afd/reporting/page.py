@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 
 from roofline_afd import __version__
-from roofline_afd.analysis.decode.compare import CLOSE_CALL, NAMES
+from roofline_afd.analysis.decode.compare import CLOSE_CALL
+from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.analysis.evidence import services
 from roofline_afd.analysis.purchase.procurement import candidate_name, procure
 from roofline_afd.catalogue.store import Catalogue

@@ -10,9 +10,10 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
 from roofline_afd.analysis.bounds.roofline import roofline
-from roofline_afd.analysis.decode.compare import NAMES, search_modes, why_not
-from roofline_afd.analysis.decode.predict import notes_of, quantities_of, row_of, serving_inputs
-from roofline_afd.analysis.decode.what_if import changed
+from roofline_afd.analysis.decode.changes import changed
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.rows import row_of
+from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.purchase.prices import (
     BASES,
     PUE,

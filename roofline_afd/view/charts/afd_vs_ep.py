@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.decode.compare import NAMES
 from roofline_afd.analysis.decode.curves import TARGETS, frontier
+from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES
 from roofline_afd.serving.scenario import finite

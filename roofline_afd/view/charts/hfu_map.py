@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.decode.curves import (
+from roofline_afd.analysis.decode.maps import (
     BOTH,
     FEASIBLE,
     INFEASIBLE,
@@ -38,7 +38,7 @@ from roofline_afd.view.columns import column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from roofline_afd.analysis.decode.curves import Axis
+    from roofline_afd.analysis.decode.maps import Axis
     from roofline_afd.serving.scenario import Scenario
 
 MIDDLE, NOTHING = "#f4f3ef", "#d5d9de"

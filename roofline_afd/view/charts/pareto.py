@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.decode.predict import rounded_up
 from roofline_afd.analysis.requests.explore import NAMES, OBJECTIVES, REASONS, explored
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.modes import (
@@ -22,6 +21,7 @@ from roofline_afd.serving.modes import (
 )
 from roofline_afd.serving.search import LATENCY
 from roofline_afd.serving.workload import WORKLOADS
+from roofline_afd.units import rounded_up
 from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,

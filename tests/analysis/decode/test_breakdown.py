@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import pytest
 
 from roofline_afd.analysis.decode.breakdown import breakdown
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import Deployment, Deployments
 from roofline_afd.serving.scenario import Scenario
-from tests.conftest import command
 
 H800 = Scenario(system="h800", model="deepseek-v3")
 ONE = attrs.evolve(H800, devices=32, batch=128)
@@ -85,21 +82,3 @@ def test_times_are_those_in_service() -> None:
 def test_bad_questions(mode: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         breakdown(ONE, mode=mode)
-
-
-@pytest.mark.parametrize("extra", [(), ("--devices", "32", "--ffn-devices", "4", "--batch", "4")])
-@pytest.mark.parametrize(("system", "model"), [("gb200-nvl72", "qwen3-235b-a22b"), ("tpu-v5p", "kimi-k3")])
-def test_pictures(system: str, model: str, extra: tuple[str, ...], tmp_path: Path) -> None:
-    path = tmp_path / "breakdown.svg"
-    outcome = command(
-        *("plot", "breakdown", "--system", system, "--model", model, "--tpot-ms", "200"),
-        *(*extra, "--memory-reserve", "0", "--output", str(path)),
-    )
-    if outcome.status == 1:
-        assert "binding is HBM capacity" in outcome.err or "no" in outcome.err
-        return
-    assert outcome.status == 0, outcome.err
-    drawing = path.read_text("utf-8")
-    assert "The operators of one micro-batch take" in drawing
-    assert "NaN" not in drawing
-    assert np.char.find(drawing, "core_attention") >= 0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
+from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.predict import predict
-from roofline_afd.analysis.decode.what_if import changed
 from roofline_afd.analysis.purchase.procurement import TABLE_KEYS, procure
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.store import Catalogue

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from roofline_afd import Scenario, plot
-from roofline_afd.analysis.decode.curves import grid
+from roofline_afd.analysis.decode.maps import grid
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.view.charts.hfu_map import HATCH, hfu_map_chart
 from roofline_afd.view.pages import chart_bytes
@@ -52,7 +52,7 @@ def test_break_even_lies_between_cells_of_different_sign(monkeypatch: pytest.Mon
         bandwidth = scenario.system.quantities["scale_out_gb_per_s"].value
         return 1e3, float(bandwidth * scenario.model.expert_intermediate / 110.0)
 
-    monkeypatch.setattr("roofline_afd.analysis.decode.curves.rates", made_up)
+    monkeypatch.setattr("roofline_afd.analysis.decode.maps.rates", made_up)
     plane = hfu_map_chart(H800, x=X, y=Y)
     cells = next(layer for layer in layers_of(plane) if layer["mark"]["type"] == "rect")
     ahead = {(row["x"], row["y"]): row["afd_over_ep"] > 1 for row in rows_of(cells)}

@@ -1,0 +1,28 @@
+"""The picture of a breakdown: drawn for every kind of system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import command
+
+
+@pytest.mark.parametrize("extra", [(), ("--devices", "32", "--ffn-devices", "4", "--batch", "4")])
+@pytest.mark.parametrize(("system", "model"), [("gb200-nvl72", "qwen3-235b-a22b"), ("tpu-v5p", "kimi-k3")])
+def test_pictures(system: str, model: str, extra: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "breakdown.svg"
+    outcome = command(
+        *("plot", "breakdown", "--system", system, "--model", model, "--tpot-ms", "200"),
+        *(*extra, "--memory-reserve", "0", "--output", str(path)),
+    )
+    if outcome.status == 1:
+        assert "binding is HBM capacity" in outcome.err or "no" in outcome.err
+        return
+    assert outcome.status == 0, outcome.err
+    drawing = path.read_text("utf-8")
+    assert "The operators of one micro-batch take" in drawing
+    assert "NaN" not in drawing
+    assert np.char.find(drawing, "core_attention") >= 0
