@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline_afd.analysis.bounds.roofline import DEAD_ZONE, ONE_EXPERT, STABLE_INTENSITY, regimes, roofline
+from roofline_afd.analysis.bounds.regimes import DEAD_ZONE, ONE_EXPERT, STABLE_INTENSITY, regimes
+from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.catalogue.hardware import build_system, load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.physics import roofline as physics

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
 MAX_EXPERTS = int(LARGEST["routed_experts"])
 MAX_BYTES = 1_000_000
 LONGEST_NUMBER = 9

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.models import Model
 
-
 GIVEN, EXPECTED, LOW, MEAN, HIGH = "given", "expected", "batch p10", "batch mean", "batch p90"
 LOADS = (GIVEN, EXPECTED, LOW, MEAN, HIGH)
 """What the sigma of a row is: given, that of endless batches, or that of random batches."""

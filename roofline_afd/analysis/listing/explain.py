@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
-from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, per_expert, regimes, roofline
+from roofline_afd.analysis.bounds.regimes import per_expert, regimes
+from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, roofline
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.models import Model
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
-
 
 DEFAULT_BATCH = 128
 DEFAULT_CONTEXT_TOKENS = 4096

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from roofline_afd.analysis.bounds.roofline import DEAD_ZONE, DEFAULT_FFN_NODES, roofline
+from roofline_afd.analysis.bounds.regimes import DEAD_ZONE
+from roofline_afd.analysis.bounds.roofline import DEFAULT_FFN_NODES, roofline
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.view.charts.question import drawn_counts, stage_question
 from roofline_afd.view.charts.style import (
