@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
-from roofline_afd import __version__
 from roofline_afd.analysis.decode.compare import CLOSE_CALL
 from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.analysis.evidence import services
@@ -24,6 +23,7 @@ from roofline_afd.physics import economics
 from roofline_afd.reporting.side_by_side import Ahead, side_by_side
 from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.scenario import Scenario, whole
+from roofline_afd.version import __version__
 from roofline_afd.view.columns import column
 from roofline_afd.view.pages import script_bundle, script_literal
 
