@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from roofline_afd import Scenario
+from roofline_afd import Scenario, plot
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.dead_zone import dead_zone_chart
-from roofline_afd.view.charts.roofline import roofline_chart
 from roofline_afd.view.pages import chart_bytes, script_literal
 from tests.conftest import command
 
@@ -40,14 +38,14 @@ def test_default_output_is_vega_lite() -> None:
 def test_pictures_are_the_same_every_time() -> None:
     """But for the numbers of clip paths, which count on within a process."""
     first, second = (
-        re.sub(rb"clip\d+", b"clip", chart_bytes(dead_zone_chart(H800, ffn_nodes=range(1, 41)), "svg"))
+        re.sub(rb"clip\d+", b"clip", chart_bytes(plot.dead_zone(H800, ffn_nodes=range(1, 41)), "svg"))
         for _ in range(2)
     )
     assert first == second
 
 
 def test_pages_need_no_network() -> None:
-    page = chart_bytes(roofline_chart(H800, ffn_nodes=[2, 8]), "html").decode()
+    page = chart_bytes(plot.roofline(H800, ffn_nodes=[2, 8]), "html").decode()
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page.partition("<script>")[0])
     assert "<script src" not in page
     assert "cdn." not in page.rpartition("<script>")[2]
@@ -64,5 +62,5 @@ def test_hostile_names_stay_text() -> None:
     import attrs
 
     evil = dataclasses.replace(system, name="</script><script>document.title='owned'</script>")
-    page = chart_bytes(roofline_chart(attrs.evolve(H800, system=evil), ffn_nodes=[2]), "html").decode()
+    page = chart_bytes(plot.roofline(attrs.evolve(H800, system=evil), ffn_nodes=[2]), "html").decode()
     assert "<script>document.title" not in page

@@ -14,12 +14,9 @@ from roofline_afd.physics import imbalance as physics
 from roofline_afd.serving.scenario import finite, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from roofline_afd.catalogue.models import Model
+    from roofline_afd.analysis.bounds.questions import Imbalance
 
 GIVEN, EXPECTED, LOW, MEAN, HIGH = "given", "expected", "batch p10", "batch mean", "batch p90"
 LOADS = (GIVEN, EXPECTED, LOW, MEAN, HIGH)
@@ -34,62 +31,31 @@ TABLE_KEYS = (
     "attention_nodes_used",
     "rounding",
 )
+OF_ROUTING = {
+    "--placement": "placement",
+    "--devices": "devices",
+    "--model": "model",
+    "--routed-experts": "routed_experts",
+    "--top-k": "top_k",
+    "--redundant-experts": "redundant_experts",
+    "--batch-tokens": "tokens",
+    "--batches": "batches",
+    "--seed": "seed",
+}
+"""Options that say where sigma comes from, and the fields of the question that hold them."""
 NEGLIGIBLE_PENALTY = 0.01
 """Rounding to whole nodes that costs no more than this share of throughput is not worth more nodes."""
 NOTHING = 5e-4
 """Shares below this are shown as 0.0%."""
 
 
-def imbalance(
-    *,
-    attention_nodes: int,
-    ffn_nodes: int,
-    sigma: float | Sequence[float] | None = None,
-    lambda_ep: float | None = None,
-    expert_counts: str | Path | Iterable[float] | None = None,
-    zipf: float | None = None,
-    placement: str | None = None,
-    devices: int | None = None,
-    model: Model | str | None = None,
-    routed_experts: int | None = None,
-    top_k: int | None = None,
-    redundant_experts: int | None = None,
-    tokens: int | None = None,
-    batches: int | None = None,
-    seed: int | None = None,
-) -> Answer:
+def imbalance(question: Imbalance) -> Answer:
     """Answer what load imbalance of experts costs expert parallelism and disaggregation.
-
-    Exactly one of `sigma`, `expert_counts` and `zipf` says how uneven the load is.
 
     Parameters
     ----------
-    attention_nodes, ffn_nodes : int
-        Nodes of the disaggregated deployment that a balanced load keeps busy, N_A and N_F [1].
-    sigma : float or sequence of float, optional
-        Mean load over maximum load of the devices that hold experts, one row each [1].
-    lambda_ep : float, optional
-        Attention time over FFN time with expert parallelism; attention_nodes / ffn_nodes where absent [1].
-    expert_counts : path or iterable of float, optional
-        Tokens each expert received: a CSV file of columns expert and count, or the counts [1].
-    zipf : float, optional
-        Exponent of expert popularity over rank; 0 makes all experts equal [1].
-    placement : str, optional
-        `contiguous` (experts in order; the default) or `greedy` (by load, with redundant experts).
-    devices : int, optional
-        Devices that hold experts; eight per FFN node where absent [1].
-    model : Model or str, optional
-        Whose routed experts and experts per token to take.
-    routed_experts, top_k : int, optional
-        Routed experts of a layer and distinct experts of a token; those of the model where absent [1].
-    redundant_experts : int, optional
-        Replicas beyond one of each expert, for greedy placement; none where absent [1].
-    tokens : int, optional
-        Tokens that the routers of all devices see in one batch; 4096 where absent [1].
-    batches : int, optional
-        Random batches drawn; 200 where absent [1].
-    seed : int, optional
-        Seed of the random batches; 0 where absent [1].
+    question : Imbalance
+        What is asked.
 
     Returns
     -------
@@ -101,24 +67,15 @@ def imbalance(
     InputError
         If a value is out of bounds, a file is faulty, or not exactly one of the three is given.
     """
-    attention, ffn = whole("--attention-nodes", attention_nodes), whole("--ffn-nodes", ffn_nodes)
+    attention = whole("--attention-nodes", question.attention_nodes)
+    ffn = whole("--ffn-nodes", question.ffn_nodes)
+    lambda_ep = question.lambda_ep
     ratio = attention / ffn if lambda_ep is None else finite("--lambda-ep", lambda_ep, above=0)
-    sources = {"--sigma": sigma, "--expert-counts": expert_counts, "--zipf": zipf}
+    sources = {"--sigma": question.sigma, "--expert-counts": question.expert_counts, "--zipf": question.zipf}
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         what = f"{' and '.join(given)} exclude each other" if given else "how uneven the load is, is missing"
         raise InputError(f"{what}: give exactly one of {', '.join(sources)}")
-    options = {
-        "placement": placement,
-        "devices": devices,
-        "model": model,
-        "routed_experts": routed_experts,
-        "top_k": top_k,
-        "redundant_experts": redundant_experts,
-        "batch_tokens": tokens,
-        "batches": batches,
-        "seed": seed,
-    }
     inputs: dict[str, Any] = {"attention_nodes": attention, "ffn_nodes": ffn, "lambda_ep": ratio}
     notes = []
     if lambda_ep is None:
@@ -126,17 +83,17 @@ def imbalance(
             f"--lambda-ep is taken as {attention} / {ffn} = {ratio:g}: attention and FFN times of expert "
             "parallelism in the ratio of the nodes of disaggregation"
         )
-    if sigma is not None:
-        routing, sigmas = None, check_sigma(sigma)
+    if question.sigma is not None:
+        routing, sigmas = None, check_sigma(question.sigma)
         loads = np.zeros(sigmas.size, np.int8)
         inputs |= {"sigma": sigmas.tolist(), "values": {}}
-        unused = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+        unused = [option for option, name in OF_ROUTING.items() if getattr(question, name) is not None]
         if unused:
             notes.append(
                 f"set by the user, but with --sigma this answer does not depend on it: {', '.join(unused)}"
             )
     else:
-        routing = routing_of(zipf=zipf, expert_counts=expert_counts, ffn_nodes=ffn, options=options)
+        routing = routing_of(question, ffn)
         sigmas = routing.sigmas()
         loads = np.arange(1, len(LOADS), dtype=np.int8)
         inputs |= routing.inputs

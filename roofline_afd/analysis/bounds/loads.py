@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.bounds.counts import MAX_EXPERTS, counts_of
+from roofline_afd.analysis.bounds.questions import PLACEMENTS, Imbalance
 from roofline_afd.catalogue.models import LARGEST, Model, load_model
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
@@ -16,14 +17,10 @@ from roofline_afd.physics import imbalance as physics
 from roofline_afd.serving.scenario import choice, finite, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from roofline_afd.physics.imbalance import Placement
 
-PLACEMENTS = ("contiguous", "greedy")
 DEFAULT_MODEL = "deepseek-v3"
 DEVICES_PER_NODE = 8
 DEFAULT_TOKENS = 4096
@@ -110,17 +107,12 @@ class Routing:
         )
 
 
-def routing_of(
-    *,
-    zipf: float | None,
-    expert_counts: str | Path | Iterable[float] | None,
-    ffn_nodes: int,
-    options: Mapping[str, Any],
-) -> Routing:
+def routing_of(question: Imbalance, ffn_nodes: int) -> Routing:
     """Check what sigma is to be found from, and take by default what is not given."""
     notes: list[str] = []
-    popularity, shape, origin = _popularity(zipf, expert_counts, options, notes)
-    top_k = _top_k(options["top_k"], shape, popularity, notes)
+    zipf = question.zipf
+    popularity, shape, origin = _popularity(question, notes)
+    top_k = _top_k(question.top_k, shape, popularity, notes)
     inclusion = physics.inclusion_probability(popularity=popularity, top_k=top_k)
     share = float(popularity.max() / popularity.sum())
     if zipf is None and share * top_k > 1 + ROUNDING_OF_SHARES:
@@ -128,18 +120,18 @@ def routing_of(
             f"--expert-counts: the busiest expert has {share:.1%} of all counts, but with --top-k {top_k} "
             f"distinct experts a token gives one expert {1 / top_k:.1%} at most"
         )
-    placed = choice("--placement", options["placement"] or PLACEMENTS[0], PLACEMENTS)
-    redundant = _redundant(options["redundant_experts"], placed)
-    devices = _devices(options["devices"], popularity.size, redundant, ffn_nodes, notes)
-    tokens = whole("--batch-tokens", _or(options["batch_tokens"], DEFAULT_TOKENS))
-    batches = whole("--batches", _or(options["batches"], DEFAULT_BATCHES), most=MAX_BATCHES)
-    seed = _whole_from_0("--seed", _or(options["seed"], 0))
+    placed = choice("--placement", question.placement or PLACEMENTS[0], PLACEMENTS)
+    redundant = _redundant(question.redundant_experts, placed)
+    devices = _devices(question.devices, popularity.size, redundant, ffn_nodes, notes)
+    tokens = whole("--batch-tokens", _or(question.tokens, DEFAULT_TOKENS))
+    batches = whole("--batches", _or(question.batches, DEFAULT_BATCHES), most=MAX_BATCHES)
+    seed = _whole_from_0("--seed", _or(question.seed, 0))
     if batches * (tokens * top_k + (tokens / physics.TOKENS_PER_ORDER + 1) * popularity.size) > MAX_DRAWS:
         raise InputError(
             f"--batches {batches} of --batch-tokens {tokens} need more than {MAX_DRAWS:,} random numbers for "
             f"top-{top_k} of {popularity.size} experts: take fewer"
         )
-    used = {"routed_experts": options["routed_experts"], "top_k": options["top_k"]}
+    used = {"routed_experts": question.routed_experts, "top_k": question.top_k}
     quantities = [
         shape.quantities[key]
         for key, own in used.items()
@@ -185,29 +177,23 @@ def routing_of(
 
 
 def _popularity(
-    zipf: float | None,
-    expert_counts: str | Path | Iterable[float] | None,
-    options: Mapping[str, Any],
-    notes: list[str],
+    question: Imbalance, notes: list[str]
 ) -> tuple[NDArray[np.float64], Model | None, dict[str, Any]]:
     """Return the popularity of each expert, the model they are of if any, and what the inputs say of them."""
-    model, experts = options["model"], options["routed_experts"]
-    own = experts is not None
-    if own:
-        experts = whole("--routed-experts", experts, most=MAX_EXPERTS)
-    elif model is None and zipf is not None:
+    model, given, zipf = question.model, question.routed_experts, question.zipf
+    own = None if given is None else whole("--routed-experts", given, most=MAX_EXPERTS)
+    if own is None and model is None and zipf is not None:
         model = DEFAULT_MODEL
         notes.append(
             f"the shape of {DEFAULT_MODEL} is taken by default: --model, or --routed-experts and --top-k, "
             "choose another"
         )
     shape = load_model(model) if isinstance(model, str) else model
-    if shape is not None and not own:
-        experts = shape.routed_experts
-    if zipf is not None:
+    experts = own or (shape.routed_experts if shape else None)
+    if zipf is not None and experts is not None:  # without counts there is a model
         exponent = finite("--zipf", zipf, least=0, below=LARGEST_EXPONENT)
         return physics.zipf_popularity(experts=experts, exponent=exponent), shape, {"zipf": exponent}
-    popularity, origin = counts_of(expert_counts)
+    popularity, origin = counts_of(question.expert_counts)
     if experts not in {None, popularity.size}:
         says = "--routed-experts" if own else f"model {shape.id}" if shape else ""
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +21,20 @@ from roofline_afd.analysis.bounds.regimes import (
     regimes,
     summarise,
 )
-from roofline_afd.catalogue.hardware import build_system
+from roofline_afd.catalogue.hardware import PEAK_KEYS, build_system
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
 from roofline_afd.physics import roofline as physics
 from roofline_afd.serving.ffn_stage import FfnStageInputs, ffn_stage_inputs
 from roofline_afd.serving.scenario import MAX_COUNT
+from roofline_afd.units import format_si
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from roofline_afd.analysis.bounds.questions import Roofline
     from roofline_afd.catalogue.records import Quantity
     from roofline_afd.serving.scenario import Scenario
 
@@ -61,18 +64,17 @@ TABLE_KEYS = (
 FIRST_RULED_OUT = 4
 """Index of the first binding that rules a deployment out; the ones before only limit the roof."""
 BLOCK_ROWS = 8192
-DEFAULT_FFN_NODES = range(1, 41)
+MOST_DRAWN = 2000
+"""FFN node counts that a picture holds."""
 
 
-def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> Answer:
+def roofline(question: Roofline) -> Answer:
     """Answer where adding FFN nodes stops helping.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question.
-    ffn_nodes : array-like of int
-        FFN node counts, one row each [1].
+    question : Roofline
+        What is asked.
 
     Returns
     -------
@@ -84,8 +86,8 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> An
     InputError
         If a node count or the scenario is out of bounds.
     """
-    nodes = check_ffn_nodes(ffn_nodes)
-    scenario = scenario.for_stage()
+    nodes = check_ffn_nodes(question.ffn_nodes)
+    scenario = question.scenario.for_stage()
     inputs = ffn_stage_inputs(scenario)
     edges = regimes(inputs)
     first = _columns(inputs, edges, nodes[:BLOCK_ROWS])
@@ -114,6 +116,96 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> An
         table_keys=TABLE_KEYS,
         notes=[*_notes(inputs, summary, binding), *provenance_notes(scenario, inputs.quantities)],
     )
+
+
+def roofline_picture(question: Roofline) -> Answer:
+    """Answer likewise, with what pictures of the roofline and of the dead zone need.
+
+    Parameters
+    ----------
+    question : Roofline
+        What is asked; its node counts are taken in order, each once.
+
+    Returns
+    -------
+    Answer
+        As of `roofline`; its picture has the question in a line, the names of things, the compute roof
+        [FLOP/s], and per byte level the roof [B/s], whether it rests on an estimate, and the intensity at
+        each count [FLOP/B].
+
+    Raises
+    ------
+    InputError
+        If a node count or the scenario is out of bounds, or there are more counts than a picture holds.
+    """
+    counts = np.unique(check_ffn_nodes(question.ffn_nodes))
+    if counts.size > MOST_DRAWN:
+        raise InputError(f"--ffn-nodes asks for {counts.size:,} counts; a picture holds {MOST_DRAWN:,}")
+    answer = roofline(dataclasses.replace(question, ffn_nodes=counts))
+    scenario, inputs = question.scenario, ffn_stage_inputs(question.scenario)
+    picture = {
+        "question": _question_line(inputs),
+        "node": scenario.system.node_name,
+        "devices_per_node": inputs.devices_per_node,
+        "attention_devices": scenario.attention_devices,
+        "operand": scenario.operand,
+        "peak": inputs.peak,
+        "peak_estimated": _is_estimated(scenario, PEAK_KEYS[scenario.operand]),
+        "roofs": _roofs(scenario, inputs, answer),
+    }
+    return dataclasses.replace(answer, picture=picture)
+
+
+def _question_line(inputs: FfnStageInputs) -> str:
+    """Return the question in a line."""
+    scenario = inputs.scenario
+    parts = [
+        f"{scenario.system.name} x {scenario.model.name}",
+        f"TPOT {scenario.latency_ms:g} ms",
+        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        f"gap {scenario.gap_ms:g} ms" if scenario.gap_ms else "",
+        f"{scenario.microbatches} micro-batches",
+        f"stage budget {format_si(inputs.stage_budget, 's')}",
+        f"experts {scenario.weights.id}, dispatch {scenario.dispatched.id}, combine {scenario.combined.id}",
+        f"{scenario.attention_devices} attention devices" if scenario.attention_devices else "",
+        f"{scenario.links} links, fan-out {scenario.fan_out}, {scenario.duplex} duplex",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _roofs(scenario: Scenario, inputs: FfnStageInputs, answer: Answer) -> list[dict[str, Any]]:
+    """Return the roof of each byte level: its bandwidth, and the intensity at each FFN node count."""
+    efficiency = "efficiency" if scenario.links == "nominal" else "measured_efficiency"
+    per_link_byte = inputs.flops_per_pair / inputs.link_bytes_per_pair
+    nodes = np.asarray(answer.columns["ffn_nodes"])
+    per_copy = np.broadcast_to(inputs.arguments(nodes)["experts_per_copy"], nodes.shape)
+    levels: list[tuple[str, float, tuple[str, ...], Any]] = [
+        ("HBM", inputs.memory_bandwidth, ("memory_gb_per_s",), answer.columns["intensity"]),
+        (
+            "scale-up",
+            inputs.scale_up,
+            ("scale_up_gb_per_s", f"scale_up_{efficiency}"),
+            np.full(nodes.shape, per_link_byte),
+        ),
+    ]
+    if not inputs.superpod:
+        keys = ("scale_out_gb_per_s", f"scale_out_{efficiency}")
+        levels.append(("scale-out", inputs.scale_out, keys, per_link_byte * per_copy))
+    return [
+        {
+            "level": level,
+            "bandwidth": bandwidth,
+            "estimated": _is_estimated(scenario, *keys),
+            "intensity": np.asarray(intensity).tolist(),
+        }
+        for level, bandwidth, keys, intensity in levels
+    ]
+
+
+def _is_estimated(scenario: Scenario, *keys: str) -> bool:
+    """Return whether one of some values of the system is an estimate."""
+    quantities = scenario.system.quantities
+    return any(quantities[key].kind == "estimated" for key in keys if key in quantities)
 
 
 def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:

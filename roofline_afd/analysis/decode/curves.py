@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, question_line, serving_inputs
 from roofline_afd.analysis.decode.rows import row_of
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of, search_modes
 from roofline_afd.catalogue.calibration import load_service_constants
@@ -22,6 +22,7 @@ from roofline_afd.serving.search import search
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from roofline_afd.analysis.decode.questions import Frontier
     from roofline_afd.serving.search import Found
 
 TARGETS = 20
@@ -53,30 +54,29 @@ POINT_KEYS = (
 )
 
 
-def frontier(scenario: Scenario, *, tpot_ms: object = None) -> Answer:
+def frontier(question: Frontier) -> Answer:
     """Answer which mode serves more tokens per device at which latency target.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question; its own latency target is one of those looked at.
-    tpot_ms : array-like of float, optional
-        Latency targets; by default from the least that any deployment reaches to where both modes saturate
-        [ms].
+    question : Frontier
+        What is asked.
 
     Returns
     -------
     Answer
-        The best deployments of both modes, each once, by latency target; who wins where.
+        The best deployments of both modes, each once, by latency target; who wins where. Its picture has the
+        question in a line, and the latency targets from which, to which and at which it is drawn [ms].
 
     Raises
     ------
     InputError
-        If a target is out of bounds or the question contradicts itself.
+        If a target is out of bounds, the range is reversed, or the question contradicts itself.
     InfeasibleError
         If neither mode has a feasible deployment at any of the targets.
     """
-    asked = None if tpot_ms is None else _given_targets(tpot_ms)
+    scenario = question.scenario
+    asked = _asked_targets(question)
     curves = {mode: Curve(scenario, mode) for mode in MODES}
     if all(curve.unlimited is None for curve in curves.values()):
         raise InfeasibleError(f"no: {refusal_of(search_modes(attrs.evolve(scenario, tpot_ms=UNLIMITED_MS)))}")
@@ -92,6 +92,7 @@ def frontier(scenario: Scenario, *, tpot_ms: object = None) -> Answer:
     quantities = quantities_of(*sides)
     typical = {mode: at_target.get(mode) or rows[-1] for mode, rows in points.items() if rows}
     examined = sum(curve.examined for curve in curves.values())
+    drawn = [row for mode in MODES for row in points[mode]]
     notes = [
         f"{examined:,} deployments examined, at {len(targets)} latency targets and none between them",
         *(
@@ -107,7 +108,7 @@ def frontier(scenario: Scenario, *, tpot_ms: object = None) -> Answer:
     return Answer(
         command="afd-vs-ep",
         inputs={**serving_inputs(scenario, quantities), "targets_ms": targets},
-        columns=object_columns([row for mode in MODES for row in points[mode]]),
+        columns=object_columns(drawn),
         summary={
             "parts": [
                 {
@@ -128,7 +129,27 @@ def frontier(scenario: Scenario, *, tpot_ms: object = None) -> Answer:
         },
         notes=notes,
         table_keys=("mode", "tpot_limit_ms", *POINT_KEYS[:-1]),
+        picture={
+            "question": question_line(scenario),
+            "target_ms": own,
+            "from_ms": targets[0] if asked else min(targets[0], *(row["tpot_ms"] for row in drawn)),
+            "to_ms": targets[-1],
+        },
     )
+
+
+def _asked_targets(question: Frontier) -> list[float] | None:
+    """Return the latency targets asked for; None where nothing is said."""
+    if question.targets_ms is not None:
+        if question.tpot_range is not None:
+            raise InputError("--tpot-range and targets_ms exclude each other: give one of them")
+        return _given_targets(question.targets_ms)
+    if question.tpot_range is None:
+        return None
+    low, high = (finite("--tpot-range", value, above=0, below=1e9) for value in question.tpot_range)
+    if high <= low:
+        raise InputError(f"--tpot-range {low:g}:{high:g} is reversed or empty: write low:high")
+    return _given_targets(np.geomspace(low, high, TARGETS))
 
 
 def _given_targets(given: object) -> list[float]:

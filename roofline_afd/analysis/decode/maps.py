@@ -9,9 +9,11 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.changes import SUBJECTS, changed, value_of
-from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import quantities_of, question_line, serving_inputs
+from roofline_afd.analysis.decode.questions import METRICS, Map
 from roofline_afd.analysis.decode.sides import NAMES, rates, search_modes
 from roofline_afd.catalogue.records import quantity_keys
 from roofline_afd.errors import InputError, nearest, shown
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     Place = tuple[float, float]
 
 MOST_POINTS = 2500
-RATIO, HFU = "afd_over_ep", "hfu"
-METRICS = (RATIO, HFU)
+RATIO, HFU = METRICS
 BOTH, ONLY_EP, ONLY_AFD, NEITHER = (
     "both feasible",
     "only EP feasible",
@@ -43,33 +44,29 @@ EXPERT_STEP = 128
 """Expert widths are multiples of this, as tiles of matrix units want them."""
 
 
-def grid(scenario: Scenario, *, x: Axis | None = None, y: Axis | None = None, metric: str = RATIO) -> Answer:
+def grid(question: Map) -> Answer:
     """Answer where AFD beats EP, or how well FFN devices are used, over two inputs at once.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question.
-    x, y : tuple of str and sequence of float, optional
-        An input and its values: any number of the question, the system or the model; by default the
-        bandwidth between the groups, and the width of an expert.
-    metric : str
-        `afd_over_ep`: throughput of the best deployments, AFD over EP; `hfu`: best feasible HFU of the FFN
-        stage over 1 to 40 nodes.
+    question : Map
+        What is asked.
 
     Returns
     -------
     Answer
-        A row per point, empty where infeasible; the break-even line as segments.
+        A row per point, empty where infeasible; the break-even line as segments. Its picture has the
+        question in a line, and the units of both inputs.
 
     Raises
     ------
     InputError
         If a key is unknown, a value out of bounds, or there are more than `MOST_POINTS` points.
     """
+    scenario, metric = question.scenario, question.metric
     choice("--metric", metric, METRICS)
-    x_key, xs = _axis(scenario, x or default_x(scenario), "--x")
-    y_key, ys = _axis(scenario, y or default_y(scenario), "--y")
+    x_key, xs = _axis(scenario, question.x or default_x(scenario), "--x")
+    y_key, ys = _axis(scenario, question.y or default_y(scenario), "--y")
     if x_key == y_key:
         raise InputError(f"--x and --y are both {x_key}; a map needs two inputs")
     if len(xs) * len(ys) > MOST_POINTS:
@@ -107,6 +104,10 @@ def grid(scenario: Scenario, *, x: Axis | None = None, y: Axis | None = None, me
         columns=object_columns(rows),
         summary=summary,
         notes=[*_map_notes(scenario, (x_key, y_key), metric), *provenance_notes(scenario, quantities)],
+        picture={
+            "question": _map_line(scenario, (x_key, y_key), metric),
+            "units": {key: axis_unit(key) for key in (x_key, y_key)},
+        },
     )
 
 
@@ -238,7 +239,7 @@ def _own_modes(scenario: Scenario) -> tuple[dict[str, Any], bool]:
 
 def _hfu_at(scenario: Scenario) -> dict[str, Any]:
     """Return the best feasible HFU of the FFN stage, and the FFN nodes that reach it."""
-    summary = roofline(scenario).summary
+    summary = roofline(Roofline(scenario)).summary
     return {
         HFU: summary["best_hfu"],
         "best_ffn_nodes": summary["best_ffn_nodes"],
@@ -250,7 +251,8 @@ def _hfu_at(scenario: Scenario) -> dict[str, Any]:
 
 def _own_hfu(scenario: Scenario) -> tuple[dict[str, Any], bool]:
     """Return the HFU at the question's own values, and whether it rests on an estimate."""
-    return _hfu_at(scenario), roofline(scenario, ffn_nodes=[1]).summary["weakest_kind"] == "estimated"
+    summary = roofline(Roofline(scenario, ffn_nodes=[1])).summary
+    return _hfu_at(scenario), summary["weakest_kind"] == "estimated"
 
 
 class Segment(NamedTuple):
@@ -367,3 +369,13 @@ def _map_notes(scenario: Scenario, keys: tuple[str, str], metric: str) -> list[s
     ):
         notes.append("values of hardware change the system itself, not --attention-system and --ffn-system")
     return notes
+
+
+def _map_line(scenario: Scenario, keys: tuple[str, str], metric: str) -> str:
+    """Return the question of a map in a line, without the inputs that it varies."""
+    target = f" · TPOT {scenario.latency_ms:g} ms" if "tpot_ms" not in keys else ""
+    if metric == RATIO:
+        return f"{question_line(scenario, keys)}{target}"
+    stage = scenario.for_stage()
+    how = f"{stage.microbatches} micro-batches · {stage.links} links · fan-out {stage.fan_out}"
+    return f"{scenario.system.name} x {scenario.model.name}{target} · {how}"

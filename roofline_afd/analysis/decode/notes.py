@@ -10,7 +10,7 @@ from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.serving.layer import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.records import Quantity
@@ -127,3 +127,20 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
         if row.get("transport") not in {None, MEASURED_TRANSPORT}:
             notes.append(f"{row['mode']}: kernels that send a copy per {row['transport']} were never timed")
     return notes
+
+
+def question_line(scenario: Scenario, varied: Sequence[str] = ()) -> str:
+    """Return the question in a line, without the inputs that a map varies."""
+    devices = f"{scenario.devices} devices" if scenario.devices else f"up to {scenario.max_devices} devices"
+    sides = (scenario.side("attention"), scenario.side("ffn"))
+    pair = f" (AFD: {sides[0].name} + {sides[1].name})" if sides != (scenario.system,) * 2 else ""
+    parts = [
+        f"{scenario.system.name}{pair} x {scenario.model.name}",
+        f"context {scenario.context:,} tokens" if "context" not in varied else "",
+        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        devices if not {"devices", "max_devices"} & {*varied} else "",
+        f"{scenario.links} links" if scenario.links else "",
+        f"{scenario.routing} routing" if scenario.routing != "natural" else "",
+        f"transport {scenario.transport}" if scenario.transport else "",
+    ]
+    return " · ".join(filter(None, parts))

@@ -9,6 +9,7 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
@@ -25,15 +26,13 @@ if TYPE_CHECKING:
 DEFAULT_MICROBATCHES = {EP: 2, AFD: 3}
 
 
-def predict(scenario: Scenario, *, mode: str | None = None) -> Answer:
+def predict(question: Prediction) -> Answer:
     """Answer what one deployment reaches, term by term.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question: devices and batch among it.
-    mode : str, optional
-        `ep` or `afd`; by default afd where FFN devices are named.
+    question : Prediction
+        What is asked.
 
     Returns
     -------
@@ -47,7 +46,8 @@ def predict(scenario: Scenario, *, mode: str | None = None) -> Answer:
     InfeasibleError
         If it does not fit memory, or misses a latency target that was given; names the nearest that does.
     """
-    deployments = Deployments(scenario, mode_of(scenario, mode))
+    scenario = question.scenario
+    deployments = Deployments(scenario, mode_of(scenario, question.mode))
     deployment = deployment_of(deployments)
     limited = scenario.tpot_ms is not None
     _refuse(deployments, deployment, limited=limited)
@@ -65,12 +65,12 @@ def predict(scenario: Scenario, *, mode: str | None = None) -> Answer:
 
 def predict_ep(scenario: Scenario) -> Answer:
     """Answer what one expert-parallel deployment reaches; as `predict` with mode `ep`."""
-    return predict(scenario, mode=EP)
+    return predict(Prediction(scenario, mode=EP))
 
 
 def predict_afd(scenario: Scenario) -> Answer:
     """Answer what one deployment of two groups reaches; as `predict` with mode `afd`."""
-    return predict(scenario, mode=AFD)
+    return predict(Prediction(scenario, mode=AFD))
 
 
 def mode_of(scenario: Scenario, mode: str | None) -> str:

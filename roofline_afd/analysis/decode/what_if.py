@@ -11,10 +11,13 @@ from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, Side, rates, refusal_of, search_modes
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.serving.scenario import COUNTS, Scenario
+from roofline_afd.serving.scenario import COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from roofline_afd.analysis.decode.questions import WhatIf
+    from roofline_afd.serving.scenario import Scenario
 
 METRICS = (
     "tokens_per_s_per_device",
@@ -40,15 +43,13 @@ ROUNDS = 8
 TABLE_KEYS = ("metric", "before", "after", "change", "change_fraction")
 
 
-def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
+def what_if(question: WhatIf) -> Answer:
     """Answer what inputs change: the best deployments of both modes before and after.
 
     Parameters
     ----------
-    scenario : Scenario
-        The baseline.
-    changes : mapping of str to float or str
-        As `changed` takes them, at least one.
+    question : WhatIf
+        What is asked.
 
     Returns
     -------
@@ -63,6 +64,7 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
     InfeasibleError
         If the baseline has no feasible deployment.
     """
+    scenario, changes = question.scenario, question.changes
     if not changes:
         raise InputError("nothing changes: give --set KEY=VALUE or --change KEY=VALUE")
     other = changed(scenario, changes)

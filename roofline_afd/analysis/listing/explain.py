@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
+from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.regimes import per_expert, regimes
 from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, roofline
 from roofline_afd.catalogue.precision import precision
@@ -303,7 +304,7 @@ def explain(
     text = [f"{term}: {document.summary.removeprefix('Return ')}", f"    {document.notes}"]
     summary: dict[str, Any] = {"term": term, "formula": document.notes, "unit": unit, "value": None}
     if scenario and term == "dead_zone":
-        inner = roofline(scenario, ffn_nodes=[ffn_nodes]).summary
+        inner = roofline(Roofline(scenario, ffn_nodes=check_ffn_nodes(ffn_nodes))).summary
         summary |= {key: inner[key] for key in ("dead_zone_from", "dead_zone_to", "breakpoints", "regimes")}
         steps = ", ".join(
             f"{part['regime']} to {part['ffn_nodes_to']:g}"

@@ -8,12 +8,6 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.decode.curves import TARGETS, frontier
-from roofline_afd.analysis.decode.sides import NAMES
-from roofline_afd.errors import InputError
-from roofline_afd.serving.deployment import AFD, EP, MODES
-from roofline_afd.serving.scenario import finite
-from roofline_afd.view.charts.question import estimate_line, search_question
 from roofline_afd.view.charts.style import (
     BLUE,
     END_LABELS,
@@ -24,6 +18,7 @@ from roofline_afd.view.charts.style import (
     ORANGE,
     WIDTH,
     chart_data,
+    estimate_line,
     house_style,
     log_ticks,
 )
@@ -31,13 +26,12 @@ from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.serving.scenario import Scenario
 
 STYLES: dict[str, tuple[str, list[int], str]] = {
-    EP: (BLUE, [1, 0], "circle"),
-    AFD: (ORANGE, [9, 4], "square"),
+    "ep": (BLUE, [1, 0], "circle"),
+    "afd": (ORANGE, [9, 4], "square"),
 }
-"""Colour, dash and marker of a mode: any one of them tells the two apart."""
+"""Colour, dash and marker of a mode, by its name in answers: any one of them tells the two apart."""
 PALE = 0.5
 CONFIGURATION = (
     "tpot_limit_ms",
@@ -54,35 +48,21 @@ CONFIGURATION = (
 )
 
 
-def afd_vs_ep_chart(scenario: Scenario, *, tpot_range: tuple[float, float] | None = None) -> alt.LayerChart:
+def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
     """Draw the best throughput of both modes over the latency target.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question; its own latency target is drawn as a line.
-    tpot_range : tuple of float, optional
-        First and last latency target; by default from the least that is feasible to where both modes
-        saturate [ms].
+    answer : Answer
+        Of `afd-vs-ep`, with its picture.
 
     Returns
     -------
     altair.LayerChart
-        The chart; each marker is one deployment.
-
-    Raises
-    ------
-    InputError
-        If the range is reversed or the scenario is out of bounds.
-    InfeasibleError
-        If neither mode has a feasible deployment.
+        The chart; each marker is one deployment, and a line the question's own latency target.
     """
-    answer = frontier(scenario, tpot_ms=None if tpot_range is None else _spread(tpot_range))
-    targets = answer.inputs["targets_ms"]
     rows = answer.rows()
-    low, high = targets[0], targets[-1]
-    if tpot_range is None:
-        low = min(low, *(row["tpot_ms"] for row in rows))
+    low, high = answer.picture["from_ms"], answer.picture["to_ms"]
     top = max(row["tokens_per_s_per_device"] for row in rows) * 1.1
     x = alt.X(
         "tpot_ms:Q",
@@ -99,8 +79,8 @@ def afd_vs_ep_chart(scenario: Scenario, *, tpot_range: tuple[float, float] | Non
         scale=alt.Scale(domain=[0, top], nice=False),
         axis=alt.Axis(title="tokens per second and device", format=",.4~r", tickCount=6),
     )
-    layers = _target_layers(scenario.latency_ms, low, high, x)
-    for mode in MODES:
+    layers = _target_layers(answer.picture["target_ms"], low, high, x)
+    for mode in STYLES:
         own = [row for row in rows if row["mode"] == mode]
         if own:
             layers += _curve_layers(own, high, x, y)
@@ -111,20 +91,12 @@ def afd_vs_ep_chart(scenario: Scenario, *, tpot_range: tuple[float, float] | Non
         alt.LayerChart(layer=layers).properties(width=WIDTH - END_LABELS, height=HEIGHT),
         answer.summary["answer"],
         [
-            search_question(scenario),
+            answer.picture["question"],
             "Markers: the best deployment under a latency target, configuration on hover."
             + (" Diamonds: the winner changes." if crossings else ""),
             estimate_line(answer, "Pale with hollow markers"),
         ],
     )
-
-
-def _spread(tpot_range: tuple[float, float]) -> list[float]:
-    """Return latency targets over a range that was asked for."""
-    low, high = (finite("--tpot-range", value, above=0, below=1e9) for value in tpot_range)
-    if high <= low:
-        raise InputError(f"--tpot-range {low:g}:{high:g} is reversed or empty: write low:high")
-    return [float(value) for value in np.geomspace(low, high, TARGETS)]
 
 
 def _target_layers(target: float, low: float, high: float, x: alt.X) -> list[alt.Chart]:
@@ -149,7 +121,7 @@ def _curve_layers(rows: list[dict[str, Any]], high: float, x: alt.X, y: alt.Y) -
     keys = ("tpot_ms", "tokens_per_s_per_device")
     line = [{key: row[key] for key in keys} for row in rows]
     line.append({"tpot_ms": max(high, line[-1]["tpot_ms"]), keys[1]: line[-1][keys[1]]})
-    shown = [{**row, "mode": NAMES[mode]} for row in rows]
+    shown = [{**row, "mode": mode.upper()} for row in rows]
     return [
         alt.Chart(chart_data(line))
         .mark_line(color=color, strokeWidth=2.5, strokeDash=dash, opacity=PALE if weak else 1.0, clip=True)
@@ -191,7 +163,7 @@ def _crossing_layers(answer: Answer, rows: list[dict[str, Any]], x: alt.X, y: al
     if not places:
         return []
     curve = sorted(
-        (math.log(row["tpot_ms"]), row["tokens_per_s_per_device"]) for row in rows if row["mode"] == EP
+        (math.log(row["tpot_ms"]), row["tokens_per_s_per_device"]) for row in rows if row["mode"] == "ep"
     )
     heights = np.interp(np.log(places), [one for one, _ in curve], [rate for _, rate in curve])
     values = [
@@ -208,10 +180,10 @@ def _crossing_layers(answer: Answer, rows: list[dict[str, Any]], x: alt.X, y: al
 def _end_names(rows: list[dict[str, Any]], high: float, top: float, x: alt.X, y: alt.Y) -> alt.Chart:
     """Return the names of the curves at their right end, pushed apart where they would touch."""
     ends = []
-    for mode in MODES:
+    for mode in STYLES:
         own = [row["tokens_per_s_per_device"] for row in rows if row["mode"] == mode]
         if own:
-            ends.append((own[-1], f"{NAMES[mode]}  {own[-1]:,.0f}", STYLES[mode][0]))
+            ends.append((own[-1], f"{mode.upper()}  {own[-1]:,.0f}", STYLES[mode][0]))
     gap = 0.05 * top
     placed: list[dict[str, Any]] = []
     for value, label, color in sorted(ends):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
-from roofline_afd.analysis.decode.breakdown import breakdown
 from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
@@ -19,34 +18,24 @@ from roofline_afd.view.charts.style import (
 )
 
 if TYPE_CHECKING:
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.analysis.answer import Answer
 
 SIDE_COLORS = {"attention": BLUE, "network": ORANGE, "ffn": GREEN}
 
 
-def breakdown_chart(scenario: Scenario, *, mode: str | None = None) -> alt.LayerChart:
+def breakdown_chart(answer: Answer) -> alt.LayerChart:
     """Draw where a decode step spends its time, the largest operator first.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question; with a batch one deployment, without the best one under the latency target.
-    mode : str, optional
-        `ep` or `afd`; by default afd where FFN devices are named.
+    answer : Answer
+        Of `breakdown`, with its picture.
 
     Returns
     -------
     altair.LayerChart
         The chart; pale bars with a dashed edge rest on efficiencies never measured on these parts.
-
-    Raises
-    ------
-    InputError
-        If a size is out of bounds.
-    InfeasibleError
-        If no fabric of the system connects the devices.
     """
-    answer = breakdown(scenario, mode=mode)
     rows = sorted(answer.rows(), key=lambda row: -row["step_time_us"])
     for row in rows:
         row["step_time_ms"] = row["step_time_us"] / 1e3
@@ -96,21 +85,9 @@ def breakdown_chart(scenario: Scenario, *, mode: str | None = None) -> alt.Layer
         .mark_text(align="left", dx=6, fontSize=11, color=INK)
         .encode(x, y, text="label:N")
     )
-    found = answer.summary
-    about = [
-        f"{scenario.system.name} x {scenario.model.name}",
-        f"{found['mode'].upper()} on "
-        + (
-            f"{found['n_attention_devices']} attention and {found['n_ffn_devices']} FFN devices"
-            if found["n_ffn_devices"]
-            else f"{found['n_devices']} devices"
-        ),
-        f"{found['batch_per_device']} sequences per device, micro-batches in flight: {found['microbatches']}",
-        f"context {scenario.context} tokens",
-    ]
     how = "Overlap left out. Pale with a dashed edge: rests on an efficiency never measured on these parts."
     return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH - 200, height=max(22 * len(rows), 200)),
         answer.summary["answer"],
-        [" · ".join(about), how],
+        [answer.picture["question"], how],
     )

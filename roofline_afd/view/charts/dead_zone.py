@@ -6,10 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from roofline_afd.analysis.bounds.regimes import DEAD_ZONE
-from roofline_afd.analysis.bounds.roofline import DEFAULT_FFN_NODES, roofline
-from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.view.charts.question import drawn_counts, stage_question
 from roofline_afd.view.charts.style import (
     BLUE,
     END_LABELS,
@@ -26,8 +22,10 @@ from roofline_afd.view.charts.style import (
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.analysis.answer import Answer
 
+DEAD_ZONE = "dead zone"
+"""Name of the regime that is set apart."""
 LETTER_WIDTH = 7
 """Pixels of a letter of a regime's name; a name too long for its band is slanted."""
 FEW_COUNTS = 16
@@ -40,28 +38,20 @@ LEAST_APART, LEAST_BAND = 26, 10
 """Pixels between the names of two regimes, and of a band that is named at all."""
 
 
-def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> alt.LayerChart:
+def dead_zone_chart(answer: Answer) -> alt.LayerChart:
     """Draw HFU, OFU and temporal sparsity over FFN nodes, the regimes shaded and named.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question.
-    ffn_nodes : array-like of int
-        FFN node counts [1].
+    answer : Answer
+        Of `roofline`, with its picture.
 
     Returns
     -------
     altair.LayerChart
         The chart; infeasible counts are hollow.
-
-    Raises
-    ------
-    InputError
-        If a node count or the scenario is out of bounds.
     """
-    answer = roofline(scenario, ffn_nodes=drawn_counts(ffn_nodes))
-    inputs = ffn_stage_inputs(scenario)
+    about = answer.picture
     rows = answer.rows()
     counts = [row["ffn_nodes"] for row in rows]
     low, high = min(counts) - 0.5, max(counts) + 0.5
@@ -70,7 +60,7 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
         "ffn_nodes:Q",
         scale=alt.Scale(domain=[low, high], nice=False),
         axis=alt.Axis(
-            title=f"FFN {scenario.system.node_name}s, {inputs.devices_per_node} devices each",
+            title=f"FFN {about['node']}s, {about['devices_per_node']} devices each",
             tickMinStep=1,
             format="d",
             grid=False,
@@ -114,7 +104,7 @@ def dead_zone_chart(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES
         alt.LayerChart(layer=layers).properties(width=WIDTH - END_LABELS, height=HEIGHT),
         answer.summary["answer"],
         [
-            stage_question(inputs),
+            about["question"],
             "Hollow: infeasible. S_t above 100 %: reading the weights takes longer than the stage.",
         ],
     )

@@ -8,18 +8,6 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.decode.maps import (
-    BOTH,
-    FEASIBLE,
-    INFEASIBLE,
-    NEITHER,
-    ONLY_AFD,
-    ONLY_EP,
-    RATIO,
-    axis_unit,
-    grid,
-)
-from roofline_afd.view.charts.question import estimate_line, search_question
 from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
@@ -30,6 +18,7 @@ from roofline_afd.view.charts.style import (
     ORANGE,
     WIDTH,
     chart_data,
+    estimate_line,
     house_style,
     log_ticks,
 )
@@ -38,9 +27,17 @@ from roofline_afd.view.columns import column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from roofline_afd.analysis.decode.maps import Axis
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.analysis.answer import Answer
 
+RATIO = "afd_over_ep"
+"""The metric that compares the modes."""
+NUMBERS = {
+    RATIO: "Numbers: AFD / EP in tokens/s per device.",
+    "hfu": "Numbers: best feasible HFU of the FFN stage over 1 to 40 nodes.",
+}
+"""What the numbers in cells are, by metric."""
+KNOWN = {"both feasible", "feasible"}
+"""States of a cell that has a value."""
 MIDDLE, NOTHING = "#f4f3ef", "#d5d9de"
 """Colours of the break-even, and of cells without a value."""
 WIDEST_RATIO, NARROWEST_RATIO = 2.0, 1.1
@@ -54,13 +51,13 @@ NEAR_LINE = 16
 """Pixels from a number within which the break-even line would strike it through."""
 QUESTION = "this question"
 HATCH = {
-    NEITHER: "M-1,-1L1,1M-1,1L1,-1",
-    INFEASIBLE: "M-1,-1L1,1M-1,1L1,-1",
-    ONLY_EP: "M-1,-1L1,1",
-    ONLY_AFD: "M-1,1L1,-1",
+    "neither feasible": "M-1,-1L1,1M-1,1L1,-1",
+    "infeasible": "M-1,-1L1,1M-1,1L1,-1",
+    "only EP feasible": "M-1,-1L1,1",
+    "only AFD feasible": "M-1,1L1,-1",
     QUESTION: "circle",
 }
-"""Marker of a cell without a value, by why there is none; and of the question's own values."""
+"""Marker of a cell without a value, by its state; and of the question's own values."""
 AXIS_TITLES = {
     "scale_out_gb_per_s": "scale-out bandwidth per device and direction [GB/s]",
     "scale_up_gb_per_s": "scale-up bandwidth per device and direction [GB/s]",
@@ -72,32 +69,21 @@ AXIS_TITLES = {
 }
 
 
-def hfu_map_chart(
-    scenario: Scenario, *, x: Axis | None = None, y: Axis | None = None, metric: str = RATIO
-) -> alt.LayerChart:
+def hfu_map_chart(answer: Answer) -> alt.LayerChart:
     """Draw where AFD beats EP, or how well FFN devices are used, over two inputs.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question; its own values carry a ring.
-    x, y : tuple of str and sequence of float, optional
-        An input and its values; by default the bandwidth between the groups, and the width of an expert.
-    metric : str
-        `afd_over_ep` or `hfu`.
+    answer : Answer
+        Of `hfu-map`, with its picture.
 
     Returns
     -------
     altair.LayerChart
-        The chart; crossed out where nothing is feasible, with the break-even line of the two modes.
-
-    Raises
-    ------
-    InputError
-        If a key is unknown, a value out of bounds, or there are too many points.
+        The chart; crossed out where nothing is feasible, with the break-even line of the two modes, and a
+        ring at the question's own values.
     """
-    answer = grid(scenario, x=x, y=y, metric=metric)
-    summary = answer.summary
+    summary, units = answer.summary, answer.picture["units"]
     rows = [{**row, "x": row[summary["x"]], "y": row[summary["y"]]} for row in answer.rows()]
     axes = {}
     for name in ("x", "y"):
@@ -107,8 +93,8 @@ def hfu_map_chart(
             place = values.index(row[name])
             row[f"{name}1"], row[f"{name}2"] = edges[place], edges[place + 1]
         axes[name] = (values, edges)
-    across = _encoding(alt.X, summary["x"], axes["x"][1])
-    up = _encoding(alt.Y, summary["y"], axes["y"][1])
+    across = _encoding(alt.X, summary["x"], units[summary["x"]], axes["x"][1])
+    up = _encoding(alt.Y, summary["y"], units[summary["y"]], axes["y"][1])
     layers = [*_cell_layers(rows, summary, across, up)]
     room = (MAP_WIDTH / len(axes["x"][0]), HEIGHT / len(axes["y"][0]))
     layers += _break_even_layers(summary, across, up)
@@ -122,9 +108,8 @@ def hfu_map_chart(
             .mark_rect(filled=False, stroke=INK, strokeDash=ESTIMATED_DASH, strokeWidth=1.6)
             .encode(**{name: alt.value(value) for name, value in frame.items()})
         )
-    about, numbers = _about_map(scenario, summary)
     lines = [
-        numbers,
+        NUMBERS[summary["metric"]],
         "Line: AFD = EP, interpolated between points." if summary["break_even"] else "",
         estimate_line(answer, "Dashed frame"),
     ]
@@ -133,7 +118,7 @@ def hfu_map_chart(
         .properties(width=MAP_WIDTH, height=HEIGHT)
         .resolve_scale(shape="independent"),
         summary["answer"],
-        [about, " ".join(filter(None, lines))],
+        [answer.picture["question"], " ".join(filter(None, lines))],
     )
 
 
@@ -146,11 +131,10 @@ def _edges(values: Sequence[float]) -> list[float]:
     return [float(np.exp(edge)) if log else float(edge) for edge in edges]
 
 
-def _encoding(channel: type[alt.X | alt.Y], key: str, edges: Sequence[float]) -> dict[str, Any]:
+def _encoding(channel: type[alt.X | alt.Y], key: str, unit: str, edges: Sequence[float]) -> dict[str, Any]:
     """Return what an axis of a map is drawn with: its scale and its axis, by part."""
     low, high = edges[0], edges[-1]
     log = low > 0
-    unit = axis_unit(key)
     name = key if unit == "1" else column(key).title
     axis = alt.Axis(
         title=AXIS_TITLES.get(key, name.replace("_", " ")),
@@ -318,7 +302,7 @@ def _marker_layers(
     markers = [
         {"x": row["x"], "y": row["y"], "meaning": row["state"], "size": 90, "width": 1.3, "color": FAINT}
         for row in rows
-        if row["state"] not in {BOTH, FEASIBLE}
+        if row["state"] not in KNOWN
     ]
     if _inside(summary, axes):
         place = {name: summary["own"][summary[name]] for name in ("x", "y")}
@@ -353,17 +337,3 @@ def _inside(summary: dict[str, Any], axes: dict[str, Any]) -> bool:
         own[summary[name]] is not None and axes[name][1][0] <= own[summary[name]] <= axes[name][1][-1]
         for name in ("x", "y")
     )
-
-
-def _about_map(scenario: Scenario, summary: dict[str, Any]) -> list[str]:
-    """Return the question of a map, and what its numbers are."""
-    varied = (summary["x"], summary["y"])
-    target = f" · TPOT {scenario.latency_ms:g} ms" if "tpot_ms" not in varied else ""
-    if summary["metric"] == RATIO:
-        return [f"{search_question(scenario, varied)}{target}", "Numbers: AFD / EP in tokens/s per device."]
-    stage = scenario.for_stage()
-    how = f"{stage.microbatches} micro-batches · {stage.links} links · fan-out {stage.fan_out}"
-    return [
-        f"{scenario.system.name} x {scenario.model.name}{target} · {how}",
-        "Numbers: best feasible HFU of the FFN stage over 1 to 40 nodes.",
-    ]

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
 
-from roofline_afd.analysis.bounds.roofline import roofline
-from roofline_afd.catalogue.hardware import PEAK_KEYS
-from roofline_afd.physics.roofline import ffn_stage
-from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.units import format_si
-from roofline_afd.view.charts.question import drawn_counts, stage_question
 from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
@@ -29,13 +24,10 @@ from roofline_afd.view.charts.style import (
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from roofline_afd.analysis.answer import Answer
 
-    from roofline_afd.serving.ffn_stage import FfnStageInputs
-    from roofline_afd.serving.scenario import Scenario
-
-ROOFLINE_FFN_NODES = (*range(1, 9), 16, 32)
-"""FFN node counts worth a marker where none are asked for."""
+MARKS = ((BLUE, "circle"), (GREEN, "square"), (ORANGE, "triangle-up"))
+"""Colour and marker of a byte level, from memory outwards."""
 LABEL_SHARE = 0.3
 """Share of the roofline's height kept below its lowest point for the names of the roofs."""
 SAME_PLACE = 0.02
@@ -43,16 +35,17 @@ SAME_PLACE = 0.02
 
 
 class _Level(NamedTuple):
-    """A roof: its name, effective bandwidth [B/s], colour, marker, and the keys it rests on."""
+    """A byte level: its name, roof [B/s], whether that is an estimate, intensities, colour and marker."""
 
     name: str
     bandwidth: float
+    estimated: bool
+    intensity: list[float]
     color: str
     shape: str
-    keys: tuple[str, ...]
 
 
-def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES) -> alt.LayerChart:
+def roofline_chart(answer: Answer) -> alt.LayerChart:
     """Draw the communication-level roofline of the FFN stage.
 
     Every byte level has its own roof and its own intensity: operations per byte read from memory, received
@@ -61,38 +54,24 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
 
     Parameters
     ----------
-    scenario : Scenario
-        The question.
-    ffn_nodes : array-like of int
-        FFN node counts to mark [1].
+    answer : Answer
+        Of `roofline`, with its picture.
 
     Returns
     -------
     altair.LayerChart
         The chart; dashed where a roof rests on an estimate.
-
-    Raises
-    ------
-    InputError
-        If a node count or the scenario is out of bounds.
     """
-    answer = roofline(scenario, ffn_nodes=drawn_counts(ffn_nodes))
-    inputs = ffn_stage_inputs(scenario)
-    levels = [_Level("HBM", inputs.memory_bandwidth, BLUE, "circle", ("memory_gb_per_s",))]
-    efficiency = "efficiency" if scenario.links == "nominal" else "measured_efficiency"
-    keys = tuple(f"scale_up_{part}" for part in ("gb_per_s", efficiency))
-    levels.append(_Level("scale-up", inputs.scale_up, GREEN, "square", keys))
-    if not inputs.superpod:
-        keys = tuple(f"scale_out_{part}" for part in ("gb_per_s", efficiency))
-        levels.append(_Level("scale-out", inputs.scale_out, ORANGE, "triangle-up", keys))
-
-    points = _operating_points(inputs, answer.rows(), levels)
-    low_x = min([point["intensity"] for point in points] + [inputs.peak / levels[0].bandwidth]) / 4
-    high_x = (
-        max([point["intensity"] for point in points] + [inputs.peak / level.bandwidth for level in levels])
-        * 3
-    )
-    high_y = inputs.peak * 2.2
+    about = answer.picture
+    peak = about["peak"]
+    levels = [
+        _Level(roof["level"], roof["bandwidth"], roof["estimated"], roof["intensity"], color, shape)
+        for roof, (color, shape) in zip(about["roofs"], MARKS, strict=False)
+    ]
+    points = _operating_points(answer.rows(), levels, peak)
+    low_x = min([point["intensity"] for point in points] + [peak / levels[0].bandwidth]) / 4
+    high_x = max([point["intensity"] for point in points] + [peak / level.bandwidth for level in levels]) * 3
+    high_y = peak * 2.2
     lowest = min(point["rate"] for point in points)
     low_y = lowest / (high_y / lowest) ** (LABEL_SHARE / (1 - LABEL_SHARE))
     x_scale = alt.Scale(type="log", domain=[low_x, high_x], nice=False)
@@ -113,17 +92,17 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
 
     layers: list[alt.Chart] = []
     for level in levels:
-        ridge = inputs.peak / level.bandwidth
         start = max(low_x, low_y / level.bandwidth)
         roof = [
             {"intensity": start, "rate": start * level.bandwidth},
-            {"intensity": ridge, "rate": inputs.peak},
-            {"intensity": high_x, "rate": inputs.peak},
+            {"intensity": peak / level.bandwidth, "rate": peak},
+            {"intensity": high_x, "rate": peak},
         ]
-        dash = _dash(scenario, level.keys)
         layers.append(
             alt.Chart(chart_data(roof))
-            .mark_line(color=level.color, strokeWidth=2, strokeDash=dash, clip=True)
+            .mark_line(
+                color=level.color, strokeWidth=2, strokeDash=_dash(estimated=level.estimated), clip=True
+            )
             .encode(x, y)
         )
         at = start * 1.05
@@ -135,68 +114,52 @@ def roofline_chart(scenario: Scenario, *, ffn_nodes: object = ROOFLINE_FFN_NODES
             )
             .encode(x, y, text="label:N")
         )
-    peak_key = PEAK_KEYS[scenario.operand]
-    top = [{"intensity": low_x, "rate": inputs.peak}, {"intensity": high_x, "rate": inputs.peak}]
+    top = [{"intensity": low_x, "rate": peak}, {"intensity": high_x, "rate": peak}]
     layers.append(
         alt.Chart(chart_data(top))
-        .mark_line(color=INK, strokeWidth=2.5, strokeDash=_dash(scenario, (peak_key,)))
+        .mark_line(color=INK, strokeWidth=2.5, strokeDash=_dash(estimated=about["peak_estimated"]))
         .encode(x, y)
     )
-    compute = f"compute {format_si(inputs.peak, 'FLOP/s')} ({scenario.operand}, dense)"
+    compute = f"compute {format_si(peak, 'FLOP/s')} ({about['operand']}, dense)"
     layers.append(
         alt.Chart(chart_data([{**top[0], "label": compute}]))
         .mark_text(align="left", dx=6, dy=-9, color=INK, fontSize=12, fontWeight="bold")
         .encode(x, y, text="label:N")
     )
     layers += _point_layers(points, levels, x, y)
-    unless = ", or none where the attention side cannot fill the links" if scenario.attention_devices else ""
+    unless = ", or none where the attention side cannot fill the links" if about["attention_devices"] else ""
     how = (
-        f"Each FFN {scenario.system.node_name} count has one marker per level, all at the height of its "
-        f"rate; the level whose marker touches its roof binds{unless}. Hollow: infeasible. Numbers: FFN "
-        f"{scenario.system.node_name}s."
+        f"Each FFN {about['node']} count has one marker per level, all at the height of its rate; the level "
+        f"whose marker touches its roof binds{unless}. Hollow: infeasible. Numbers: FFN {about['node']}s."
     )
     return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
         answer.summary["answer"],
-        [stage_question(inputs), how],
+        [about["question"], how],
     )
 
 
-def _dash(scenario: Scenario, keys: Iterable[str]) -> list[int]:
+def _dash(*, estimated: bool) -> list[int]:
     """Return the stroke of a roof: dashed where it rests on an estimate."""
-    quantities = scenario.system.quantities
-    estimated = any(quantities[key].kind == "estimated" for key in keys if key in quantities)
     return ESTIMATED_DASH if estimated else [1, 0]
 
 
-def _operating_points(
-    inputs: FfnStageInputs, rows: list[dict[str, Any]], levels: list[_Level]
-) -> list[dict[str, Any]]:
+def _operating_points(rows: list[dict[str, Any]], levels: list[_Level], peak: float) -> list[dict[str, Any]]:
     """Return a point per FFN node count and level, with what its tooltip says."""
-    points = []
-    for row in rows:
-        arguments = inputs.arguments(row["ffn_nodes"])
-        stage = ffn_stage(**arguments)
-        per_link_byte = inputs.flops_per_pair / inputs.link_bytes_per_pair
-        intensity = {
-            "HBM": row["intensity"],
-            "scale-up": per_link_byte,
-            "scale-out": per_link_byte * float(arguments["experts_per_copy"]),
+    return [
+        {
+            "ffn_nodes": row["ffn_nodes"],
+            "level": level.name,
+            "intensity": level.intensity[place],
+            "rate": row["hfu"] * peak,
+            "hfu": row["hfu"],
+            "regime": row["regime"],
+            "binding": row["binding"],
+            "feasible": row["feasible"],
         }
-        points += [
-            {
-                "ffn_nodes": row["ffn_nodes"],
-                "level": level.name,
-                "intensity": intensity[level.name],
-                "rate": float(stage.hfu) * inputs.peak,
-                "hfu": row["hfu"],
-                "regime": row["regime"],
-                "binding": row["binding"],
-                "feasible": row["feasible"],
-            }
-            for level in levels
-        ]
-    return points
+        for place, row in enumerate(rows)
+        for level in levels
+    ]
 
 
 def _point_layers(points: list[dict[str, Any]], levels: list[_Level], x: alt.X, y: alt.Y) -> list[alt.Chart]:

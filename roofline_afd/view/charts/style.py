@@ -1,4 +1,4 @@
-"""The house style: sizes, colours, fonts and ticks of all charts."""
+"""The house style: sizes, colours, fonts, ticks and marks of estimates, the same in all charts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import altair as alt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from roofline_afd.analysis.answer import Answer
 
 WIDTH, HEIGHT = 760, 440
 INK, FAINT, GROUND = "#1b1f24", "#5b6570", "#ffffff"
@@ -93,3 +95,10 @@ def log_ticks(low: float, high: float) -> list[float]:
     steps: tuple[float, ...] = (1, 2, 5) if high / low > NARROW else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+
+
+def estimate_line(answer: Answer, what: str) -> str:
+    """Return the line that marks an estimate; empty where all was measured."""
+    return (
+        f"{what}: rests on estimates, never measured on these parts." if answer.summary["estimated"] else ""
+    )

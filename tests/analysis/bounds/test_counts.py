@@ -9,6 +9,7 @@ import pytest
 
 from roofline_afd.analysis.bounds.counts import read_counts
 from roofline_afd.analysis.bounds.imbalance import imbalance
+from roofline_afd.analysis.bounds.questions import Imbalance
 from roofline_afd.errors import InputError
 
 NODES: dict[str, Any] = {"attention_nodes": 3, "ffn_nodes": 1}
@@ -16,7 +17,7 @@ QUICK: dict[str, Any] = {"tokens": 500, "batches": 20}
 
 
 def _ask(**question: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the analysis takes
-    return imbalance(**{**NODES, **question}).rows()
+    return imbalance(Imbalance(**{**NODES, **question})).rows()
 
 
 GOOD_FILES = {

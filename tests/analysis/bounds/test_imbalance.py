@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from roofline_afd.analysis.bounds.imbalance import imbalance
+from roofline_afd.analysis.bounds.questions import Imbalance
 from roofline_afd.errors import InputError
 
 NODES: dict[str, Any] = {"attention_nodes": 3, "ffn_nodes": 1}
@@ -15,7 +16,7 @@ QUICK: dict[str, Any] = {"tokens": 500, "batches": 20}
 
 
 def _ask(**question: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the analysis takes
-    return imbalance(**{**NODES, **question}).rows()
+    return imbalance(Imbalance(**{**NODES, **question})).rows()
 
 
 def test_a_row_for_each_sigma() -> None:
@@ -31,39 +32,39 @@ def test_a_row_for_each_sigma() -> None:
 
 
 def test_the_sentence_names_losses_rounding_and_its_cure() -> None:
-    answer = imbalance(sigma=0.9, **NODES)
+    answer = imbalance(Imbalance(sigma=0.9, **NODES))
     assert answer.summary["answer"] == (
         "At sigma 0.9, imbalance costs EP 2.7% and AFD (3A1F) 10.0% of throughput; AFD's extra 7.3% is "
         "rounding to whole attention nodes, below 1% from 18A6F on."
     )
-    larger = imbalance(sigma=0.9, attention_nodes=18, ffn_nodes=6)
+    larger = imbalance(Imbalance(sigma=0.9, attention_nodes=18, ffn_nodes=6))
     assert larger.summary["largest_rounding_penalty"] < 0.01
-    several = imbalance(sigma=(0.95, 0.8), **NODES).summary["answer"]
+    several = imbalance(Imbalance(sigma=(0.95, 0.8), **NODES)).summary["answer"]
     assert several.startswith("At sigma 0.8 to 0.95, imbalance costs EP 1.3% to 5.9% and AFD (3A1F) 5.0% to")
     assert "AFD's extra, at most 5.2%, is rounding" in several
-    fewer = imbalance(sigma=0.7, **NODES).summary["answer"]
+    fewer = imbalance(Imbalance(sigma=0.7, **NODES)).summary["answer"]
     assert "AFD (3A1F, 2 attention nodes run) 11.1%" in fewer
-    exact = imbalance(sigma=0.9, attention_nodes=10, ffn_nodes=2).summary["answer"]
+    exact = imbalance(Imbalance(sigma=0.9, attention_nodes=10, ffn_nodes=2)).summary["answer"]
     assert exact.endswith("nothing of it by rounding to whole attention nodes.")
-    other = imbalance(sigma=0.9, **NODES, lambda_ep=1).summary["answer"]
+    other = imbalance(Imbalance(sigma=0.9, **NODES, lambda_ep=1)).summary["answer"]
     assert "EP 5.3% and AFD (3A1F) 10.0% of throughput; of AFD's loss 7.3% is rounding" in other
 
 
 def test_equal_lambda_is_a_default_that_is_said() -> None:
-    assert "--lambda-ep is taken as 3 / 1 = 3" in imbalance(sigma=0.9, **NODES).notes[0]
-    given = imbalance(sigma=0.9, **NODES, lambda_ep=2)
+    assert "--lambda-ep is taken as 3 / 1 = 3" in imbalance(Imbalance(sigma=0.9, **NODES)).notes[0]
+    given = imbalance(Imbalance(sigma=0.9, **NODES, lambda_ep=2))
     assert not any("--lambda-ep" in note for note in given.notes)
     assert given.rows()[0]["alpha_ep"] == pytest.approx(3 / (2 + 1 / 0.9))
     assert (given.summary["lambda_ep"], given.summary["lambda_afd"]) == (2, 3)
 
 
 def test_what_is_given_but_not_used_is_said() -> None:
-    notes = imbalance(sigma=0.9, **NODES, devices=8, tokens=3, model="deepseek-v3").notes
+    notes = imbalance(Imbalance(sigma=0.9, **NODES, devices=8, tokens=3, model="deepseek-v3")).notes
     assert any(note.endswith("does not depend on it: --devices, --model, --batch-tokens") for note in notes)
 
 
 def test_answers_become_tables() -> None:
-    frame = imbalance(zipf=0.5, **NODES, **QUICK).frame()
+    frame = imbalance(Imbalance(zipf=0.5, **NODES, **QUICK)).frame()
     assert frame["load"].tolist() == ["expected", "batch p10", "batch mean", "batch p90"]
     assert frame["alpha_afd"].between(0, 1).all()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roofline_afd.analysis.bounds.imbalance import imbalance
-from roofline_afd.analysis.bounds.loads import PLACEMENTS
+from roofline_afd.analysis.bounds.questions import PLACEMENTS, Imbalance
 from roofline_afd.catalogue.models import load_model
 
 NODES: dict[str, Any] = {"attention_nodes": 3, "ffn_nodes": 1}
@@ -15,7 +15,7 @@ QUICK: dict[str, Any] = {"tokens": 500, "batches": 20}
 
 
 def _ask(**question: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the analysis takes
-    return imbalance(**{**NODES, **question}).rows()
+    return imbalance(Imbalance(**{**NODES, **question})).rows()
 
 
 def test_counts_give_the_expected_load_and_batches() -> None:
@@ -48,7 +48,7 @@ def test_replicas_and_placement_level_popularity() -> None:
 
 
 def test_shape_and_devices_are_defaults_that_are_said() -> None:
-    answer = imbalance(zipf=1, **NODES, **QUICK)
+    answer = imbalance(Imbalance(zipf=1, **NODES, **QUICK))
     assert answer.inputs["model"] == "deepseek-v3"
     assert (answer.inputs["routed_experts"], answer.inputs["top_k"], answer.inputs["devices"]) == (256, 8, 8)
     assert answer.inputs["values"]["routed_experts"]["source"]
@@ -61,7 +61,7 @@ def test_shape_and_devices_are_defaults_that_are_said() -> None:
         "every token chooses the most popular expert",
     ):
         assert any(said in note for note in answer.notes), said
-    few = imbalance(expert_counts=[1, 2, 3], **NODES, **QUICK)
+    few = imbalance(Imbalance(expert_counts=[1, 2, 3], **NODES, **QUICK))
     assert few.inputs["devices"] == 3
     assert any("--devices is taken as 3: one for each expert" in note for note in few.notes)
     assert any("a token is taken to choose one expert" in note for note in few.notes)
@@ -70,12 +70,14 @@ def test_shape_and_devices_are_defaults_that_are_said() -> None:
 
 def test_a_model_may_be_given_whole_or_overruled() -> None:
     shape = load_model("kimi-k2")
-    by_shape, by_name = (imbalance(zipf=1, **NODES, **QUICK, model=model) for model in (shape, "kimi-k2"))
+    by_shape, by_name = (
+        imbalance(Imbalance(zipf=1, **NODES, **QUICK, model=model)) for model in (shape, "kimi-k2")
+    )
     assert by_shape.rows() == by_name.rows()
-    overruled = imbalance(zipf=1, **NODES, **QUICK, model=shape, routed_experts=64)
+    overruled = imbalance(Imbalance(zipf=1, **NODES, **QUICK, model=shape, routed_experts=64))
     assert (overruled.inputs["routed_experts"], overruled.inputs["top_k"]) == (64, shape.top_k)
     assert set(overruled.inputs["values"]) == {"top_k"}
-    zero = imbalance(zipf=1, **NODES, **QUICK, model="longcat-flash")
+    zero = imbalance(Imbalance(zipf=1, **NODES, **QUICK, model="longcat-flash"))
     assert any("compute nothing" in note for note in zero.notes)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.decode.predict import predict
+from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.analysis.decode.rows import TABLE_KEYS
 from roofline_afd.analysis.decode.sides import rates
 from roofline_afd.catalogue.calibration import load_service_constants
@@ -120,7 +121,7 @@ def test_rows_and_summary() -> None:
             "batch": row["batch_per_device"],
             "microbatches": row["microbatches"],
         }
-        (alone,) = predict(Scenario(**H800, **question)).rows()
+        (alone,) = predict(Prediction(Scenario(**H800, **question))).rows()
         assert alone == row
         for key in ("runner_up", "smallest_nearly_as_good"):
             other = summary[key][row["mode"]]

@@ -12,9 +12,12 @@ from roofline_afd import InfeasibleError, InputError, Scenario
 from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.decode.curves import MOST_TARGETS, frontier
+from roofline_afd.analysis.decode.questions import Frontier
 from roofline_afd.analysis.decode.sides import rates
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from roofline_afd.analysis.answer import Answer
 
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
@@ -23,7 +26,7 @@ STEP3 = Scenario(system="h800", model="step-3", tpot_ms=50)
 
 @pytest.fixture(scope="module")
 def curve() -> Answer:
-    return frontier(H800)
+    return frontier(Frontier(H800))
 
 
 def _of(answer: Answer, mode: str) -> list[dict[str, Any]]:
@@ -62,7 +65,7 @@ def test_ends_of_a_curve(curve: Answer) -> None:
 
 
 def test_crossings_lie_between_winners() -> None:
-    answer = frontier(STEP3)
+    answer = frontier(Frontier(STEP3))
     crossings = answer.summary["crossings_ms"]
     parts = answer.summary["parts"]
     assert len(parts) == len(crossings) + 1
@@ -78,7 +81,7 @@ def test_crossings_lie_between_winners() -> None:
 
 
 def test_asked_targets() -> None:
-    answer = frontier(H800, tpot_ms=[60, 40, 40])
+    answer = frontier(Frontier(H800, targets_ms=[60, 40, 40]))
     assert answer.inputs["targets_ms"] == [40, 60]
     assert {row["tpot_limit_ms"] for row in answer.rows()} == {40, 60}
     assert answer.summary["at_target"] == {}
@@ -86,9 +89,9 @@ def test_asked_targets() -> None:
 
 def test_one_mode_alone() -> None:
     """Between the least latencies of the two, only one of them is drawn, and the answer says so."""
-    first = frontier(H800).summary["least_tpot_ms"]
+    first = frontier(Frontier(H800)).summary["least_tpot_ms"]
     low, high = sorted(first.values())
-    answer = frontier(H800, tpot_ms=[math.sqrt(low * high)])
+    answer = frontier(Frontier(H800, targets_ms=[math.sqrt(low * high)]))
     name = "AFD" if first["afd"] < first["ep"] else "EP"
     assert answer.summary["answer"].startswith(f"Only {name} is feasible")
     assert any("has no feasible deployment at these targets" in note for note in answer.notes)
@@ -96,12 +99,12 @@ def test_one_mode_alone() -> None:
 
 def test_no_deployment_at_all() -> None:
     with pytest.raises(InfeasibleError, match="no: EP: binding is latency target"):
-        frontier(H800, tpot_ms=[0.5, 1])
+        frontier(Frontier(H800, targets_ms=[0.5, 1]))
     with pytest.raises(InfeasibleError, match="HBM capacity"):
-        frontier(Scenario(system="h800", model="deepseek-v3", max_devices=8))
+        frontier(Frontier(Scenario(system="h800", model="deepseek-v3", max_devices=8)))
 
 
 @pytest.mark.parametrize("targets", [[], ["soon"], [0], [-3], [math.nan], range(1, MOST_TARGETS + 2)])
-def test_bad_targets(targets: object) -> None:
+def test_bad_targets(targets: Sequence[float]) -> None:
     with pytest.raises(InputError, match="--tpot-range"):
-        frontier(H800, tpot_ms=targets)
+        frontier(Frontier(H800, targets_ms=targets))

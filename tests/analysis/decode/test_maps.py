@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline_afd import InputError, Scenario
+from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.compare import compare
@@ -28,6 +29,7 @@ from roofline_afd.analysis.decode.maps import (
     grid,
     spaced,
 )
+from roofline_afd.analysis.decode.questions import Frontier, Map
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
@@ -38,7 +40,7 @@ SMALL = {"x": ("scale_out_gb_per_s", [25, 100, 400]), "y": ("expert_intermediate
 
 @pytest.fixture(scope="module")
 def plane() -> Answer:
-    return grid(H800, x=("scale_out_gb_per_s", [25, 100, 400]), y=("expert_intermediate", [1024, 8192]))
+    return grid(Map(H800, x=("scale_out_gb_per_s", [25, 100, 400]), y=("expert_intermediate", [1024, 8192])))
 
 
 def test_a_point_of_a_map_is_what_compare_finds(plane: Answer) -> None:
@@ -57,9 +59,9 @@ def test_a_point_of_a_map_is_what_compare_finds(plane: Answer) -> None:
 
 
 def test_infeasible_points_are_empty() -> None:
-    least = frontier(H800).summary["least_tpot_ms"]
+    least = frontier(Frontier(H800)).summary["least_tpot_ms"]
     between = math.sqrt(least["ep"] * least["afd"])
-    answer = grid(H800, x=("tpot_ms", [1, between, 50]), y=("context", [4096, 8192]))
+    answer = grid(Map(H800, x=("tpot_ms", [1, between, 50]), y=("context", [4096, 8192])))
     rows = answer.rows()
     alone = ONLY_AFD if least["afd"] < least["ep"] else ONLY_EP
     assert [row["state"] for row in rows[:3]] == [NEITHER, alone, BOTH]
@@ -69,11 +71,11 @@ def test_infeasible_points_are_empty() -> None:
 
 
 def test_a_map_of_hfu_is_the_roofline() -> None:
-    answer = grid(H800, metric="hfu", **SMALL)
+    answer = grid(Map(H800, metric="hfu", **SMALL))
     for row in answer.rows():
         values = {"scale_out_gb_per_s": row["scale_out_gb_per_s"]}
         point = changed(H800, {**values, "expert_intermediate": int(row["expert_intermediate"])})
-        assert row["hfu"] == roofline(point).summary["best_hfu"]
+        assert row["hfu"] == roofline(Roofline(point)).summary["best_hfu"]
     assert answer.summary["break_even"] == []
 
 
@@ -114,7 +116,7 @@ def test_spaced_values() -> None:
 )
 def test_bad_maps(axes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        grid(H800, **axes)
+        grid(Map(H800, **axes))
     assert "\n" not in str(error.value)
 
 

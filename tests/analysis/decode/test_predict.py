@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from roofline_afd.analysis.decode.predict import predict, predict_afd, predict_ep
+from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
 
@@ -21,7 +22,7 @@ AFD_QUESTION: dict[str, Any] = {
 
 
 def _row(**question: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
-    (row,) = predict(Scenario(**question)).rows()
+    (row,) = predict(Prediction(Scenario(**question))).rows()
     return row
 
 
@@ -35,8 +36,10 @@ def test_the_quickest_of_all_transports_is_named() -> None:
 
 def test_a_mode_of_its_own() -> None:
     """Named by the function or by the devices; `ep` with FFN devices is a contradiction."""
-    assert predict_ep(Scenario(**EP_QUESTION)).rows() == predict(Scenario(**EP_QUESTION)).rows()
-    assert predict_afd(Scenario(**AFD_QUESTION)).rows() == predict(Scenario(**AFD_QUESTION)).rows()
+    assert predict_ep(Scenario(**EP_QUESTION)).rows() == predict(Prediction(Scenario(**EP_QUESTION))).rows()
+    assert (
+        predict_afd(Scenario(**AFD_QUESTION)).rows() == predict(Prediction(Scenario(**AFD_QUESTION))).rows()
+    )
     with pytest.raises(InputError, match="--ffn-devices belongs to --mode afd"):
         predict_ep(Scenario(**AFD_QUESTION))
     with pytest.raises(InputError, match="--attention-devices and --ffn-devices are needed"):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.analysis.decode.predict import deployment_of, predict
+from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.errors import InfeasibleError
@@ -28,7 +29,7 @@ SHAPES = {EP: EP_QUESTION, AFD: AFD_QUESTION}
 
 
 def _row(**question: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
-    (row,) = predict(Scenario(**question)).rows()
+    (row,) = predict(Prediction(Scenario(**question))).rows()
     return row
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from roofline_afd.analysis.decode.changes import changed, value_of
 from roofline_afd.analysis.decode.compare import compare
+from roofline_afd.analysis.decode.questions import WhatIf
 from roofline_afd.analysis.decode.sides import rates
 from roofline_afd.analysis.decode.what_if import METRICS, what_if
 from roofline_afd.errors import InfeasibleError, InputError
@@ -26,7 +27,7 @@ def _rows(answer: Answer) -> dict[str, dict[str, Any]]:
 def test_metrics_are_those_of_two_comparisons() -> None:
     """Before and after are what `compare` says of each question; change is the difference."""
     scenario = Scenario(**H800)
-    answer = what_if(scenario, {"tpot_ms": 100})
+    answer = what_if(WhatIf(scenario, {"tpot_ms": 100}))
     rows = _rows(answer)
     both = [compare(each) for each in (scenario, Scenario(**H800 | {"tpot_ms": 100}))]
     for key, side in (("before", both[0]), ("after", both[1])):
@@ -47,7 +48,7 @@ def test_metrics_are_those_of_two_comparisons() -> None:
 
 def test_what_binds_before_and_after() -> None:
     """Without a latency that matters memory binds, and the summary says both."""
-    summary = what_if(Scenario(**H800), {"tpot_ms": 1000}).summary
+    summary = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 1000})).summary
     assert summary["binding_before"].startswith("latency target")
     assert summary["binding_after"].startswith("HBM capacity")
     assert summary["winner_flips"] == (summary["winner_before"] != summary["winner_after"])
@@ -73,7 +74,7 @@ def test_break_even(name: str) -> None:
     """At the value named AFD and EP are within 1 % of each other, or winners differ 1 % on either side."""
     question, key, value = FLIPS[name]
     scenario = Scenario(**question)
-    summary = what_if(scenario, {key: value}).summary
+    summary = what_if(WhatIf(scenario, {key: value})).summary
     flip = summary["break_even"]
     assert flip is not None
     assert flip["input"] == key
@@ -94,11 +95,11 @@ def test_break_even(name: str) -> None:
 
 def test_no_break_even() -> None:
     """Where no winner flips the note says how far was looked; words and several changes have none."""
-    flip = what_if(Scenario(**H800), {"scale_out_gb_per_s": 100}).summary["break_even"]
+    flip = what_if(WhatIf(Scenario(**H800), {"scale_out_gb_per_s": 100})).summary["break_even"]
     assert flip["value"] is None
     assert "does not flip for scale_out_gb_per_s" in flip["note"]
-    assert what_if(Scenario(**H800), {"transport": "rank"}).summary["break_even"] is None
-    several = what_if(Scenario(**H800), {"tpot_ms": 80, "context": 8192}).summary
+    assert what_if(WhatIf(Scenario(**H800), {"transport": "rank"})).summary["break_even"] is None
+    several = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 80, "context": 8192})).summary
     assert several["break_even"] is None
     assert set(several["changes"]) == {"tpot_ms", "context"}
 
@@ -120,7 +121,7 @@ def test_several_changes_at_once() -> None:
     assert other.model.top_k == 4
     assert other.side("attention").id == "h20"
     before, after = rates(Scenario(**H800)), rates(other)
-    rows = _rows(what_if(Scenario(**H800), changes))
+    rows = _rows(what_if(WhatIf(Scenario(**H800), changes)))
     assert rows["ep.tokens_per_s_per_device"]["before"] == pytest.approx(before[0])
     assert rows["afd.tokens_per_s_per_device"]["after"] == pytest.approx(after[1])
 
@@ -132,23 +133,23 @@ def test_whole_numbers_stay_whole() -> None:
     with pytest.raises(InputError, match=r"--context 4096.5 must be a whole number"):
         changed(Scenario(**H800), {"context": "4096.5"})
     question, key, value = FLIPS["context beyond"]
-    flip = what_if(Scenario(**question), {key: value}).summary["break_even"]
+    flip = what_if(WhatIf(Scenario(**question), {key: value})).summary["break_even"]
     assert float(flip["value"]).is_integer()
 
 
 def test_nothing_to_say() -> None:
     """No change is a malformed question; a question without an answer, before or after, says which."""
     with pytest.raises(InputError, match="nothing changes"):
-        what_if(Scenario(**H800), {})
+        what_if(WhatIf(Scenario(**H800), {}))
     with pytest.raises(InfeasibleError, match="no: before the change: EP: binding is latency target"):
-        what_if(Scenario(**H800 | {"tpot_ms": 2}), {"tpot_ms": 50})
+        what_if(WhatIf(Scenario(**H800 | {"tpot_ms": 2}), {"tpot_ms": 50}))
     with pytest.raises(InfeasibleError, match=r"no: after the change: .*HBM capacity"):
-        what_if(Scenario(**H800), {"max_devices": 8})
+        what_if(WhatIf(Scenario(**H800), {"max_devices": 8}))
 
 
 def test_a_mode_that_drops_out() -> None:
     """Its numbers end with the change: nothing after, no difference, no ratio; the other mode wins."""
-    answer = what_if(Scenario(**H800), {"tpot_ms": 17})
+    answer = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 17}))
     rows = _rows(answer)
     assert rows["afd_over_ep"]["after"] is None
     gone = rows["ep.tokens_per_s_per_device"]

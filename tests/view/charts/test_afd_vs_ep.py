@@ -9,10 +9,11 @@ from typing import Any
 import attrs
 import pytest
 
-from roofline_afd import InputError, Scenario
+from roofline_afd import InputError, Scenario, plot
 from roofline_afd.analysis.decode.curves import frontier
+from roofline_afd.analysis.decode.questions import Frontier
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.afd_vs_ep import STYLES, afd_vs_ep_chart
+from roofline_afd.view.charts.afd_vs_ep import STYLES
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
 from tests.view.charts.drawn import layers_of, rows_of, title_of
@@ -23,11 +24,11 @@ H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
 
 @pytest.fixture(scope="module")
 def curves() -> Any:  # noqa: ANN401
-    return afd_vs_ep_chart(H800)
+    return plot.afd_vs_ep(H800)
 
 
 def test_both_modes_are_drawn(curves: Any) -> None:  # noqa: ANN401
-    found = frontier(H800)
+    found = frontier(Frontier(H800))
     layers = layers_of(curves)
     for mode, (color, dash, shape) in STYLES.items():
         line = next(
@@ -49,7 +50,7 @@ def test_both_modes_are_drawn(curves: Any) -> None:  # noqa: ANN401
 def test_the_target_is_marked(curves: Any) -> None:  # noqa: ANN401
     rule = next(layer for layer in layers_of(curves) if layer["mark"]["type"] == "rule")
     assert rows_of(rule)[0]["tpot_ms"] == 50
-    chart = afd_vs_ep_chart(H800, tpot_range=(25, 45))
+    chart = plot.afd_vs_ep(H800, tpot_range=(25, 45))
     assert not [layer for layer in layers_of(chart) if layer["mark"]["type"] == "rule"]
 
 
@@ -62,7 +63,7 @@ def test_names_at_the_ends_stay_apart(curves: Any) -> None:  # noqa: ANN401
 
 
 def test_estimates_are_pale() -> None:
-    chart = afd_vs_ep_chart(
+    chart = plot.afd_vs_ep(
         Scenario(system="gb200-nvl72", model="deepseek-v3", max_devices=72), tpot_range=(30, 60)
     )
     assert {
@@ -73,7 +74,7 @@ def test_estimates_are_pale() -> None:
 
 def test_hostile_names_stay_text() -> None:
     evil = dataclasses.replace(load_system("h800"), name="</script><script>document.title='owned'</script>")
-    chart = afd_vs_ep_chart(attrs.evolve(H800, system=evil), tpot_range=(49, 50))
+    chart = plot.afd_vs_ep(attrs.evolve(H800, system=evil), tpot_range=(49, 50))
     assert "<script>document.title" not in chart_bytes(chart, "html").decode()
     assert "document.title" in chart_bytes(chart, "svg").decode()
 
@@ -97,4 +98,4 @@ def test_bad_ranges(given: str, message: str) -> None:
 
 def test_a_reversed_range_is_refused() -> None:
     with pytest.raises(InputError, match="reversed"):
-        afd_vs_ep_chart(H800, tpot_range=(60, 20))
+        plot.afd_vs_ep(H800, tpot_range=(60, 20))

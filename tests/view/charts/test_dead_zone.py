@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from roofline_afd import Scenario
-from roofline_afd.view.charts.dead_zone import dead_zone_chart
+from roofline_afd import Scenario, plot
 from tests.view.charts.drawn import layers_of
 
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, accept_length=1.7, gap_ms=15)
@@ -14,7 +13,7 @@ H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, accept_length=1.
 def test_dead_zone_is_shaded_where_it_is() -> None:
     bands = next(
         layer["data"]["values"]
-        for layer in layers_of(dead_zone_chart(H800, ffn_nodes=range(1, 41)))
+        for layer in layers_of(plot.dead_zone(H800, ffn_nodes=range(1, 41)))
         if layer["mark"]["type"] == "rect"
     )
     assert [(band["name"], band["left"], band["right"]) for band in bands] == [
@@ -34,7 +33,7 @@ def test_dead_zone_is_shaded_where_it_is() -> None:
 
 def test_counts_out_of_order_are_drawn_in_order() -> None:
     shuffled, ordered = (
-        dead_zone_chart(H800, ffn_nodes=counts).to_dict() for counts in ([40, 1, 2, 8], [1, 2, 8, 40])
+        plot.dead_zone(H800, ffn_nodes=counts).to_dict() for counts in ([40, 1, 2, 8], [1, 2, 8, 40])
     )
     assert shuffled == ordered
 
@@ -44,7 +43,7 @@ def test_names_of_regimes_stay_apart() -> None:
         scenario = Scenario(system="h800", model=model)
         texts = [
             layer
-            for layer in layers_of(dead_zone_chart(scenario, ffn_nodes=counts))
+            for layer in layers_of(plot.dead_zone(scenario, ffn_nodes=counts))
             if layer["mark"]["type"] == "text"
         ]
         places = sorted(

@@ -12,8 +12,9 @@ import pytest
 
 from roofline_afd import Scenario, plot
 from roofline_afd.analysis.decode.maps import grid
+from roofline_afd.analysis.decode.questions import Map
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.hfu_map import HATCH, hfu_map_chart
+from roofline_afd.view.charts.hfu_map import HATCH
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
 from tests.view.charts.drawn import layers_in, layers_of, rows_of, title_of
@@ -26,11 +27,11 @@ Y = ("expert_intermediate", [1024.0, 2048.0, 8192.0])
 
 @pytest.fixture(scope="module")
 def plane() -> Any:  # noqa: ANN401
-    return hfu_map_chart(H800, x=X, y=Y)
+    return plot.hfu_map(H800, x=X, y=Y)
 
 
 def test_cells_are_the_points_of_the_map(plane: Any) -> None:  # noqa: ANN401
-    found = grid(H800, x=X, y=Y)
+    found = grid(Map(H800, x=X, y=Y))
     cells = next(layer for layer in layers_of(plane) if layer["mark"]["type"] == "rect")
     drawn = {(row["x"], row["y"]): row["afd_over_ep"] for row in rows_of(cells)}
     assert drawn == {(row[X[0]], row[Y[0]]): row["afd_over_ep"] for row in found.rows()}
@@ -53,7 +54,7 @@ def test_break_even_lies_between_cells_of_different_sign(monkeypatch: pytest.Mon
         return 1e3, float(bandwidth * scenario.model.expert_intermediate / 110.0)
 
     monkeypatch.setattr("roofline_afd.analysis.decode.maps.rates", made_up)
-    plane = hfu_map_chart(H800, x=X, y=Y)
+    plane = plot.hfu_map(H800, x=X, y=Y)
     cells = next(layer for layer in layers_of(plane) if layer["mark"]["type"] == "rect")
     ahead = {(row["x"], row["y"]): row["afd_over_ep"] > 1 for row in rows_of(cells)}
     assert set(ahead.values()) == {True, False}
@@ -84,7 +85,7 @@ def test_the_question_has_a_ring(plane: Any) -> None:  # noqa: ANN401
 
 
 def test_infeasible_cells_are_crossed_out_and_in_the_legend() -> None:
-    chart = hfu_map_chart(H800, x=("tpot_ms", [1.0, 16.9, 50.0]), y=("context", [4096.0, 8192.0]))
+    chart = plot.hfu_map(H800, x=("tpot_ms", [1.0, 16.9, 50.0]), y=("context", [4096.0, 8192.0]))
     marks = next(layer for layer in layers_of(chart) if "shape" in layer["encoding"])
     scale = marks["encoding"]["shape"]["scale"]
     assert "neither feasible" in scale["domain"]
@@ -106,7 +107,7 @@ def test_a_map_of_hfu() -> None:
 
 def test_hostile_names_stay_text() -> None:
     evil = dataclasses.replace(load_system("h800"), name="</script><script>document.title='owned'</script>")
-    chart = hfu_map_chart(attrs.evolve(H800, system=evil), x=X, y=Y, metric="hfu")
+    chart = plot.hfu_map(attrs.evolve(H800, system=evil), x=X, y=Y, metric="hfu")
     assert "<script>document.title" not in chart_bytes(chart, "html").decode()
     assert "document.title" in chart_bytes(chart, "svg").decode()
 

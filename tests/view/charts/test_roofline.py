@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roofline_afd import Scenario
-from roofline_afd.view.charts.roofline import roofline_chart
+from roofline_afd import Scenario, plot
 from tests.conftest import command
 from tests.view.charts.drawn import layers_of, lines_of
 
@@ -19,7 +18,7 @@ def test_roofs_have_exact_kinks() -> None:
     """Three points a roof, the middle one where bandwidth times intensity meets the peak."""
     roofs = [
         line["data"]["values"]
-        for line in lines_of(roofline_chart(H800, ffn_nodes=[2, 8]))
+        for line in lines_of(plot.roofline(H800, ffn_nodes=[2, 8]))
         if len(line["data"]["values"]) == 3
     ]
     bandwidths = [3.35e12, 160e9, 50e9]
@@ -31,7 +30,7 @@ def test_roofs_have_exact_kinks() -> None:
 
 def test_operating_points_lie_on_or_below_every_roof() -> None:
     """And exactly one of the links' markers, or the compute roof, is touched."""
-    layers = layers_of(roofline_chart(H800, ffn_nodes=range(2, 41)))
+    layers = layers_of(plot.roofline(H800, ffn_nodes=range(2, 41)))
     bandwidth = {"HBM": 3.35e12, "scale-up": 160e9, "scale-out": 50e9}
     slack: dict[int, dict[str, float]] = {}
     for layer in layers:
@@ -48,7 +47,7 @@ def test_operating_points_lie_on_or_below_every_roof() -> None:
 
 def test_estimated_roofs_are_dashed() -> None:
     def dashes(scenario: Scenario) -> list[list[int]]:
-        lines = lines_of(roofline_chart(scenario, ffn_nodes=[1, 2]))
+        lines = lines_of(plot.roofline(scenario, ffn_nodes=[1, 2]))
         return [
             line["mark"]["strokeDash"]
             for line in lines
@@ -85,19 +84,19 @@ def test_greyscale_tells_the_levels_apart() -> None:
     assert min(values[1] - values[0], values[2] - values[1]) >= 3
     shapes = {
         layer["mark"]["shape"]
-        for layer in layers_of(roofline_chart(H800, ffn_nodes=[2]))
+        for layer in layers_of(plot.roofline(H800, ffn_nodes=[2]))
         if layer["mark"]["type"] == "point"
     }
     assert len(shapes) == 3
 
 
 def test_an_estimated_peak_is_dashed_too() -> None:
-    lines = lines_of(roofline_chart(Scenario(system="gaudi2", model="mixtral-8x7b"), ffn_nodes=[1, 2]))
+    lines = lines_of(plot.roofline(Scenario(system="gaudi2", model="mixtral-8x7b"), ffn_nodes=[1, 2]))
     assert [6, 4] in [line["mark"].get("strokeDash") for line in lines if len(line["data"]["values"]) == 2]
 
 
 def test_axes_have_numbers() -> None:
     for system in ("h20", "b200", "gaudi2", "tpu-v5e"):
-        chart = roofline_chart(Scenario(system=system, model="deepseek-v3"), ffn_nodes=range(1, 9)).to_dict()
+        chart = plot.roofline(Scenario(system=system, model="deepseek-v3"), ffn_nodes=range(1, 9)).to_dict()
         for axis in ("x", "y"):
             assert len(chart["layer"][0]["encoding"][axis]["axis"]["values"]) >= 3
