@@ -68,10 +68,10 @@ class Imbalance:
     lambda_ep : float, optional
         Attention time over FFN time with EP; attention nodes over FFN nodes where absent [1].
     expert_counts : path or iterable of float, optional
-        Tokens each expert received, instead of `sigma`: a CSV file of columns expert and count, or of one
-        column of counts; in Python the counts too.
+        Tokens each expert received, instead of sigma: a CSV file of columns expert and count, or of one
+        column; in Python the counts themselves, too.
     zipf : float, optional
-        Exponent of expert popularity over rank, instead of `sigma`; 0 makes all experts equal [1].
+        Exponent of expert popularity over rank, instead of sigma; 0 makes all experts equal [1].
     placement : str, optional
         Experts on devices in order, or by load with redundant experts; contiguous where absent.
     devices : int, optional

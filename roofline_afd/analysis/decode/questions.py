@@ -84,8 +84,8 @@ class Frontier:
     scenario : Scenario
         The question; its own latency target is one of those looked at.
     tpot_range : tuple of float, optional
-        Latency targets looked at, the first and the last, in ms; from the least that is feasible to where
-        throughput no longer grows where absent [ms].
+        First and last latency target looked at, in ms; where absent, from the least that is feasible to where
+        throughput no longer grows [ms].
     targets_ms : sequence of float, optional
         The targets themselves, instead of a range [ms].
     """
@@ -110,8 +110,8 @@ class Map:
     y : tuple of str and sequence of float, optional
         Input up and its values, likewise; the width of an expert where absent.
     metric : str
-        `afd_over_ep` is throughput of the best deployments, AFD over EP; `hfu` the best feasible HFU of the
-        FFN stage over 1 to 40 nodes.
+        Throughput of the best deployments, AFD over EP (`afd_over_ep`), or the best feasible HFU of the FFN
+        stage over 1 to 40 nodes (`hfu`).
     """
 
     scenario: Scenario

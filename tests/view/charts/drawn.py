@@ -1,8 +1,15 @@
-"""What a chart draws: its layers with their data, and its headline."""
+"""What a chart draws: its layers with their data, its headline, and the same from an answer that was kept."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.analysis.answer import Answer, read_answer
+from tests.conftest import command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def layers_of(chart: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any altair chart
@@ -34,3 +41,27 @@ def title_of(chart: Any) -> str:  # noqa: ANN401
     """Return the headline of a chart and what stands below it."""
     parts = chart.to_dict()["title"]
     return " ".join([*parts["text"], *parts["subtitle"]])
+
+
+def draws_the_same_when_kept(chart: Callable[[Answer], Any], answer: Answer) -> None:
+    """Hold a chart of an answer against that of the same answer, written and read back."""
+    back = read_answer(answer.json(picture=True), name="a file")
+    assert chart(back).to_dict() == chart(answer).to_dict()
+
+
+def is_drawn_from_its_file(kind: str, *question: str, folder: Path) -> None:
+    """Hold a picture of a kept answer against the picture that was drawn when it was asked.
+
+    An answer of another command, or one that was not kept for a picture, is refused in a line.
+    """
+    kept, first, second, other = (folder / name for name in ("kept.json", "a.json", "b.json", "other.json"))
+    asked = command("plot", kind, *question, "--save-answer", str(kept), "--output", str(first))
+    assert asked.status == 0, asked.err
+    again = command("plot", kind, "--from", str(kept), "--output", str(second))
+    assert again.status == 0, again.err
+    assert second.read_bytes() == first.read_bytes()
+    of = read_answer(kept.read_text("utf-8"), name=kept.name).command
+    assert command("explain", "hfu", "--output", str(other)).status == 0
+    refused = command("plot", kind, "--from", str(other))
+    assert (refused.status, refused.out) == (2, "")
+    assert f"holds an answer of explain; plot {kind} draws those of {of}" in refused.complaint

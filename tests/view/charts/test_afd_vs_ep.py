@@ -13,10 +13,16 @@ from roofline_afd import InputError, Scenario, plot
 from roofline_afd.analysis.decode.curves import frontier
 from roofline_afd.analysis.decode.questions import Frontier
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.afd_vs_ep import STYLES
+from roofline_afd.view.charts.afd_vs_ep import STYLES, afd_vs_ep_chart
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
-from tests.view.charts.drawn import layers_of, rows_of, title_of
+from tests.view.charts.drawn import (
+    draws_the_same_when_kept,
+    is_drawn_from_its_file,
+    layers_of,
+    rows_of,
+    title_of,
+)
 
 QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160")
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
@@ -99,3 +105,18 @@ def test_bad_ranges(given: str, message: str) -> None:
 def test_a_reversed_range_is_refused() -> None:
     with pytest.raises(InputError, match="reversed"):
         plot.afd_vs_ep(H800, tpot_range=(60, 20))
+
+
+@pytest.mark.parametrize("tpot_range", [None, (40, 60)])
+def test_a_kept_answer_draws_the_same(tpot_range: tuple[float, float] | None) -> None:
+    answer = frontier(Frontier(Scenario(system="h800", model="step-3"), tpot_range=tpot_range))
+    draws_the_same_when_kept(afd_vs_ep_chart, answer)
+
+
+def test_it_is_drawn_from_its_file(tmp_path: Path) -> None:
+    is_drawn_from_its_file("afd-vs-ep", *QUESTION, "--tpot-range", "45:55", folder=tmp_path)
+
+
+def test_a_range_and_targets_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="exclude each other"):
+        plot.afd_vs_ep(H800, tpot_range=(20, 60), targets_ms=[50])

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 from roofline_afd import Scenario, plot
-from tests.view.charts.drawn import layers_of
+from roofline_afd.analysis.bounds import regimes
+from roofline_afd.analysis.bounds.questions import Roofline
+from roofline_afd.analysis.bounds.roofline import roofline_picture
+from roofline_afd.view.charts.dead_zone import DEAD_ZONE, dead_zone_chart
+from tests.view.charts.drawn import draws_the_same_when_kept, is_drawn_from_its_file, layers_of
 
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, accept_length=1.7, gap_ms=15)
 
@@ -51,3 +56,15 @@ def test_names_of_regimes_stay_apart() -> None:
         )
         span = max(counts)
         assert all((right - left) / span * 640 >= 26 for left, right in itertools.pairwise(places))
+
+
+def test_the_regime_set_apart_is_that_of_the_analysis() -> None:
+    assert DEAD_ZONE == regimes.DEAD_ZONE
+
+
+def test_a_kept_answer_draws_the_same() -> None:
+    draws_the_same_when_kept(dead_zone_chart, roofline_picture(Roofline(H800)))
+
+
+def test_it_is_drawn_from_its_file(tmp_path: Path) -> None:
+    is_drawn_from_its_file("dead-zone", "--system", "h800", "--model", "deepseek-v3", folder=tmp_path)

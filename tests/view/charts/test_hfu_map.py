@@ -11,13 +11,22 @@ import attrs
 import pytest
 
 from roofline_afd import Scenario, plot
+from roofline_afd.analysis.decode import maps
 from roofline_afd.analysis.decode.maps import grid
-from roofline_afd.analysis.decode.questions import Map
+from roofline_afd.analysis.decode.questions import METRICS, Map
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.hfu_map import HATCH
+from roofline_afd.view.charts.hfu_map import HATCH, KNOWN, NUMBERS, RATIO, hfu_map_chart
+from roofline_afd.view.charts.hfu_map import QUESTION as RING
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
-from tests.view.charts.drawn import layers_in, layers_of, rows_of, title_of
+from tests.view.charts.drawn import (
+    draws_the_same_when_kept,
+    is_drawn_from_its_file,
+    layers_in,
+    layers_of,
+    rows_of,
+    title_of,
+)
 
 QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160")
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
@@ -144,3 +153,21 @@ def test_bad_options(options: tuple[str, ...], message: str) -> None:
     outcome = command("plot", "hfu-map", *QUESTION, *options)
     assert outcome.status == 2
     assert message in outcome.complaint
+
+
+def test_words_are_those_of_the_analysis() -> None:
+    assert set(HATCH) == {maps.NEITHER, maps.INFEASIBLE, maps.ONLY_EP, maps.ONLY_AFD, RING}
+    assert {maps.BOTH, maps.FEASIBLE} == KNOWN
+    assert tuple(NUMBERS) == METRICS
+    assert RATIO == maps.RATIO
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_kept_answer_draws_the_same(metric: str) -> None:
+    answer = grid(Map(H800, x=("tpot_ms", [1.0, 16.9, 50.0]), y=("context", [4096, 8192]), metric=metric))
+    draws_the_same_when_kept(hfu_map_chart, answer)
+
+
+def test_it_is_drawn_from_its_file(tmp_path: Path) -> None:
+    options = ("--x", "context=1024:65536:3", "--y", "tpot_ms=40,50")
+    is_drawn_from_its_file("hfu-map", *QUESTION, *options, folder=tmp_path)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from roofline_afd import Scenario, plot
+from roofline_afd import InputError, Scenario, plot
+from roofline_afd.analysis.bounds.questions import RooflinePicture
+from roofline_afd.analysis.bounds.roofline import roofline_picture
+from roofline_afd.view.charts.roofline import roofline_chart
 from tests.conftest import command
-from tests.view.charts.drawn import layers_of, lines_of
+from tests.view.charts.drawn import draws_the_same_when_kept, is_drawn_from_its_file, layers_of, lines_of
 
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, accept_length=1.7, gap_ms=15)
 
@@ -100,3 +103,20 @@ def test_axes_have_numbers() -> None:
         chart = plot.roofline(Scenario(system=system, model="deepseek-v3"), ffn_nodes=range(1, 9)).to_dict()
         for axis in ("x", "y"):
             assert len(chart["layer"][0]["encoding"][axis]["axis"]["values"]) >= 3
+
+
+@pytest.mark.parametrize("system", ["h800", "gb200-nvl72", "gaudi2"])
+def test_a_kept_answer_draws_the_same(system: str) -> None:
+    scenario = Scenario(system=system, model="deepseek-v3", fan_out="uniform", attention_devices=16)
+    draws_the_same_when_kept(roofline_chart, roofline_picture(RooflinePicture(scenario)))
+
+
+def test_it_is_drawn_from_its_file(tmp_path: Path) -> None:
+    question = ("--system", "h800", "--model", "deepseek-v3", "--ffn-nodes", "8,2")
+    is_drawn_from_its_file("roofline", *question, folder=tmp_path)
+
+
+def test_more_counts_than_a_picture_holds_are_refused() -> None:
+    for draw in (plot.roofline, plot.dead_zone):
+        with pytest.raises(InputError, match="--ffn-nodes asks for 2,001 counts; a picture holds 2,000"):
+            draw(H800, ffn_nodes=range(1, 2002))
