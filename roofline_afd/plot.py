@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart as afd_vs_ep
-from roofline_afd.view.charts.afd_vs_ep import hfu_map_chart as hfu_map
+import inspect
+from typing import TYPE_CHECKING
+
+from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
+from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
+from roofline_afd.questions import asks
 from roofline_afd.view.charts.pareto import pareto_chart as pareto
 from roofline_afd.view.charts.pareto import pareto_panels
 from roofline_afd.view.charts.procurement import procurement_chart as procurement
 from roofline_afd.view.charts.ratio import ratio_chart as ratio
-from roofline_afd.view.charts.roofline import breakdown_chart as breakdown
-from roofline_afd.view.charts.roofline import dead_zone_chart as dead_zone
-from roofline_afd.view.charts.roofline import roofline_chart as roofline
 from roofline_afd.view.charts.tornado import tornado_chart as tornado
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = [
     "afd_vs_ep",
@@ -25,3 +29,122 @@ __all__ = [
     "roofline",
     "tornado",
 ]
+
+
+@asks(RooflinePicture)
+def roofline(question: RooflinePicture) -> alt.LayerChart:
+    """Draw the communication-level roofline of the FFN stage.
+
+    Every byte level has its own roof and its own intensity: operations per byte read from memory, received
+    over scale-up, and received over scale-out. At each FFN node count the three markers share a height, the
+    rate achieved over the stage; the level whose marker lies on its roof binds.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; dashed where a roof rests on an estimate.
+
+    Raises
+    ------
+    InputError
+        If a node count or the scenario is out of bounds.
+    """
+    from roofline_afd.analysis.bounds.roofline import roofline_picture
+    from roofline_afd.view.charts.roofline import roofline_chart
+
+    return roofline_chart(roofline_picture(question))
+
+
+@asks(Roofline)
+def dead_zone(question: Roofline) -> alt.LayerChart:
+    """Draw HFU, OFU and temporal sparsity over FFN nodes, the regimes shaded and named.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; infeasible counts are hollow.
+
+    Raises
+    ------
+    InputError
+        If a node count or the scenario is out of bounds.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> dead_zone(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=[1, 2, 8]).to_dict()["height"]
+    440
+    """
+    from roofline_afd.analysis.bounds.roofline import roofline_picture
+    from roofline_afd.view.charts.dead_zone import dead_zone_chart
+
+    return dead_zone_chart(roofline_picture(question))
+
+
+@asks(Breakdown)
+def breakdown(question: Breakdown) -> alt.LayerChart:
+    """Draw where a decode step spends its time, the largest operator first.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; pale bars with a dashed edge rest on efficiencies never measured on these parts.
+
+    Raises
+    ------
+    InputError
+        If a size is out of bounds.
+    InfeasibleError
+        If no fabric of the system connects the devices.
+    """
+    from roofline_afd.analysis.decode.breakdown import breakdown as analyse
+    from roofline_afd.view.charts.breakdown import breakdown_chart
+
+    return breakdown_chart(analyse(question))
+
+
+@asks(Frontier)
+def afd_vs_ep(question: Frontier) -> alt.LayerChart:
+    """Draw the best throughput of both modes over the latency target.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; each marker is one deployment, and a line the question's own latency target.
+
+    Raises
+    ------
+    InputError
+        If the range is reversed or the scenario is out of bounds.
+    InfeasibleError
+        If neither mode has a feasible deployment.
+    """
+    from roofline_afd.analysis.decode.curves import frontier
+    from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
+
+    return afd_vs_ep_chart(frontier(question))
+
+
+@asks(Map)
+def hfu_map(question: Map) -> alt.LayerChart:
+    """Draw where AFD beats EP, or how well FFN devices are used, over two inputs.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; crossed out where nothing is feasible, with the break-even line of the two modes, and a
+        ring at the question's own values.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value out of bounds, or there are too many points.
+    """
+    from roofline_afd.analysis.decode.maps import grid
+    from roofline_afd.view.charts.hfu_map import hfu_map_chart
+
+    return hfu_map_chart(grid(question))
+
+
+__test__ = {each.__name__: inspect.unwrap(each).__doc__ for each in (dead_zone,)}
+"""Examples of functions that are wrapped, where doctest does not look."""

@@ -102,7 +102,7 @@ def options_of(question: type) -> Iterator[Option]:
             default=field.default,
             text=text.text,
             unit=text.unit,
-            **field.metadata,
+            **{key: told for key, told in field.metadata.items() if key in Option.__slots__},
         )
 
 

@@ -13,6 +13,7 @@ import sys
 import typing
 from collections.abc import MutableMapping
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -213,7 +214,7 @@ def register_picture(
                 answers = pictures.kept(picture.answer, kind, of)
             pictures.deliver(answers, chart, picture)
 
-        draw.__annotations__ = {**typing.get_type_hints(ask, include_extras=True), "picture": Picture}
+        draw.__annotations__ = {**_taken(ask), "picture": Picture}
         own = inspect.signature(ask).parameters.values()
         first = inspect.Parameter("picture", inspect.Parameter.KEYWORD_ONLY, annotation=Picture)
         draw.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect reads
@@ -223,6 +224,13 @@ def register_picture(
         return ask
 
     return decorate
+
+
+def _taken(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the types of a function's parameters; what it returns may be known to type checkers alone."""
+    own = {name: hint for name, hint in inspect.get_annotations(function).items() if name != "return"}
+    spaces = vars(inspect.getmodule(function))
+    return typing.get_type_hints(SimpleNamespace(__annotations__=own), spaces, include_extras=True)
 
 
 def _built(

@@ -473,9 +473,10 @@ def group_parameters(group: type) -> list[inspect.Parameter]:
 def _own_parameters(group: type) -> list[inspect.Parameter]:
     """Return an option for each field of a question, or of a group that declares them itself."""
     if not group.__module__.startswith("roofline_afd.cli."):
-        subject = _subject(group)
-        of_subject = group_parameters(subject) if subject else []
-        return [*of_subject, *map(_parameter, _own_options(group))]
+        subject, own = _subject(group), _own_options(group)
+        if subject is None and any(option.types & {"System", "Model"} for option in own):
+            subject = Databases
+        return [*(group_parameters(subject) if subject else []), *map(_parameter, own)]
     hints = typing.get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(
@@ -507,12 +508,16 @@ def _own_options(question: type) -> list[Option]:
     return [each for each in options_of(question) if each.shown and "Scenario" not in each.types]
 
 
+TEXTS = {"Sequence", "Iterable", "tuple", "str", "Mapping", "object"}
+"""Types of fields whose option is a text, even where they hold numbers."""
+
+
 def _parameter(option: Option) -> inspect.Parameter:
     """Return the command-line option of a field of a question."""
     types = option.types
     flag = bool(types & {"bool"})
     several = "Mapping" in types
-    text = not types & {"float", "int"} or bool(types & {"Sequence", "Iterable", "str", "Mapping", "object"})
+    text = not types & {"float", "int"} or bool(types & TEXTS)
     parser = (
         None if flag or text else number if "float" in types else whole_number if "int" in types else None
     )

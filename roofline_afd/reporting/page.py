@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
-from roofline_afd.analysis.decode.compare import CLOSE_CALL, NAMES
+from roofline_afd.analysis.decode.compare import CLOSE_CALL
+from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.analysis.evidence.services.rows import shipped_services
 from roofline_afd.analysis.evidence.services.validate import validate_services
 from roofline_afd.analysis.purchase.procurement import candidate_name, procure

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from roofline_afd.analysis.bounds.questions import Roofline
+from roofline_afd.analysis.bounds.roofline import roofline_picture
+from roofline_afd.analysis.decode.breakdown import breakdown
 from roofline_afd.analysis.decode.compare import compare
+from roofline_afd.analysis.decode.curves import frontier
+from roofline_afd.analysis.decode.questions import Breakdown, Frontier
 from roofline_afd.analysis.purchase.sensitivity import RATIO, sensitivity
 from roofline_afd.analysis.requests.simulator import FEW_TURNS
 from roofline_afd.errors import InfeasibleError, InputError
@@ -18,9 +23,10 @@ from roofline_afd.serving.deployment import AFD
 from roofline_afd.view.charts import procurement as procurement_chart
 from roofline_afd.view.charts import tornado as tornado_chart
 from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
+from roofline_afd.view.charts.breakdown import breakdown_chart
+from roofline_afd.view.charts.dead_zone import dead_zone_chart
 from roofline_afd.view.charts.pareto import pareto_chart
 from roofline_afd.view.charts.ratio import ratio_chart
-from roofline_afd.view.charts.roofline import breakdown_chart, dead_zone_chart
 from roofline_afd.view.pages import svg_bytes
 
 if TYPE_CHECKING:
@@ -65,18 +71,20 @@ def pictures_of(case: Case) -> dict[str, Callable[[], Any]]:
         ),
         "ratio": partial(_ratio, case, case.afd) if case.afd else str,
         "curves": lambda: _picture(
-            lambda: afd_vs_ep_chart(fewer), "Tokens per second and device over TPOT, EP and AFD"
+            lambda: afd_vs_ep_chart(frontier(Frontier(fewer))),
+            "Tokens per second and device over TPOT, EP and AFD",
         ),
         "procurement": lambda: _picture(
             lambda: procurement_chart.draw(case.bought, case.scenarios[0]),
             "Cost per million tokens by system and mode",
         ),
         "breakdown": lambda: _picture(
-            lambda: breakdown_chart(_deployed(chosen, best), mode=best["mode"]),
+            lambda: breakdown_chart(breakdown(Breakdown(_deployed(chosen, best), mode=best["mode"]))),
             "Where a decode step spends its time",
         ),
         "dead zone": lambda: _picture(
-            lambda: dead_zone_chart(chosen), "HFU over FFN nodes, with the dead zone"
+            lambda: dead_zone_chart(roofline_picture(Roofline(chosen))),
+            "HFU over FFN nodes, with the dead zone",
         ),
         "verdict": lambda: str(compare(coarse).summary["reason"]),
     }

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
-from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, per_expert, roofline
+from roofline_afd.analysis.bounds.questions import Roofline
+from roofline_afd.analysis.bounds.regimes import per_expert
+from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, roofline
 from roofline_afd.analysis.listing.terms import TERMS, find_term
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.models import Model
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
-
 
 DEFAULT_BATCH = 128
 DEFAULT_CONTEXT_TOKENS = 4096
@@ -107,7 +108,7 @@ def explain(
     text = [f"{term}: {document.summary.removeprefix('Return ')}", f"    {document.notes}"]
     summary: dict[str, Any] = {"term": term, "formula": document.notes, "unit": unit, "value": None}
     if scenario and term == "dead_zone":
-        inner = roofline(scenario, ffn_nodes=[ffn_nodes]).summary
+        inner = roofline(Roofline(scenario, ffn_nodes=check_ffn_nodes(ffn_nodes))).summary
         summary |= {key: inner[key] for key in ("dead_zone_from", "dead_zone_to", "breakpoints", "regimes")}
         steps = ", ".join(
             f"{part['regime']} to {part['ffn_nodes_to']:g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.bounds.roofline import regimes
+from roofline_afd.analysis.bounds.regimes import regimes
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.physics import (
     attention,

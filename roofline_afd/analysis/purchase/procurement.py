@@ -9,10 +9,12 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
-from roofline_afd.analysis.decode.compare import NAMES, search_modes, why_not
-from roofline_afd.analysis.decode.predict import notes_of, quantities_of, row_of, serving_inputs
-from roofline_afd.analysis.decode.what_if import changed
+from roofline_afd.analysis.decode.changes import changed
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.rows import row_of
+from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.purchase.prices import (
     BASES,
     PUE,
@@ -568,7 +570,7 @@ def _headroom(scenario: Scenario, fleet: Fleet) -> float | None:
     if fleet.deployments.mode == EP or _is_pair(scenario):
         return None
     try:
-        summary = roofline(scenario.for_stage(), ffn_nodes=np.arange(1, 2)).summary
+        summary = roofline(Roofline(scenario.for_stage(), ffn_nodes=np.arange(1, 2))).summary
     except InputError:  # no fabric to a second node: nothing to add
         return None
     start = summary["dead_zone_from"]

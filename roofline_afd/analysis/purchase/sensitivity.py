@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.compare import NAMES, refusal_of, search_modes
-from roofline_afd.analysis.decode.predict import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.sides import NAMES, refusal_of, search_modes
 from roofline_afd.analysis.purchase.uncertainty import SPREADS, Input, said, uncertain_inputs, varied
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments

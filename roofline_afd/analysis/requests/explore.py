@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.predict import notes_of, quantities_of, rounded_up, serving_inputs
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase.prices import (
     PUE,
     RENT,
@@ -41,6 +41,7 @@ from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD, PD_AFD, SERVIN
 from roofline_afd.serving.modes.search import ModeFound, explore_modes
 from roofline_afd.serving.scenario import choice, finite, whole
 from roofline_afd.serving.workload import Workload, workload_of
+from roofline_afd.units import rounded_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.predict import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InfeasibleError, InputError, shown
 from roofline_afd.physics import barrier, lengths, linear

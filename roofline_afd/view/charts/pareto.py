@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import altair as alt
 import numpy as np
 
-from roofline_afd.analysis.decode.predict import rounded_up
 from roofline_afd.analysis.requests.explore import NAMES, OBJECTIVES, REASONS, explored
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
 from roofline_afd.serving.modes.points import frontier_rows
 from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD, PD_AFD, SERVING_MODES
 from roofline_afd.serving.workload import WORKLOADS
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.units import rounded_up
+from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,
     GREEN,

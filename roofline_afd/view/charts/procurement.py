@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import altair as alt
 
-from roofline_afd.analysis.decode.compare import NAMES
+from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.analysis.purchase.prices import PURCHASE
 from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
     FAINT,

@@ -12,7 +12,7 @@ import numpy as np
 from roofline_afd.analysis.requests.simulator import MAX_RATIO, answer, predicted, prepare, run
 from roofline_afd.physics import linear
 from roofline_afd.physics.barrier import barrier_cycle_time, barrier_time, optimal_ratio_barrier_microbatches
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,
     GREEN,

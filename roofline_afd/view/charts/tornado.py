@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from roofline_afd.analysis.decode.compare import NAMES
+from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.analysis.purchase.sensitivity import METRIC_NAMES, RATIO, sensitivity
-from roofline_afd.view.charts.roofline import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer

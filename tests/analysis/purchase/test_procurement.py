@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
+from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.predict import predict
-from roofline_afd.analysis.decode.what_if import changed
+from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.analysis.purchase.procurement import TABLE_KEYS, procure
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.store import Catalogue
@@ -175,7 +176,9 @@ def test_a_row_is_what_predicting_its_deployment_says(answer: Answer) -> None:
             }
         shape |= {"batch": row["batch_per_device"], "microbatches": row["microbatches"]}
         (question,) = _asked(row["system"], **shape)
-        (alone,) = [each for each in predict(question, mode=row["mode"]).rows() if each["feasible"]]
+        (alone,) = [
+            each for each in predict(Prediction(question, mode=row["mode"])).rows() if each["feasible"]
+        ]
         assert alone["tokens_per_s_per_device"] == pytest.approx(row["tokens_per_s_per_device"], rel=1e-9)
         assert alone["tpot_ms"] == pytest.approx(row["tpot_ms"], rel=1e-9)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.decode.compare import rates
+from roofline_afd.analysis.decode.sides import rates
 from roofline_afd.analysis.purchase.sensitivity import (
     FAR,
     METRICS,
