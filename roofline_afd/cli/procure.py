@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roofline_afd.analysis.purchase.prices import BASES, TERMS
+from roofline_afd.analysis.prices import BASES, TERMS
 from roofline_afd.cli.options import (
     QUESTION_PANEL,
     Candidates,

@@ -16,7 +16,8 @@ import attrs
 from roofline_afd import __version__
 from roofline_afd.analysis.decode.compare import CLOSE_CALL, NAMES
 from roofline_afd.analysis.evidence import services
-from roofline_afd.analysis.purchase.procurement import candidate_name, procure
+from roofline_afd.analysis.purchase.candidates import candidate_name
+from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics

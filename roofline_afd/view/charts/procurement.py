@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import altair as alt
 
 from roofline_afd.analysis.decode.compare import NAMES
-from roofline_afd.analysis.purchase.prices import PURCHASE
+from roofline_afd.analysis.prices import PURCHASE
 from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InputError
