@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from roofline_afd.analysis.decode.compare import compare
-from roofline_afd.analysis.purchase.sensitivity import RATIO, sensitivity
+from roofline_afd.analysis.purchase.sensitivity import sensitivity
+from roofline_afd.analysis.purchase.variation import RATIO
 from roofline_afd.analysis.requests.simulator import FEW_TURNS
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.reporting.page import CURVE_DEVICES

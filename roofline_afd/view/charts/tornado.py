@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from roofline_afd.analysis.decode.compare import NAMES
-from roofline_afd.analysis.purchase.sensitivity import METRIC_NAMES, RATIO, sensitivity
+from roofline_afd.analysis.purchase.sensitivity import sensitivity
+from roofline_afd.analysis.purchase.variation import METRIC_NAMES, RATIO
 from roofline_afd.view.charts.roofline import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
 
 if TYPE_CHECKING:

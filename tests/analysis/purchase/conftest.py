@@ -1,4 +1,4 @@
-"""What tests of purchases share: the question, candidates, and reading of answers."""
+"""What tests of purchases share: questions, candidates, and reading of answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from roofline_afd.analysis.purchase.procurement import procure
+from roofline_afd.analysis.purchase.sensitivity import sensitivity
+from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.serving.scenario import Scenario
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 QUESTION: dict[str, Any] = {"model": "deepseek-v3", "tpot_ms": 50, "max_devices": 64}
 DEMAND = 30_000.0
 RENT = {"h800": 2.0, "h20": 0.9, "h200": 1.6}
+H800: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "tpot_ms": 50, "max_devices": 96}
+CLOSE_CALL: dict[str, Any] = {"system": "h20", "model": "kimi-k2", "tpot_ms": 50, "max_devices": 160}
 PART = """
 schema = 1
 record = "accelerator"
@@ -107,6 +111,21 @@ def overlay(folder: Path, *, unit: str, rate: float = 1.0, power: str = WATTS) -
     ]
 
 
+def singles_of(answer: Answer) -> dict[str, dict[str, Any]]:
+    return {row["input"]: row for row in answer.rows() if row.get("other_input") is None}
+
+
+def pinned(scenario: Scenario, *free: str) -> dict[str, str]:
+    """Return ranges without width for all inputs but some."""
+    inputs, _ = uncertain_inputs(scenario)
+    return {item.key: "0:0" if item.value == 0 else "0%" for item in inputs if item.key not in free}
+
+
 @pytest.fixture(scope="package")
 def answer() -> Answer:
     return procure(asked("h800", "h20", "h200"), demand=DEMAND, prices=RENT)
+
+
+@pytest.fixture(scope="package")
+def close_call() -> Answer:
+    return sensitivity(Scenario(**CLOSE_CALL), samples=40, seed=3)
