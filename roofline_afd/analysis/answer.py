@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roofline_afd import __version__
 from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
+from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.serving.scenario import Scenario
+
+SCHEMA = 1
+"""Version of the form of answers as JSON."""
+PARTS: dict[str, type] = {"inputs": dict, "results": list, "summary": dict, "notes": list, "picture": dict}
+LARGEST_WHOLE = 2**63
+"""Whole numbers from here on do not fit a column of them."""
 
 
 def _plain(value: object) -> object:
@@ -69,6 +78,8 @@ class Answer:
     """Keys a table shows, where all of them would be too many; files carry all."""
     table_rows: tuple[int, ...] | None = None
     """Rows a table shows, likewise."""
+    picture: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What only a picture of it needs: names, thresholds, curves beside the rows; JSON can hold it."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the results row by row, as plain Python values."""
@@ -78,19 +89,107 @@ class Answer:
             for row in zip(*self.columns.values(), strict=True)
         ]
 
+    def document(self, *, picture: bool = False) -> dict[str, Any]:
+        """Return the answer as JSON holds it; with what its picture needs where asked for."""
+        whole = {
+            "schema": SCHEMA,
+            "command": self.command,
+            "version": __version__,
+            "inputs": self.inputs,
+            "results": self.rows(),
+            "summary": self.summary,
+            "notes": self.notes,
+        }
+        return whole | {"picture": self.picture} if picture else whole
+
+    def json(self, *, picture: bool = False) -> str:
+        """Return the answer as JSON, numbers unrounded; `read_answer` reads it back."""
+        document = self.document(picture=picture)
+        return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
     def frame(self) -> pd.DataFrame:
-        """Return the results as a table; `attrs` holds summary, inputs and notes."""
+        """Return the results as a table, numbers in numeric columns; `attrs` holds the rest."""
         import pandas as pd  # 250 ms, only for those who want a table
 
         columns = {
             key: pd.Categorical.from_codes(value.codes, pd.Index(value.words))
             if isinstance(value, Words)
-            else value
+            else _typed(value)
             for key, value in self.columns.items()
         }
         frame = pd.DataFrame(columns, copy=False)
         frame.attrs = {"summary": self.summary, "inputs": self.inputs, "notes": self.notes}
         return frame
+
+
+def _typed(column: NDArray[Any]) -> Any:  # noqa: ANN401 - an array of NumPy or of pandas
+    """Return a column of plain values as one of numbers or truth values, where it holds nothing else.
+
+    Where a value is absent, numbers are NaN; whole numbers and truth values stay what they are, in the
+    columns of pandas that know of absence.
+    """
+    if column.dtype != object:
+        return column
+    present = [value for value in column.tolist() if value is not None]
+    kinds = {type(value) for value in present}
+    whole = len(present) == len(column)
+    if kinds == {bool}:
+        return column.astype(bool) if whole else _absent(column, "boolean")
+    if kinds == {int} and max(map(abs, present)) < LARGEST_WHOLE:
+        return column.astype(np.int64) if whole else _absent(column, "Int64")
+    return column.astype(np.float64) if kinds and kinds <= {int, float} else column
+
+
+def _absent(column: NDArray[Any], dtype: str) -> Any:  # noqa: ANN401 - an array of pandas
+    import pandas as pd  # the caller has it loaded
+
+    return pd.array(column.tolist(), dtype=dtype)
+
+
+def read_answer(text: str | bytes, *, name: str) -> Answer:
+    """Return the answer that JSON of this program holds.
+
+    Parameters
+    ----------
+    text : str or bytes
+        What `--format json` or `--save-answer` wrote.
+    name : str
+        How messages call where it comes from.
+
+    Returns
+    -------
+    Answer
+        The answer: what tables show of it is not kept.
+
+    Raises
+    ------
+    InputError
+        If it is no JSON, or no answer of a form this version knows.
+    """
+    try:
+        held = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is no JSON: {error}") from error
+    if not isinstance(held, dict) or not isinstance(held.get("command"), str) or "schema" not in held:
+        raise InputError(f"{name} is no answer of this program: write one with --format json")
+    if held["schema"] != SCHEMA:
+        raise InputError(f"{name} has schema {held['schema']!r:.20}; this version reads {SCHEMA}")
+    parts = {part: held.get(part, kind()) for part, kind in PARTS.items()}
+    faulty = [part for part, kind in PARTS.items() if not isinstance(parts[part], kind)]
+    if faulty or not all(isinstance(row, dict) for row in parts["results"]):
+        raise InputError(f"{name}: {(faulty or ['results'])[0]} of the answer is not what it should be")
+    return Answer(
+        command=held["command"],
+        inputs=parts["inputs"],
+        columns=object_columns(parts["results"]),
+        summary=parts["summary"],
+        notes=parts["notes"],
+        picture=parts["picture"],
+    )
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from roofline_afd import __version__
-from roofline_afd.cli import (
-    calibrate,
-    compare,
-    explain,
-    explore,
-    hardware,
-    imbalance,
-    models,
-    plot,
-    predict,
-    procure,
-    provision,
-    report,
-    roofline,
-    sensitivity,
-    simulate,
-    validate,
-    what_if,
+from roofline_afd.cli.commands import MARKUP, Shelf
+
+COMMANDS = (
+    "compare",
+    "what-if",
+    "sensitivity",
+    "predict",
+    "roofline",
+    "imbalance",
+    "provision",
+    "simulate",
+    "explore",
+    "procure",
+    "report",
+    "explain",
+    "validate",
+    "calibrate",
+    "plot",
+    "hardware",
+    "models",
 )
+"""Commands in the order in which help lists them; each is in the file of its name."""
+
+shelf = Shelf()
+for name in COMMANDS:
+    shelf.part(name, f"roofline_afd.cli.{name.replace('-', '_')}")
 
 app = typer.Typer(
+    cls=shelf.kind(),
     help="Attention-FFN disaggregation or large-scale expert parallelism? "
     "A communication-level roofline for serving mixture-of-experts models, every number with its source.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -52,25 +59,3 @@ def _program(
     ] = False,
 ) -> None:
     pass
-
-
-for part in (
-    compare,
-    what_if,
-    sensitivity,
-    predict,
-    roofline,
-    imbalance,
-    provision,
-    simulate,
-    explore,
-    procure,
-    report,
-    plot,
-    explain,
-    hardware,
-    models,
-    validate,
-    calibrate,
-):
-    part.add(app)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roofline_afd.cli.options import OUTPUT_PANEL, Databases, Output, register
+from roofline_afd.cli.commands import register
+from roofline_afd.cli.options import OUTPUT_PANEL, Databases, Output
 from roofline_afd.errors import InputError, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from roofline_afd.cli.commands import Shelf
 
 FILES_HELP = (
     "CSV files of measured operator and transfer times: columns id, operator, system, the sizes the "
@@ -60,7 +63,7 @@ class FolderOutput(Output):
             print(f"wrote {path}", file=sys.stderr)  # noqa: T201
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.cli.options import Output, Serving, register
+from roofline_afd.cli.commands import register
+from roofline_afd.cli.options import Output, Serving
 
 if TYPE_CHECKING:
-    import typer
+    from roofline_afd.cli.commands import Shelf
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

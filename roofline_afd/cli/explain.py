@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, MaybeScenario, Output, register, whole_number
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import QUESTION_PANEL, MaybeScenario, Output
+from roofline_afd.cli.reading import whole_number
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -15,7 +17,7 @@ def _complete(incomplete: str) -> list[str]:
     return [term for term in TERMS if term.startswith(incomplete)]
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

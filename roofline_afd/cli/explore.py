@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roofline_afd.cli.options import (
-    HARDWARE_PANEL,
-    QUESTION_PANEL,
-    Output,
-    Serving,
-    real,
-    register,
-    whole,
-    word,
-)
+from roofline_afd.cli.commands import register
+from roofline_afd.cli.options import HARDWARE_PANEL, QUESTION_PANEL, Output, Serving, real, whole, word
 from roofline_afd.serving.workload import WORKLOADS
 
 if TYPE_CHECKING:
+    from roofline_afd.cli.commands import Shelf
     from roofline_afd.serving.scenario import Scenario
 
 
@@ -143,7 +136,7 @@ def asked(scenario: Scenario, *groups: Requests | Search) -> dict[str, Any]:
     return given
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum, register
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
 
 NAME_HELP = "Ids of systems, accelerators or interconnects; several are shown side by side."
 KIND_HELP = "system, accelerator, interconnect or calibration."
@@ -32,13 +33,11 @@ class HardwareMinimums(Minimums):
     scale_up_domain_devices: Annotated[float | None, minimum("scale_up_domain_devices")] = None
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the commands to the program."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        help="Accelerators, interconnects and systems, every value with unit, kind and source.",
+    group = app.group(
+        "hardware", "Accelerators, interconnects and systems, every value with unit, kind and source."
     )
-    app.add_typer(group, name="hardware")
 
     @register(group, "list", help_text="List the systems one can buy, or their parts.")
     def list_(

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import (
-    HARDWARE_PANEL,
-    QUESTION_PANEL,
-    Databases,
-    Output,
-    real,
-    register,
-    whole,
-)
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import HARDWARE_PANEL, QUESTION_PANEL, Databases, Output, real, whole
 from roofline_afd.errors import InputError, shown
 
 SIGMA_HELP = "Mean load over maximum load of the devices with experts, in (0, 1]: a number or a list a,b,c."
@@ -72,7 +65,7 @@ def sigmas_of(text: str) -> list[float]:
         ) from error
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

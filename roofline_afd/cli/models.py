@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.hardware import SORT_HELP, VENDOR_HELP
-from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum, register
+from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
 from roofline_afd.errors import InputError, shown_path
 
 NAME_HELP = "Ids or aliases of models; several are shown side by side."
@@ -70,12 +71,9 @@ def _read(config: Path) -> bytes:
         raise InputError(f"{shown_path(config)} cannot be read: {error.strerror}") from error
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the commands to the program."""
-    group = typer.Typer(
-        no_args_is_help=True, help="Mixture-of-experts model shapes, every value with unit, kind and source."
-    )
-    app.add_typer(group, name="models")
+    group = app.group("models", "Mixture-of-experts model shapes, every value with unit, kind and source.")
 
     @register(
         group, "list", help_text="List the models, with parameters and cache bytes counted from the shape."

@@ -1,8 +1,7 @@
 """Options: each is declared once, and commands take them in groups.
 
-A command's parameter annotated with a group (`Scenario`, or a dataclass like `Output`) stands for all
-options of that group: `register` spreads it into the command line and hands the command the group, ready
-made. Help texts and defaults of the scenario's options are those of `Scenario` itself.
+Help texts and defaults of a question's options are those of its fields: of `Scenario`, or of the dataclass
+that a command asks with.
 """
 
 from __future__ import annotations
@@ -10,16 +9,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 import sys
 import typing
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
 
+from roofline_afd.cli.ranges import whole_numbers
+from roofline_afd.cli.reading import ANSWERED, listed, number, whole_number
 from roofline_afd.docstrings import documentation
-from roofline_afd.errors import InputError, shown
+from roofline_afd.errors import InputError, shown, shown_path
+from roofline_afd.questions import Option, options_of
 from roofline_afd.serving.scenario import CHOICES, Scenario
 from roofline_afd.units import UNITS, parse_number
 from roofline_afd.view.columns import column
@@ -108,9 +111,16 @@ class Output:
         deliver(answer, form=self.format, output=self.output, force=self.force)
 
 
+def _from_answer(context: typer.Context, file: Path | None) -> Path | None:
+    """Ask for nothing else where an answer is given: what must be given otherwise need not be."""
+    if file is not None:
+        context.meta[ANSWERED] = True
+    return file
+
+
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """Where a picture goes."""
+    """Where a picture goes, and where its answer comes from or goes."""
 
     output: Annotated[
         Path | None,
@@ -120,16 +130,44 @@ class Picture:
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
+    save_answer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Keep the answer that is drawn, to draw it again with --from.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+    answer: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE.json",
+            help="Draw an answer kept with --save-answer; nothing is asked.",
+            is_eager=True,
+            callback=_from_answer,
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
     force: Force = False
 
     def check(self) -> None:
-        """Refuse a bad file name before any work is done."""
+        """Refuse bad file names before any work is done."""
         from roofline_afd.view.pages import picture_format  # not for --help
         from roofline_afd.view.tables import check_output
 
         if self.output is not None:
             picture_format(self.output)
             check_output(self.output, force=self.force)
+        if self.save_answer is None:
+            return
+        if self.answer is not None:
+            raise InputError("--save-answer and --from exclude each other: the answer is kept already")
+        if self.save_answer.suffix.lower() != ".json":
+            raise InputError(f"--save-answer {shown_path(self.save_answer)}: the suffix must be .json")
+        if self.output is not None and self.save_answer.resolve() == self.output.resolve():
+            raise InputError("--save-answer and --output name the same file")
+        check_output(self.save_answer, force=self.force, option="--save-answer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,25 +331,6 @@ class Subjects:
     ] = None
 
 
-def number(text: str | float) -> float:
-    """Read a number; whether it is finite and in bounds, the scenario says."""
-    try:
-        return float(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{shown(text)} is not a number") from error
-
-
-def whole_number(text: str | int) -> int:
-    """Read a whole number; whether it is in bounds, the scenario says."""
-    try:
-        value = int(text)
-    except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(f"{shown(text)} is not a whole number") from error
-    if isinstance(text, float) and text != value:  # from a file
-        raise typer.BadParameter(f"{text:g} is not a whole number")
-    return value
-
-
 def _parser(hint: object) -> Callable[[Any], float] | None:
     """Return what reads an option of a type; None for text."""
     kinds = {hint, *typing.get_args(hint)}
@@ -419,39 +438,44 @@ _SYSTEMS = inspect.Parameter(
 )
 
 
-def listed(text: str, option: str) -> list[str]:
-    """Return the parts of a list a,b,c, each once."""
-    parts = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    if "" in parts:
-        raise InputError(f"{option} {shown(text)} is not a list a,b,c")
-    return parts
+def is_group(annotation: object) -> bool:
+    """Return whether a command's parameter stands for several options."""
+    return isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or annotation is Scenario)
 
 
-@functools.cache  # a dozen commands share the groups, and reading annotations is slow
-def _group_parameters(group: type) -> list[inspect.Parameter]:
-    """Return the command-line options a group stands for."""
+def group_parameters(group: type) -> list[inspect.Parameter]:
+    """Return the command-line options a group or a question stands for."""
     if group is MaybeScenario:
         return [
             option.replace(default=None) if option.name in {"system", "model"} else option
-            for option in _group_parameters(Scenario)
+            for option in group_parameters(Scenario)
         ]
     if group is Models:
-        return [_MODELS if option.name == "model" else option for option in _group_parameters(Serving)]
+        return [_MODELS if option.name == "model" else option for option in group_parameters(Serving)]
     if group is Candidates:
         return [
             _SYSTEMS if option.name == "system" else option
-            for option in _group_parameters(Serving)
+            for option in group_parameters(Serving)
             if option.name not in SYSTEMS
         ]
     if group is Changes:
-        return [_renamed(parameter) for parameter in _group_parameters(Serving)] + [_CHANGED]
+        return [_renamed(parameter) for parameter in group_parameters(Serving)] + [_CHANGED]
     if group in {Scenario, Serving}:
         return [
-            *_group_parameters(Subjects),
-            *_group_parameters(ScenarioFile),
+            *group_parameters(Subjects),
+            *group_parameters(ScenarioFile),
             *_scenario_parameters(serving=group is Serving),
-            *_group_parameters(Databases),
+            *group_parameters(Databases),
         ]
+    return _own_parameters(group)
+
+
+def _own_parameters(group: type) -> list[inspect.Parameter]:
+    """Return an option for each field of a question, or of a group that declares them itself."""
+    if not group.__module__.startswith("roofline_afd.cli."):
+        subject = _subject(group)
+        of_subject = group_parameters(subject) if subject else []
+        return [*of_subject, *map(_parameter, _own_options(group))]
     hints = typing.get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(
@@ -462,6 +486,59 @@ def _group_parameters(group: type) -> list[inspect.Parameter]:
         )
         for field in dataclasses.fields(group)
     ]
+
+
+def _subject(question: type) -> type | None:
+    """Return the group of options that a question's scenarios are made of; None where it has none.
+
+    A scenario that may be absent is made by the command itself.
+    """
+    for field in dataclasses.fields(question):
+        types = set(re.findall(r"\w+", str(field.type)))
+        if "Scenario" in types and "None" not in types:
+            if "Sequence" in types:
+                return Models if field.metadata.get("several") == "models" else Candidates
+            return Serving if field.metadata.get("serving", True) else Scenario
+    return None
+
+
+def _own_options(question: type) -> list[Option]:
+    """Return the fields of a question that are options, its scenarios left out."""
+    return [each for each in options_of(question) if each.shown and "Scenario" not in each.types]
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """Return the command-line option of a field of a question."""
+    types = option.types
+    flag = bool(types & {"bool"})
+    several = "Mapping" in types
+    text = not types & {"float", "int"} or bool(types & {"Sequence", "Iterable", "str", "Mapping", "object"})
+    parser = (
+        None if flag or text else number if "float" in types else whole_number if "int" in types else None
+    )
+    hint: Any = bool if flag else list[str] if several else Path if types & {"Path"} else str
+    told = option.text.replace("`", "")
+    record = "system" if "System" in types else "model" if "Model" in types else ""
+    words = option.words
+    unit = "" if option.unit in {"", "1"} else option.unit.upper()
+    kind = "FILE" if hint is Path else "ID" if record else "NUMBER" if parser else "TEXT"
+    info = typer.Option(
+        option.flag or "--" + option.name.replace("_", "-"),
+        help=told[0].upper() + told[1:] + ".",
+        metavar=None if flag else option.metavar or "|".join(words) or unit or kind,
+        autocompletion=among(*words) if words else _complete(record) if record else None,
+        parser=parser,
+        rich_help_panel=HARDWARE_PANEL if option.hardware else QUESTION_PANEL,
+    )
+    default = option.default
+    if not flag and not isinstance(default, int | float | str) and not option.required:
+        default = None
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if option.required else default,
+        annotation=Annotated[hint if flag or option.required else hint | None, info],
+    )
 
 
 def _maybe(values: dict[str, Any]) -> MaybeScenario:
@@ -489,8 +566,28 @@ def _changes(values: dict[str, Any]) -> Changes:
     return Changes(_make_scenario(values), changes)
 
 
-def _make(group: type, values: dict[str, Any]) -> object:
-    """Build a group from the values given for its options."""
+def make(group: type, values: dict[str, Any], readers: Mapping[str, Callable[[Any], object]]) -> Any:  # noqa: ANN401
+    """Build a group or a question from the values given for its options.
+
+    Parameters
+    ----------
+    group : type
+        What is built.
+    values : dict
+        Values by option.
+    readers : mapping of str to callable
+        What turns the text of an option into the value of a question's field.
+
+    Returns
+    -------
+    object
+        The group or the question.
+
+    Raises
+    ------
+    InputError
+        If a value cannot be read, is out of bounds, or contradicts another.
+    """
     build: dict[type, Callable[[dict[str, Any]], object]] = {
         Scenario: _make_scenario,
         MaybeScenario: _maybe,
@@ -499,7 +596,58 @@ def _make(group: type, values: dict[str, Any]) -> object:
         Candidates: _candidates,
         Changes: _changes,
     }
-    return build[group](values) if group in build else group(**values)
+    if group in build:
+        return build[group](values)
+    if group.__module__.startswith("roofline_afd.cli."):
+        return group(**values)
+    return _question(group, values, readers)
+
+
+def _question(
+    question: type, values: dict[str, Any], readers: Mapping[str, Callable[[Any], object]]
+) -> object:
+    """Build a question: its scenarios, and the fields that were given."""
+    own = _own_options(question)
+    given = {option.name: values.pop(option.name) for option in own}
+    catalogue = functools.cache(Databases(values.get("hardware_db"), values.get("model_db")).catalogue)
+    subject = _subject(question)
+    if subject in {Models, Candidates}:
+        given["scenarios"] = make(subject, values, {}).scenarios
+    elif subject is not None:
+        made = make(subject, values, {})
+        given["scenario"] = made.scenario if subject is Serving else made
+    for option in own:
+        if given[option.name] is None:
+            del given[option.name]
+        elif option.name in readers:
+            given[option.name] = readers[option.name](given[option.name])
+        else:
+            given[option.name] = _read(option, given[option.name], catalogue)
+    return question(**given)
+
+
+def _read(option: Option, value: Any, catalogue: Callable[[], Catalogue]) -> object:  # noqa: ANN401
+    """Return what a field holds, from the text of its option, as its type says."""
+    if "System" in option.types:
+        from roofline_afd.catalogue.hardware import load_system  # not for --help
+
+        return load_system(value, catalogue=catalogue())
+    if "Model" in option.types:
+        from roofline_afd.catalogue.models import load_model
+
+        return load_model(value, catalogue=catalogue())
+    name = option.flag or "--" + option.name.replace("_", "-")
+    if "Sequence" in option.types:
+        return whole_numbers(value, option=name) if "int" in option.types else listed(value, name)
+    return value
+
+
+def reads_catalogue(group: type) -> bool:
+    """Return whether making a group reads the catalogue; those that need not are made first."""
+    return group in QUESTIONS or not group.__module__.startswith("roofline_afd.cli.")
+
+
+QUESTIONS = {Scenario, MaybeScenario, Serving, Models, Candidates, Changes}
 
 
 def _candidate(values: Mapping[str, Any], text: str) -> dict[str, Any]:
@@ -534,71 +682,3 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
         model=load_model(model, overrides=of_model, catalogue=catalogue),
         **values,
     )
-
-
-QUESTIONS = {Scenario, MaybeScenario, Serving, Models, Candidates, Changes}
-"""Groups that read the catalogue; those that need not are made first."""
-
-
-def register(
-    app: typer.Typer, name: str, *, help_text: str
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that makes a function a command, its option groups spread out.
-
-    Parameters
-    ----------
-    app : typer.Typer
-        Where the command goes.
-    name : str
-        What it is called.
-    help_text : str
-        The question it answers, in a sentence.
-
-    Returns
-    -------
-    callable
-        The decorator; it returns the function unchanged.
-    """
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        hints = typing.get_type_hints(function, include_extras=True)
-        groups: dict[str, tuple[type, list[str]]] = {}
-        spread: list[inspect.Parameter] = []
-        for parameter in inspect.signature(function).parameters.values():
-            annotation = hints[parameter.name]
-            if isinstance(annotation, type) and (
-                dataclasses.is_dataclass(annotation) or annotation is Scenario
-            ):
-                options = _group_parameters(annotation)
-                groups[parameter.name] = (annotation, [option.name for option in options])
-                spread += options
-            else:
-                spread.append(parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY))
-        order = {HARDWARE_PANEL: 0, QUESTION_PANEL: 1, OUTPUT_PANEL: 3}
-        spread.sort(
-            key=lambda option: order.get(_panel(option), 2 if option.default is not option.empty else -1)
-        )
-
-        def command(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
-            made: dict[str, object] = {}
-            for key, (group, options) in sorted(groups.items(), key=lambda item: item[1][0] in QUESTIONS):
-                made[key] = _make(group, {option: values.pop(option) for option in options})
-                if isinstance(made[key], Output | Picture):
-                    made[key].check()  # type: ignore[attr-defined]  # a bad file name is refused before the work
-            function(**made, **values)
-
-        command.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
-        command.__annotations__ = {option.name: option.annotation for option in spread}
-        command.__doc__ = help_text
-        app.command(name, help=help_text)(command)
-        return function
-
-    return decorate
-
-
-def _panel(option: inspect.Parameter) -> str:
-    for extra in getattr(option.annotation, "__metadata__", ()):
-        panel = getattr(extra, "rich_help_panel", None)
-        if isinstance(panel, str):
-            return panel
-    return ""

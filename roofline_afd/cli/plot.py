@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roofline_afd.cli.commands import register
 from roofline_afd.cli.explore import Requests as Lengths  # read at run time to find the options
 from roofline_afd.cli.explore import Search
 from roofline_afd.cli.explore import asked as explored
@@ -18,10 +19,8 @@ from roofline_afd.cli.options import (
     ScenarioFile,
     Serving,
     among,
-    listed,
-    register,
 )
-from roofline_afd.cli.predict import Mode  # noqa: TC001 - read at run time to find the options
+from roofline_afd.cli.predict import Mode
 from roofline_afd.cli.procure import Purchase  # read at run time to find the options
 from roofline_afd.cli.procure import asked as demanded
 from roofline_afd.cli.provision import (  # read at run time to find the options
@@ -30,15 +29,17 @@ from roofline_afd.cli.provision import (  # read at run time to find the options
     Times,
     asked,
 )
+from roofline_afd.cli.reading import listed
 from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
-from roofline_afd.cli.sensitivity import Uncertain  # noqa: TC001 - read at run time to find the options
+from roofline_afd.cli.sensitivity import Uncertain
 from roofline_afd.cli.simulate import Trial, progress_bar  # read at run time to find the options
-from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
+from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from roofline_afd.analysis.decode.curves import Axis
+    from roofline_afd.cli.commands import Shelf
 
 POINTS = 12
 """Values of an axis given as a range without a count."""
@@ -119,12 +120,9 @@ def _range(text: str | None, option: str) -> tuple[float, float] | None:
     return read(low), read(high)
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the commands to the program."""
-    group = typer.Typer(
-        no_args_is_help=True, help="Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json."
-    )
-    app.add_typer(group, name="plot")
+    group = app.group("plot", "Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json.")
     _add_procurement(group)
 
     @register(
@@ -292,7 +290,7 @@ def add(app: typer.Typer) -> None:
         deliver_chart(chart, output=picture.output, force=picture.force)
 
 
-def _add_tornado(group: typer.Typer) -> None:
+def _add_tornado(group: Shelf) -> None:
     """Add the picture of sensitivities."""
 
     @register(
@@ -309,7 +307,7 @@ def _add_tornado(group: typer.Typer) -> None:
         deliver_chart(chart, output=picture.output, force=picture.force)
 
 
-def _add_procurement(group: typer.Typer) -> None:
+def _add_procurement(group: Shelf) -> None:
     @register(
         group,
         "procurement",

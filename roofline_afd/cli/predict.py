@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from roofline_afd.cli.options import Output, Serving, register, word
+from roofline_afd.cli.commands import register
+from roofline_afd.cli.options import Output, Serving, word
 
 if TYPE_CHECKING:
-    import typer
+    from roofline_afd.cli.commands import Shelf
 
 Mode = Annotated[
     str | None,
@@ -15,7 +16,7 @@ Mode = Annotated[
 ]
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

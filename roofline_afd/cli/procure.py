@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from roofline_afd.analysis.prices import BASES, TERMS
-from roofline_afd.cli.options import (
-    QUESTION_PANEL,
-    Candidates,
-    Output,
-    real,
-    register,
-    whole,
-    word,
-)
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import QUESTION_PANEL, Candidates, Output, real, whole, word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +86,7 @@ def asked(purchase: Purchase) -> dict[str, Any]:
     return {**given, "prices": prices}
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from roofline_afd.cli.commands import register
 from roofline_afd.cli.options import (
     HARDWARE_PANEL,
     QUESTION_PANEL,
@@ -15,18 +16,18 @@ from roofline_afd.cli.options import (
     Databases,
     Output,
     ScenarioFile,
-    number,
     real,
-    register,
     whole,
-    whole_number,
 )
+from roofline_afd.cli.reading import number, whole_number
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import CHOICES, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from roofline_afd.cli.commands import Shelf
 
 DISTRIBUTION = "geometric|fixed|lognormal"
 _TEXTS = documentation(Scenario).parameters
@@ -241,7 +242,7 @@ def asked(requests: Requests, times: Times, hardware: Hardware, databases: Datab
     }
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import OUTPUT_PANEL, QUESTION_PANEL, Candidates, Force, register, whole
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import OUTPUT_PANEL, QUESTION_PANEL, Candidates, Force, whole
 from roofline_afd.cli.procure import Purchase, asked
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

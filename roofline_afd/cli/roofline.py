@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, Output, register
+from roofline_afd.cli.commands import register
+from roofline_afd.cli.options import QUESTION_PANEL, Output
 from roofline_afd.cli.ranges import whole_numbers
-from roofline_afd.serving.scenario import Scenario  # noqa: TC001 - read at run time to find the options
+from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from roofline_afd.cli.commands import Shelf
 
 FfnNodes = Annotated[
     str,
@@ -29,7 +32,7 @@ def ffn_nodes_of(text: str) -> Sequence[int]:
     return whole_numbers(text, option="--ffn-nodes")
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, Output, Serving, among, register, whole
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import QUESTION_PANEL, Output, Serving, among, whole
 from roofline_afd.cli.simulate import progress_bar
 
 METRICS = ("afd_over_ep", "ep", "afd", "best")
@@ -64,7 +65,7 @@ class Uncertain:
         return asked if self.samples is None else asked | {"samples": self.samples}
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(app, "sensitivity", help_text=HELP)

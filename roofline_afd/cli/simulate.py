@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roofline_afd.cli.commands import register
 from roofline_afd.cli.options import (
     OUTPUT_PANEL,
     QUESTION_PANEL,
     Databases,
     Output,
     ScenarioFile,
-    register,
     whole,
     word,
 )
@@ -30,6 +30,8 @@ from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from roofline_afd.cli.commands import Shelf
 
 SERIES_HELP = (
     "Write how the first replication went over time to FILE: .csv, or .parquet where pyarrow is installed."
@@ -103,7 +105,7 @@ def progress_bar(text: str) -> Iterator[Callable[[float], None]]:
         yield lambda share: progress.update(task, completed=share)
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

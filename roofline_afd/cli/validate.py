@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads it from the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, Databases, Output, register
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import QUESTION_PANEL, Databases, Output
 
 SERVICES_HELP = (
     "CSV of measured services: columns id, mode, system, model, n_devices, batch_per_device, context_tokens, "
@@ -20,7 +21,7 @@ OPERATORS_HELP = (
 )
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

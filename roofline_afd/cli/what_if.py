@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from roofline_afd.cli.options import QUESTION_PANEL, Changes, Output, register
+from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.options import QUESTION_PANEL, Changes, Output
 
 
-def add(app: typer.Typer) -> None:
+def add(app: Shelf) -> None:
     """Add the command to the program."""
 
     @register(

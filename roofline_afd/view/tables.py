@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-import json
 import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from roofline_afd import __version__
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.columns import column
 from roofline_afd.view.workbook import as_xlsx, cell_value
@@ -41,20 +39,6 @@ RESULTS = ("hfu", "ofu", "temporal_sparsity", "pairs_per_device", "intensity")
 """Results that carry the weakest kind of their inputs."""
 DAGGER = "\u2020"
 """Marks numbers that are, or rest on, an estimate."""
-
-
-def as_json(answer: Answer) -> str:
-    """Return an answer as JSON, numbers unrounded."""
-    whole = {
-        "schema": 1,
-        "command": answer.command,
-        "version": __version__,
-        "inputs": answer.inputs,
-        "results": answer.rows(),
-        "summary": answer.summary,
-        "notes": answer.notes,
-    }
-    return json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def as_csv(answer: Answer) -> str:
@@ -305,7 +289,9 @@ def render(answer: Answer, form: str, *, width: int | None = None) -> str:
     """Return an answer as text in a member of `FORMATS`; `width` only matters to tables."""
     if form == "table":
         return as_table(answer, width=width)
-    return {"json": as_json, "csv": as_csv, "markdown": as_markdown}[form](answer)
+    if form == "json":
+        return answer.json()
+    return as_csv(answer) if form == "csv" else as_markdown(answer)
 
 
 def deliver(answer: Answer, *, form: str | None, output: Path | None, force: bool) -> None:
