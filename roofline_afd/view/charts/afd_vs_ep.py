@@ -25,7 +25,7 @@ from roofline_afd.analysis.decode.curves import (
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES
 from roofline_afd.serving.scenario import finite
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     END_LABELS,
     ESTIMATED_DASH,

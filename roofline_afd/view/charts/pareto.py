@@ -22,7 +22,7 @@ from roofline_afd.serving.modes import (
 )
 from roofline_afd.serving.search import LATENCY
 from roofline_afd.serving.workload import WORKLOADS
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,
     GREEN,

@@ -12,7 +12,7 @@ from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
     FAINT,

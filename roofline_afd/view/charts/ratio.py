@@ -11,7 +11,7 @@ import numpy as np
 
 from roofline_afd.analysis.requests.simulator import MAX_RATIO, answer, predicted, prepare, run
 from roofline_afd.physics import provisioning as physics
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,
     GREEN,

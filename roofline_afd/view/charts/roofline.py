@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
@@ -16,6 +15,20 @@ from roofline_afd.errors import InputError
 from roofline_afd.physics.roofline import ffn_stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.units import format_si
+from roofline_afd.view.charts.style import (
+    BLUE,
+    END_LABELS,
+    ESTIMATED_DASH,
+    GREEN,
+    GROUND,
+    HEIGHT,
+    INK,
+    ORANGE,
+    WIDTH,
+    chart_data,
+    decades,
+    house_style,
+)
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
@@ -28,18 +41,10 @@ if TYPE_CHECKING:
 
 ROOFLINE_FFN_NODES = (*range(1, 9), 16, 32)
 """FFN node counts worth a marker where none are asked for."""
-WIDTH, HEIGHT = 760, 440
-INK, FAINT, GROUND = "#1b1f24", "#5b6570", "#ffffff"
-BLUE, ORANGE, GREEN, PLUM = "#0a4a8f", "#cf5f0c", "#1a7f52", "#9c2c77"
-"""Hues that stay apart for colour-blind readers and differ in lightness in greyscale."""
-END_LABELS = 120
-"""Pixels right of a chart for the names of its curves."""
-ESTIMATED_DASH = [6, 4]
 LABEL_SHARE = 0.3
 """Share of the roofline's height kept below its lowest point for the names of the roofs."""
 LETTER_WIDTH = 7
 """Pixels of a letter of a regime's name; a name too long for its band is slanted."""
-FEWEST_TICKS = 3
 MOST_COUNTS = 2000
 FEW_COUNTS = 16
 """FFN node counts up to which each has a tick of its own."""
@@ -63,57 +68,6 @@ class _Level(NamedTuple):
     keys: tuple[str, ...]
 
 
-def chart_data(values: list[dict[str, Any]]) -> alt.InlineData:
-    """Return rows as the data of a layer."""
-    return alt.InlineData(values=values)
-
-
-def house_style(chart: alt.LayerChart, title: str, subtitle: Iterable[str]) -> alt.LayerChart:
-    """Return a chart in the house style with a headline that states the answer."""
-    headline, _, rest = title.partition(". ")
-    lines = [part for line in (rest, *subtitle) if line for part in _wrap(line, 124)]
-    styled: alt.LayerChart = chart.properties(
-        title=alt.TitleParams(
-            _wrap(headline, 88),
-            subtitle=lines,
-            anchor="start",
-            color=INK,
-            subtitleColor=FAINT,
-            offset=16,
-        ),
-        background=GROUND,
-        padding=16,
-        config=house_config(),  # all at once: each change of a chart copies it with its data
-    )
-    return styled
-
-
-def house_config() -> alt.Config:
-    """Return fonts and colours of all charts."""
-    return alt.Config(
-        font="system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif",
-        title=alt.TitleConfig(
-            fontSize=16, subtitleFontSize=12, subtitlePadding=6, lineHeight=20, subtitleLineHeight=16
-        ),
-        axis=alt.AxisConfig(
-            labelColor=FAINT,
-            titleColor=INK,
-            gridColor="#e6e9ec",
-            domainColor="#9aa3ad",
-            tickColor="#9aa3ad",
-            labelFontSize=12,
-            titleFontSize=13,
-            titleFontWeight="normal",
-            titlePadding=10,
-        ),
-        view=alt.ViewConfig(stroke=None),
-    )
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width) or [""]
-
-
 def _about(scenario: Scenario, inputs: FfnStageInputs) -> str:
     """Return the scenario in a line."""
     scenario = inputs.scenario
@@ -129,18 +83,6 @@ def _about(scenario: Scenario, inputs: FfnStageInputs) -> str:
         f"{scenario.links} links, fan-out {scenario.fan_out}, {scenario.duplex} duplex",
     ]
     return " · ".join(filter(None, parts))
-
-
-def decades(low: float, high: float) -> list[float]:
-    """Return the powers of ten in a range, for ticks; with their doubles and halves where they are few."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        ticks = [
-            step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high
-        ]
-        if len(ticks) >= FEWEST_TICKS:
-            break
-    return ticks
 
 
 def _drawn(ffn_nodes: object) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import altair as alt
 from roofline_afd.analysis.decode.compare import NAMES
 from roofline_afd.analysis.purchase.sensitivity import sensitivity
 from roofline_afd.analysis.purchase.variation import METRIC_NAMES, RATIO
-from roofline_afd.view.charts.roofline import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer

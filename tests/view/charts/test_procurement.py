@@ -16,7 +16,7 @@ from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view.charts.procurement import MOST_ROWS, draw, procurement_chart
-from roofline_afd.view.charts.roofline import BLUE, ORANGE
+from roofline_afd.view.charts.style import BLUE, ORANGE
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
 

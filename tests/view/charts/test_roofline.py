@@ -166,7 +166,7 @@ def test_hostile_names_stay_text() -> None:
 
 def test_greyscale_tells_the_levels_apart() -> None:
     """The three hues differ in lightness, and every level has a marker of its own."""
-    from roofline_afd.view.charts.roofline import BLUE, GREEN, ORANGE
+    from roofline_afd.view.charts.style import BLUE, GREEN, ORANGE
 
     def lightness(color: str) -> float:
         parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
