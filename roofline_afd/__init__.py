@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from roofline_afd.version import __version__
+
 if TYPE_CHECKING:
     from roofline_afd import plot
     from roofline_afd.api import (
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from roofline_afd.reporting.page import report
     from roofline_afd.serving.scenario import Scenario
 
-__version__ = "0.1.0"
 __all__ = [
     "InfeasibleError",
     "InputError",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd import __version__
 from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
 from roofline_afd.errors import InputError
+from roofline_afd.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from roofline_afd import __version__
 from roofline_afd.cli.commands import MARKUP, Shelf
+from roofline_afd.version import __version__
 
 COMMANDS = (
     "compare",

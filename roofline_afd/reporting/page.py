@@ -7,11 +7,11 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd import __version__
 from roofline_afd.reporting.case import case_of, moved_by, validated, verdict_on
 from roofline_afd.reporting.headline import about, cards, doubt
 from roofline_afd.reporting.sections import Findings, sections_of
 from roofline_afd.reporting.side_by_side import Ahead, side_by_side
+from roofline_afd.version import __version__
 from roofline_afd.view.pages import script_bundle, script_literal
 
 if TYPE_CHECKING:

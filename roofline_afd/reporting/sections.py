@@ -9,11 +9,11 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from roofline_afd import __version__
 from roofline_afd.analysis.decode.compare import NAMES
 from roofline_afd.reporting.case import CURVE_DEVICES
 from roofline_afd.reporting.markup import linked, paragraph, table
 from roofline_afd.serving.scenario_file import scenario_text
+from roofline_afd.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
