@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
@@ -10,8 +11,8 @@ from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.evidence import services
 from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
 from roofline_afd.analysis.purchase.procurement import procure
+from roofline_afd.analysis.purchase.questions import Sensitivity
 from roofline_afd.analysis.purchase.sensitivity import sensitivity
-from roofline_afd.analysis.purchase.variation import RATIO
 from roofline_afd.analysis.requests.simulator import FEW_TURNS
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError, InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
+    from roofline_afd.analysis.purchase.questions import Report
     from roofline_afd.serving.scenario import Scenario
 
 OUTPUT_TOKENS = 512
@@ -72,17 +74,13 @@ class Case(NamedTuple):
         return is_pair(self.chosen)
 
 
-def case_of(scenarios: Sequence[Scenario], osl: int | None, question: Mapping[str, Any]) -> Case:
+def case_of(question: Report) -> Case:
     """Return what a report is about: the purchase, and the questions that follow from it.
 
     Parameters
     ----------
-    scenarios : sequence of Scenario
-        One question per candidate.
-    osl : int or None
-        Output tokens of a request; the mean of the trace, else 512, where absent [1].
-    question : mapping
-        Demand and a buyer's assumptions: as for `procure`.
+    question : Report
+        Candidates, demand, and a buyer's assumptions.
 
     Returns
     -------
@@ -96,12 +94,12 @@ def case_of(scenarios: Sequence[Scenario], osl: int | None, question: Mapping[st
     InfeasibleError
         If no candidate serves the demand.
     """
-    bought = procure(scenarios, **question)
+    bought = procure(question)
     asked = {key: bought.inputs[key] for key in ("tpot_ms", "context")}  # the demand may set them
-    scenarios = [attrs.evolve(each, **asked) for each in scenarios]
+    scenarios = [attrs.evolve(each, **asked) for each in question.scenarios]
     best = bought.rows()[0]
     chosen = next(each for each in scenarios if candidate_name(each) == best["system"])
-    mean = bought.inputs["mean_output_tokens"]
+    osl, mean = question.osl, bought.inputs["mean_output_tokens"]
     if osl is None and mean is not None:
         osl = round(mean)
     output = whole("--osl", osl) if osl is not None else min(OUTPUT_TOKENS, max(chosen.context, 1))
@@ -202,11 +200,11 @@ def moved_by(case: Case) -> Answer:
     Answer
         Of `sensitivity`.
     """
-    asked: dict[str, Any] = {"samples": SAMPLES, "break_evens": BREAK_EVENS}
+    question = Sensitivity(case.coarse, samples=SAMPLES, break_evens=BREAK_EVENS)
     try:
-        return sensitivity(case.coarse, metric=RATIO, **asked)
+        return sensitivity(question)
     except InfeasibleError:
-        return sensitivity(case.coarse, metric=case.best["mode"], **asked)
+        return sensitivity(dataclasses.replace(question, metric=case.best["mode"]))
 
 
 def verdict_on(case: Case) -> str:

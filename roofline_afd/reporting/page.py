@@ -15,11 +15,11 @@ from roofline_afd.version import __version__
 from roofline_afd.view.pages import script_bundle, script_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from roofline_afd.analysis.answer import Answer
+    from roofline_afd.analysis.purchase.questions import Report
     from roofline_afd.reporting.case import Case
-    from roofline_afd.serving.scenario import Scenario
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -50,28 +50,13 @@ if (sliders) vegaEmbed("#sliders", sliders, options).then(drawn); else drawn();
 """
 
 
-def report(
-    scenarios: Sequence[Scenario],
-    *,
-    title: str | None = None,
-    osl: int | None = None,
-    command: Sequence[str] | None = None,
-    **question: Any,  # noqa: ANN401 - those of `procure`
-) -> bytes:
+def report(question: Report) -> bytes:
     """Return a self-contained html page about which system to buy for a model and a demand, and why.
 
     Parameters
     ----------
-    scenarios : sequence of Scenario
-        One question per candidate, alike but for the systems.
-    title : str, optional
-        What the page is called; model and systems where absent.
-    osl : int, optional
-        Output tokens of a request, for serving modes and the ratio; 512 where absent [1].
-    command : sequence of str, optional
-        Command line that makes this page, shown on it.
-    **question
-        Demand and a buyer's assumptions: as for `procure`.
+    question : Report
+        Candidates, demand, a buyer's assumptions, and what the page is called.
 
     Returns
     -------
@@ -86,10 +71,10 @@ def report(
         If no candidate serves the demand.
     """
     with Ahead(script_bundle) as scripts:
-        case = case_of(scenarios, osl, question)
+        case = case_of(question)
         found = _found(case)
         bundle = scripts.result()
-    sections = sections_of(case, found, command)
+    sections = sections_of(case, found, question.command)
     body = "\n".join(
         f'<section id="{key}"><h2>{html.escape(heading)}</h2>{text}</section>'
         for key, heading, text in sections
@@ -97,7 +82,9 @@ def report(
     demand = case.bought.inputs["demand_tokens_per_s"]
     page = PAGE.format(
         version=__version__,
-        title=html.escape(title or f"{case.chosen.model.name}: which system for {demand:,.0f} tokens/s"),
+        title=html.escape(
+            question.title or f"{case.chosen.model.name}: which system for {demand:,.0f} tokens/s"
+        ),
         style=files(__package__).joinpath("report.css").read_text("utf-8"),
         answer=html.escape(case.bought.summary["answer"]),
         doubt=doubt(case, found.moved, found.verdict),
@@ -117,7 +104,7 @@ def _found(case: Case) -> Findings:
 
     def moved() -> tuple[Answer, str]:
         answer = moved_by(case)
-        return answer, tornado_picture(case, answer)
+        return answer, tornado_picture(answer)
 
     pictures = pictures_of(case)
     tasks: dict[str, Callable[[], Any]] = {

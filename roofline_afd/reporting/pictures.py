@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.reporting.case import deployed, fewer, ratio_question
 from roofline_afd.reporting.markup import picture
-from roofline_afd.view.charts import procurement, tornado
 from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
 from roofline_afd.view.charts.pareto import pareto_chart
+from roofline_afd.view.charts.procurement import procurement_chart
 from roofline_afd.view.charts.ratio import ratio_chart
 from roofline_afd.view.charts.roofline import breakdown_chart, dead_zone_chart
+from roofline_afd.view.charts.tornado import tornado_chart
 from roofline_afd.view.pages import svg_bytes
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def pictures_of(case: Case) -> dict[str, Callable[[], str]]:
             lambda: afd_vs_ep_chart(fewer(case)), "Tokens per second and device over TPOT, EP and AFD"
         ),
         "procurement": lambda: _drawn(
-            lambda: procurement.draw(case.bought, case.scenarios[0]),
+            lambda: procurement_chart(case.bought),
             "Cost per million tokens by system and mode",
         ),
         "breakdown": lambda: _drawn(
@@ -70,13 +71,11 @@ def pictures_of(case: Case) -> dict[str, Callable[[], str]]:
     return tasks
 
 
-def tornado_picture(case: Case, moved: Answer) -> str:
+def tornado_picture(moved: Answer) -> str:
     """Return the picture of what uncertain inputs do.
 
     Parameters
     ----------
-    case : Case
-        What the report is about.
     moved : Answer
         Of `sensitivity`.
 
@@ -85,7 +84,7 @@ def tornado_picture(case: Case, moved: Answer) -> str:
     str
         Html.
     """
-    return _drawn(lambda: tornado.draw(case.coarse, moved), "Inputs by how far they move the comparison")
+    return _drawn(lambda: tornado_chart(moved), "Inputs by how far they move the comparison")
 
 
 def _drawn(make: Callable[[], alt.TopLevelMixin], about: str) -> str:

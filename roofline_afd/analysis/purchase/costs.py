@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.analysis.prices import (
     BASES,
-    PUE,
     PURCHASE,
-    RENT,
     TERMS,
     Power,
     describe_power,
@@ -24,13 +22,12 @@ from roofline_afd.physics import economics
 from roofline_afd.serving.scenario import choice, finite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from roofline_afd.analysis.purchase.questions import Purchase
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.serving.scenario import Scenario
 
-YEARS, POWER_USD_PER_KWH, UTILIZATION = 4.0, 0.08, 1.0
-"""Defaults of buyers' assumptions, all of kind estimated: they are to be replaced by the buyer's own."""
 CNY = "CNY"
 
 
@@ -58,75 +55,44 @@ class Device(NamedTuple):
     """The price as it was found: value, unit, terms, date, kind."""
 
 
-def buyer_of(
-    scenarios: Sequence[Scenario],
-    *,
-    price_basis: str | None,
-    price_terms: str | None,
-    prices: Mapping[str, float] | None,
-    years: float | None,
-    power_usd_per_kwh: float | None,
-    pue: float | None,
-    utilization: float | None,
-    cny_per_usd: float | None,
-) -> Buyer:
-    """Return a buyer's assumptions, the terms chosen so that most candidates have a price.
+def buyer_of(question: Purchase) -> Buyer:
+    """Return a buyer's assumptions, checked, the terms chosen so that most candidates have a price.
 
     Parameters
     ----------
-    scenarios : sequence of Scenario
-        One question per candidate.
-    price_basis : str or None
-        `rent`, `tco` or `purchase`.
-    price_terms : str or None
-        Terms of the prices.
-    prices : mapping of str to float or None
-        Price of a device by system id: USD/h, for purchase USD.
-    years : float or None
-        Time a purchase is written off over [1].
-    power_usd_per_kwh : float or None
-        Price of power [USD].
-    pue : float or None
-        Power of the site over that of the devices [1].
-    utilization : float or None
-        Mean demand over the demand the fleet is built for [1].
-    cny_per_usd : float or None
-        Exchange rate [1].
+    question : Purchase
+        Candidates and assumptions.
 
     Returns
     -------
     Buyer
-        What is not said by default.
+        What costs are made of.
 
     Raises
     ------
     InputError
         If a value is out of bounds, or a price is of none of the systems.
     """
-    basis = choice("--price-basis", price_basis or RENT, BASES)
+    basis = choice("--price-basis", question.price_basis, BASES)
     assumed = {
-        "years": finite("--years", YEARS if years is None else years, above=0),
-        "power_usd_per_kwh": finite(
-            "--power-usd-per-kwh",
-            POWER_USD_PER_KWH if power_usd_per_kwh is None else power_usd_per_kwh,
-            least=0,
-        ),
-        "pue": finite("--pue", PUE if pue is None else pue, least=1),
-        "utilization": finite(
-            "--utilization", UTILIZATION if utilization is None else utilization, above=0, most=1
-        ),
+        "years": finite("--years", question.years, above=0),
+        "power_usd_per_kwh": finite("--power-usd-per-kwh", question.power_usd_per_kwh, least=0),
+        "pue": finite("--pue", question.pue, least=1),
+        "utilization": finite("--utilization", question.utilization, above=0, most=1),
     }
-    rate = None if cny_per_usd is None else finite("--cny-per-usd", cny_per_usd, above=0)
-    given = dict(prices or {})
-    systems = {system.id: system for each in scenarios for system in map(each.side, ("attention", "ffn"))}
+    rate = None if question.cny_per_usd is None else finite("--cny-per-usd", question.cny_per_usd, above=0)
+    given = dict(question.prices or {})
+    systems = {
+        system.id: system for each in question.scenarios for system in map(each.side, ("attention", "ffn"))
+    }
     for name, value in given.items():
         if name not in systems:
             raise InputError(f"--price {shown(name)} is none of the systems{nearest(name, sorted(systems))}")
         finite(f"--price {name}", value, above=0)
-    if price_terms is not None:
-        choice("--price-terms", price_terms, TERMS[basis])
-    terms = price_terms or terms_of(systems.values(), basis)
-    return Buyer(basis, terms, given, **assumed, cny_per_usd=rate)
+    terms = question.price_terms
+    if terms is not None:
+        choice("--price-terms", terms, TERMS[basis])
+    return Buyer(basis, terms or terms_of(systems.values(), basis), given, **assumed, cny_per_usd=rate)
 
 
 def device_of(system: System, buyer: Buyer, notes: list[str]) -> Device:

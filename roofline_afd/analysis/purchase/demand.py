@@ -14,7 +14,8 @@ from roofline_afd.serving.scenario import Scenario, finite, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from roofline_afd.analysis.purchase.questions import Purchase
 
 MOST_TOKENS_PER_S = 1e12
 
@@ -31,31 +32,13 @@ class Demand(NamedTuple):
     """How that came about."""
 
 
-def demand_of(
-    scenarios: Sequence[Scenario],
-    *,
-    demand: float | None,
-    users: int | None,
-    speed: float | None,
-    trace: Path | None,
-    scale: float | None,
-) -> tuple[Sequence[Scenario], Demand]:
-    """Return the questions with what the demand sets, and the demand.
+def demand_of(question: Purchase) -> tuple[Sequence[Scenario], Demand]:
+    """Return the questions about candidates with what the demand sets, and the demand.
 
     Parameters
     ----------
-    scenarios : sequence of Scenario
-        One question per candidate.
-    demand : float or None
-        Output tokens wanted [tokens/s].
-    users : int or None
-        Users served at once [1].
-    speed : float or None
-        Tokens a second of one user, which limits the time per output token [tokens/s].
-    trace : Path or None
-        File of requests with times: sets demand and context.
-    scale : float or None
-        Factor on the arrivals of the trace [1].
+    question : Purchase
+        Candidates, and the demand in one of three ways.
 
     Returns
     -------
@@ -65,8 +48,11 @@ def demand_of(
     Raises
     ------
     InputError
-        If it is not said in one way of the three, or a value is out of bounds.
+        If the demand is not given in one way, or a value is out of bounds.
     """
+    scenarios, demand = question.scenarios, question.demand
+    users, speed = question.users, question.user_tokens_per_s
+    trace, scale = question.trace, question.trace_scale
     ways = [demand is not None, users is not None or speed is not None, trace is not None]
     if sum(ways) != 1:
         raise InputError("a demand is one of --demand, --users with --user-tokens-per-s, or --trace")

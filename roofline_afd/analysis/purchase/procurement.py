@@ -20,10 +20,9 @@ from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from roofline_afd.analysis.purchase.costs import Buyer
-    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.analysis.purchase.questions import Purchase
 
 TABLE_KEYS = (
     "rank",
@@ -45,57 +44,13 @@ PREFILL_NOTE = (
 )
 
 
-def procure(
-    scenarios: Sequence[Scenario],
-    *,
-    demand: float | None = None,
-    users: int | None = None,
-    user_tokens_per_s: float | None = None,
-    trace: Path | None = None,
-    trace_scale: float | None = None,
-    price_basis: str | None = None,
-    price_terms: str | None = None,
-    prices: Mapping[str, float] | None = None,
-    years: float | None = None,
-    power_usd_per_kwh: float | None = None,
-    pue: float | None = None,
-    utilization: float | None = None,
-    cny_per_usd: float | None = None,
-) -> Answer:
+def procure(question: Purchase) -> Answer:
     """Answer what each candidate system costs to serve a demand, and which is cheapest.
 
     Parameters
     ----------
-    scenarios : sequence of Scenario
-        One question per candidate, alike but for the systems; a pair of systems is asked about AFD alone.
-    demand : float, optional
-        Output tokens wanted [tokens/s].
-    users : int, optional
-        Users served at once, each at `user_tokens_per_s`, which also limits the time per output token [1].
-    user_tokens_per_s : float, optional
-        Tokens a second of one user [tokens/s].
-    trace : Path, optional
-        File of requests with times: its mean output tokens a second, times `trace_scale`, and its mean
-        context.
-    trace_scale : float, optional
-        Factor on the arrivals of the trace; 1 where absent [1].
-    price_basis : str, optional
-        `rent`, `tco` or `purchase`; rent where absent.
-    price_terms : str, optional
-        Terms of the prices; those that most candidates have where absent.
-    prices : mapping of str to float, optional
-        Price of a device by system id, instead of the catalogue's: USD/h, for purchase USD.
-    years : float, optional
-        Time a purchase is written off over; 4 where absent [1].
-    power_usd_per_kwh : float, optional
-        Price of power, for purchase; 0.08 where absent [USD].
-    pue : float, optional
-        Power of the site over that of the devices, where only their rated power is known; 1.3 where absent
-        [1].
-    utilization : float, optional
-        Mean demand over the demand the fleet is built for; 1 where absent [1].
-    cny_per_usd : float, optional
-        Exchange rate for prices in CNY, which are left out where absent [1].
+    question : Purchase
+        Candidates, demand, and a buyer's assumptions.
 
     Returns
     -------
@@ -109,21 +64,9 @@ def procure(
     InfeasibleError
         If no candidate serves the demand.
     """
-    check_distinct(scenarios)
-    scenarios, wanted = demand_of(
-        scenarios, demand=demand, users=users, speed=user_tokens_per_s, trace=trace, scale=trace_scale
-    )
-    buyer = buyer_of(
-        scenarios,
-        price_basis=price_basis,
-        price_terms=price_terms,
-        prices=prices,
-        years=years,
-        power_usd_per_kwh=power_usd_per_kwh,
-        pue=pue,
-        utilization=utilization,
-        cny_per_usd=cny_per_usd,
-    )
+    check_distinct(question.scenarios)
+    scenarios, wanted = demand_of(question)
+    buyer = buyer_of(question)
     notes: list[str] = []
     refusals: list[str] = []
     rows: list[dict[str, Any]] = []
@@ -193,6 +136,7 @@ def procure(
             *provenance_notes(scenarios[0], quantities),
         ],
         table_keys=TABLE_KEYS,
+        picture={"model": scenarios[0].model.name},
     )
 
 

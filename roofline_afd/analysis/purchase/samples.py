@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.purchase.variation import RATIO
+from roofline_afd.analysis.purchase.questions import RATIO
 from roofline_afd.serving.deployment import AFD
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from roofline_afd.analysis.answer import Answer, object_columns, provenance_note
 from roofline_afd.analysis.decode.compare import NAMES, refusal_of
 from roofline_afd.analysis.decode.predict import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase.break_even import WIDEST, break_even, distance
+from roofline_afd.analysis.purchase.questions import METRICS, RATIO
 from roofline_afd.analysis.purchase.samples import draws, sampled
 from roofline_afd.analysis.purchase.swings import pair_row, single_row
 from roofline_afd.analysis.purchase.uncertainty import default_text, uncertain_inputs
-from roofline_afd.analysis.purchase.variation import METRIC_NAMES, METRICS, RATIO, Variation
+from roofline_afd.analysis.purchase.variation import METRIC_NAMES, Variation
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import choice
@@ -23,11 +24,9 @@ from roofline_afd.serving.scenario import choice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from roofline_afd.analysis.purchase.questions import Sensitivity
     from roofline_afd.analysis.purchase.variation import Rates
-    from roofline_afd.serving.scenario import Scenario
 
-SAMPLES = 100
-"""Samples where nobody asks for another number."""
 FEWEST_SAMPLES, MOST_SAMPLES = 20, 100_000
 MOST_PAIRED = 20
 UNMOVED = 1e-4
@@ -51,36 +50,13 @@ PAIR_KEYS = ("other_input", "other_low", "other_high", "interaction")
 """What a table shows of pairs besides."""
 
 
-def sensitivity(
-    scenario: Scenario,
-    *,
-    uncertainty: Mapping[str, str] | None = None,
-    metric: str = RATIO,
-    pairs: int = 0,
-    samples: int = SAMPLES,
-    seed: int = 0,
-    break_evens: int | None = None,
-    advanced: Callable[[float], None] | None = None,
-) -> Answer:
+def sensitivity(question: Sensitivity, *, advanced: Callable[[float], None] | None = None) -> Answer:
     """Answer which uncertain inputs move the comparison of EP and AFD, and which change the winner.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question.
-    uncertainty : mapping of str to str, optional
-        Key to range, in place of the default: `"10%"` to either side, or `"low:high"` in the key's unit.
-    metric : str
-        `afd_over_ep`, or tokens per second and device of `ep`, `afd` or the `best` of both.
-    pairs : int
-        How many of the inputs that move the metric most are varied in pairs too [1].
-    samples : int
-        Random samples of all inputs at once; 0 for none [1].
-    seed : int
-        Of their random numbers.
-    break_evens : int, optional
-        For how many of the inputs that move the metric most a break-even is looked for; for all where
-        absent [1].
+    question : Sensitivity
+        The scenario, ranges of its inputs, and how they are varied.
     advanced : callable, optional
         Called with the share of the work that is done.
 
@@ -97,15 +73,16 @@ def sensitivity(
     InfeasibleError
         If nothing is feasible, or the metric has no value.
     """
+    metric, pairs, samples = question.metric, question.pairs, question.samples
     choice("--metric", metric, METRICS)
     _check_whole("--pairs", pairs, least=0, most=MOST_PAIRED)
-    if break_evens is not None:
-        _check_whole("break_evens", break_evens, least=0, most=2**31)
-    _check_whole("--seed", seed, least=0, most=2**63 - 1)
+    if question.break_evens is not None:
+        _check_whole("break_evens", question.break_evens, least=0, most=2**31)
+    _check_whole("--seed", question.seed, least=0, most=2**63 - 1)
     if samples:
         _check_whole("--samples", samples, least=FEWEST_SAMPLES, most=MOST_SAMPLES)
-    inputs, zeros = uncertain_inputs(scenario, uncertainty)
-    variation = Variation(scenario, inputs)
+    inputs, zeros = uncertain_inputs(question.scenario, question.uncertainty)
+    variation = Variation(question.scenario, inputs)
     _refuse(variation, metric)
     every = samples + 6 * len(inputs) + 2 * pairs * pairs
     done = 0
@@ -122,7 +99,7 @@ def sensitivity(
         singles.append((row, item, ends))
         advance(2)
     singles.sort(key=lambda single: -_size(single[0]))
-    sought = len(singles) if break_evens is None else break_evens
+    sought = len(singles) if question.break_evens is None else question.break_evens
     for rank, (row, item, ends) in enumerate(singles):
         looked = rank < sought and item.high > item.low
         row["break_even"] = break_even(variation, item, ends) if looked else None
@@ -134,20 +111,10 @@ def sensitivity(
         advance(4)
     paired.sort(key=lambda row: -_size(row))
     found = []
-    for values in draws(inputs, samples, seed):
+    for values in draws(inputs, samples, question.seed):
         found.append(variation.rates(values))
         advance(1)
-    return _answer(
-        variation,
-        metric,
-        rows,
-        paired,
-        found,
-        seed=seed,
-        zeros=zeros,
-        given=uncertainty or {},
-        sought=break_evens,
-    )
+    return _answer(question, variation, rows, paired, found, zeros=zeros)
 
 
 def _check_whole(option: str, value: object, *, least: int, most: int) -> None:
@@ -173,19 +140,17 @@ def _refuse(variation: Variation, metric: str) -> None:
 
 
 def _answer(
+    question: Sensitivity,
     variation: Variation,
-    metric: str,
     rows: list[dict[str, Any]],
     paired: list[dict[str, Any]],
     found: list[Rates],
     *,
-    seed: int,
     zeros: list[str],
-    given: Mapping[str, str],
-    sought: int | None,
 ) -> Answer:
     """Return the answer from what was found."""
-    scenario, base = variation.scenario, variation.base
+    scenario, base = question.scenario, variation.base
+    metric, given = question.metric, question.uncertainty or {}
     quantities = quantities_of(*(side.deployments for side in variation.sides.values()))
     middle = base.metric(metric)
     assert middle is not None  # noqa: S101 - refused before
@@ -206,9 +171,10 @@ def _answer(
         "changes_winner": [row["input"] for row in rows if row["changes_winner"]],
         "nearest_break_even": flip,
         "samples": len(found),
-        "seed": seed,
+        "seed": question.seed,
         **sampled(found),
     }
+    sought = question.break_evens
     some = sought if sought is not None and sought < len(rows) else None
     summary["answer"] = _sentence(rows, paired, summary, some)
     table_rows = [*moved, *range(len(rows), len(rows) + len(paired))]
@@ -220,7 +186,7 @@ def _answer(
             "metric": metric,
             "uncertainty": dict(given),
             "samples": len(found),
-            "seed": seed,
+            "seed": question.seed,
         },
         columns=object_columns([*rows, *paired]),
         summary=summary,
@@ -233,6 +199,11 @@ def _answer(
         ],
         table_keys=keys,
         table_rows=tuple(table_rows),
+        picture={
+            "system": scenario.system.name,
+            "model": scenario.model.name,
+            "metric": METRIC_NAMES[metric],
+        },
     )
 
 

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.decode.compare import search_modes
+from roofline_afd.analysis.purchase.questions import BEST, RATIO
 from roofline_afd.analysis.purchase.uncertainty import OPTION, SIDES, WHOLE, systems_of
 from roofline_afd.catalogue.hardware import build_system
 from roofline_afd.errors import InputError
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.serving.scenario import Scenario
 
-RATIO, BEST = "afd_over_ep", "best"
-METRICS = (RATIO, EP, AFD, BEST)
-"""Throughput of the best deployments, AFD over EP; or that of a mode, or of the better one."""
 METRIC_NAMES = {
     RATIO: "AFD / EP",
     EP: "EP tokens/s per device",

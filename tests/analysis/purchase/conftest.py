@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from roofline_afd.analysis.purchase.procurement import procure
-from roofline_afd.analysis.purchase.sensitivity import sensitivity
+from roofline_afd.analysis.purchase import procurement, sensitivity
+from roofline_afd.analysis.purchase.questions import Purchase, Sensitivity
 from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.store import Catalogue
+from roofline_afd.questions import asks
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ date = "2026-01"
 """
 WATTS = 'tdp_w = { value = 700, kind = "datasheet", source = "plan" }'
 
+procure = asks(Purchase)(procurement.procure)
+moved = asks(Sensitivity)(sensitivity.sensitivity)
+
 
 def asked(*systems: str, **fields: Any) -> list[Scenario]:  # noqa: ANN401 - any field
     """Return the question for each system; a pair is attention+ffn."""
@@ -128,4 +132,4 @@ def answer() -> Answer:
 
 @pytest.fixture(scope="package")
 def close_call() -> Answer:
-    return sensitivity(Scenario(**CLOSE_CALL), samples=40, seed=3)
+    return moved(Scenario(**CLOSE_CALL), samples=40, seed=3)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP
-from tests.analysis.purchase.conftest import DEMAND, RENT, asked, rent
+from tests.analysis.purchase.conftest import DEMAND, RENT, asked, procure, rent
 
 
 def test_candidates_must_differ() -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.errors import InputError
-from tests.analysis.purchase.conftest import DEMAND, asked, order_of, overlay, rent
+from tests.analysis.purchase.conftest import DEMAND, asked, order_of, overlay, procure, rent
 
 
 def test_power_of_a_site() -> None:

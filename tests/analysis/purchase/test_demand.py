@@ -7,10 +7,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import DEMAND, asked
+from tests.analysis.purchase.conftest import DEMAND, asked, procure
 
 
 def test_users_set_the_latency_target() -> None:

@@ -10,12 +10,11 @@ import attrs
 import pytest
 
 from roofline_afd.analysis.decode.predict import predict
-from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import search
-from tests.analysis.purchase.conftest import DEMAND, asked, rows_of
+from tests.analysis.purchase.conftest import DEMAND, asked, procure, rows_of
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer

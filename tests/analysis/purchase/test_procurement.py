@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from roofline_afd.analysis.purchase.procurement import TABLE_KEYS, procure
+from roofline_afd.analysis.purchase.procurement import TABLE_KEYS
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import EP
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import DEMAND, RENT, asked, rent, rows_of
+from tests.analysis.purchase.conftest import DEMAND, RENT, asked, procure, rent, rows_of
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer

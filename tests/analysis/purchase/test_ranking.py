@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from roofline_afd.analysis.decode.what_if import changed
-from roofline_afd.analysis.purchase.procurement import procure
-from tests.analysis.purchase.conftest import DEMAND, RENT, asked, order_of, rent, rows_of
+from tests.analysis.purchase.conftest import DEMAND, RENT, asked, order_of, procure, rent, rows_of
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roofline_afd.analysis.purchase.samples import draws
-from roofline_afd.analysis.purchase.sensitivity import sensitivity
 from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import CLOSE_CALL, H800, pinned
+from tests.analysis.purchase.conftest import CLOSE_CALL, H800, moved, pinned
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
@@ -28,7 +27,7 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
     scenario = Scenario(**CLOSE_CALL)
     given = pinned(scenario, "fp8_tflops", "context")
     one, same, other = (
-        sensitivity(scenario, samples=20, seed=seed, uncertainty=given).summary for seed in (3, 3, 4)
+        moved(scenario, samples=20, seed=seed, uncertainty=given).summary for seed in (3, 3, 4)
     )
     assert one == same
     assert one["intervals"] != other["intervals"]
@@ -37,7 +36,7 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
 def test_samples_that_nothing_serves_are_told() -> None:
     """The probability counts samples that either mode serves, and the sentence says of how many."""
     scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=13, max_devices=64)
-    answer = sensitivity(scenario, metric=AFD, samples=40, break_evens=0)
+    answer = moved(scenario, metric=AFD, samples=40, break_evens=0)
     summary = answer.summary
     assert 0 < summary["feasible_samples"] < 40
     assert f"of the {summary['feasible_samples']} of 40 samples that either serves" in summary["answer"]
@@ -48,10 +47,10 @@ def test_samples_that_nothing_serves_are_told() -> None:
 
 def test_clear_cases_are_certain() -> None:
     h800 = Scenario(**H800)
-    ep = sensitivity(h800, samples=20, uncertainty=pinned(h800, "context", "memory_gb_per_s")).summary
+    ep = moved(h800, samples=20, uncertainty=pinned(h800, "context", "memory_gb_per_s")).summary
     assert (ep["winner"], ep["probability_afd_wins"]) == (EP, 0)
     scenario = Scenario(**CLOSE_CALL)
-    afd = sensitivity(scenario, samples=20, uncertainty=pinned(scenario)).summary
+    afd = moved(scenario, samples=20, uncertainty=pinned(scenario)).summary
     assert (afd["winner"], afd["probability_afd_wins"]) == (AFD, 1)
     for key, interval in afd["intervals"].items():
         assert interval["low"] == interval["high"] == afd[key]

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from roofline_afd.analysis.decode.compare import rates
-from roofline_afd.analysis.purchase.sensitivity import sensitivity
-from roofline_afd.analysis.purchase.variation import METRICS, RATIO
+from roofline_afd.analysis.purchase.questions import METRICS, RATIO
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import H800, pinned
+from tests.analysis.purchase.conftest import H800, moved, pinned
 
 
 def test_metrics() -> None:
@@ -20,7 +19,7 @@ def test_metrics() -> None:
     ep, afd = rates(scenario)
     expected = {RATIO: afd / ep, EP: ep, AFD: afd, "best": max(ep, afd)}
     for metric in METRICS:
-        summary = sensitivity(scenario, metric=metric, samples=0, uncertainty=pinned(scenario)).summary
+        summary = moved(scenario, metric=metric, samples=0, uncertainty=pinned(scenario)).summary
         assert summary["metric_value"] == pytest.approx(expected[metric])
         assert summary["probability_afd_wins"] is None
         assert summary["intervals"] is None
@@ -38,17 +37,17 @@ def test_metrics() -> None:
 )
 def test_bad_numbers(given: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        sensitivity(Scenario(**H800), **given)
+        moved(Scenario(**H800), **given)
 
 
 def test_questions_without_an_answer() -> None:
     """Nothing feasible is a no; so is a ratio where one mode is not, with the metric that has a value."""
     with pytest.raises(InfeasibleError, match="no: EP: binding is latency target"):
-        sensitivity(Scenario(**H800 | {"tpot_ms": 2}))
+        moved(Scenario(**H800 | {"tpot_ms": 2}))
     only_afd = Scenario(**H800 | {"tpot_ms": 17, "max_devices": 512})
     with pytest.raises(InfeasibleError, match=r"AFD / EP has no value: EP: .*; --metric afd has one"):
-        sensitivity(only_afd)
-    found = sensitivity(only_afd, metric=AFD, samples=0, uncertainty=pinned(only_afd)).summary
+        moved(only_afd)
+    found = moved(only_afd, metric=AFD, samples=0, uncertainty=pinned(only_afd)).summary
     assert found["winner"] == AFD
     assert found[RATIO] is None
     assert found["answer"].startswith("AFD is ahead. ")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from roofline_afd.analysis.decode.compare import rates
-from roofline_afd.analysis.purchase.sensitivity import sensitivity
 from roofline_afd.analysis.purchase.swings import elasticity
 from roofline_afd.analysis.purchase.uncertainty import FASTER, uncertain_inputs
 from roofline_afd.analysis.purchase.variation import Variation, varied
@@ -17,7 +16,7 @@ from roofline_afd.catalogue.calibration import OPERATOR_TABLES, record_for
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import CLOSE_CALL, H800, pinned, singles_of
+from tests.analysis.purchase.conftest import CLOSE_CALL, H800, moved, pinned, singles_of
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
@@ -53,14 +52,14 @@ def test_a_range_without_width_moves_nothing_and_a_wider_one_no_less() -> None:
     swings = []
     for text in ("0%", "5%", "20%"):
         given = pinned(scenario) | dict.fromkeys(keys, text)
-        rows = singles_of(sensitivity(scenario, uncertainty=given, metric=EP, samples=0))
+        rows = singles_of(moved(scenario, uncertainty=given, metric=EP, samples=0))
         swings.append([rows[key]["swing"] for key in keys])
     assert swings[0] == [0, 0]
     for narrow, wide in itertools.pairwise(swings):
         assert all(one <= other for one, other in zip(narrow, wide, strict=True))
     assert all(value > 0 for value in swings[-1])
     given = pinned(scenario) | {"context": "4096:4096"}
-    same = singles_of(sensitivity(scenario, uncertainty=given, samples=0))["context"]
+    same = singles_of(moved(scenario, uncertainty=given, samples=0))["context"]
     assert (same["low"], same["high"], same["swing"]) == (4096, 4096, 0)
 
 
@@ -68,7 +67,7 @@ def test_an_end_where_a_mode_drops_out() -> None:
     """It has no ratio there and no swing, comes first, and changes the winner if the other was it."""
     scenario = Scenario(**H800 | {"max_devices": 512})
     given = pinned(scenario, "context") | {"tpot_ms": "17:60"}
-    answer = sensitivity(scenario, uncertainty=given, samples=0)
+    answer = moved(scenario, uncertainty=given, samples=0)
     row = answer.rows()[0]
     assert row["input"] == "tpot_ms"
     assert row["metric_low"] is None
@@ -176,7 +175,7 @@ def test_pairs() -> None:
     """Each pair once, at its four corners; what exceeds the sum of both alone is the interaction."""
     scenario = Scenario(**CLOSE_CALL)
     free = ("fp8_tflops", "scale_out_gb_per_s", "service.communication_slowdown")
-    answer = sensitivity(scenario, pairs=3, samples=0, uncertainty=pinned(scenario, *free))
+    answer = moved(scenario, pairs=3, samples=0, uncertainty=pinned(scenario, *free))
     single = singles_of(answer)
     pairs = [row for row in answer.rows() if row.get("other_input")]
     assert len(pairs) == 3
