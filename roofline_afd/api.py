@@ -402,9 +402,10 @@ def validate(
     """
     from pathlib import Path  # only here
 
-    from roofline_afd.analysis.evidence import services
-    from roofline_afd.analysis.evidence.measurements import read_measurements
-    from roofline_afd.analysis.evidence.validation import validate_operators
+    from roofline_afd.analysis.evidence.operators.rows import read_measurements
+    from roofline_afd.analysis.evidence.operators.validate import validate_operators
+    from roofline_afd.analysis.evidence.services.rows import read_services, shipped_services
+    from roofline_afd.analysis.evidence.services.validate import validate_services
     from roofline_afd.catalogue.store import Catalogue
 
     catalogue = catalogue or Catalogue()
@@ -412,8 +413,8 @@ def validate(
         rows = read_measurements([Path(file) for file in (*operators, *files)], catalogue=catalogue)
         return validate_operators(rows, catalogue=catalogue).frame()
     measured = (
-        services.read_services([Path(file) for file in files], catalogue=catalogue)
+        read_services([Path(file) for file in files], catalogue=catalogue)
         if files
-        else services.shipped_services(catalogue)
+        else shipped_services(catalogue)
     )
-    return services.validate_services(measured, catalogue=catalogue).frame()
+    return validate_services(measured, catalogue=catalogue).frame()

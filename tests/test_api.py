@@ -10,7 +10,7 @@ import pytest
 
 import roofline_afd
 from roofline_afd import InputError, Scenario, load_model, load_system, roofline, validate
-from tests.analysis.evidence.test_calibration import synthetic
+from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import ask
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 
 from roofline_afd.analysis.decode.compare import compare
-from roofline_afd.analysis.evidence import services
+from roofline_afd.analysis.evidence.services.rows import shipped_services
+from roofline_afd.analysis.evidence.services.validate import validate_services
 from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
 from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.analysis.purchase.questions import Sensitivity
@@ -237,4 +238,4 @@ def validated(case: Case) -> Answer:
         Of `validate`, about the catalogue of the case.
     """
     catalogue = case.chosen.system.parts.catalogue or Catalogue()
-    return services.validate_services(services.shipped_services(catalogue), catalogue=catalogue)
+    return validate_services(shipped_services(catalogue), catalogue=catalogue)

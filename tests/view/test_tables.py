@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from roofline_afd.analysis.bounds.roofline import roofline
-from roofline_afd.analysis.listing.records import list_hardware
+from roofline_afd.analysis.listing.list import list_hardware
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario

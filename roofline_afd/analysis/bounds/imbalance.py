@@ -18,6 +18,15 @@ from roofline_afd.catalogue.models import LARGEST, Model, load_model
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError, shown, shown_path
 from roofline_afd.physics import imbalance as physics
+from roofline_afd.physics.placement import (
+    contiguous_placement,
+    device_loads,
+    greedy_placement,
+    load_balance,
+    sampled_sigma,
+    spread,
+)
+from roofline_afd.physics.popularity import TOKENS_PER_ORDER, inclusion_probability, zipf_popularity
 from roofline_afd.serving.scenario import choice, finite, whole
 
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from roofline_afd.physics.imbalance import Placement
+    from roofline_afd.physics.placement import Placement
 
 PLACEMENTS = ("contiguous", "greedy")
 GIVEN, EXPECTED, LOW, MEAN, HIGH = "given", "expected", "batch p10", "batch mean", "batch p90"
@@ -83,22 +92,20 @@ class _Routing:
     def sigmas(self) -> NDArray[np.float64]:
         """Return sigma of the expected load, and the lower decile, mean and upper decile of batches."""
         placed = self._placed(self.inclusion)
-        expected = physics.load_balance(loads=physics.device_loads(loads=self.inclusion, placement=placed))
-        sample = physics.sampled_sigma(
+        expected = load_balance(loads=device_loads(loads=self.inclusion, placement=placed))
+        sample = sampled_sigma(
             inclusion=self.inclusion,
             placement=placed,
             tokens=self.tokens,
             batches=self.batches,
             seed=self.seed,
         )
-        return np.array([expected, *physics.spread(sample=sample)])
+        return np.array([expected, *spread(sample=sample)])
 
     def _placed(self, loads: NDArray[np.float64]) -> Placement:
         if self.placement == "contiguous":
-            return physics.contiguous_placement(experts=loads.size, devices=self.devices)
-        return physics.greedy_placement(
-            loads=loads, devices=self.devices, redundant_experts=self.redundant_experts
-        )
+            return contiguous_placement(experts=loads.size, devices=self.devices)
+        return greedy_placement(loads=loads, devices=self.devices, redundant_experts=self.redundant_experts)
 
 
 def imbalance(
@@ -231,7 +238,7 @@ def _routing(
     notes: list[str] = []
     popularity, shape, origin = _popularity(zipf, expert_counts, options, notes)
     top_k = _top_k(options["top_k"], shape, popularity, notes)
-    inclusion = physics.inclusion_probability(popularity=popularity, top_k=top_k)
+    inclusion = inclusion_probability(popularity=popularity, top_k=top_k)
     share = float(popularity.max() / popularity.sum())
     if zipf is None and share * top_k > 1 + ROUNDING_OF_SHARES:
         raise InputError(
@@ -244,7 +251,7 @@ def _routing(
     tokens = whole("--batch-tokens", _or(options["batch_tokens"], DEFAULT_TOKENS))
     batches = whole("--batches", _or(options["batches"], DEFAULT_BATCHES), most=MAX_BATCHES)
     seed = _whole_from_0("--seed", _or(options["seed"], 0))
-    if batches * (tokens * top_k + (tokens / physics.TOKENS_PER_ORDER + 1) * popularity.size) > MAX_DRAWS:
+    if batches * (tokens * top_k + (tokens / TOKENS_PER_ORDER + 1) * popularity.size) > MAX_DRAWS:
         raise InputError(
             f"--batches {batches} of --batch-tokens {tokens} need more than {MAX_DRAWS:,} random numbers for "
             f"top-{top_k} of {popularity.size} experts: take fewer"
@@ -316,7 +323,7 @@ def _popularity(
         experts = shape.routed_experts
     if zipf is not None:
         exponent = finite("--zipf", zipf, least=0, below=LARGEST_EXPONENT)
-        return physics.zipf_popularity(experts=experts, exponent=exponent), shape, {"zipf": exponent}
+        return zipf_popularity(experts=experts, exponent=exponent), shape, {"zipf": exponent}
     popularity, origin = _counts(expert_counts)
     if experts not in {None, popularity.size}:
         says = "--routed-experts" if own else f"model {shape.id}" if shape else ""

@@ -13,6 +13,7 @@ from roofline_afd.analysis.answer import Answer, Words, describe_inputs, provena
 from roofline_afd.catalogue.hardware import build_system
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
+from roofline_afd.physics import experts
 from roofline_afd.physics import regimes as physics_regimes
 from roofline_afd.physics import roofline as physics
 from roofline_afd.serving.ffn_stage import FfnStageInputs, ffn_stage_inputs
@@ -189,13 +190,13 @@ def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:
 
 def per_expert(inputs: FfnStageInputs) -> tuple[float, float]:
     """Return the time to read one expert of a layer [s] and the memory it takes over all layers [B]."""
-    time = physics.weight_time(
+    time = experts.weight_time(
         experts_per_device=1,
         flops_per_pair=inputs.flops_per_pair,
         weight_bytes=inputs.weight_bytes,
         memory_bandwidth=inputs.memory_bandwidth,
     )
-    memory = physics.expert_memory(
+    memory = experts.expert_memory(
         experts_per_device=1,
         flops_per_pair=inputs.flops_per_pair,
         weight_bytes=inputs.weight_bytes,

@@ -20,8 +20,10 @@ from roofline_afd.analysis.decode.predict import (
 )
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.errors import InfeasibleError
+from roofline_afd.serving.candidates import ALL, shapes_in_memory
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
-from roofline_afd.serving.search import ALL, LATENCY, MEMORY, RATIO, Found, search, shapes_in_memory
+from roofline_afd.serving.limits import LATENCY, MEMORY, RATIO
+from roofline_afd.serving.search import Found, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from roofline_afd.analysis.decode.compare import NAMES, rates, refusal_of, searc
 from roofline_afd.analysis.decode.predict import notes_of, quantities_of, row_of, serving_inputs
 from roofline_afd.analysis.decode.what_if import SUBJECTS, changed, value_of
 from roofline_afd.catalogue.calibration import load_service_constants
-from roofline_afd.catalogue.records import quantity_keys
+from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.scenario import (

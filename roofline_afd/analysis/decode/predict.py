@@ -15,10 +15,11 @@ from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import operators, pipeline
+from roofline_afd.serving.candidates import ALL
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
-from roofline_afd.serving.layer import MEASURED_TRANSPORT, TRANSPORTS
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import choice
-from roofline_afd.serving.search import ALL, FABRIC, LATENCY, MEMORY, RATIO
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT, TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.records import Quantity
     from roofline_afd.serving.deployment import Step
-    from roofline_afd.serving.layer import Operator
     from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.serving.timing import Operator
 
 DEFAULT_MICROBATCHES = {EP: 2, AFD: 3}
 LOOP = "pipeline loop"

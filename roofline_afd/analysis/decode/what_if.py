@@ -13,7 +13,7 @@ from roofline_afd.analysis.decode.predict import quantities_of, serving_inputs
 from roofline_afd.catalogue.hardware import build_system, load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.overrides import split_overrides
-from roofline_afd.catalogue.records import quantity_keys
+from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import COUNTS, Scenario

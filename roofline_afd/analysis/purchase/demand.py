@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError
-from roofline_afd.physics.provisioning import stationary_load
+from roofline_afd.physics.slots import stationary_load
 from roofline_afd.serving.scenario import Scenario, finite, whole
 
 if TYPE_CHECKING:

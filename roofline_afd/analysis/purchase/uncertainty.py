@@ -17,7 +17,8 @@ from roofline_afd.catalogue.calibration import (
 )
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.precision import operand, precision
-from roofline_afd.catalogue.records import GIVEN, properties
+from roofline_afd.catalogue.records import GIVEN
+from roofline_afd.catalogue.schema import properties
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import SHORTEST_TPOT_MS

@@ -24,27 +24,22 @@ from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import economics
+from roofline_afd.serving.candidates import ALL
 from roofline_afd.serving.deployment import AFD, EP, Deployments
-from roofline_afd.serving.modes import (
-    AGG,
-    AGG_AFD,
+from roofline_afd.serving.limits import (
     CLUSTER,
+    FABRIC,
     FIRST_TOKEN,
-    PD,
-    PD_AFD,
+    LATENCY,
+    MEMORY,
     PREFILL_SHARE,
     REQUEST_RATE,
-    SERVING_MODES,
     SLOTS,
-    ModeFound,
-    Question,
-    explore_modes,
-    frontier_rows,
-    joined,
-    take,
 )
+from roofline_afd.serving.modes.points import frontier_rows, joined, take
+from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD, PD_AFD, SERVING_MODES, Question
+from roofline_afd.serving.modes.search import ModeFound, explore_modes
 from roofline_afd.serving.scenario import choice, finite, whole
-from roofline_afd.serving.search import ALL, FABRIC, LATENCY, MEMORY
 from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:
@@ -54,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.catalogue.hardware import System
-    from roofline_afd.serving.modes import Points
+    from roofline_afd.serving.modes.points import Points
     from roofline_afd.serving.scenario import Scenario
 
 DEFAULT_DEVICES = 128

@@ -16,17 +16,26 @@ from roofline_afd.analysis.answer import Answer, object_columns, provenance_note
 from roofline_afd.analysis.decode.predict import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InfeasibleError, InputError, shown
-from roofline_afd.physics import provisioning as physics
-from roofline_afd.physics.provisioning import Coefficients, Load, Moments
+from roofline_afd.physics import barrier, lengths, linear
+from roofline_afd.physics.linear import Coefficients
+from roofline_afd.physics.ratio import optimal_ratio, optimal_ratio_microbatches
+from roofline_afd.physics.slots import (
+    Load,
+    finite_horizon_load,
+    finite_horizon_load_of,
+    load_from_moments,
+    stationary_load,
+)
 from roofline_afd.serving.deployment import AFD, Deployment, Deployments
-from roofline_afd.serving.layer import MEASURED_TRANSPORT
 from roofline_afd.serving.scenario import DUPLEXES, choice, finite, whole
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from roofline_afd.physics.lengths import Moments
     from roofline_afd.serving.scenario import Scenario
 
 FIXED, GEOMETRIC, LOGNORMAL = "fixed", "geometric", "lognormal"
@@ -97,7 +106,7 @@ class Workload:
         """Return the mean load of a slot while an instance serves its first requests [tokens]."""
         if self.decode_distribution == GEOMETRIC:
             return float(
-                physics.finite_horizon_load(
+                finite_horizon_load(
                     prompt_mean=self.prompt_mean, decode_mean=self.decode_mean, batch=batch, requests=requests
                 )
             )
@@ -108,7 +117,7 @@ class Workload:
             ending = self._chances()
             lasting = 1.0 - np.cumsum(ending)[:-1]
             tokens = (self.prompt_mean + np.arange(lasting.size)) * lasting
-        return physics.finite_horizon_load_of(ending=ending, tokens=tokens, steps=steps)
+        return finite_horizon_load_of(ending=ending, tokens=tokens, steps=steps)
 
     def _chances(self) -> NDArray[np.float64]:
         if self.decode_distribution == FIXED:
@@ -117,7 +126,7 @@ class Workload:
             return ending
         sigma = math.sqrt(math.log1p(self.decode_cv**2))
         most = min(MOST_STEPS, math.ceil(self.decode_mean * math.exp(8.0 * sigma)) + 1)
-        return physics.lognormal_chances(mean=self.decode_mean, variation=self.decode_cv, most=most)
+        return lengths.lognormal_chances(mean=self.decode_mean, variation=self.decode_cv, most=most)
 
 
 def _trace_chances(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -194,7 +203,7 @@ def workload_of(
     if decode_distribution is None:
         notes.append("outputs are taken as geometric: --decode-distribution says otherwise")
     return Workload(
-        load=physics.load_from_moments(prompt=prompts.moments, decode=outputs.moments),
+        load=load_from_moments(prompt=prompts.moments, decode=outputs.moments),
         prompt_mean=prompts.moments.first,
         decode_mean=outputs.moments.first,
         inputs={"trace": None, **prompts.inputs, **outputs.inputs},
@@ -224,16 +233,16 @@ def _length(which: str, mean: float, distribution: str, variation: float | None,
     if distribution == FIXED:
         if which == "decode" and not value.is_integer():
             raise InputError(f"{name} {value:g} must be a whole number where every output is as long")
-        moments = physics.fixed_moments(mean=value)
+        moments = lengths.fixed_moments(mean=value)
     elif distribution == GEOMETRIC:
-        moments = physics.geometric_moments(mean=value)
+        moments = lengths.geometric_moments(mean=value)
     else:
         if variation is None:
             notes.append(f"--{which}-cv is taken as 1: standard deviation over mean of the log-normal length")
         variation = finite(
             f"--{which}-cv", 1.0 if variation is None else variation, above=0, below=LARGEST_VARIATION
         )
-        moments = physics.lognormal_moments(mean=value, variation=variation)
+        moments = lengths.lognormal_moments(mean=value, variation=variation)
     shown_as = {
         f"{which}_mean": value,
         f"{which}_distribution": distribution,
@@ -249,7 +258,7 @@ def _traced(given: Trace | Path | str, prompt_column: str | None, decode_column:
         if isinstance(given, Trace)
         else read_trace(Path(given), prompt_column=prompt_column, decode_column=decode_column)
     )
-    load = physics.stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
+    load = stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
     notes = [
         (
             f"theta {load.theta:,.1f} +- {load.theta_error:,.1f} and nu {load.nu:,.1f} +- "
@@ -365,7 +374,7 @@ class Plan:
         coefficients = self.coefficients
         if self.operators is not None:
             coefficients = self.operators.at(ratio, coefficients, batch=self.batch)
-        return physics.barrier_cycle_time(
+        return barrier.barrier_cycle_time(
             ratio=ratio,
             batch=self.batch,
             theta=self.theta,
@@ -384,7 +393,7 @@ class Plan:
 
     def rates(self, ratio: Any) -> Any:  # noqa: ANN401 - a number or an array
         """Return tokens per second and instance."""
-        return physics.throughput_per_instance(
+        return linear.throughput_per_instance(
             ratio=ratio,
             batch=self.batch,
             cycle=self.cycles(ratio) + self._outside,
@@ -399,7 +408,7 @@ class Plan:
     def time_per_token(self, ratio: float) -> float:
         """Return the time per output token [s]."""
         return float(
-            physics.time_per_token(
+            linear.time_per_token(
                 cycle=float(self.cycles(ratio)) + self._outside,
                 microbatches=self.microbatches,
                 layers=self.layers,
@@ -413,7 +422,7 @@ class Plan:
         if self.operators is not None:
             ratios = self.operators.every
             return float(ratios[int(np.argmax(self.rates(ratios)))])
-        return physics.optimal_ratio_barrier_microbatches(
+        return barrier.optimal_ratio_barrier_microbatches(
             batch=self.batch,
             theta=self.theta,
             nu=self.nu,
@@ -921,7 +930,7 @@ def fitted_source(
     model = Operators(scenario, load, batch, microbatches)
     ratios = model.every[model.every <= model.most_ratio * (1 + 1e-12)]
     times = model.times(ratios)
-    tau = physics.cycle_time_of(
+    tau = linear.cycle_time_of(
         attention=times.attention,
         ffn=times.ffn,
         transfer=times.transfer,
@@ -1005,12 +1014,12 @@ def _fit_notes(model: Operators, fit: Fit, gap: float, head: float) -> list[str]
 
 def _ratios(plan: Plan) -> dict[str, Any]:
     """Return every closed form and real optimum."""
-    basic = physics.optimal_ratio(theta=plan.theta, batch=plan.batch, coefficients=plan.coefficients)
+    basic = optimal_ratio(theta=plan.theta, batch=plan.batch, coefficients=plan.coefficients)
     terms = [float(term) for term in (basic.attention, basic.communication, basic.ffn)]
     plain: dict[str, Any] = {"batch": plan.batch, "theta": plan.theta, "nu": plan.nu}
     plain["ffn_devices"] = plan.ffn_devices
     looped = float(
-        physics.optimal_ratio_microbatches(
+        optimal_ratio_microbatches(
             theta=plan.theta,
             batch=plan.batch,
             coefficients=plan.coefficients,
@@ -1029,8 +1038,8 @@ def _ratios(plan: Plan) -> dict[str, Any]:
         "r_star_attention": terms[0],
         "r_star_communication": terms[1],
         "r_star_ffn": terms[2],
-        "r_star_barrier": physics.optimal_ratio_barrier(**plain, coefficients=plan.coefficients),
-        "r_star_barrier_skewed": physics.optimal_ratio_barrier(
+        "r_star_barrier": barrier.optimal_ratio_barrier(**plain, coefficients=plan.coefficients),
+        "r_star_barrier_skewed": barrier.optimal_ratio_barrier(
             **plain, coefficients=plan.coefficients, skewness=plan.skewness
         ),
         "r_star_microbatches": looped,
@@ -1159,7 +1168,7 @@ def _sensitivity(plan: Plan, chosen: _Row) -> list[dict[str, Any]]:
         for factor in (1 - SENSITIVITY, 1 + SENSITIVITY):
             mine = chosen.plan
             other = dataclasses.replace(mine, **{name: getattr(mine, name) * factor})
-            best = physics.optimal_ratio(theta=other.theta, batch=other.batch, coefficients=plan.coefficients)
+            best = optimal_ratio(theta=other.theta, batch=other.batch, coefficients=plan.coefficients)
             pairs = list(_whole_ratios(other, chosen.ffn if chosen.ffn > 1 else None))
             row = _best(INTEGER, other, pairs)
             found.append(

@@ -31,7 +31,7 @@ from roofline_afd.analysis.requests.provisioning import (
     workload_of,
 )
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import barrier, linear
 from roofline_afd.serving.scenario import DUPLEXES, choice, finite, whole
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.requests.traces import Trace
-    from roofline_afd.physics.provisioning import Coefficients, Load
+    from roofline_afd.physics.linear import Coefficients
+    from roofline_afd.physics.slots import Load
     from roofline_afd.serving.scenario import Scenario
 
     Floats = NDArray[np.float64]
@@ -635,7 +636,7 @@ class Simulation:
     @property
     def workers(self) -> Ints:
         """Attention instances that wait for each other, of each ratio [1]."""
-        counts: Ints = physics.barrier_workers(
+        counts: Ints = barrier.barrier_workers(
             ratio=np.array(self.ratios), ffn_devices=self.ffn_devices
         ).astype(np.int64)
         return counts
@@ -1173,7 +1174,7 @@ def predicted(simulation: Simulation, load: Load, *, ratios: Floats | None = Non
         Mean time per output token [s].
     """
     ratios = np.array(simulation.ratios, dtype=float) if ratios is None else ratios
-    cycle = physics.barrier_cycle_time(
+    cycle = barrier.barrier_cycle_time(
         ratio=ratios,
         batch=simulation.batch,
         theta=load.theta,
@@ -1186,8 +1187,8 @@ def predicted(simulation: Simulation, load: Load, *, ratios: Floats | None = Non
     )
     cycle = cycle + simulation.outside / (simulation.layers * simulation.microbatches)
     share = {"cycle": cycle, "layers": simulation.layers, "accept_length": simulation.accept_length}
-    rate = physics.throughput_per_instance(ratio=ratios, batch=simulation.batch, **share)
-    return rate, physics.time_per_token(microbatches=simulation.microbatches, **share)
+    rate = linear.throughput_per_instance(ratio=ratios, batch=simulation.batch, **share)
+    return rate, linear.time_per_token(microbatches=simulation.microbatches, **share)
 
 
 def answer(prepared: Prepared, measured: Measured) -> Answer:

@@ -11,16 +11,9 @@ import numpy as np
 from roofline_afd.analysis.decode.predict import rounded_up
 from roofline_afd.analysis.requests.explore import NAMES, OBJECTIVES, REASONS, explored
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.modes import (
-    AGG,
-    AGG_AFD,
-    FIRST_TOKEN,
-    PD,
-    PD_AFD,
-    SERVING_MODES,
-    frontier_rows,
-)
-from roofline_afd.serving.search import LATENCY
+from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
+from roofline_afd.serving.modes.points import frontier_rows
+from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD, PD_AFD, SERVING_MODES
 from roofline_afd.serving.workload import WORKLOADS
 from roofline_afd.view.charts.style import (
     BLUE,

@@ -10,7 +10,8 @@ import altair as alt
 import numpy as np
 
 from roofline_afd.analysis.requests.simulator import MAX_RATIO, answer, predicted, prepare, run
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import linear
+from roofline_afd.physics.barrier import barrier_cycle_time, barrier_time, optimal_ratio_barrier_microbatches
 from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,
@@ -73,20 +74,20 @@ def _curves(prepared: Prepared) -> list[_Curve]:
 
     def means(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
         clock = asked.clock(ratio)
-        cycle = physics.cycle_time_of(
-            attention=physics.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
-            ffn=physics.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
-            transfer=physics.transfer_time_linear(batch=asked.batch, coefficients=clock),
+        cycle = linear.cycle_time_of(
+            attention=linear.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
+            ffn=linear.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
+            transfer=linear.transfer_time_linear(batch=asked.batch, coefficients=clock),
             microbatches=math.inf,
             full_duplex=False,
         )
         return np.asarray(cycle)
 
     def barrier(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(physics.barrier_time(ratio=ratio, **plain, coefficients=asked.clock(ratio)))
+        return np.asarray(barrier_time(ratio=ratio, **plain, coefficients=asked.clock(ratio)))
 
     def in_flight(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-        cycle = physics.barrier_cycle_time(
+        cycle = barrier_cycle_time(
             ratio=ratio,
             **plain,
             coefficients=asked.clock(ratio),
@@ -138,7 +139,7 @@ def _around_the_best(prepared: Prepared) -> Prepared:
     asked, load = prepared.simulation, prepared.workload.load
     most = MAX_RATIO
     if asked.operators is None:
-        best = physics.optimal_ratio_barrier_microbatches(
+        best = optimal_ratio_barrier_microbatches(
             batch=asked.batch,
             theta=load.theta,
             nu=load.nu,
@@ -243,7 +244,7 @@ def _points(curve: _Curve, prepared: Prepared, first: int, last: int) -> list[di
     if asked.operators is not None:
         ratios = asked.operators.whole(ratios)
     cycle = curve.cycle(ratios) + asked.outside / (asked.layers * asked.microbatches)
-    rate = physics.throughput_per_instance(
+    rate = linear.throughput_per_instance(
         ratio=ratios, batch=asked.batch, cycle=cycle, layers=asked.layers, accept_length=asked.accept_length
     )
     return [

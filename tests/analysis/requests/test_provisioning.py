@@ -12,7 +12,7 @@ from roofline_afd.analysis.requests import provisioning as analysis
 from roofline_afd.analysis.requests.provisioning import provision, workload_of
 from roofline_afd.analysis.requests.traces import Trace
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.physics.provisioning import Coefficients
+from roofline_afd.physics.linear import Coefficients
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:

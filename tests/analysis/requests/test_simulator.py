@@ -35,17 +35,11 @@ from roofline_afd.analysis.requests.simulator import (
 )
 from roofline_afd.analysis.requests.traces import Trace
 from roofline_afd.errors import InfeasibleError
-from roofline_afd.physics.provisioning import (
-    Coefficients,
-    barrier_cycle_time,
-    cycle_time_of,
-    fixed_moments,
-    geometric_moments,
-    load_from_moments,
-    optimal_ratio,
-    optimal_ratio_microbatches,
-    stationary_load,
-)
+from roofline_afd.physics.barrier import barrier_cycle_time
+from roofline_afd.physics.lengths import fixed_moments, geometric_moments
+from roofline_afd.physics.linear import Coefficients, cycle_time_of
+from roofline_afd.physics.ratio import optimal_ratio, optimal_ratio_microbatches
+from roofline_afd.physics.slots import load_from_moments, stationary_load
 from roofline_afd.serving.scenario import Scenario
 from tests.conftest import SHARED
 

@@ -8,7 +8,7 @@ import pytest
 
 from roofline_afd import InputError
 from roofline_afd.analysis.requests.simulator import answer, prepare, run
-from roofline_afd.physics.provisioning import optimal_ratio
+from roofline_afd.physics.ratio import optimal_ratio
 from roofline_afd.view.charts.ratio import draw, ratio_chart
 from roofline_afd.view.pages import chart_bytes
 
