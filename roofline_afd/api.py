@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.bounds.questions import Imbalance, Roofline
 from roofline_afd.analysis.decode.questions import WhatIf
-from roofline_afd.analysis.purchase import procurement as _procurement
-from roofline_afd.analysis.purchase import sensitivity as _sensitivity
+from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
 from roofline_afd.analysis.requests import explore as _explore
 from roofline_afd.analysis.requests import provisioning as _provisioning
 from roofline_afd.analysis.requests import simulator as _simulator
@@ -167,16 +166,9 @@ def what_if(question: WhatIf) -> pd.DataFrame:
     return analyse(question).frame()
 
 
-def sensitivity(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+@asks(Sensitivity)
+def sensitivity(question: Sensitivity) -> pd.DataFrame:
     """Answer which uncertain inputs move the comparison of EP and AFD, as a table.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
-    **question
-        As `sensitivity.sensitivity` takes them: `uncertainty` (key to `"10%"` or
-        `"low:high"`), `metric`, `pairs`, `samples`, `seed`.
 
     Returns
     -------
@@ -196,10 +188,14 @@ def sensitivity(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: A
     >>> from roofline_afd import Scenario
     >>> scenario = Scenario(system="h800", model="deepseek-v3", max_devices=64)
     >>> table = sensitivity(scenario, samples=0, uncertainty={"context": "50%"})
-    >>> table["input"][0], table["low"][0], table["high"][0]
-    ('context', 2048, 6144)
+    >>> table["input"].iloc[0]
+    'context'
+    >>> table[["low", "high"]].iloc[0].tolist()
+    [2048.0, 6144.0]
     """
-    return _sensitivity.sensitivity(scenario, **question).frame()
+    from roofline_afd.analysis.purchase.sensitivity import sensitivity as analyse
+
+    return analyse(question).frame()
 
 
 @asks(Imbalance)
@@ -322,15 +318,9 @@ def explore(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN40
     return _explore.explore(scenario, **question).frame()
 
 
-def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # noqa: ANN401 - the analysis's
+@asks(Purchase)
+def procure(question: Purchase) -> pd.DataFrame:
     """Answer what each candidate system costs to serve a demand, as a table.
-
-    Parameters
-    ----------
-    scenarios : sequence of Scenario
-        One question per candidate, alike but for the systems.
-    **question
-        Keyword arguments of `procurement.procure`: `demand`, `prices` ...
 
     Returns
     -------
@@ -351,7 +341,30 @@ def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # 
     >>> procure(candidates, demand=100_000)["system"].iloc[0]
     'b200'
     """
-    return _procurement.procure(scenarios, **question).frame()
+    from roofline_afd.analysis.purchase.procurement import procure as analyse
+
+    return analyse(question).frame()
+
+
+@asks(Report)
+def report(question: Report) -> bytes:
+    """Return a self-contained html page about which system to buy for a model and a demand, and why.
+
+    Returns
+    -------
+    bytes
+        The page; it needs no network.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself.
+    InfeasibleError
+        If no candidate serves the demand.
+    """
+    from roofline_afd.reporting.page import report as make
+
+    return make(question)
 
 
 def validate(

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
+from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.questions import asks
 from roofline_afd.view.charts.pareto import pareto_chart as pareto
 from roofline_afd.view.charts.pareto import pareto_panels
-from roofline_afd.view.charts.procurement import procurement_chart as procurement
 from roofline_afd.view.charts.ratio import ratio_chart as ratio
-from roofline_afd.view.charts.tornado import tornado_chart as tornado
 
 if TYPE_CHECKING:
     import altair as alt
@@ -144,6 +143,50 @@ def hfu_map(question: Map) -> alt.LayerChart:
     from roofline_afd.view.charts.hfu_map import hfu_map_chart
 
     return hfu_map_chart(grid(question))
+
+
+@asks(Purchase)
+def procurement(question: Purchase) -> alt.LayerChart:
+    """Draw what a million tokens cost on each candidate, the cheapest on top.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; where nobody has a price, its bars are devices.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, or a value is out of bounds.
+    InfeasibleError
+        If no candidate serves the demand.
+    """
+    from roofline_afd.analysis.purchase.procurement import procure
+    from roofline_afd.view.charts.procurement import procurement_chart
+
+    return procurement_chart(procure(question))
+
+
+@asks(Tornado)
+def tornado(question: Tornado) -> alt.LayerChart:
+    """Draw how far each uncertain input moves the answer, those that move it most on top.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart: a bar to each end of the range, and diamonds where the winner changes.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, or a range is none.
+    InfeasibleError
+        If nothing is feasible, or the metric has no value.
+    """
+    from roofline_afd.analysis.purchase.sensitivity import sensitivity
+    from roofline_afd.view.charts.tornado import tornado_chart
+
+    return tornado_chart(sensitivity(question))
 
 
 __test__ = {each.__name__: inspect.unwrap(each).__doc__ for each in (dead_zone,)}

@@ -9,21 +9,20 @@ import typer
 
 from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
+from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.cli.commands import Shelf, register, register_picture
 from roofline_afd.cli.explore import Requests as Lengths  # read at run time to find the options
 from roofline_afd.cli.explore import Search
 from roofline_afd.cli.explore import asked as explored
 from roofline_afd.cli.options import (
     QUESTION_PANEL,
-    Candidates,
     Databases,
     Models,
     Picture,
     ScenarioFile,
     Serving,
 )
-from roofline_afd.cli.procure import Purchase  # read at run time to find the options
-from roofline_afd.cli.procure import asked as demanded
+from roofline_afd.cli.procure import READERS as PRICED
 from roofline_afd.cli.provision import (  # read at run time to find the options
     Hardware,
     Requests,
@@ -32,7 +31,7 @@ from roofline_afd.cli.provision import (  # read at run time to find the options
 )
 from roofline_afd.cli.ranges import axis_of, ffn_nodes_of, milliseconds_of
 from roofline_afd.cli.reading import listed
-from roofline_afd.cli.sensitivity import Uncertain
+from roofline_afd.cli.sensitivity import READERS as UNCERTAIN
 from roofline_afd.cli.simulate import Trial, progress_bar  # read at run time to find the options
 
 if TYPE_CHECKING:
@@ -188,29 +187,31 @@ def add(app: Shelf) -> None:
 def _add_tornado(group: Shelf) -> None:
     """Add the picture of sensitivities."""
 
-    @register(
+    @register_picture(
         group,
         "tornado",
         help_text="How far each uncertain input moves EP against AFD, and which change the winner.",
+        chart="tornado:tornado_chart",
+        of="sensitivity",
+        readers=UNCERTAIN,
     )
-    def tornado(question: Serving, uncertain: Uncertain, picture: Picture) -> None:
-        from roofline_afd.view.charts.tornado import tornado_chart
-        from roofline_afd.view.pages import deliver_chart
+    def tornado(question: Tornado) -> object:
+        from roofline_afd.analysis.purchase.sensitivity import sensitivity  # not for --help
 
         with progress_bar("varying inputs") as advanced:
-            chart = tornado_chart(question.scenario, advanced=advanced, **uncertain.question())
-        deliver_chart(chart, output=picture.output, force=picture.force)
+            return sensitivity(question, advanced=advanced)
 
 
 def _add_procurement(group: Shelf) -> None:
-    @register(
+    @register_picture(
         group,
         "procurement",
         help_text="What a million tokens cost on each candidate system, with its devices and power.",
+        chart="procurement:procurement_chart",
+        of="procure",
+        readers=PRICED,
     )
-    def procurement(candidates: Candidates, purchase: Purchase, picture: Picture) -> None:
-        from roofline_afd.view.charts.procurement import procurement_chart
-        from roofline_afd.view.pages import deliver_chart
+    def procurement(question: Purchase) -> object:
+        from roofline_afd.analysis.purchase.procurement import procure  # not for --help
 
-        chart = procurement_chart(candidates.scenarios, **demanded(purchase))
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return procure(question)

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
-from roofline_afd.analysis.purchase.prices import (
+from roofline_afd.analysis.prices import (
     PUE,
     RENT,
     TCO,
