@@ -28,13 +28,14 @@ PROGRAM = [sys.executable, "-m", "roofline_afd"]
 
 POINTS = """
 import time
+from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.serving.scenario import Scenario
 import numpy as np
 scenario, nodes = Scenario(system="h800", model="deepseek-v3"), np.arange(1, 1_000_001)
-roofline(scenario)
+roofline(Roofline(scenario))
 start = time.perf_counter()
-roofline(scenario, ffn_nodes=nodes)
+roofline(Roofline(scenario, ffn_nodes=nodes))
 print(time.perf_counter() - start)
 """
 GRID = """
@@ -70,7 +71,7 @@ print(time.perf_counter() - start)
 """
 SEARCH = """
 import time
-from roofline_afd.analysis.decode.compare import search_modes
+from roofline_afd.analysis.decode.sides import search_modes
 from roofline_afd.serving.scenario import Scenario
 scenario = Scenario(system="h800", model="deepseek-v3", max_devices=512)
 search_modes(scenario)

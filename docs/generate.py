@@ -118,7 +118,8 @@ def formulas() -> str:
 
 def hardware() -> str:
     """Return the page of the hardware catalogue: systems, accelerators, interconnects."""
-    from roofline_afd.analysis.listing.records import HARDWARE_KINDS, list_hardware
+    from roofline_afd.analysis.listing.list import list_hardware
+    from roofline_afd.analysis.listing.rows import HARDWARE_KINDS
     from roofline_afd.catalogue.hardware import system_parts
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.view.tables import as_markdown
@@ -148,7 +149,7 @@ def hardware() -> str:
 
 def calibration() -> str:
     """Return the page of the fitted efficiencies: parameters, errors, and the reasons for large ones."""
-    from roofline_afd.catalogue.records import properties
+    from roofline_afd.catalogue.schema import properties
     from roofline_afd.catalogue.store import Catalogue
 
     parts = [
@@ -216,7 +217,7 @@ def _calibration_table(record: Record, table: str) -> str:
 
 def models() -> str:
     """Return the page of the model catalogue."""
-    from roofline_afd.analysis.listing.records import list_models
+    from roofline_afd.analysis.listing.list import list_models
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.view.tables import as_markdown
 
@@ -243,7 +244,8 @@ def serving_modes() -> str:
 
 def validation() -> str:
     """Return the page of published services against predictions: every row, the medians, the misses."""
-    from roofline_afd.analysis.evidence.services import is_miss, shipped_services, validate_services
+    from roofline_afd.analysis.evidence.services.rows import shipped_services
+    from roofline_afd.analysis.evidence.services.validate import is_miss, validate_services
     from roofline_afd.catalogue.store import Catalogue
 
     catalogue = Catalogue()

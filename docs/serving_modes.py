@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
-from roofline_afd.serving.layer import Prompt
-from roofline_afd.serving.modes import SERVING_MODES, Question, explore_modes
+from roofline_afd.serving.modes.question import SERVING_MODES, Question
+from roofline_afd.serving.modes.search import explore_modes
 from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.sizes import Prompt
 from roofline_afd.serving.workload import WORKLOADS
 
 if TYPE_CHECKING:
-    from roofline_afd.serving.modes import ModeFound
+    from roofline_afd.serving.modes.search import ModeFound
 
 SYSTEM, DEVICES = "b200", 128
 MODELS = ("qwen3-235b-a22b", "deepseek-v3.2", "gpt-oss-120b", "nemotron-3-super-120b-a12b")

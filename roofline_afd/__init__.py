@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         predict_ep,
         procure,
         provision,
+        report,
         roofline,
         sensitivity,
         simulate,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.errors import InfeasibleError, InputError, RooflineAfdError
-    from roofline_afd.reporting.page import report
     from roofline_afd.serving.scenario import Scenario
 
 __all__ = [
@@ -69,7 +69,6 @@ _HOMES = {
     "load_calibration": "roofline_afd.catalogue.calibration",
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
-    "report": "roofline_afd.reporting.page",
     "compare": "roofline_afd.api",
     "explore": "roofline_afd.api",
     "imbalance": "roofline_afd.api",
@@ -77,6 +76,7 @@ _HOMES = {
     "predict_ep": "roofline_afd.api",
     "procure": "roofline_afd.api",
     "provision": "roofline_afd.api",
+    "report": "roofline_afd.api",
     "roofline": "roofline_afd.api",
     "sensitivity": "roofline_afd.api",
     "simulate": "roofline_afd.api",

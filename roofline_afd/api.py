@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.bounds import imbalance as _imbalance
-from roofline_afd.analysis.bounds import roofline as _roofline
-from roofline_afd.analysis.decode import compare as _compare
-from roofline_afd.analysis.decode import predict as _predict
-from roofline_afd.analysis.decode import what_if as _what_if
-from roofline_afd.analysis.purchase import procurement as _procurement
-from roofline_afd.analysis.purchase import sensitivity as _sensitivity
+from roofline_afd.analysis.bounds.questions import Imbalance, Roofline
+from roofline_afd.analysis.decode.questions import WhatIf
+from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -25,15 +21,9 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 
-def roofline(scenario: Scenario, *, ffn_nodes: object = _roofline.DEFAULT_FFN_NODES) -> pd.DataFrame:
+@asks(Roofline)
+def roofline(question: Roofline) -> pd.DataFrame:
     """Answer where adding FFN nodes stops helping, as a table.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
-    ffn_nodes : array-like of int
-        FFN node counts, one row each [1].
 
     Returns
     -------
@@ -52,7 +42,9 @@ def roofline(scenario: Scenario, *, ffn_nodes: object = _roofline.DEFAULT_FFN_NO
     >>> table["hfu"].round(3).tolist()
     [0.331, 0.103]
     """
-    return _roofline.roofline(scenario, ffn_nodes=ffn_nodes).frame()
+    from roofline_afd.analysis.bounds.roofline import roofline as analyse
+
+    return analyse(question).frame()
 
 
 def predict_ep(scenario: Scenario) -> pd.DataFrame:
@@ -82,7 +74,9 @@ def predict_ep(scenario: Scenario) -> pd.DataFrame:
     >>> table["binding"].tolist()
     ['compute']
     """
-    return _predict.predict_ep(scenario).frame()
+    from roofline_afd.analysis.decode.predict import predict_ep as analyse
+
+    return analyse(scenario).frame()
 
 
 def predict_afd(scenario: Scenario) -> pd.DataFrame:
@@ -105,7 +99,9 @@ def predict_afd(scenario: Scenario) -> pd.DataFrame:
     InfeasibleError
         If it does not fit memory, or misses a latency target that was given.
     """
-    return _predict.predict_afd(scenario).frame()
+    from roofline_afd.analysis.decode.predict import predict_afd as analyse
+
+    return analyse(scenario).frame()
 
 
 def compare(scenario: Scenario) -> pd.DataFrame:
@@ -135,18 +131,14 @@ def compare(scenario: Scenario) -> pd.DataFrame:
     >>> compare(Scenario(system="h800", model="deepseek-v3", tpot_ms=50)).attrs["summary"]["winner"]
     'ep'
     """
-    return _compare.compare(scenario).frame()
+    from roofline_afd.analysis.decode.compare import compare as analyse
+
+    return analyse(scenario).frame()
 
 
-def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> pd.DataFrame:
+@asks(WhatIf)
+def what_if(question: WhatIf) -> pd.DataFrame:
     """Answer what changed inputs do to the best deployments of both modes, as a table.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The baseline.
-    changes : mapping of str to float or str
-        Key to new value: a field of the scenario, `system` or `model`, or a catalogue key as `--set` takes.
 
     Returns
     -------
@@ -159,20 +151,22 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> pd.DataFr
         If nothing changes, or a key or value is not valid.
     InfeasibleError
         If nothing is feasible before or after.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> table = what_if(Scenario(system="h800", model="deepseek-v3", max_devices=64), {"tpot_ms": 80})
+    >>> table.attrs["summary"]["winner_flips"]
+    False
     """
-    return _what_if.what_if(scenario, changes).frame()
+    from roofline_afd.analysis.decode.what_if import what_if as analyse
+
+    return analyse(question).frame()
 
 
-def sensitivity(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+@asks(Sensitivity)
+def sensitivity(question: Sensitivity) -> pd.DataFrame:
     """Answer which uncertain inputs move the comparison of EP and AFD, as a table.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
-    **question
-        As `sensitivity.sensitivity` takes them: `uncertainty` (key to `"10%"` or
-        `"low:high"`), `metric`, `pairs`, `samples`, `seed`.
 
     Returns
     -------
@@ -192,19 +186,19 @@ def sensitivity(scenario: Scenario, **question: Any) -> pd.DataFrame:  # noqa: A
     >>> from roofline_afd import Scenario
     >>> scenario = Scenario(system="h800", model="deepseek-v3", max_devices=64)
     >>> table = sensitivity(scenario, samples=0, uncertainty={"context": "50%"})
-    >>> table["input"][0], table["low"][0], table["high"][0]
-    ('context', 2048, 6144)
+    >>> table["input"].iloc[0]
+    'context'
+    >>> table[["low", "high"]].iloc[0].tolist()
+    [2048.0, 6144.0]
     """
-    return _sensitivity.sensitivity(scenario, **question).frame()
+    from roofline_afd.analysis.purchase.sensitivity import sensitivity as analyse
+
+    return analyse(question).frame()
 
 
-def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the analysis
+@asks(Imbalance)
+def imbalance(question: Imbalance) -> pd.DataFrame:
     """Answer what uneven loads cost both modes, as a table.
-
-    Parameters
-    ----------
-    **given
-        As `imbalance.imbalance` takes them: `sigma`, `attention_nodes`, `ffn_nodes` ...
 
     Returns
     -------
@@ -214,7 +208,7 @@ def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the anal
     Raises
     ------
     InputError
-        If a value is out of bounds.
+        If a value is out of bounds, or not exactly one of `sigma`, `expert_counts` and `zipf` is given.
 
     Examples
     --------
@@ -222,7 +216,9 @@ def imbalance(**given: Any) -> pd.DataFrame:  # noqa: ANN401 - those of the anal
     >>> table[["alpha_ep", "alpha_afd"]].round(4).values.tolist()
     [[0.973, 0.9]]
     """
-    return _imbalance.imbalance(**given).frame()
+    from roofline_afd.analysis.bounds.imbalance import imbalance as analyse
+
+    return analyse(question).frame()
 
 
 @asks(Provisioning)
@@ -311,15 +307,9 @@ def explore(question: Exploration) -> pd.DataFrame:
     return analyse(question).frame()
 
 
-def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # noqa: ANN401 - the analysis's
+@asks(Purchase)
+def procure(question: Purchase) -> pd.DataFrame:
     """Answer what each candidate system costs to serve a demand, as a table.
-
-    Parameters
-    ----------
-    scenarios : sequence of Scenario
-        One question per candidate, alike but for the systems.
-    **question
-        Keyword arguments of `procurement.procure`: `demand`, `prices` ...
 
     Returns
     -------
@@ -340,7 +330,30 @@ def procure(scenarios: Sequence[Scenario], **question: Any) -> pd.DataFrame:  # 
     >>> procure(candidates, demand=100_000)["system"].iloc[0]
     'b200'
     """
-    return _procurement.procure(scenarios, **question).frame()
+    from roofline_afd.analysis.purchase.procurement import procure as analyse
+
+    return analyse(question).frame()
+
+
+@asks(Report)
+def report(question: Report) -> bytes:
+    """Return a self-contained html page about which system to buy for a model and a demand, and why.
+
+    Returns
+    -------
+    bytes
+        The page; it needs no network.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself.
+    InfeasibleError
+        If no candidate serves the demand.
+    """
+    from roofline_afd.reporting.page import report as make
+
+    return make(question)
 
 
 def validate(
@@ -379,9 +392,10 @@ def validate(
     """
     from pathlib import Path  # only here
 
-    from roofline_afd.analysis.evidence import services
-    from roofline_afd.analysis.evidence.measurements import read_measurements
-    from roofline_afd.analysis.evidence.validation import validate_operators
+    from roofline_afd.analysis.evidence.operators.rows import read_measurements
+    from roofline_afd.analysis.evidence.operators.validate import validate_operators
+    from roofline_afd.analysis.evidence.services.rows import read_services, shipped_services
+    from roofline_afd.analysis.evidence.services.validate import validate_services
     from roofline_afd.catalogue.store import Catalogue
 
     catalogue = catalogue or Catalogue()
@@ -389,12 +403,15 @@ def validate(
         rows = read_measurements([Path(file) for file in (*operators, *files)], catalogue=catalogue)
         return validate_operators(rows, catalogue=catalogue).frame()
     measured = (
-        services.read_services([Path(file) for file in files], catalogue=catalogue)
+        read_services([Path(file) for file in files], catalogue=catalogue)
         if files
-        else services.shipped_services(catalogue)
+        else shipped_services(catalogue)
     )
-    return services.validate_services(measured, catalogue=catalogue).frame()
+    return validate_services(measured, catalogue=catalogue).frame()
 
 
-__test__ = {each.__name__: inspect.unwrap(each).__doc__ for each in (provision, simulate, explore)}
+__test__ = {
+    each.__name__: inspect.unwrap(each).__doc__
+    for each in (roofline, what_if, sensitivity, imbalance, provision, simulate, explore, procure)
+}
 """Examples of functions that are wrapped, where doctest does not look."""

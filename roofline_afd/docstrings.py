@@ -7,8 +7,13 @@ import inspect
 import re
 from typing import TYPE_CHECKING
 
+from roofline_afd.physics.nomenclature import NOMENCLATURE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SHARED = "As in `nomenclature`."
+"""Body of an entry whose names `roofline_afd.physics.nomenclature` describes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,15 +35,6 @@ class Documentation:
     references: str
 
 
-def _flow(lines: list[str]) -> str:
-    return " ".join(line.strip() for line in lines if line.strip())
-
-
-def _split_unit(text: str) -> Parameter:
-    match = re.search(r"^(.*?)\s*\[([^\[\]]+)\]\.?$", text)
-    return Parameter(match[1], match[2]) if match else Parameter(text.rstrip("."), "")
-
-
 def documentation(thing: Callable[..., object] | type) -> Documentation:
     """Take the docstring of a function or class apart.
 
@@ -50,7 +46,8 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
     Returns
     -------
     Documentation
-        Its sections; empty ones where it has none. Several parameters may share one entry.
+        Its sections; empty ones where it has none. Several parameters may share one entry, and those that
+        stand in `nomenclature` have its text.
 
     Examples
     --------
@@ -61,11 +58,7 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
     text = inspect.getdoc(thing) or ""
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
-    parameters: dict[str, Parameter] = {}
-    for entry in re.split(r"^(?=\S)", sections.get("Parameters", ""), flags=re.MULTILINE):
-        names, _, body = entry.partition("\n")
-        for name in filter(None, (part.strip() for part in names.partition(" : ")[0].split(","))):
-            parameters[name] = _split_unit(_flow(body.splitlines()))
+    parameters = _parameters(sections.get("Parameters", ""), thing)
     returns = sections.get("Returns", "").partition("\n")[2]
     return Documentation(
         summary=_flow(parts[0].split("\n\n")[0].splitlines()),
@@ -74,3 +67,34 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
         notes=_flow(sections.get("Notes", "").splitlines()),
         references=_flow(sections.get("References", "").splitlines()),
     )
+
+
+def _parameters(section: str, thing: Callable[..., object] | type) -> dict[str, Parameter]:
+    """Return what each parameter is; in the order of the signature where the nomenclature describes some."""
+    parameters: dict[str, Parameter] = {}
+    shared = False
+    for entry in re.split(r"^(?=\S)", section, flags=re.MULTILINE):
+        names, _, body = entry.partition("\n")
+        text = _flow(body.splitlines())
+        shared |= text == SHARED
+        for name in filter(None, (part.strip() for part in names.partition(" : ")[0].split(","))):
+            parameters[name] = _split_unit(NOMENCLATURE[name] if text == SHARED else text)
+    return _as_called(parameters, thing) if shared else parameters
+
+
+def _as_called(parameters: dict[str, Parameter], thing: Callable[..., object] | type) -> dict[str, Parameter]:
+    """Return parameters in the order of the signature, those of one description together."""
+    order = [name for name in inspect.signature(thing).parameters if name in parameters]
+    together: dict[Parameter, list[str]] = {}
+    for name in dict.fromkeys([*order, *parameters]):
+        together.setdefault(parameters[name], []).append(name)
+    return {name: entry for entry, names in together.items() for name in names}
+
+
+def _flow(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _split_unit(text: str) -> Parameter:
+    match = re.search(r"^(.*?)\s*\[([^\[\]]+)\]\.?$", text)
+    return Parameter(match[1], match[2]) if match else Parameter(text.rstrip("."), "")

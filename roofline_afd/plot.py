@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
+from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
+from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
+from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
 from roofline_afd.questions import asks
-from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart as afd_vs_ep
-from roofline_afd.view.charts.afd_vs_ep import hfu_map_chart as hfu_map
-from roofline_afd.view.charts.procurement import procurement_chart as procurement
-from roofline_afd.view.charts.roofline import breakdown_chart as breakdown
-from roofline_afd.view.charts.roofline import dead_zone_chart as dead_zone
-from roofline_afd.view.charts.roofline import roofline_chart as roofline
-from roofline_afd.view.charts.tornado import tornado_chart as tornado
 
 if TYPE_CHECKING:
     import altair as alt
@@ -31,26 +28,119 @@ __all__ = [
 ]
 
 
-@asks(Simulation)
-def ratio(question: Simulation) -> alt.VConcatChart:
-    """Draw throughput per instance over the ratio of attention to FFN instances, and idle shares below.
+@asks(RooflinePicture)
+def roofline(question: RooflinePicture) -> alt.LayerChart:
+    """Draw the communication-level roofline of the FFN stage.
+
+    Every byte level has its own roof and its own intensity: operations per byte read from memory, received
+    over scale-up, and received over scale-out. At each FFN node count the three markers share a height, the
+    rate achieved over the stage; the level whose marker lies on its roof binds.
 
     Returns
     -------
-    altair.VConcatChart
-        The chart: formulas as curves, the simulation as points with 95 % intervals.
+    altair.LayerChart
+        The chart; dashed where a roof rests on an estimate.
 
     Raises
     ------
     InputError
-        If a value is out of bounds, a file is faulty, or sources exclude each other.
-    InfeasibleError
-        If memory, devices or the latency target leave no ratio.
+        If a node count or the scenario is out of bounds.
     """
-    from roofline_afd.analysis.requests.ratio import ratio_picture
-    from roofline_afd.view.charts.ratio import ratio_chart
+    from roofline_afd.analysis.bounds.roofline import roofline_picture
+    from roofline_afd.view.charts.roofline import roofline_chart
 
-    return ratio_chart(ratio_picture(question))
+    return roofline_chart(roofline_picture(question))
+
+
+@asks(Roofline)
+def dead_zone(question: Roofline) -> alt.LayerChart:
+    """Draw HFU, OFU and temporal sparsity over FFN nodes, the regimes shaded and named.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; infeasible counts are hollow.
+
+    Raises
+    ------
+    InputError
+        If a node count or the scenario is out of bounds.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> dead_zone(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=[1, 2, 8]).to_dict()["height"]
+    440
+    """
+    from roofline_afd.analysis.bounds.roofline import roofline_picture
+    from roofline_afd.view.charts.dead_zone import dead_zone_chart
+
+    return dead_zone_chart(roofline_picture(question))
+
+
+@asks(Breakdown)
+def breakdown(question: Breakdown) -> alt.LayerChart:
+    """Draw where a decode step spends its time, the largest operator first.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; pale bars with a dashed edge rest on efficiencies never measured on these parts.
+
+    Raises
+    ------
+    InputError
+        If a size is out of bounds.
+    InfeasibleError
+        If no fabric of the system connects the devices.
+    """
+    from roofline_afd.analysis.decode.breakdown import breakdown as analyse
+    from roofline_afd.view.charts.breakdown import breakdown_chart
+
+    return breakdown_chart(analyse(question))
+
+
+@asks(Frontier)
+def afd_vs_ep(question: Frontier) -> alt.LayerChart:
+    """Draw the best throughput of both modes over the latency target.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; each marker is one deployment, and a line the question's own latency target.
+
+    Raises
+    ------
+    InputError
+        If the range is reversed or the scenario is out of bounds.
+    InfeasibleError
+        If neither mode has a feasible deployment.
+    """
+    from roofline_afd.analysis.decode.curves import frontier
+    from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
+
+    return afd_vs_ep_chart(frontier(question))
+
+
+@asks(Map)
+def hfu_map(question: Map) -> alt.LayerChart:
+    """Draw where AFD beats EP, or how well FFN devices are used, over two inputs.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; crossed out where nothing is feasible, with the break-even line of the two modes, and a
+        ring at the question's own values.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value out of bounds, or there are too many points.
+    """
+    from roofline_afd.analysis.decode.maps import grid
+    from roofline_afd.view.charts.hfu_map import hfu_map_chart
+
+    return hfu_map_chart(grid(question))
 
 
 @asks(ParetoPicture)
@@ -93,3 +183,73 @@ def pareto_panels(question: ParetoPanels) -> alt.VConcatChart:
     from roofline_afd.view.charts.pareto_panels import pareto_panels as panels
 
     return panels(panels_picture(question))
+
+
+@asks(Simulation)
+def ratio(question: Simulation) -> alt.VConcatChart:
+    """Draw throughput per instance over the ratio of attention to FFN instances, and idle shares below.
+
+    Returns
+    -------
+    altair.VConcatChart
+        The chart: formulas as curves, the simulation as points with 95 % intervals.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds, a file is faulty, or sources exclude each other.
+    InfeasibleError
+        If memory, devices or the latency target leave no ratio.
+    """
+    from roofline_afd.analysis.requests.ratio import ratio_picture
+    from roofline_afd.view.charts.ratio import ratio_chart
+
+    return ratio_chart(ratio_picture(question))
+
+
+@asks(Purchase)
+def procurement(question: Purchase) -> alt.LayerChart:
+    """Draw what a million tokens cost on each candidate, the cheapest on top.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart; where nobody has a price, its bars are devices.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, or a value is out of bounds.
+    InfeasibleError
+        If no candidate serves the demand.
+    """
+    from roofline_afd.analysis.purchase.procurement import procure
+    from roofline_afd.view.charts.procurement import procurement_chart
+
+    return procurement_chart(procure(question))
+
+
+@asks(Tornado)
+def tornado(question: Tornado) -> alt.LayerChart:
+    """Draw how far each uncertain input moves the answer, those that move it most on top.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart: a bar to each end of the range, and diamonds where the winner changes.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, or a range is none.
+    InfeasibleError
+        If nothing is feasible, or the metric has no value.
+    """
+    from roofline_afd.analysis.purchase.sensitivity import sensitivity
+    from roofline_afd.view.charts.tornado import tornado_chart
+
+    return tornado_chart(sensitivity(question))
+
+
+__test__ = {each.__name__: inspect.unwrap(each).__doc__ for each in (dead_zone,)}
+"""Examples of functions that are wrapped, where doctest does not look."""

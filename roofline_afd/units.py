@@ -175,3 +175,9 @@ def format_si(value: float, unit: str) -> str:
         (pair for pair in _PREFIXES if pair[0] <= top and abs(value) >= pair[0] * 0.9999995), _PREFIXES[-1]
     )
     return f"{value / factor:.4g} {prefix}{unit}"
+
+
+def rounded_up(value: float) -> str:
+    """Write a number in four digits or so that is not below it."""
+    digits = max(3 - math.floor(math.log10(value)), 0) if value > 0 else 0
+    return f"{math.ceil(value * 10**digits) / 10**digits:.{digits}f}"

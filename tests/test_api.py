@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import altair as alt
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 
 import roofline_afd
 from roofline_afd import InputError, Scenario, load_model, load_system, roofline, validate
-from tests.analysis.evidence.test_calibration import synthetic
+from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import ask
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def test_same_answer_as_the_command_line() -> None:
@@ -47,7 +51,7 @@ def test_charts_are_altair_charts() -> None:
 
 
 @pytest.mark.parametrize("ffn_nodes", [[], [0], [1.5], [2_000_000], ["many"], [float("nan")], None])
-def test_bad_node_counts(ffn_nodes: object) -> None:
+def test_bad_node_counts(ffn_nodes: ArrayLike) -> None:
     with pytest.raises(InputError, match="--ffn-nodes"):
         roofline(Scenario(system="h800", model="step-3"), ffn_nodes=ffn_nodes)
 

@@ -1,12 +1,12 @@
-"""Sequence-mixing layers: what they cache, attend to, multiply with and count."""
+"""Sequence-mixing layers: what they cache and attend to, and how many parameters they have."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from roofline_afd.physics import counting
+from roofline_afd.physics import mixing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OVERLAP_RATIO = 4
 """Compression up to which windows overlap, so that the compressor's projections are twice as wide."""
+_STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
+"""Kinds of constant-state layers, and the passes over the state a step takes (`counting.state_flops`)."""
 
 
 def _least(one: FloatLike, other: FloatLike) -> FloatArray:
@@ -22,20 +24,6 @@ def _least(one: FloatLike, other: FloatLike) -> FloatArray:
     import numpy as np  # --help does without
 
     return np.minimum(one, other)
-
-
-class Product(NamedTuple):
-    """Weights one token is multiplied with: `groups` matrices that sum over k elements into n each."""
-
-    name: str
-    k: int
-    n: int
-    groups: int = 1
-
-    @property
-    def parameters(self) -> int:
-        """Elements of all groups."""
-        return self.groups * self.k * self.n
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,10 +122,10 @@ class Attention:
         if self.constant_state:
             return 0.0, 0.0
 
-        from roofline_afd.physics import operators  # loads NumPy, which --help does without
+        from roofline_afd.physics.attention import causal_entries  # loads NumPy: not for --help
 
         def total(most: float) -> FloatArray:
-            return operators.causal_entries(new_tokens=new_tokens, context=context, most=most)
+            return causal_entries(new_tokens=new_tokens, context=context, most=most)
 
         window, chosen = self.window_tokens or math.inf, self.index_top_k or math.inf
         if self.type == "compressed":
@@ -221,11 +209,11 @@ class Attention:
         """Count FLOPs of one layer's decode step other than products with weights, at `context` tokens."""
         if self.constant_state:
             tokens = sequences * query_tokens
-            return tokens * counting.state_flops(elements=self.matrix_elements, passes=_STATES[self.type])
-        from roofline_afd.physics import operators  # loads NumPy, which --help does without
+            return tokens * mixing.state_flops(elements=self.matrix_elements, passes=_STATES[self.type])
+        from roofline_afd.physics.attention import decode_attention_flops  # loads NumPy: not for --help
 
         query, value = self.core_widths()
-        return operators.decode_attention_flops(
+        return decode_attention_flops(
             sequences=sequences,
             query_tokens=query_tokens,
             heads=self.heads,
@@ -238,39 +226,6 @@ class Attention:
             cached_heads=self.cached_heads,
             tile_rows=tile_rows,
         )
-
-    def products(self, hidden_size: int, *, absorbed: bool = True) -> tuple[Product, ...]:
-        """List the products with weights of one layer, those that read the same vector as one.
-
-        Parameters
-        ----------
-        hidden_size : int
-            Width of the residual stream [elements].
-        absorbed : bool
-            Latent attention multiplies queries and results into the latent, head by head, as in decoding;
-            else it unfolds the latent into keys and values, as over a prompt.
-
-        Returns
-        -------
-        tuple of Product
-            All but `elementwise_parameters`.
-        """
-        attention = _PRODUCTS[self.type](self, hidden_size)
-        if self.type == "mla" and not absorbed:
-            attention = [
-                item for item in attention if item.name not in ("key_absorption", "value_absorption")
-            ]
-            width = self.head_dim + (self.value_head_dim or self.head_dim)
-            attention.insert(-1, Product(LATENT_UNFOLDING, self.kv_lora_rank or 0, self.heads * width))
-        if self.index_heads:
-            width = self.index_head_dim or 0
-            keys = 2 * self._compressor_width(width) if self.type == "compressed" else width
-            keys += self.index_heads if self.index_block_tokens is None else 0
-            attention += [
-                Product("index_query", self.q_lora_rank or hidden_size, self.index_heads * width),
-                Product("index_key", hidden_size, keys),
-            ]
-        return tuple(item for item in attention if item.parameters)
 
     @property
     def elementwise_parameters(self) -> int:
@@ -331,9 +286,9 @@ class Attention:
         formula, keys = _PARAMETERS[self.type]
         total = formula(hidden_size=hidden_size, **{key: getattr(self, key) for key in keys})
         if self.type == "compressed" and self.compress_ratio:
-            total += 2 * hidden_size * self._compressor_width(self.head_dim)
+            total += 2 * hidden_size * self.compressor_width(self.head_dim)
         if self.index_heads:
-            total += counting.index_parameters(
+            total += mixing.index_parameters(
                 hidden_size=hidden_size,
                 index_heads=self.index_heads,
                 index_head_dim=self.index_head_dim or 0,
@@ -341,151 +296,44 @@ class Attention:
                 head_weights=self.index_block_tokens is None,
             )
             if self.type == "compressed":  # its index reads keys from a compressor of its own
-                extra = 2 * self._compressor_width(self.index_head_dim or 0) - (self.index_head_dim or 0)
+                extra = 2 * self.compressor_width(self.index_head_dim or 0) - (self.index_head_dim or 0)
                 total += hidden_size * extra
         return total
 
-    def _compressor_width(self, head_dim: int) -> int:
+    def compressor_width(self, head_dim: int) -> int:
+        """Return the width of a compressor of heads [elements]; twice as wide where windows overlap."""
         return head_dim * (2 if (self.compress_ratio or 0) <= OVERLAP_RATIO else 1)
 
 
-_STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
-"""Kinds of constant-state layers, and the passes over the state a step takes (`counting.state_flops`)."""
-
-LATENT_UNFOLDING = "key_value_up"
-"""The product that unfolds cached latents into keys and values: over a prompt it runs on the cache too."""
-
-
-def _gqa_products(layer: Attention, hidden: int) -> list[Product]:
-    value = layer.value_head_dim or layer.head_dim
-    keys = layer.head_dim if layer.key_is_value else layer.head_dim + value
-    cached = 0 if layer.shared_kv else (layer.kv_heads or 0) * keys
-    gate = layer.heads * value if layer.output_gate else 0
-    return [
-        Product("query_key_value", hidden, layer.heads * layer.head_dim + cached + gate),
-        Product("attention_output", layer.heads * value, hidden),
-    ]
-
-
-def _mla_products(layer: Attention, hidden: int) -> list[Product]:
-    value, latent = layer.value_head_dim or layer.head_dim, layer.kv_lora_rank or 0
-    query = layer.heads * (layer.head_dim + (layer.rope_head_dim or 0))
-    down = (layer.q_lora_rank or query) + latent + (layer.rope_head_dim or 0)
-    gate = layer.heads * value if layer.output_gate else 0
-    return [
-        Product("query_key_value", hidden, down + gate),
-        Product("query_up", layer.q_lora_rank or 0, query),
-        Product("key_absorption", layer.head_dim, latent, layer.heads),
-        Product("value_absorption", latent, value, layer.heads),
-        Product("attention_output", layer.heads * value, hidden),
-    ]
-
-
-def _mfa_products(layer: Attention, hidden: int) -> list[Product]:
-    rank = layer.q_lora_rank or 0
-    return [
-        Product("query_key_value", hidden, rank + 2 * (layer.kv_heads or 0) * layer.head_dim),
-        Product("query_up", rank, layer.heads * layer.head_dim),
-        Product("attention_output", layer.heads * layer.head_dim, hidden),
-    ]
-
-
-def _compressed_products(layer: Attention, hidden: int) -> list[Product]:
-    rank, groups, lora = layer.q_lora_rank or 0, layer.o_groups or 1, layer.o_lora_rank or 0
-    compressor = 2 * layer._compressor_width(layer.head_dim) if layer.compress_ratio else 0  # noqa: SLF001
-    return [
-        Product("query_key_value", hidden, rank + layer.head_dim + compressor),
-        Product("query_up", rank, layer.heads * layer.head_dim),
-        Product("output_down", layer.heads * layer.head_dim // groups, lora, groups),
-        Product("attention_output", groups * lora, hidden),
-    ]
-
-
-def _gated_delta_products(layer: Attention, hidden: int) -> list[Product]:
-    keys = 2 * (layer.key_heads or 0) * layer.head_dim
-    values = layer.heads * (layer.value_head_dim or layer.head_dim)
-    return [
-        Product("query_key_value", hidden, keys + 2 * values + 2 * layer.heads),
-        Product("attention_output", values, hidden),
-    ]
-
-
-def _kda_products(layer: Attention, hidden: int) -> list[Product]:
-    wide, rank = layer.heads * layer.head_dim, layer.gate_rank
-    inputs = 3 * wide + layer.heads + layer.head_dim + (wide if rank is None else rank)
-    return [
-        Product("query_key_value", hidden, inputs),
-        Product("decay_up", layer.head_dim, wide),
-        Product("gate_up", rank or 0, wide),
-        Product("attention_output", wide, hidden),
-    ]
-
-
-def _lightning_products(layer: Attention, hidden: int) -> list[Product]:
-    wide = layer.heads * layer.head_dim
-    return [Product("query_key_value", hidden, 4 * wide), Product("attention_output", wide, hidden)]
-
-
-def _mamba1_products(layer: Attention, hidden: int) -> list[Product]:
-    inner, rank = layer.inner_width or 0, layer.dt_rank or 0
-    return [
-        Product("input", hidden, 2 * inner),
-        Product("state_input", inner, rank + 2 * (layer.state_width or 0)),
-        Product("step_size", rank, inner),
-        Product("attention_output", inner, hidden),
-    ]
-
-
-def _mamba2_products(layer: Attention, hidden: int) -> list[Product]:
-    inner = layer.heads * layer.head_dim
-    shared = 2 * (layer.state_groups or 0) * (layer.state_width or 0)
-    return [
-        Product("input", hidden, 2 * inner + shared + layer.heads),
-        Product("attention_output", inner, hidden),
-    ]
-
-
-_PRODUCTS: dict[str, Callable[[Attention, int], list[Product]]] = {
-    "gqa": _gqa_products,
-    "mfa": _mfa_products,
-    "mla": _mla_products,
-    "compressed": _compressed_products,
-    "gated-delta": _gated_delta_products,
-    "kda": _kda_products,
-    "lightning": _lightning_products,
-    "mamba1": _mamba1_products,
-    "mamba2": _mamba2_products,
-}
-
 _PARAMETERS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
     "gqa": (
-        counting.gqa_parameters,
+        mixing.gqa_parameters,
         (
             *("heads", "kv_heads", "head_dim", "value_head_dim"),
             *("key_is_value", "shared_kv", "output_gate"),
         ),
     ),
-    "mfa": (counting.mfa_parameters, ("heads", "kv_heads", "head_dim", "q_lora_rank")),
+    "mfa": (mixing.mfa_parameters, ("heads", "kv_heads", "head_dim", "q_lora_rank")),
     "mla": (
-        counting.mla_parameters,
+        mixing.mla_parameters,
         (
             *("heads", "head_dim", "value_head_dim", "rope_head_dim", "kv_lora_rank", "q_lora_rank"),
             "output_gate",
         ),
     ),
     "compressed": (
-        counting.compressed_parameters,
+        mixing.compressed_parameters,
         ("heads", "head_dim", "q_lora_rank", "o_lora_rank", "o_groups"),
     ),
     "gated-delta": (
-        counting.gated_delta_parameters,
+        mixing.gated_delta_parameters,
         ("heads", "key_heads", "head_dim", "value_head_dim", "conv_kernel"),
     ),
-    "kda": (counting.kda_parameters, ("heads", "head_dim", "conv_kernel", "gate_rank")),
-    "lightning": (counting.lightning_parameters, ("heads", "head_dim")),
-    "mamba1": (counting.mamba1_parameters, ("inner_width", "state_width", "conv_kernel", "dt_rank")),
+    "kda": (mixing.kda_parameters, ("heads", "head_dim", "conv_kernel", "gate_rank")),
+    "lightning": (mixing.lightning_parameters, ("heads", "head_dim")),
+    "mamba1": (mixing.mamba1_parameters, ("inner_width", "state_width", "conv_kernel", "dt_rank")),
     "mamba2": (
-        counting.mamba2_parameters,
+        mixing.mamba2_parameters,
         ("heads", "head_dim", "state_width", "state_groups", "conv_kernel"),
     ),
 }

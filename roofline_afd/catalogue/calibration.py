@@ -123,7 +123,7 @@ def record_for(table: str, part: str, key: str, *, catalogue: Catalogue) -> Reco
     """
     found = [
         record
-        for record in catalogue.records("calibration")
+        for record in catalogue.naming("calibration", part)
         if table in record.data and part in record.data.get(key, ())
     ]
     if len(found) > 1:

@@ -6,12 +6,14 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.overrides import override
-from roofline_afd.catalogue.records import Price, Quantity, Record, properties
+from roofline_afd.catalogue.schema import properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from roofline_afd.catalogue.records import Price, Quantity, Record
 
 PEAK_KEYS = {"bf16": "bf16_tflops", "fp8": "fp8_tflops", "int8": "int8_tops", "fp4": "fp4_tflops"}
 """Peak of a precision to the record key that holds it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.catalogue.attention import Attention
 from roofline_afd.catalogue.overrides import override
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.records import quantity_keys
+from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.physics import counting

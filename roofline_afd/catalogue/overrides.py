@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.catalogue.records import GIVEN, Quantity, Source, check_value, quantity_keys
+from roofline_afd.catalogue.faults import check_value
+from roofline_afd.catalogue.records import GIVEN, Quantity, Source
+from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.units import parse_number
 

@@ -8,12 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roofline_afd.catalogue.records import FOLDERS, Record, RecordError, database_of, read_record
+from roofline_afd.catalogue.reading import RecordError, read_record
+from roofline_afd.catalogue.schema import FOLDERS, database_of
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from importlib.resources.abc import Traversable
+
+    from roofline_afd.catalogue.records import Record
 
 ENVIRONMENT = {"hardware_db": "ROOFLINE_AFD_HARDWARE_DB", "model_db": "ROOFLINE_AFD_MODEL_DB"}
 """Environment variables with more overlay paths, separated as PATH is."""
@@ -213,3 +216,11 @@ class Catalogue:
     def records(self, record: str) -> Iterable[Record]:
         """Yield every record of a kind, by id."""
         return (self.record(record, name) for name in self.ids(record))
+
+    def naming(self, record: str, word: str) -> Iterable[Record]:
+        """Yield the records of a kind whose text holds a word, by id; what else they hold is not read."""
+        key = word.encode()
+        for name in self.ids(record):
+            entry = None if (record, name) in self._records else self._shipped[record, name]
+            if entry is None or key in entry.read_bytes():
+                yield self.record(record, name)

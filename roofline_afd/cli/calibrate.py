@@ -76,8 +76,8 @@ def add(app: Shelf) -> None:
         output: FolderOutput,
         databases: Databases,
     ) -> None:
-        from roofline_afd.analysis.evidence.calibration import calibrate as analyse  # not for --help
-        from roofline_afd.analysis.evidence.measurements import read_measurements
+        from roofline_afd.analysis.evidence.operators.calibrate import calibrate as analyse  # not for --help
+        from roofline_afd.analysis.evidence.operators.rows import read_measurements
         from roofline_afd.view.tables import deliver
 
         catalogue = databases.catalogue()

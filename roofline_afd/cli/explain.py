@@ -12,7 +12,7 @@ from roofline_afd.cli.reading import whole_number
 
 
 def _complete(incomplete: str) -> list[str]:
-    from roofline_afd.analysis.listing.explain import TERMS  # only on a completion
+    from roofline_afd.analysis.listing.terms import TERMS  # only on a completion
 
     return [term for term in TERMS if term.startswith(incomplete)]
 

@@ -50,7 +50,7 @@ def add(app: Shelf) -> None:
         network: Annotated[str | None, typer.Option("--class", metavar="CLASS", help=CLASS_HELP)] = None,
         sort: Annotated[str | None, typer.Option(metavar="KEY", help=SORT_HELP)] = None,
     ) -> None:
-        from roofline_afd.analysis.listing.records import Choose, list_hardware  # not for --help
+        from roofline_afd.analysis.listing.list import Choose, list_hardware  # not for --help
 
         choose = Choose(vendor=vendor, network=network, least=least.given(), sort=sort)
         output.deliver(list_hardware(databases.catalogue(), kind=kind, choose=choose))
@@ -68,13 +68,13 @@ def add(app: Shelf) -> None:
         ] = None,
         where: Where = False,
     ) -> None:
-        from roofline_afd.analysis.listing.records import show_hardware
+        from roofline_afd.analysis.listing.show import show_hardware
 
         output.deliver(show_hardware(databases.catalogue(), ids, kind=kind, where=where))
 
     @register(group, "validate", help_text="Check every hardware record; exit 1 if one is faulty.")
     def validate(output: Output, databases: Databases) -> None:
-        from roofline_afd.analysis.listing.records import validate_hardware
+        from roofline_afd.analysis.listing.validate import validate_hardware
 
         answer = validate_hardware(databases.catalogue(collect_faults=True))
         output.deliver(answer)

@@ -58,7 +58,7 @@ class RecordOutput(Output):
 
 def _read(config: Path) -> bytes:
     """Read the configuration, at most as much as one may hold."""
-    from roofline_afd.catalogue.huggingface.configs import MAX_CONFIG_BYTES
+    from roofline_afd.catalogue.huggingface.parsing import MAX_CONFIG_BYTES
 
     if str(config) == "-":
         return sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
@@ -86,7 +86,7 @@ def add(app: Shelf) -> None:
         vendor: Annotated[str | None, typer.Option(metavar="NAME", help=VENDOR_HELP)] = None,
         sort: Annotated[str | None, typer.Option(metavar="KEY", help=SORT_HELP)] = None,
     ) -> None:
-        from roofline_afd.analysis.listing.records import Choose, list_models  # not for --help
+        from roofline_afd.analysis.listing.list import Choose, list_models  # not for --help
 
         choose = Choose(vendor=vendor, least=least.given(), sort=sort)
         output.deliver(list_models(databases.catalogue(), choose=choose))
@@ -99,13 +99,13 @@ def add(app: Shelf) -> None:
         *,
         where: Where = False,
     ) -> None:
-        from roofline_afd.analysis.listing.records import show_models
+        from roofline_afd.analysis.listing.show import show_models
 
         output.deliver(show_models(databases.catalogue(), ids, where=where))
 
     @register(group, "validate", help_text="Check every model record; exit 1 if one is faulty.")
     def validate(output: Output, databases: Databases) -> None:
-        from roofline_afd.analysis.listing.records import validate_models
+        from roofline_afd.analysis.listing.validate import validate_models
 
         answer = validate_models(databases.catalogue(collect_faults=True))
         output.deliver(answer)
@@ -120,9 +120,9 @@ def add(app: Shelf) -> None:
         id_: Annotated[str | None, typer.Option("--id", metavar="ID", help=ID_HELP)] = None,
         vendor: Annotated[str, typer.Option(metavar="NAME", help="Who made the model.")] = "unknown",
     ) -> None:
-        from roofline_afd.analysis.listing.records import imported_model
-        from roofline_afd.catalogue.huggingface.configs import import_config
-        from roofline_afd.catalogue.records import parse_record
+        from roofline_afd.analysis.listing.show import imported_model
+        from roofline_afd.catalogue.huggingface.importing import import_config
+        from roofline_afd.catalogue.reading import parse_record
         from roofline_afd.view.tables import write_file
 
         stem = output.output.stem if output.is_record and output.output else None

@@ -274,8 +274,14 @@ def _from_file(context: typer.Context, file: Path | None) -> Path | None:
     if file is not None:
         from roofline_afd.serving.scenario_file import read_scenario_file  # not for --help
 
-        known = {option.name for option in context.command.params if option.name}
-        held = read_scenario_file(file, options=known)
+        known = {
+            name.lstrip("-").replace("-", "_"): option.name
+            for option in context.command.params
+            for name in option.opts
+            if option.name
+        }
+        given = read_scenario_file(file, options=known)
+        held = {known[name]: value for name, value in given.items()}
         if "base_set" in known and "set" in held:  # where --set is what changes, the file is the baseline
             held["base_set"] = held.pop("set")
         context.default_map = held
@@ -529,7 +535,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     kind = "FILE" if hint is Path else "ID" if record else "NUMBER" if parser else "TEXT"
     info = typer.Option(
         option.flag or "--" + option.name.replace("_", "-"),
-        help=told[0].upper() + told[1:] + ".",
+        help=told[0].upper() + told[1:] + (" (repeatable)." if several else "."),
         metavar=None if flag else option.metavar or "|".join(words) or unit or kind,
         autocompletion=among(*words) if words else _complete(record) if record else None,
         parser=parser,

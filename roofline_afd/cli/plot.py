@@ -2,115 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING
 
-import typer
-
+from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
+from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
+from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
-from roofline_afd.cli.commands import register, register_picture
+from roofline_afd.cli.commands import Shelf, register_picture
 from roofline_afd.cli.explore import rate_of
 from roofline_afd.cli.options import (
-    QUESTION_PANEL,
-    Candidates,
     Databases,
-    Picture,
     ScenarioFile,
-    Serving,
-    among,
 )
-from roofline_afd.cli.predict import Mode
-from roofline_afd.cli.procure import Purchase  # read at run time to find the options
-from roofline_afd.cli.procure import asked as demanded
+from roofline_afd.cli.procure import READERS as PRICED
 from roofline_afd.cli.provision import Hardware, placed
-from roofline_afd.cli.roofline import FFN_NODES, FfnNodes, ffn_nodes_of
-from roofline_afd.cli.sensitivity import Uncertain
+from roofline_afd.cli.ranges import axis_of, ffn_nodes_of, milliseconds_of
+from roofline_afd.cli.sensitivity import READERS as UNCERTAIN
 from roofline_afd.cli.simulate import progress_bar
-from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from roofline_afd.analysis.answer import Answer  # not for --help
-    from roofline_afd.analysis.decode.curves import Axis
-    from roofline_afd.cli.commands import Shelf
-
-POINTS = 12
-"""Values of an axis given as a range without a count."""
-AXIS_KEYS = (
-    "scale_out_gb_per_s",
-    "scale_up_gb_per_s",
-    "memory_gb_per_s",
-    "memory_gb",
-    "fp8_tflops",
-    "expert_intermediate",
-    "routed_experts",
-    "top_k",
-    "context",
-    "tpot_ms",
-    "max_devices",
-)
-"""Inputs that the shell offers for an axis; any other number works too."""
-
-
-def _complete_axis(incomplete: str) -> list[str]:
-    return [f"{key}=" for key in AXIS_KEYS if key.startswith(incomplete)]
-
-
-def _axis_option(what: str) -> object:
-    return typer.Option(
-        metavar="KEY=RANGE",
-        help=f"{what}: any number of the question, the system or the model; low:high[:count], evenly spaced "
-        "on logarithms, or a list a,b,c.",
-        autocompletion=_complete_axis,
-        rich_help_panel=QUESTION_PANEL,
-    )
-
-
-def _number_reader(option: str, unit: str) -> Callable[[str], float]:
-    """Return what reads one number of an option, with or without a unit."""
-    from roofline_afd.errors import InputError  # not for --help
-    from roofline_afd.units import parse_number
-
-    def read(text: str) -> float:
-        try:
-            return parse_number(text.strip(), unit=unit)
-        except InputError as error:
-            raise InputError(f"{option}: {error}") from error
-
-    return read
-
-
-def _axis(text: str | None, option: str) -> Axis | None:
-    """Read an axis of a map: `KEY=low:high[:count]` or `KEY=a,b,c`."""
-    if text is None:
-        return None
-    from roofline_afd.analysis.decode.curves import axis_unit, spaced
-    from roofline_afd.errors import InputError, shown
-
-    key, equals, given = (part.strip() for part in text.partition("="))
-    if not (equals and key and given):
-        raise InputError(f"{option} {shown(text)} is not KEY=low:high[:count] or KEY=a,b,c")
-    key = key.removeprefix("--").replace("-", "_")
-    read = _number_reader(f"{option} {key}", axis_unit(key))
-    if ":" not in given:
-        return key, [read(part) for part in given.split(",")]
-    low, high, count, *more = (*given.split(":"), "", "")[: max(3, given.count(":") + 1)]
-    if more or (count and not count.strip().isdecimal()):
-        raise InputError(f"{option} {shown(text)}: write low:high[:count], count a whole number")
-    return key, spaced(key, read(low), read(high), int(count[:9]) if count else POINTS)
-
-
-def _range(text: str | None, option: str) -> tuple[float, float] | None:
-    """Read `low:high` in ms."""
-    if text is None:
-        return None
-    from roofline_afd.errors import InputError, shown
-
-    low, colon, high = text.partition(":")
-    if not colon or ":" in high:
-        raise InputError(f"{option} {shown(text)}: write low:high in ms")
-    read = _number_reader(option, "ms")
-    return read(low), read(high)
 
 
 def add(app: Shelf) -> None:
@@ -118,94 +30,70 @@ def add(app: Shelf) -> None:
     group = app.group("plot", "Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json.")
     _add_procurement(group)
 
-    @register(
+    @register_picture(
         group,
         "roofline",
         help_text="The communication-level roofline: memory, scale-up, scale-out and compute roofs, "
         "and where each FFN node count operates.",
+        chart="roofline:roofline_chart",
+        of="roofline",
+        readers={"ffn_nodes": ffn_nodes_of},
     )
-    def roofline(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = "1:8,16,32") -> None:
-        from roofline_afd.view.charts.roofline import roofline_chart  # not for --help
-        from roofline_afd.view.pages import deliver_chart
+    def roofline(question: RooflinePicture) -> Answer:
+        from roofline_afd.analysis.bounds.roofline import roofline_picture  # not for --help
 
-        chart = roofline_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return roofline_picture(question)
 
-    @register(
+    @register_picture(
         group,
         "dead-zone",
         help_text="HFU, OFU and temporal sparsity over FFN nodes, regimes shaded and named.",
+        chart="dead_zone:dead_zone_chart",
+        of="roofline",
+        readers={"ffn_nodes": ffn_nodes_of},
     )
-    def dead_zone(scenario: Scenario, picture: Picture, *, ffn_nodes: FfnNodes = FFN_NODES) -> None:
-        from roofline_afd.view.charts.roofline import dead_zone_chart
-        from roofline_afd.view.pages import deliver_chart
+    def dead_zone(question: Roofline) -> Answer:
+        from roofline_afd.analysis.bounds.roofline import roofline_picture
 
-        chart = dead_zone_chart(scenario, ffn_nodes=ffn_nodes_of(ffn_nodes))
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return roofline_picture(question)
 
-    @register(
+    @register_picture(
         group,
         "breakdown",
         help_text="Where a decode step spends its time: every operator of one deployment, or of the best.",
+        chart="breakdown:breakdown_chart",
+        of="breakdown",
     )
-    def breakdown(question: Serving, picture: Picture, *, mode: Mode = None) -> None:
-        from roofline_afd.view.charts.roofline import breakdown_chart
-        from roofline_afd.view.pages import deliver_chart
+    def breakdown(question: Breakdown) -> Answer:
+        from roofline_afd.analysis.decode.breakdown import breakdown
 
-        chart = breakdown_chart(question.scenario, mode=mode)
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return breakdown(question)
 
-    @register(
+    @register_picture(
         group,
         "afd-vs-ep",
         help_text="EP against AFD: tokens per second and device of the best deployments over latency.",
+        chart="afd_vs_ep:afd_vs_ep_chart",
+        of="afd-vs-ep",
+        readers={"tpot_range": partial(milliseconds_of, option="--tpot-range")},
     )
-    def afd_vs_ep(
-        question: Serving,
-        picture: Picture,
-        *,
-        tpot_range: Annotated[
-            str | None,
-            typer.Option(
-                metavar="LOW:HIGH",
-                help="Latency targets drawn, in ms. Default: from the least that is feasible to where "
-                "throughput no longer grows.",
-                rich_help_panel=QUESTION_PANEL,
-            ),
-        ] = None,
-    ) -> None:
-        from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
-        from roofline_afd.view.pages import deliver_chart
+    def afd_vs_ep(question: Frontier) -> Answer:
+        from roofline_afd.analysis.decode.curves import frontier
 
-        chart = afd_vs_ep_chart(question.scenario, tpot_range=_range(tpot_range, "--tpot-range"))
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return frontier(question)
 
-    @register(
+    @register_picture(
         group,
         "hfu-map",
         help_text="A map over two inputs: where AFD beats EP with the break-even line, or the best HFU.",
+        chart="hfu_map:hfu_map_chart",
+        of="hfu-map",
+        readers={"x": partial(axis_of, option="--x"), "y": partial(axis_of, option="--y")},
     )
-    def hfu_map(
-        question: Serving,
-        picture: Picture,
-        *,
-        x: Annotated[str | None, _axis_option("Across; default bandwidth")] = None,
-        y: Annotated[str | None, _axis_option("Up; default width of an expert")] = None,
-        metric: Annotated[
-            str,
-            typer.Option(
-                metavar="afd_over_ep|hfu",
-                help="Throughput of the best deployments, AFD over EP; or the best HFU of the FFN stage.",
-                autocompletion=among("afd_over_ep", "hfu"),
-                rich_help_panel=QUESTION_PANEL,
-            ),
-        ] = "afd_over_ep",
-    ) -> None:
-        from roofline_afd.view.charts.afd_vs_ep import hfu_map_chart
-        from roofline_afd.view.pages import deliver_chart
+    def hfu_map(question: Map) -> Answer:
+        from roofline_afd.analysis.decode.maps import grid
 
-        chart = hfu_map_chart(question.scenario, x=_axis(x, "--x"), y=_axis(y, "--y"), metric=metric)
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return grid(question)
 
     @register_picture(
         group,
@@ -254,29 +142,31 @@ def add(app: Shelf) -> None:
 def _add_tornado(group: Shelf) -> None:
     """Add the picture of sensitivities."""
 
-    @register(
+    @register_picture(
         group,
         "tornado",
         help_text="How far each uncertain input moves EP against AFD, and which change the winner.",
+        chart="tornado:tornado_chart",
+        of="sensitivity",
+        readers=UNCERTAIN,
     )
-    def tornado(question: Serving, uncertain: Uncertain, picture: Picture) -> None:
-        from roofline_afd.view.charts.tornado import tornado_chart
-        from roofline_afd.view.pages import deliver_chart
+    def tornado(question: Tornado) -> object:
+        from roofline_afd.analysis.purchase.sensitivity import sensitivity  # not for --help
 
         with progress_bar("varying inputs") as advanced:
-            chart = tornado_chart(question.scenario, advanced=advanced, **uncertain.question())
-        deliver_chart(chart, output=picture.output, force=picture.force)
+            return sensitivity(question, advanced=advanced)
 
 
 def _add_procurement(group: Shelf) -> None:
-    @register(
+    @register_picture(
         group,
         "procurement",
         help_text="What a million tokens cost on each candidate system, with its devices and power.",
+        chart="procurement:procurement_chart",
+        of="procure",
+        readers=PRICED,
     )
-    def procurement(candidates: Candidates, purchase: Purchase, picture: Picture) -> None:
-        from roofline_afd.view.charts.procurement import procurement_chart
-        from roofline_afd.view.pages import deliver_chart
+    def procurement(question: Purchase) -> object:
+        from roofline_afd.analysis.purchase.procurement import procure  # not for --help
 
-        chart = procurement_chart(candidates.scenarios, **demanded(purchase))
-        deliver_chart(chart, output=picture.output, force=picture.force)
+        return procure(question)

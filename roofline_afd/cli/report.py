@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from roofline_afd.analysis.purchase.questions import Report
 from roofline_afd.cli.commands import Shelf, register
-from roofline_afd.cli.options import OUTPUT_PANEL, QUESTION_PANEL, Candidates, Force, whole
-from roofline_afd.cli.procure import Purchase, asked
+from roofline_afd.cli.options import OUTPUT_PANEL, Force
+from roofline_afd.cli.procure import READERS
 
 
 def add(app: Shelf) -> None:
@@ -20,22 +22,11 @@ def add(app: Shelf) -> None:
         app,
         "report",
         help_text="One self-contained page: the answer for a demand, why, how sure, and what it rests on.",
+        readers=READERS,
     )
     def report(
-        candidates: Candidates,
-        purchase: Purchase,
+        question: Report,
         *,
-        title: Annotated[
-            str | None,
-            typer.Option(metavar="TEXT", help="What the page is called.", rich_help_panel=QUESTION_PANEL),
-        ] = None,
-        osl: Annotated[
-            int | None,
-            whole(
-                "Output tokens of a request, for serving modes and the ratio. Default: 512, or the mean of "
-                "--trace."
-            ),
-        ] = None,
         output: Annotated[
             Path, typer.Option(metavar="FILE.html", help="Write to FILE.html.", rich_help_panel=OUTPUT_PANEL)
         ],
@@ -51,12 +42,6 @@ def add(app: Shelf) -> None:
         check_output(output, force=force)
         from roofline_afd.reporting.page import report as make
 
-        page = make(
-            candidates.scenarios,
-            title=title,
-            osl=osl,
-            command=["roofline-afd", *sys.argv[1:]],
-            **asked(purchase),
-        )
+        page = make(dataclasses.replace(question, command=["roofline-afd", *sys.argv[1:]]))
         write_file(output, page, force=force)
         print(f"wrote {shown_path(output)}", file=sys.stderr)  # noqa: T201

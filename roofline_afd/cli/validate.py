@@ -39,13 +39,14 @@ def add(app: Shelf) -> None:
     ) -> None:
         catalogue = databases.catalogue()
         if operators:
-            from roofline_afd.analysis.evidence.measurements import read_measurements  # not for --help
-            from roofline_afd.analysis.evidence.validation import validate_operators
+            from roofline_afd.analysis.evidence.operators.rows import read_measurements  # not for --help
+            from roofline_afd.analysis.evidence.operators.validate import validate_operators
 
             measured = read_measurements([*operators, *(files or ())], catalogue=catalogue)
             output.deliver(validate_operators(measured, catalogue=catalogue))
             return
-        from roofline_afd.analysis.evidence.services import read_services, shipped_services, validate_services
+        from roofline_afd.analysis.evidence.services.rows import read_services, shipped_services
+        from roofline_afd.analysis.evidence.services.validate import validate_services
 
         rows = read_services(files, catalogue=catalogue) if files else shipped_services(catalogue)
         output.deliver(validate_services(rows, catalogue=catalogue))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from roofline_afd.analysis.decode.questions import WhatIf
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.options import QUESTION_PANEL, Changes, Output
 
@@ -35,4 +36,4 @@ def add(app: Shelf) -> None:
         from roofline_afd.catalogue.overrides import parse_pairs
 
         changes = {**parse_pairs(question.changes), **parse_pairs(change or (), option="--change")}
-        output.deliver(analyse(question.scenario, changes))
+        output.deliver(analyse(WhatIf(question.scenario, changes)))

@@ -15,16 +15,14 @@ def stage_budget(
 
     Parameters
     ----------
+    layers, microbatches
+        As in `nomenclature`.
     tpot : float or array
         Time per output token that is allowed, TPOT [s].
     accept_length : float or array
         Mean tokens accepted per step with speculative decoding, a; 1 without [1].
     gap : float or array
         Time of a step outside its layers, t_g: launch, synchronisation, sampling [s].
-    layers : int or array
-        Layers of the model, L [1].
-    microbatches : int or array
-        Micro-batches in flight, m [1].
 
     Returns
     -------

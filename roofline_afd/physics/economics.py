@@ -18,10 +18,10 @@ def usd_per_million_tokens(*, usd_per_hour: FloatLike, tokens_per_s: FloatLike) 
 
     Parameters
     ----------
+    tokens_per_s
+        As in `nomenclature`.
     usd_per_hour : float or array
         Price of all devices [USD/h].
-    tokens_per_s : float or array
-        Output tokens of all devices [tokens/s].
 
     Returns
     -------
@@ -49,8 +49,8 @@ def tokens_per_joule(*, tokens_per_s: FloatLike, power: FloatLike) -> FloatArray
 
     Parameters
     ----------
-    tokens_per_s : float or array
-        Output tokens of all devices [tokens/s].
+    tokens_per_s
+        As in `nomenclature`.
     power : float or array
         Power of all devices [W].
 
@@ -87,16 +87,14 @@ def ownership_usd_per_hour(
 
     Parameters
     ----------
+    power_usd_per_kwh, pue
+        As in `nomenclature`.
     purchase_usd : float or array
         Price of the devices [USD].
     years : float or array
         Time they are written off over [1].
     power : float or array
         Power they draw [W].
-    power_usd_per_kwh : float or array
-        Price of a kilowatt hour [USD].
-    pue : float or array
-        Power of the site over that of the devices [1].
 
     Returns
     -------
@@ -133,16 +131,14 @@ def affordable_purchase_usd(
 
     Parameters
     ----------
+    power_usd_per_kwh, pue
+        As in `nomenclature`.
     usd_per_hour : float or array
         What an hour may cost [USD/h].
     years : float or array
         Time they are written off over [1].
     power : float or array
         Power they draw [W].
-    power_usd_per_kwh : float or array
-        Price of a kilowatt hour [USD].
-    pue : float or array
-        Power of the site over that of the devices [1].
 
     Returns
     -------

@@ -1,31 +1,18 @@
-"""Transfers between devices: volumes by transport, what a fabric carries between groups, and times."""
+"""What a fabric carries between devices, the times transfers take, and the limits they set."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from roofline_afd.physics.arrays import FloatArray, FloatLike, IntLike
+    from roofline_afd.physics.arrays import FloatArray, FloatLike
 
 REFERENCE_DEVICES = 16
 """Devices from which on scale-out transfers slow down with scale."""
 GROUP_DEVICES = 8
 """Devices from which on the fixed time of a transfer within a scale-up domain grows with the group."""
-
-
-class Traffic(NamedTuple):
-    """Bytes that one device (or one group, where said) moves in one direction, by fabric [B]."""
-
-    scale_up_bytes: FloatArray
-    scale_out_bytes: FloatArray
-
-
-def _seconds(volume: FloatLike, rate: FloatLike) -> FloatArray:
-    """Return volume over rate; 0 for no volume, even over a link that is absent."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.greater(volume, 0), np.true_divide(volume, rate), 0.0)
 
 
 def transfer_time(
@@ -77,13 +64,19 @@ def transfer_time(
     return np.where(moving > 0, np.add(latency, moving), 0.0)[()]
 
 
+def _seconds(volume: FloatLike, rate: FloatLike) -> FloatArray:
+    """Return volume over rate; 0 for no volume, even over a link that is absent."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.greater(volume, 0), np.true_divide(volume, rate), 0.0)
+
+
 def scale_out_slowdown(*, devices: FloatLike, scale_penalty: FloatLike) -> FloatArray:
     """Return by how much transfers over scale-out slow down with the devices that take part.
 
     Parameters
     ----------
-    devices : float or array
-        Devices that exchange, G [1].
+    devices
+        As in `nomenclature`.
     scale_penalty : float or array
         Growth of the time per doubling of devices, d [1].
 
@@ -114,10 +107,10 @@ def group_latency(*, latency: FloatLike, devices: FloatLike, latency_growth: Flo
 
     Parameters
     ----------
+    devices
+        As in `nomenclature`.
     latency : float or array
         Fixed time of a group of up to 8 devices, t_8 [s].
-    devices : float or array
-        Devices that exchange, G [1].
     latency_growth : float or array
         Growth of that time per doubling of devices, d [1].
 
@@ -142,265 +135,6 @@ def group_latency(*, latency: FloatLike, devices: FloatLike, latency_growth: Flo
     """
     doublings = np.log2(np.maximum(np.divide(devices, GROUP_DEVICES), 1.0))
     return np.multiply(latency, 1.0 + np.multiply(latency_growth, doublings))
-
-
-def vector_bytes(
-    *, width: FloatLike, bytes_per_element: FloatLike, scale_bytes_per_element: FloatLike = 0.0
-) -> FloatArray:
-    """Return the bytes of one copy of a token.
-
-    Parameters
-    ----------
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element : float or array
-        Bytes of an element, b [B].
-    scale_bytes_per_element : float or array
-        Bytes of the format's scales per element, b_s: 4/128 for fp8 with a scale per 128 elements [B].
-
-    Returns
-    -------
-    float or array
-        Bytes [B].
-
-    Notes
-    -----
-    bytes = H * (b + b_s)
-
-    References
-    ----------
-    arXiv 2412.19437 (DeepSeek-V3), section 3.3.2, tiles of 128 elements.
-
-    Examples
-    --------
-    >>> float(vector_bytes(width=7168, bytes_per_element=1, scale_bytes_per_element=4 / 128))
-    7392.0
-    """
-    return np.multiply(width, np.add(bytes_per_element, scale_bytes_per_element)) * 1.0
-
-
-def _by_distance(volume: FloatArray, devices: FloatLike | IntLike, devices_per_node: FloatLike) -> Traffic:
-    """Share a volume out over places alike: 1/G stays, the node's others over scale-up, the rest beyond."""
-    near = np.minimum(devices_per_node, devices)
-    return Traffic(
-        volume * ((near - 1.0) / devices),
-        volume * (np.subtract(devices, near) / devices),
-    )
-
-
-def pair_traffic(
-    *,
-    tokens: FloatLike,
-    top_k: FloatLike,
-    width: FloatLike,
-    bytes_per_element: FloatLike,
-    devices: FloatLike,
-    devices_per_node: FloatLike,
-    scale_bytes_per_element: FloatLike = 0.0,
-) -> Traffic:
-    """Return what a device sends under expert parallelism with one copy per token-expert pair.
-
-    Parameters
-    ----------
-    tokens : float or array
-        Tokens of one device, T [1].
-    top_k : float or array
-        Experts of a token, k [1].
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
-    devices, devices_per_node : float or array
-        Devices the experts are spread over, G; those scale-up connects, g [1].
-
-    Returns
-    -------
-    Traffic
-        Bytes over each fabric in one direction; as many arrive [B].
-
-    Notes
-    -----
-    V = T * k * H * (b + b_s); over scale-up V * (g - 1) / G, over scale-out V * (G - g) / G, V / G stays
-
-    References
-    ----------
-    arXiv 2412.19437 (DeepSeek-V3), section 3.4.2: point-to-point transfers of decoding.
-
-    Examples
-    --------
-    >>> traffic = pair_traffic(tokens=128, top_k=8, width=7168, bytes_per_element=1, devices=16,
-    ...                        devices_per_node=8)
-    >>> float(traffic.scale_up_bytes), float(traffic.scale_out_bytes)
-    (3211264.0, 3670016.0)
-    """
-    vector = vector_bytes(
-        width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
-    )
-    return _by_distance(np.multiply(tokens, top_k) * vector, devices, devices_per_node)
-
-
-def rank_traffic(
-    *,
-    tokens: FloatLike,
-    devices_hit: FloatLike,
-    width: FloatLike,
-    bytes_per_element: FloatLike,
-    devices: FloatLike | IntLike,
-    devices_per_node: FloatLike,
-    scale_bytes_per_element: FloatLike = 0.0,
-) -> Traffic:
-    """Return what a device sends under expert parallelism with one copy per device hit.
-
-    Parameters
-    ----------
-    tokens : float or array
-        Tokens of one device, T [1].
-    devices_hit : float or array
-        Expected devices a token reaches, u(G) (`nodes_hit_uniform` and the like, a device for a node) [1].
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
-    devices : float or array
-        Devices the experts are spread over, G [1].
-    devices_per_node : float or array
-        Devices that scale-up connects, g [1].
-
-    Returns
-    -------
-    Traffic
-        Bytes over each fabric in one direction; as many arrive [B].
-
-    Notes
-    -----
-    V = T * u(G) * H * (b + b_s); over scale-up V * (g - 1) / G, over scale-out V * (G - g) / G, V / G stays
-
-    References
-    ----------
-    This project; devices alike.
-
-    Examples
-    --------
-    >>> traffic = rank_traffic(tokens=128, devices_hit=5.2947, width=7168, bytes_per_element=1, devices=8,
-    ...                        devices_per_node=8)
-    >>> round(float(traffic.scale_up_bytes)), float(traffic.scale_out_bytes)
-    (4250670, 0.0)
-    """
-    vector = vector_bytes(
-        width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
-    )
-    return _by_distance(np.multiply(tokens, devices_hit) * vector, devices, devices_per_node)
-
-
-def node_traffic(
-    *,
-    tokens: FloatLike,
-    nodes_hit: FloatLike,
-    devices_hit: FloatLike,
-    width: FloatLike,
-    bytes_per_element: FloatLike,
-    devices: FloatLike | IntLike,
-    devices_per_node: FloatLike | IntLike,
-    scale_bytes_per_element: FloatLike = 0.0,
-) -> Traffic:
-    """Return what a device sends under expert parallelism with one copy per node hit, forwarded inside.
-
-    Parameters
-    ----------
-    tokens : float or array
-        Tokens of one device, T [1].
-    nodes_hit, devices_hit : float or array
-        Expected nodes, and devices, a token reaches, u(N) and u(G) (`nodes_hit_uniform` and the like) [1].
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
-    devices, devices_per_node : float or array
-        Devices the experts are spread over, G; those scale-up connects, g; G in whole nodes [1].
-
-    Returns
-    -------
-    Traffic
-        Bytes over each fabric in one direction; as many arrive [B].
-
-    Notes
-    -----
-    over scale-out T * u(N) * H * (b + b_s) * (N - 1) / N, N = G / g nodes; over scale-up
-    T * u(G) * H * (b + b_s) * (g - 1) / g
-
-    References
-    ----------
-    arXiv 2412.19437 (DeepSeek-V3), section 3.2.2: to the device of equal index, then over scale-up.
-
-    Examples
-    --------
-    >>> traffic = node_traffic(tokens=128, nodes_hit=1.993, devices_hit=6.5233, width=7168,
-    ...                        bytes_per_element=1, devices=16, devices_per_node=8)
-    >>> round(float(traffic.scale_up_bytes)), round(float(traffic.scale_out_bytes))
-    (5237010, 914293)
-    """
-    near = np.minimum(devices_per_node, devices)
-    nodes = np.maximum(np.floor_divide(devices, near), 1)
-    vector = vector_bytes(
-        width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
-    )
-    volume = np.multiply(tokens, vector)
-    return Traffic(
-        volume * devices_hit * (np.subtract(near, 1.0) / near),
-        volume * nodes_hit * (np.subtract(nodes, 1.0) / nodes),
-    )
-
-
-def group_traffic(
-    *,
-    tokens: FloatLike,
-    scale_up_copies: FloatLike,
-    scale_out_copies: FloatLike,
-    width: FloatLike,
-    bytes_per_element: FloatLike,
-    scale_bytes_per_element: FloatLike = 0.0,
-) -> Traffic:
-    """Return what one whole group of devices sends to another, attention to FFN or back.
-
-    Parameters
-    ----------
-    tokens : float or array
-        Tokens of the whole group, T [1].
-    scale_up_copies, scale_out_copies : float or array
-        Copies of a token over each fabric [1]: k and u where a copy per node hit is forwarded inside it, 0
-        and k for a copy per expert, k and 0 within one scale-up domain.
-    width : float or array
-        Width of the vector, H [elements].
-    bytes_per_element, scale_bytes_per_element : float or array
-        Bytes of an element, and of the format's scales per element [B].
-
-    Returns
-    -------
-    Traffic
-        Bytes of the group over each fabric; nothing is local to it [B].
-
-    Notes
-    -----
-    V_up = T * copies_up * H * (b + b_s), V_out = T * copies_out * H * (b + b_s)
-
-    References
-    ----------
-    This project; both ends of arXiv 2602.09721's two-stage dispatch.
-
-    Examples
-    --------
-    >>> traffic = group_traffic(tokens=1024, scale_up_copies=8, scale_out_copies=2, width=7168,
-    ...                         bytes_per_element=1)
-    >>> float(traffic.scale_up_bytes), float(traffic.scale_out_bytes)
-    (58720256.0, 14680064.0)
-    """
-    volume = np.multiply(
-        tokens,
-        vector_bytes(
-            width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
-        ),
-    )
-    return Traffic(volume * scale_up_copies, volume * scale_out_copies)
 
 
 def group_bandwidth(
@@ -459,8 +193,8 @@ def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArr
 
     Parameters
     ----------
-    bandwidth : float or array
-        Bandwidth of a device over all its links, BW [B/s].
+    bandwidth
+        As in `nomenclature`.
     devices : float or array
         Devices of the mesh, D [1].
 
@@ -492,8 +226,8 @@ def torus_bisection_bandwidth(
 
     Parameters
     ----------
-    bandwidth : float or array
-        Bandwidth of a device over all its links, BW [B/s].
+    bandwidth
+        As in `nomenclature`.
     devices : float or array
         Devices of the torus, D [1].
     dimensions : float or array
@@ -644,14 +378,12 @@ def exchange_time_limit(
 
     Parameters
     ----------
+    width, dispatch_bytes, combine_bytes
+        As in `nomenclature`.
     tokens : float or array
         Tokens of one device [1].
     copies : float or array
         Copies of a token that leave the device [1].
-    width : float or array
-        Width of the vector, H [elements].
-    dispatch_bytes, combine_bytes : float or array
-        Bytes per element on the way to the expert, b_d, and back, b_c [B].
     bandwidth : float or array
         Bandwidth of the device [B/s].
 
@@ -726,8 +458,8 @@ def minimum_activated_share(
 
     Parameters
     ----------
-    width : float or array
-        Width of the vector, H [elements].
+    width
+        As in `nomenclature`.
     layers : float or array
         Layers, L [1].
     peak : float or array

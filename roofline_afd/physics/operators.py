@@ -1,4 +1,4 @@
-"""Operators of a layer: operations, bytes, and the time both take."""
+"""The time of an operator, and the operations and bytes of products: dense ones and those of experts."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def operator_time(
 
     Parameters
     ----------
+    memory_bandwidth
+        As in `nomenclature`.
     flops : float or array
         Operations [FLOP].
     bytes_moved : float or array
@@ -41,8 +43,6 @@ def operator_time(
         Elements each output sums over, k; 0 where none is meant [elements].
     peak : float or array
         Peak rate at the operands' precision, F [FLOP/s].
-    memory_bandwidth : float or array
-        Peak memory bandwidth, W [B/s].
     compute_efficiency : float or array
         Share of the peak that many rows reach, e_c in (0, 1] [1].
     half_saturation_tokens : float or array
@@ -88,8 +88,8 @@ def gemm_flops(*, m: FloatLike, n: FloatLike, k: FloatLike) -> FloatArray:
 
     Parameters
     ----------
-    m, n, k : float or array
-        Rows (tokens) and columns of the output; elements each output sums over [1].
+    m, n, k
+        As in `nomenclature`.
 
     Returns
     -------
@@ -125,8 +125,8 @@ def gemm_bytes(
 
     Parameters
     ----------
-    m, n, k : float or array
-        Rows (tokens) and columns of the output; elements each output sums over [1].
+    m, n, k
+        As in `nomenclature`.
     input_bytes, weight_bytes, output_bytes : float or array
         Bytes of an element of the input, of the weights, of the output [B].
 
@@ -161,8 +161,8 @@ def experts_touched(
 
     Parameters
     ----------
-    experts_per_device : float or array
-        Experts of one layer on the device, e [1].
+    experts_per_device
+        As in `nomenclature`.
     top_k : float or array
         Distinct experts of a token, k [1].
     routed_experts : float or array
@@ -197,8 +197,8 @@ def grouped_gemm_flops(*, pairs: FloatLike, n: FloatLike, k: FloatLike) -> Float
 
     Parameters
     ----------
-    pairs : float or array
-        Rows of all groups: token-expert pairs on the device [1].
+    pairs
+        As in `nomenclature`.
     n, k : float or array
         Columns of the output; elements each output sums over [1].
 
@@ -237,8 +237,8 @@ def grouped_gemm_bytes(
 
     Parameters
     ----------
-    pairs : float or array
-        Rows of all groups: token-expert pairs on the device [1].
+    pairs
+        As in `nomenclature`.
     n, k : float or array
         Columns of the output; elements each output sums over [1].
     experts_touched : float or array
@@ -267,370 +267,6 @@ def grouped_gemm_bytes(
     """
     rows = np.multiply(pairs, np.multiply(k, input_bytes) + np.multiply(n, output_bytes))
     return rows + np.multiply(experts_touched, np.multiply(1.0, k) * n * weight_bytes)
-
-
-def padded_share(*, rows: FloatLike, tile_rows: FloatLike) -> FloatArray:
-    """Return by how much a product grows when its rows are filled up to whole tiles.
-
-    Parameters
-    ----------
-    rows : float or array
-        Rows that share one operand: query heads of a cached head times query tokens of a sequence [1].
-    tile_rows : float or array
-        Rows of one tile of the matrix unit; 1 without padding [1].
-
-    Returns
-    -------
-    float or array
-        Rows computed over rows needed, at least 1 [1].
-
-    Notes
-    -----
-    share = ceil(rows / tile) * tile / rows
-
-    References
-    ----------
-    arXiv 2507.19427 (Step-3): query heads of one cached head against the rows of a tile.
-
-    Examples
-    --------
-    >>> float(padded_share(rows=16, tile_rows=64))
-    4.0
-    """
-    return np.ceil(np.divide(rows, tile_rows)) * tile_rows / rows
-
-
-def decode_attention_flops(
-    *,
-    sequences: FloatLike,
-    query_tokens: FloatLike,
-    heads: FloatLike,
-    query_width: FloatLike,
-    value_width: FloatLike,
-    entries: FloatLike,
-    index_heads: FloatLike = 0,
-    index_width: FloatLike = 0,
-    index_entries: FloatLike = 0,
-    cached_heads: FloatLike = 1,
-    tile_rows: FloatLike = 1,
-) -> FloatArray:
-    """Return the operations of core attention in one decode step of one layer.
-
-    Parameters
-    ----------
-    sequences : float or array
-        Sequences on the device [1].
-    query_tokens : float or array
-        New tokens of each sequence, q: 1 and the drafted ones [1].
-    heads : float or array
-        Query heads [1].
-    query_width, value_width : float or array
-        Width a head reads of a cached key and of a cached value [elements]: head_dim each; in absorbed latent
-        attention kv_lora + rope and kv_lora.
-    entries : float or array
-        Cached entries one new token attends to: all, those of a window, or those an index picks [1].
-    index_heads, index_width : float or array
-        Heads of an index, and the width of its keys [elements]; 0 without one.
-    index_entries : float or array
-        Index keys one new token is scored against [1].
-    cached_heads : float or array
-        Heads that are cached: 1 for a latent [1].
-    tile_rows : float or array
-        Rows of a matrix-unit tile that the query rows of a cached head fill up; 1 without padding [1].
-
-    Returns
-    -------
-    float or array
-        Operations of scores and weighted sum, and of the index; the softmax is left out [FLOP].
-
-    Notes
-    -----
-    flops = 2 * sequences * q * (heads * (query_width + value_width) * entries * pad
-    + index_heads * index_width * index_entries), pad = padded_share(q * heads / cached_heads)
-
-    References
-    ----------
-    arXiv 2405.04434 (DeepSeek-V2), section 2.1.2, for the absorbed form; DeepSeek-V3.2-Exp technical report
-    (2025-09), section 2.1, for the index.
-
-    Examples
-    --------
-    DeepSeek-V3, one sequence of 4096 tokens:
-
-    >>> float(decode_attention_flops(sequences=1, query_tokens=1, heads=128, query_width=576, value_width=512,
-    ...                              entries=4096))
-    1140850688.0
-    """
-    rows = np.multiply(query_tokens, heads)
-    per_entry = rows * np.add(query_width, value_width)
-    pad = padded_share(rows=np.divide(rows, cached_heads), tile_rows=tile_rows)
-    core = np.multiply(per_entry * pad * 2.0, entries)
-    index = np.multiply(np.multiply(index_heads, index_width) * np.multiply(2.0, query_tokens), index_entries)
-    return np.multiply(sequences, core + index)
-
-
-def decode_attention_bytes(
-    *,
-    sequences: FloatLike,
-    query_tokens: FloatLike,
-    entries: FloatLike,
-    kept_entries: FloatLike,
-    entry_elements: FloatLike,
-    index_entries: FloatLike,
-    index_width: FloatLike,
-    cache_bytes: FloatLike,
-    query_elements: FloatLike,
-    output_elements: FloatLike,
-    activation_bytes: FloatLike,
-) -> FloatArray:
-    """Return the bytes core attention moves in one decode step of one layer.
-
-    Parameters
-    ----------
-    sequences : float or array
-        Sequences on the device [1].
-    query_tokens : float or array
-        New tokens of each sequence, q [1].
-    entries, kept_entries : float or array
-        Cached entries one new token attends to; those the layer holds of a sequence [1].
-    entry_elements : float or array
-        Elements of a cached entry: keys and values of all cached heads, or the latent [elements].
-    index_entries, index_width : float or array
-        Index keys of a sequence [1]; the width of one, 0 without an index [elements].
-    cache_bytes : float or array
-        Bytes of a cached element, b_kv [B].
-    query_elements, output_elements : float or array
-        Elements of the query and of the result of one token, over all heads [elements].
-    activation_bytes : float or array
-        Bytes of an element of query and result, b_a [B].
-
-    Returns
-    -------
-    float or array
-        Bytes: the cache read once for all new tokens of a sequence, the new entries written [B].
-
-    Notes
-    -----
-    bytes = sequences * (b_kv * ((min(q * entries, kept) + q) * entry + (index + q) * index_width)
-    + b_a * q * (query + output))
-
-    References
-    ----------
-    arXiv 2405.04434 (DeepSeek-V2), table 1, elements cached per token by mechanism.
-
-    Examples
-    --------
-    DeepSeek-V3, one sequence of 4096 tokens in bf16:
-
-    >>> float(decode_attention_bytes(sequences=1, query_tokens=1, entries=4096, kept_entries=4096,
-    ...                              entry_elements=576, index_entries=4096, index_width=0, cache_bytes=2,
-    ...                              query_elements=73728, output_elements=65536, activation_bytes=2))
-    4998272.0
-    """
-    read = np.minimum(np.multiply(query_tokens, entries), kept_entries) + query_tokens
-    cached = read * entry_elements + np.multiply(np.add(index_entries, query_tokens), index_width)
-    vectors = np.multiply(query_tokens, np.add(query_elements, output_elements) * activation_bytes)
-    return np.multiply(sequences, cached * cache_bytes + vectors)
-
-
-def causal_entries(*, new_tokens: FloatLike, context: FloatLike, most: FloatLike = np.inf) -> FloatArray:
-    """Return the entries that all new tokens of a sequence attend to, each to those before it and itself.
-
-    Parameters
-    ----------
-    new_tokens : float or array
-        Tokens of the sequence that are computed together, n [1].
-    context : float or array
-        Tokens of it that are cached already, c [1].
-    most : float or array
-        Entries one token attends to at most: a window, or what an index picks [1].
-
-    Returns
-    -------
-    float or array
-        Entries, summed over the new tokens [1].
-
-    Notes
-    -----
-    sum over i = 1..n of min(c + i, most) = S(c + n) - S(c), S(x) = y*(y+1)/2 + (x - y)*most,
-    y = min(x, most); n*(n+1)/2 where nothing is cached and nothing bounds it
-
-    References
-    ----------
-    arXiv 2205.14135 (FlashAttention), causal masks; arithmetic series.
-
-    Examples
-    --------
-    >>> float(causal_entries(new_tokens=4, context=0)), float(causal_entries(new_tokens=4, context=2, most=3))
-    (10.0, 12.0)
-    """
-    bound = np.minimum(most, 1e18)  # keeps infinity out of the products; sums below stay exact
-
-    def total(tokens: FloatArray) -> FloatArray:
-        inside = np.minimum(tokens, bound)
-        return inside * (inside + 1.0) / 2.0 + (tokens - inside) * bound
-
-    return total(np.add(context, new_tokens)) - total(np.multiply(1.0, context))
-
-
-def prefill_attention_flops(
-    *,
-    sequences: FloatLike,
-    heads: FloatLike,
-    query_width: FloatLike,
-    value_width: FloatLike,
-    attended: FloatLike,
-    index_heads: FloatLike = 0,
-    index_width: FloatLike = 0,
-    index_attended: FloatLike = 0,
-) -> FloatArray:
-    """Return the operations of core attention over the new tokens of a prompt in one layer.
-
-    Parameters
-    ----------
-    sequences : float or array
-        Prompts on the device [1].
-    heads : float or array
-        Query heads [1].
-    query_width, value_width : float or array
-        Width a head reads of a key and of a value [elements].
-    attended : float or array
-        Entries attended to, summed over the new tokens of a prompt (`causal_entries`) [1].
-    index_heads, index_width : float or array
-        Heads of an index, and the width of its keys [elements]; 0 without one.
-    index_attended : float or array
-        Index keys scored, summed over the new tokens of a prompt [1].
-
-    Returns
-    -------
-    float or array
-        Operations; only the causal half is computed [FLOP].
-
-    Notes
-    -----
-    flops = 2 * sequences * (heads * (query_width + value_width) * attended
-    + index_heads * index_width * index_attended)
-
-    References
-    ----------
-    arXiv 2307.08691 (FlashAttention-2), section 4.1: causal attention counts half.
-
-    Examples
-    --------
-    >>> float(prefill_attention_flops(sequences=1, heads=1, query_width=128, value_width=128, attended=10))
-    5120.0
-    """
-    core = np.multiply(np.multiply(heads, np.add(query_width, value_width)), attended)
-    index = np.multiply(np.multiply(index_heads, index_width), index_attended)
-    return np.multiply(2.0, sequences) * (core + index)
-
-
-def prefill_attention_bytes(
-    *,
-    sequences: FloatLike,
-    new_tokens: FloatLike,
-    kept_entries: FloatLike,
-    entry_elements: FloatLike,
-    index_entries: FloatLike,
-    index_width: FloatLike,
-    cache_bytes: FloatLike,
-    query_elements: FloatLike,
-    output_elements: FloatLike,
-    activation_bytes: FloatLike,
-) -> FloatArray:
-    """Return the bytes core attention moves over the new tokens of a prompt in one layer.
-
-    Parameters
-    ----------
-    sequences : float or array
-        Prompts on the device [1].
-    new_tokens : float or array
-        Tokens of a prompt that are computed together, n [1].
-    kept_entries : float or array
-        Entries read of a prompt, the new ones among them [1].
-    entry_elements : float or array
-        Elements of an entry: keys and values of all cached heads, or the latent [elements].
-    index_entries, index_width : float or array
-        Index keys of a prompt [1]; the width of one, 0 without an index [elements].
-    cache_bytes : float or array
-        Bytes of a cached element, b_kv [B].
-    query_elements, output_elements : float or array
-        Elements of the query and of the result of one token, over all heads [elements].
-    activation_bytes : float or array
-        Bytes of an element of query and result, b_a [B].
-
-    Returns
-    -------
-    float or array
-        Bytes, everything once; reads repeated by tile are left to the cache [B].
-
-    Notes
-    -----
-    bytes = sequences * (b_kv * (kept * entry + index * index_width) + b_a * n * (query + output))
-
-    References
-    ----------
-    arXiv 2205.14135 (FlashAttention): scores stay on the chip, so only operands and result cross memory.
-
-    Examples
-    --------
-    >>> float(prefill_attention_bytes(sequences=1, new_tokens=10, kept_entries=10, entry_elements=256,
-    ...                               index_entries=0, index_width=0, cache_bytes=2, query_elements=128,
-    ...                               output_elements=128, activation_bytes=2))
-    10240.0
-    """
-    cached = np.multiply(kept_entries, entry_elements) + np.multiply(index_entries, index_width)
-    vectors = np.multiply(new_tokens, np.add(query_elements, output_elements) * activation_bytes)
-    return np.multiply(sequences, cached * cache_bytes + vectors)
-
-
-def state_bytes(
-    *,
-    sequences: FloatLike,
-    query_tokens: FloatLike,
-    state_elements: FloatLike,
-    state_bytes: FloatLike,
-    vector_elements: FloatLike,
-    activation_bytes: FloatLike,
-) -> FloatArray:
-    """Return the bytes a layer with a constant state moves in one step.
-
-    Parameters
-    ----------
-    sequences : float or array
-        Sequences on the device [1].
-    query_tokens : float or array
-        New tokens of each sequence, q: the state crosses memory once for all of them [1].
-    state_elements : float or array
-        Elements of state of one sequence: matrix and convolution [elements].
-    state_bytes : float or array
-        Bytes of a state element, b_s [B].
-    vector_elements : float or array
-        Elements of inputs and result of one token [elements].
-    activation_bytes : float or array
-        Bytes of an element of those, b_a [B].
-
-    Returns
-    -------
-    float or array
-        Bytes: the state read and written, whatever the context [B].
-
-    Notes
-    -----
-    bytes = sequences * (2 * state * b_s + q * vectors * b_a)
-
-    References
-    ----------
-    arXiv 2405.21060 (Mamba-2): recurrent form, state of constant size.
-
-    Examples
-    --------
-    >>> float(state_bytes(sequences=1, query_tokens=1, state_elements=1000, state_bytes=4,
-    ...                   vector_elements=100, activation_bytes=2))
-    8200.0
-    """
-    vectors = np.multiply(query_tokens, np.multiply(vector_elements, activation_bytes))
-    return np.multiply(sequences, np.multiply(2.0, state_elements) * state_bytes + vectors)
 
 
 def expert_handling_bytes(

@@ -17,10 +17,10 @@ def serial_layer_time(
 
     Parameters
     ----------
+    dispatch, combine
+        As in `nomenclature`.
     attention, ffn : float or array
         Times of both sides of the layer, t_a and t_f [s].
-    dispatch, combine : float or array
-        Times of both transfers, t_d and t_c [s].
 
     Returns
     -------
@@ -50,8 +50,8 @@ def lockstep_layer_time(
 
     Parameters
     ----------
-    attention, ffn : float or array
-        Times of both sides for one half batch, t_a and t_f [s].
+    attention, ffn
+        As in `nomenclature`.
     dispatch, combine : float or array
         Times of both transfers for one half batch, t_d and t_c [s].
 
@@ -86,8 +86,8 @@ def overlap_lower_bound(
 
     Parameters
     ----------
-    attention, ffn : float or array
-        Times of both sides for one half batch, t_a and t_f [s].
+    attention, ffn
+        As in `nomenclature`.
     dispatch, combine : float or array
         Times of both transfers for one half batch, t_d and t_c [s].
 
@@ -118,8 +118,8 @@ def link_time(*, dispatch: FloatLike, combine: FloatLike, full_duplex: BoolLike)
 
     Parameters
     ----------
-    dispatch, combine : float or array
-        Times of both transfers, t_d and t_c [s].
+    dispatch, combine
+        As in `nomenclature`.
     full_duplex : bool or array
         Whether the directions overlap [1].
 
@@ -180,12 +180,12 @@ def cycle_time(*, busiest: FloatLike, loop: FloatLike, microbatches: FloatLike) 
 
     Parameters
     ----------
+    microbatches
+        As in `nomenclature`.
     busiest : float or array
         Time of the busiest stage, s [s].
     loop : float or array
         Time of one micro-batch through all stages of a layer, S [s].
-    microbatches : float or array
-        Micro-batches in flight, m [1].
 
     Returns
     -------
@@ -221,12 +221,12 @@ def pipeline_layers_time(
 
     Parameters
     ----------
+    microbatches
+        As in `nomenclature`.
     busiest_sum, loop_sum : float or array
         Times of the busiest stage and of the loop, summed over layers: L*s and L*S of layers alike [s].
     busiest, loop : float or array
         The same of a mean layer, s and S [s].
-    microbatches : float or array
-        Micro-batches in flight, m [1].
 
     Returns
     -------
@@ -259,12 +259,10 @@ def token_rate(*, batch: FloatLike, accept_length: FloatLike, step: FloatLike) -
 
     Parameters
     ----------
+    accept_length, step
+        As in `nomenclature`.
     batch : float or array
         Sequences, B [1].
-    accept_length : float or array
-        Mean tokens accepted per step, a [1].
-    step : float or array
-        Time of a step [s].
 
     Returns
     -------

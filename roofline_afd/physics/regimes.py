@@ -17,12 +17,10 @@ def ceiling_bandwidth(
 
     Parameters
     ----------
-    scale_up, scale_out : float or array
-        Effective bandwidth of one device, one direction, BW_up and BW_out [B/s].
+    scale_up, scale_out, superpod
+        As in `nomenclature`.
     top_k : int or array
         Routed experts of a token, k: one copy over scale-out serves them all [1].
-    superpod : bool or array
-        Whether one scale-up domain holds both sides [1].
 
     Returns
     -------
@@ -50,10 +48,8 @@ def floor_bandwidth(*, scale_up: FloatLike, scale_out: FloatLike, superpod: Bool
 
     Parameters
     ----------
-    scale_up, scale_out : float or array
-        Effective bandwidth of one device, one direction, BW_up and BW_out [B/s].
-    superpod : bool or array
-        Whether one scale-up domain holds both sides [1].
+    scale_up, scale_out, superpod
+        As in `nomenclature`.
 
     Returns
     -------
@@ -83,8 +79,8 @@ def flat_roof_until(
 
     Parameters
     ----------
-    top_k : float or array
-        Routed experts of a token, k [1].
+    top_k
+        As in `nomenclature`.
     scale_out : float or array
         Effective scale-out bandwidth of one device, BW_out [B/s].
     top_bandwidth : float or array
@@ -130,8 +126,8 @@ def experts_that_fit(
 
     Parameters
     ----------
-    stage_budget : float or array
-        Time of the stage, t_B [s].
+    stage_budget
+        As in `nomenclature`.
     weight_time_per_expert : float or array
         Time to read the weights of one expert [s].
     usable_memory : float or array
@@ -169,10 +165,8 @@ def smallest_ffn_nodes(
 
     Parameters
     ----------
-    routed_experts : float or array
-        Routed experts of a layer, E [1].
-    devices_per_node : float or array
-        Devices of a node, g [1].
+    routed_experts, devices_per_node
+        As in `nomenclature`.
     experts_that_fit : float or array
         Experts one device can have, e_max [1].
 
@@ -205,12 +199,12 @@ def largest_ffn_nodes(
 
     Parameters
     ----------
+    devices_per_node
+        As in `nomenclature`.
     domain_devices : float or array
         Devices of the scale-up domain, D [1].
     attention_devices : float or array
         Attention devices in it, n_A; at least a node's [1].
-    devices_per_node : float or array
-        Devices of a node, g [1].
 
     Returns
     -------

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roofline_afd.physics.experts import expert_memory, experts_per_device, weight_time
+
 if TYPE_CHECKING:
     from roofline_afd.physics.arrays import BoolLike, FloatArray, FloatLike, IntLike
 
@@ -17,10 +19,10 @@ def link_bytes_per_pair(
 
     Parameters
     ----------
+    dispatch_bytes, combine_bytes
+        As in `nomenclature`.
     dispatch_width : int or array
         Width of the vector that crosses the network, H [elements].
-    dispatch_bytes, combine_bytes : float or array
-        Bytes per element on the way to the expert, b_d, and back, b_c [B].
     full_duplex : bool or array
         Whether the two directions overlap; else they share the stage [1].
 
@@ -89,8 +91,8 @@ def link_bandwidth(
 
     Parameters
     ----------
-    scale_up, scale_out : float or array
-        Effective bandwidth of one device, one direction, BW_up and BW_out [B/s].
+    scale_up, scale_out
+        As in `nomenclature`.
     experts_per_copy : float or array
         Experts that one copy over scale-out serves, k/u, after it is forwarded inside the node [1].
     sender_share : float or array
@@ -121,41 +123,6 @@ def link_bandwidth(
     return np.where(superpod, np.multiply(scale_up, sender_share), np.minimum(out, scale_up))[()]
 
 
-def expert_flops_per_pair(
-    *, dispatch_width: IntLike, expert_intermediate: IntLike, expert_matrices: IntLike
-) -> FloatArray:
-    """Return the floating-point operations of one token in one expert.
-
-    Parameters
-    ----------
-    dispatch_width : int or array
-        Width of the expert's input and output, H [elements].
-    expert_intermediate : int or array
-        Intermediate size of the expert, M [elements].
-    expert_matrices : int or array
-        Matrices of the expert, n_mat: 3 gated, 2 not [1].
-
-    Returns
-    -------
-    float or array
-        Operations, a multiply and an add counted as two [FLOP].
-
-    Notes
-    -----
-    2 * n_mat * H * M
-
-    References
-    ----------
-    arXiv 2602.09721, FLOPs of the FFN stage.
-
-    Examples
-    --------
-    >>> float(expert_flops_per_pair(dispatch_width=7168, expert_intermediate=2048, expert_matrices=3))
-    88080384.0
-    """
-    return 2.0 * expert_matrices * dispatch_width * expert_intermediate
-
-
 def pairs_per_device(
     *,
     link_bandwidth: FloatLike,
@@ -168,16 +135,10 @@ def pairs_per_device(
 
     Parameters
     ----------
+    link_bytes_per_pair, stage_budget, peak, flops_per_pair
+        As in `nomenclature`.
     link_bandwidth : float or array
         Rate at which pairs arrive [B/s].
-    link_bytes_per_pair : float or array
-        Bytes of link time per pair [B].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
-    peak : float or array
-        Peak rate of the expert product, F [FLOP/s].
-    flops_per_pair : float or array
-        Operations of one pair [FLOP].
 
     Returns
     -------
@@ -202,41 +163,6 @@ def pairs_per_device(
     return stage_budget * np.minimum(arriving, np.divide(peak, flops_per_pair))
 
 
-def experts_per_device(
-    *, routed_experts: IntLike, ffn_nodes: IntLike, devices_per_node: IntLike
-) -> FloatArray:
-    """Return the routed experts of one layer that the fullest FFN device holds.
-
-    Parameters
-    ----------
-    routed_experts : int or array
-        Routed experts of a layer, E [1].
-    ffn_nodes : int or array
-        FFN nodes, N_F [1].
-    devices_per_node : int or array
-        Devices of a node, g [1].
-
-    Returns
-    -------
-    int or array
-        Experts, at least one [1].
-
-    Notes
-    -----
-    e = ceil(E / (N_F * g))
-
-    References
-    ----------
-    arXiv 2602.09721, placement of experts.
-
-    Examples
-    --------
-    >>> int(experts_per_device(routed_experts=256, ffn_nodes=3, devices_per_node=8))
-    11
-    """
-    return -(-np.asarray(routed_experts) // np.multiply(ffn_nodes, devices_per_node))
-
-
 def arithmetic_intensity(
     *, pairs_per_device: FloatLike, experts_per_device: FloatLike, weight_bytes: FloatLike
 ) -> FloatArray:
@@ -244,12 +170,10 @@ def arithmetic_intensity(
 
     Parameters
     ----------
-    pairs_per_device : float or array
-        Token-expert pairs of the stage [1].
+    pairs_per_device, weight_bytes
+        As in `nomenclature`.
     experts_per_device : int or array
         Experts whose weights are read, e [1].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
 
     Returns
     -------
@@ -272,91 +196,13 @@ def arithmetic_intensity(
     return 2.0 * np.divide(pairs_per_device, np.multiply(experts_per_device, weight_bytes))
 
 
-def expert_bytes(*, flops_per_pair: FloatLike, weight_bytes: FloatLike) -> FloatArray:
-    """Return the bytes of one routed expert's weights.
-
-    Parameters
-    ----------
-    flops_per_pair : float or array
-        Operations of one token in the expert: two per weight [FLOP].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
-
-    Returns
-    -------
-    float or array
-        Bytes of one expert of one layer [B].
-
-    Notes
-    -----
-    n_mat * H * M * b_w
-
-    References
-    ----------
-    arXiv 2602.09721, active time of the FFN stage.
-
-    Examples
-    --------
-    >>> float(expert_bytes(flops_per_pair=88080384, weight_bytes=1))
-    44040192.0
-    """
-    return np.multiply(flops_per_pair, weight_bytes) / 2.0
-
-
-def weight_time(
-    *,
-    experts_per_device: FloatLike,
-    flops_per_pair: FloatLike,
-    weight_bytes: FloatLike,
-    memory_bandwidth: FloatLike,
-) -> FloatArray:
-    """Return the time to read the expert weights of one layer from device memory.
-
-    Parameters
-    ----------
-    experts_per_device : int or array
-        Experts read, e [1].
-    flops_per_pair : float or array
-        Operations of one pair: two per weight [FLOP].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
-    memory_bandwidth : float or array
-        Peak memory bandwidth, W [B/s].
-
-    Returns
-    -------
-    float or array
-        Time [s].
-
-    Notes
-    -----
-    t_weights = e * n_mat * H * M * b_w / W
-
-    References
-    ----------
-    arXiv 2602.09721, active time of the FFN stage.
-
-    Examples
-    --------
-    >>> round(float(weight_time(experts_per_device=16, flops_per_pair=88080384, weight_bytes=1,
-    ...                         memory_bandwidth=3.35e12)) * 1e6, 2)
-    210.34
-    """
-    expert = expert_bytes(flops_per_pair=flops_per_pair, weight_bytes=weight_bytes)
-    return experts_per_device * expert / memory_bandwidth
-
-
 def compute_time(*, pairs_per_device: FloatLike, flops_per_pair: FloatLike, peak: FloatLike) -> FloatArray:
     """Return the time the expert products of a stage take at peak rate.
 
     Parameters
     ----------
-    pairs_per_device : float or array
-        Token-expert pairs of the stage [1].
-    flops_per_pair : float or array
-        Operations of one pair [FLOP].
-    peak : float or array
-        Peak rate of the expert product, F [FLOP/s].
+    pairs_per_device, flops_per_pair, peak
+        As in `nomenclature`.
 
     Returns
     -------
@@ -384,8 +230,8 @@ def active_time(*, compute_time: FloatLike, weight_time: FloatLike) -> FloatArra
 
     Parameters
     ----------
-    compute_time : float or array
-        Time of the products at peak rate [s].
+    compute_time
+        As in `nomenclature`.
     weight_time : float or array
         Time of the weight reads at peak bandwidth [s].
 
@@ -415,10 +261,8 @@ def operational_utilization(*, compute_time: FloatLike, active_time: FloatLike) 
 
     Parameters
     ----------
-    compute_time : float or array
-        Time of the products at peak rate [s].
-    active_time : float or array
-        Active time, t_G [s].
+    compute_time, active_time
+        As in `nomenclature`.
 
     Returns
     -------
@@ -446,10 +290,8 @@ def temporal_sparsity(*, active_time: FloatLike, stage_budget: FloatLike) -> Flo
 
     Parameters
     ----------
-    active_time : float or array
-        Active time, t_G [s].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
+    active_time, stage_budget
+        As in `nomenclature`.
 
     Returns
     -------
@@ -477,10 +319,8 @@ def hardware_utilization(*, compute_time: FloatLike, stage_budget: FloatLike) ->
 
     Parameters
     ----------
-    compute_time : float or array
-        Time of the products at peak rate [s].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
+    compute_time, stage_budget
+        As in `nomenclature`.
 
     Returns
     -------
@@ -510,12 +350,8 @@ def compute_bound_bandwidth(
 
     Parameters
     ----------
-    link_bytes_per_pair : float or array
-        Bytes of link time per pair [B].
-    flops_per_pair : float or array
-        Operations of one pair [FLOP].
-    peak : float or array
-        Peak rate of the expert product, F [FLOP/s].
+    link_bytes_per_pair, flops_per_pair, peak
+        As in `nomenclature`.
 
     Returns
     -------
@@ -570,45 +406,6 @@ def closed_form_utilization(*, link_bandwidth: FloatLike, compute_bound_bandwidt
     return np.minimum(1.0, np.divide(link_bandwidth, compute_bound_bandwidth))
 
 
-def expert_memory(
-    *, experts_per_device: FloatLike, flops_per_pair: FloatLike, weight_bytes: FloatLike, moe_layers: IntLike
-) -> FloatArray:
-    """Return the device memory the routed experts of all layers take.
-
-    Parameters
-    ----------
-    experts_per_device : int or array
-        Experts of one layer on the device, e [1].
-    flops_per_pair : float or array
-        Operations of one pair: two per weight [FLOP].
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
-    moe_layers : int or array
-        Layers with routed experts, L_moe [1].
-
-    Returns
-    -------
-    float or array
-        Memory [B].
-
-    Notes
-    -----
-    e * n_mat * H * M * b_w * L_moe
-
-    References
-    ----------
-    arXiv 2602.09721, capacity of the FFN devices.
-
-    Examples
-    --------
-    >>> round(float(expert_memory(experts_per_device=32, flops_per_pair=88080384, weight_bytes=1,
-    ...                           moe_layers=58)) / 1e9, 1)
-    81.7
-    """
-    expert = expert_bytes(flops_per_pair=flops_per_pair, weight_bytes=weight_bytes)
-    return experts_per_device * expert * moe_layers
-
-
 class FfnStage(NamedTuple):
     """One stage of the FFN devices, every quantity in SI and broadcast only as far as it depends."""
 
@@ -647,6 +444,8 @@ def ffn_stage(
 
     Parameters
     ----------
+    weight_bytes, stage_budget, superpod
+        As in `nomenclature`.
     ffn_nodes, devices_per_node : int or array
         FFN nodes N_F, and devices of each, g [1].
     routed_experts, moe_layers : int or array
@@ -655,16 +454,10 @@ def ffn_stage(
         Experts one copy over scale-out serves, k/u [1].
     flops_per_pair, link_bytes_per_pair : float or array
         Operations [FLOP] and link bytes [B] of one token-expert pair.
-    weight_bytes : float or array
-        Bytes of an element of the expert weights, b_w [B].
-    stage_budget : float or array
-        Time of the stage, t_B [s].
     peak, memory_bandwidth : float or array
         Peak rate of the expert product, F [FLOP/s]; memory bandwidth, W [B/s].
     scale_up, scale_out : float or array
         Effective bandwidth of one device, one direction [B/s].
-    superpod : bool or array
-        Whether one scale-up domain holds both sides [1].
     attention_devices : float or array
         Attention devices that send; infinite where only the receiver counts [1].
 

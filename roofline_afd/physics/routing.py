@@ -18,10 +18,10 @@ def nodes_hit_paper(*, ffn_nodes: IntLike, top_k: IntLike) -> FloatArray:
 
     Parameters
     ----------
+    top_k
+        As in `nomenclature`.
     ffn_nodes : int or array
         FFN nodes the experts are spread over, N_F [1].
-    top_k : int or array
-        Routed experts of a token, k [1].
 
     Returns
     -------
@@ -86,12 +86,12 @@ def nodes_hit_uniform(*, ffn_nodes: IntLike, top_k: int, routed_experts: int) ->
 
     Parameters
     ----------
+    routed_experts
+        As in `nomenclature`.
     ffn_nodes : int or array
         FFN nodes the experts are spread over, N_F; as evenly as whole experts allow [1].
     top_k : int
         Distinct routed experts of a token, k [1].
-    routed_experts : int
-        Routed experts of a layer, E [1].
 
     Returns
     -------
@@ -125,12 +125,12 @@ def nodes_hit_grouped(
 
     Parameters
     ----------
+    routed_experts
+        As in `nomenclature`.
     ffn_nodes : int or array
         FFN nodes the experts are spread over, N_F; groups laid on nodes in order [1].
     top_k : int
         Distinct routed experts of a token, k [1].
-    routed_experts : int
-        Routed experts of a layer, E [1].
     expert_groups : int
         Groups the experts are divided into [1].
     groups_per_token : int

@@ -22,10 +22,10 @@ def mixed_share(
 
     Parameters
     ----------
+    accept_length
+        As in `nomenclature`.
     batch : float or array
         Sequences decoded together, B [1].
-    accept_length : float or array
-        Mean tokens accepted per step, a [1].
     prompt_tokens, output_tokens : float or array
         Tokens of a request to prefill, and to decode, ISL and OSL [1].
     chunk_tokens : float or array
@@ -89,12 +89,12 @@ def prefill_rate(*, chunk_tokens: FloatLike, prompt_tokens: FloatLike, step: Flo
 
     Parameters
     ----------
+    step
+        As in `nomenclature`.
     chunk_tokens : float or array
         Prompt tokens of a step, c [1].
     prompt_tokens : float or array
         Tokens of a prompt to prefill, ISL [1].
-    step : float or array
-        Time of a step [s].
 
     Returns
     -------

@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.errors import InputError
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.view.charts.roofline import BLUE, FAINT, GREEN, ORANGE, PLUM, house_config
+from roofline_afd.view.charts.style import BLUE, FAINT, GREEN, ORANGE, PLUM, house_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

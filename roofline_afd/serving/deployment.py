@@ -19,7 +19,8 @@ from roofline_afd.catalogue.calibration import (
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import pipeline
-from roofline_afd.serving.layer import TILE_ROWS, Formats, Layers, decode_operators, prefill_operators
+from roofline_afd.serving.layer import decode_operators, prefill_operators
+from roofline_afd.serving.sizes import DEPLOYMENTS, TILE_ROWS, Formats, Layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +29,11 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
     from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
-    from roofline_afd.serving.layer import Operator, Prompt
     from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.serving.sizes import Prompt
+    from roofline_afd.serving.timing import Operator
 
-EP, AFD = "ep", "afd"
-MODES = (EP, AFD)
-EP_MICROBATCHES = (1, 2)
-"""Without overlap, and with two half batches in lock-step."""
+EP, AFD = MODES = DEPLOYMENTS
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +196,36 @@ class Deployments:
                 tensor_parallel=tensor_parallel,
             )
         return self._layers[key]
+
+    def deployment_of(
+        self,
+        attention_devices: Count,
+        ffn_devices: Count,
+        *,
+        batch: Count,
+        microbatches: Count = 1,
+        transport: str = "pair",
+        redundant_experts: Count | None = None,
+        tensor_parallel: int = 1,
+    ) -> Deployment:
+        """Return a deployment of these devices, or many, elementwise.
+
+        Under `ep` there are no FFN devices, whatever is given; where redundant experts are not, they fill the
+        devices that hold experts.
+        """
+        apart = ffn_devices if self.mode == AFD else None
+        if redundant_experts is None:
+            redundant_experts = self.fill(np.asarray(attention_devices if apart is None else apart))
+        return Deployment(
+            mode=self.mode,
+            attention_devices=attention_devices,
+            ffn_devices=apart,
+            batch=batch,
+            microbatches=microbatches,
+            transport=transport,
+            redundant_experts=redundant_experts,
+            tensor_parallel=tensor_parallel,
+        )
 
     def operators(
         self, deployment: Deployment, *, query_tokens: int | None = None, prompt: Prompt | None = None
@@ -403,14 +432,28 @@ class Deployments:
         """Return the bytes of a device that may be used, attention and FFN side [B]."""
         return self._usable(self.attention), self._usable(self.ffn)
 
-    def largest_batch(self, deployment: Deployment) -> FloatArray:
-        """Return the most sequences an attention device has memory for; negative where weights do not fit."""
+    def largest_batch(
+        self,
+        deployment: Deployment,
+        *,
+        working: tuple[FloatArray, FloatArray] = (0.0, 0.0),
+        shared_tokens: float | None = None,
+    ) -> FloatArray:
+        """Return the most sequences an attention device has memory for; negative where weights do not fit.
+
+        `working` is what else an attention and an FFN device hold [B]; `shared_tokens` are cached once for
+        all sequences, where they share them.
+        """
         empty = dataclasses.replace(deployment, batch=0)
         held, experts = self.memory(empty)
         room, ffn_room = self.usable_memory()
-        cache = self.cache_of(self.held_tokens, deployment.tensor_parallel)
-        most = np.floor((room - held) / max(cache, 1.0))
-        return np.where(np.greater(experts, ffn_room), -1.0, most) * 1.0
+        used, own = held + working[0], self.held_tokens
+        if shared_tokens is not None:
+            used = used + self.cache_of(shared_tokens, deployment.tensor_parallel)
+            own = own - shared_tokens
+        cache = self.cache_of(own, deployment.tensor_parallel)
+        most = np.floor((room - used) / max(cache, 1.0))
+        return np.where(np.greater(experts + working[1], ffn_room), -1.0, most) * 1.0
 
     def fill(self, devices: Count) -> FloatArray:
         """Return the redundant experts that fill devices evenly, without one more on any [1]."""

@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.physics import network
-from roofline_afd.physics.routing import nodes_hit_grouped, nodes_hit_paper, nodes_hit_uniform
+from roofline_afd.catalogue.calibration import ESTIMATED
+from roofline_afd.catalogue.precision import precision
+from roofline_afd.catalogue.records import KINDS
+from roofline_afd.physics import network, traffic
+from roofline_afd.serving.fan_out import places_hit
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT, SCALE_BYTES
+from roofline_afd.serving.timing import Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from roofline_afd.catalogue.hardware import Interconnect
     from roofline_afd.physics.arrays import FloatArray, FloatLike
-    from roofline_afd.serving.layer import Layers, Sizes
+    from roofline_afd.serving.sizes import Layers, Sizes
 
 TORUS_DIMENSIONS = 2
 """Dimensions taken for a torus: records do not say, and two carry least."""
 
 
-def _limits(fabric: Interconnect, domain: int, bandwidth: float) -> dict[str, FloatArray]:
-    """Return what a fabric without a switch carries between two devices, and across its middle."""
-    if fabric.topology == "full-mesh":
-        return {"pairwise_bandwidth": network.mesh_pair_bandwidth(bandwidth=bandwidth, devices=domain)}
-    if fabric.topology == "torus":
-        cut = network.torus_bisection_bandwidth(
-            bandwidth=bandwidth, devices=domain, dimensions=TORUS_DIMENSIONS
-        )
-        return {"bisection_bandwidth": cut}
-    return {}
+def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
+    """Yield dispatch and combine of expert layers, and of dense layers that are away from attention.
+
+    Parameters
+    ----------
+    layers : Layers
+        Model, systems, formats, efficiencies.
+    sizes : Sizes
+        What one attention device sends.
+
+    Yields
+    ------
+    Operator
+        Bytes are of one device under `ep`, of both groups under `afd`; times are of one layer.
+    """
+    model, formats = layers.model, layers.formats
+    copies: list[tuple[str, int, float | None]] = [("", model.moe_layers, None)]
+    if layers.deployment == "afd" and layers.dense_side != "attention":
+        copies.append(("_dense", model.dense_layers, 1.0))
+    for suffix, count, only in copies:
+        for name, form in (("dispatch", formats.dispatch), ("combine", formats.combine)):
+            if not count:
+                continue
+            vector = {
+                "width": model.dispatch_width if only is None else model.hidden_size,
+                "bytes_per_element": precision(form).bytes,
+                "scale_bytes_per_element": SCALE_BYTES.get(form, 0.0),
+            }
+            exchange = _ep_exchange if layers.deployment == "ep" else _afd_exchange
+            flow, time, arguments = exchange(layers, sizes, vector, only)
+            link = layers.calibration("attention").link
+            leaves = bool(np.any(np.asarray(flow.scale_out_bytes) > 0))
+            kind = max(link.kind, link.kind_out, key=KINDS.index) if leaves else link.kind
+            if layers.transport != MEASURED_TRANSPORT and only is None:
+                kind = ESTIMATED
+            moved = flow.scale_up_bytes + flow.scale_out_bytes
+            yield Operator(
+                *(name + suffix, "network", "experts", count, 0.0, moved, time, "link", kind), arguments
+            )
 
 
-def _bandwidths(layers: Layers, side: str) -> tuple[float, float]:
-    """Return the effective bandwidths of a device of one side: scale-up, scale-out [B/s]."""
-    system, link = layers.system(side), layers.calibration(side).link
-    out = system.scale_out.bytes_per_s * link.efficiency_out if system.scale_out else 0.0
-    return system.scale_up.bytes_per_s * link.efficiency_up, out
-
-
-def ep_exchange(
+def _ep_exchange(
     layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
-) -> tuple[network.Traffic, FloatArray, dict[str, Any]]:
+) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of a device, and time, where every device sends to every other."""
     del only
     system, link, model = layers.attention, layers.calibration("attention").link, layers.model
@@ -50,49 +76,20 @@ def ep_exchange(
     devices = np.asarray(sizes.ffn_devices)
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
     if layers.transport == "pair":
-        flow = network.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, **where)
+        flow = traffic.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, **where)
         hits: dict[str, Any] = {}
     else:
         hits = {"devices_hit": places_hit(layers, devices)}
         if layers.transport == "node":
             near = np.minimum(domain, devices)
             hits["nodes_hit"] = places_hit(layers, np.maximum(np.floor_divide(devices, near), 1))
-        spread = network.rank_traffic if layers.transport == "rank" else network.node_traffic
+        spread = traffic.rank_traffic if layers.transport == "rank" else traffic.node_traffic
         flow = spread(tokens=sizes.sent, **hits, **where)
-    up, out = _bandwidths(layers, "attention")
+    up, out = layers.bandwidths("attention")
     usable = up * _exchange_share(system.scale_up, devices, domain)
     time, arguments = _transfer(layers, flow, (usable, out), devices, link.latency_up_s)
     routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
     return flow, time, {**routing, **hits, **where, **arguments}
-
-
-def places_hit(layers: Layers, places: FloatArray) -> FloatArray:
-    """Return the nodes or devices a token reaches of those its experts are spread over [1]."""
-    model = layers.model
-    unique, inverse = np.unique(np.asarray(places, dtype=int), return_inverse=True)
-    shape = (model.top_k, model.routed_experts, model.expert_groups, model.groups_per_token)
-    found = np.array([_hit(layers.fan_out, int(count), shape) for count in unique])
-    share = model.mean_top_k / model.top_k
-    return (share * found[inverse].reshape(np.shape(places)))[()]
-
-
-@lru_cache(maxsize=1 << 14)
-def _hit(fan_out: str, places: int, shape: tuple[int, int, int, int]) -> float:
-    """Return the places hit, each count computed once: limited routing takes a while."""
-    top_k, experts, groups, groups_per_token = shape
-    if fan_out == "paper":
-        return float(nodes_hit_paper(ffn_nodes=places, top_k=top_k))
-    if fan_out == "grouped":
-        return float(
-            nodes_hit_grouped(
-                ffn_nodes=places,
-                top_k=top_k,
-                routed_experts=experts,
-                expert_groups=groups,
-                groups_per_token=groups_per_token,
-            )
-        )
-    return float(nodes_hit_uniform(ffn_nodes=places, top_k=top_k, routed_experts=experts))
 
 
 def _exchange_share(fabric: Interconnect, devices: FloatArray, domain: int) -> FloatArray:
@@ -106,33 +103,9 @@ def _exchange_share(fabric: Interconnect, devices: FloatArray, domain: int) -> F
     return 1.0
 
 
-def _transfer(
-    layers: Layers,
-    flow: network.Traffic,
-    bandwidths: tuple[FloatArray, FloatArray],
-    devices: FloatLike,
-    latency_up: float,
-) -> tuple[FloatArray, dict[str, Any]]:
-    """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in."""
-    link = layers.calibration("attention").link
-    inside = network.group_latency(latency=latency_up, devices=devices, latency_growth=link.latency_growth)
-    outside = link.latency_out_s + (inside if layers.transport == "node" else 0.0)  # two hops
-    arguments = {
-        "latency": np.where(np.greater(flow.scale_out_bytes, 0), outside, inside)[()],
-        "scale_up_bytes": flow.scale_up_bytes,
-        "scale_out_bytes": flow.scale_out_bytes,
-        "scale_up": bandwidths[0],
-        "scale_out": bandwidths[1],
-        "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.scale_penalty),
-    }
-    time = network.transfer_time(**arguments)
-    growth = {"latency_growth": link.latency_growth, "scale_penalty": link.scale_penalty}
-    return time, {"devices": devices, **growth, **arguments}
-
-
-def afd_exchange(
+def _afd_exchange(
     layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
-) -> tuple[network.Traffic, FloatArray, dict[str, Any]]:
+) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of both groups, and time, where one group sends to the other."""
     ffn = layers.system("ffn")
     senders, receivers = sizes.attention_devices, np.asarray(sizes.ffn_devices)
@@ -147,9 +120,9 @@ def afd_exchange(
         "scale_up_copies": np.where(together, inside, forwarded),
         "scale_out_copies": np.where(together, 0.0, outside),
     }
-    flow = network.group_traffic(**sent, **vector)
-    up_a, out_a = _bandwidths(layers, "attention")
-    up_f, out_f = _bandwidths(layers, "ffn")
+    flow = traffic.group_traffic(**sent, **vector)
+    up_a, out_a = layers.bandwidths("attention")
+    up_f, out_f = layers.bandwidths("ffn")
     ends: dict[str, Any] = {"sending_devices": senders, "receiving_devices": receivers}
     limits = _limits(ffn.scale_up, domain, min(up_a, up_f))
     up = np.where(
@@ -180,3 +153,39 @@ def _afd_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, Float
         return hit, hit, 0.0
     nodes = np.maximum(np.ceil(np.divide(receivers, ffn.scale_up_domain_devices)).astype(int), 1)
     return pairs, places_hit(layers, nodes), pairs
+
+
+def _transfer(
+    layers: Layers,
+    flow: traffic.Traffic,
+    bandwidths: tuple[FloatArray, FloatArray],
+    devices: FloatLike,
+    latency_up: float,
+) -> tuple[FloatArray, dict[str, Any]]:
+    """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in."""
+    link = layers.calibration("attention").link
+    inside = network.group_latency(latency=latency_up, devices=devices, latency_growth=link.latency_growth)
+    outside = link.latency_out_s + (inside if layers.transport == "node" else 0.0)  # two hops
+    arguments = {
+        "latency": np.where(np.greater(flow.scale_out_bytes, 0), outside, inside)[()],
+        "scale_up_bytes": flow.scale_up_bytes,
+        "scale_out_bytes": flow.scale_out_bytes,
+        "scale_up": bandwidths[0],
+        "scale_out": bandwidths[1],
+        "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.scale_penalty),
+    }
+    time = network.transfer_time(**arguments)
+    growth = {"latency_growth": link.latency_growth, "scale_penalty": link.scale_penalty}
+    return time, {"devices": devices, **growth, **arguments}
+
+
+def _limits(fabric: Interconnect, domain: int, bandwidth: float) -> dict[str, FloatArray]:
+    """Return what a fabric without a switch carries between two devices, and across its middle."""
+    if fabric.topology == "full-mesh":
+        return {"pairwise_bandwidth": network.mesh_pair_bandwidth(bandwidth=bandwidth, devices=domain)}
+    if fabric.topology == "torus":
+        cut = network.torus_bisection_bandwidth(
+            bandwidth=bandwidth, devices=domain, dimensions=TORUS_DIMENSIONS
+        )
+        return {"bisection_bandwidth": cut}
+    return {}

@@ -9,7 +9,8 @@ import numpy as np
 
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.errors import InputError
-from roofline_afd.physics import budget, regimes, roofline, routing
+from roofline_afd.physics import budget, experts, regimes, roofline
+from roofline_afd.serving.fan_out import hit
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.records import Quantity
@@ -74,14 +75,9 @@ class FfnStageInputs:
     def nodes_hit(self, ffn_nodes: IntLike) -> FloatArray:
         """Return the nodes a token reaches under the scenario's fan-out [1]."""
         model = self.scenario.model
-        if self.scenario.fan_out == "paper":
-            return routing.nodes_hit_paper(ffn_nodes=ffn_nodes, top_k=self.top_k)
-        if self.scenario.fan_out == "uniform":
-            return routing.nodes_hit_uniform(
-                ffn_nodes=ffn_nodes, top_k=self.top_k, routed_experts=self.routed_experts
-            )
-        return routing.nodes_hit_grouped(
-            ffn_nodes=ffn_nodes,
+        return hit(
+            self.scenario.fan_out or "paper",
+            ffn_nodes,
             top_k=self.top_k,
             routed_experts=self.routed_experts,
             expert_groups=model.expert_groups,
@@ -171,7 +167,7 @@ def ffn_stage_inputs(scenario: Scenario) -> FfnStageInputs:
         top_k=model.top_k,
         moe_layers=model.moe_layers,
         flops_per_pair=float(
-            roofline.expert_flops_per_pair(
+            experts.expert_flops_per_pair(
                 dispatch_width=model.dispatch_width,
                 expert_intermediate=model.expert_intermediate,
                 expert_matrices=model.expert_matrices,

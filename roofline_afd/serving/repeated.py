@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roofline_afd.serving.search import BLOCK, LARGEST_BATCH, deployments_of, taken, transports_of
+from roofline_afd.serving.candidates import (
+    blocks_of,
+    deployments_of,
+    largest_batches,
+    taken,
+    transports_of,
+)
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
 
-    from roofline_afd.serving.deployment import Deployment, Deployments
+    from roofline_afd.serving.batches import Numbers, Rows
+    from roofline_afd.serving.deployment import Deployments
     from roofline_afd.serving.search import Found
-
-    Numbers = NDArray[np.float64]
-    Rows = NDArray[np.intp]
 
 GUESSES = 12
 """Shapes tried first: what they reach rules most others out."""
@@ -58,14 +62,7 @@ class RepeatedSearch:
         float
             Output tokens [tokens/s per device].
         """
-        shapes = self.shapes
-        every = np.arange(shapes.rate.size)
-        most = np.empty(every.shape)
-        for rows, transport in self._ways(deployments, every):
-            most[rows] = deployments.largest_batch(
-                self._of(deployments, rows, transport, np.zeros(rows.size))
-            )
-        most = np.minimum(most, LARGEST_BATCH)
+        most = largest_batches(deployments, self.shapes, transports_of(deployments.scenario))
         fixed = deployments.scenario.batch
         if fixed is not None:
             most = np.where(most >= fixed, float(fixed), 0.0)
@@ -81,16 +78,12 @@ class RepeatedSearch:
             best = float(np.max(more))
         return best
 
-    def _ways(self, deployments: Deployments, rows: Rows) -> list[tuple[Rows, str]]:
-        """Return rows by their way of sending tokens, a block at a time."""
-        found = []
-        for code, name in enumerate(transports_of(deployments.scenario)):
-            own = rows[self.shapes.transport[rows] == code]
-            found += [(own[start : start + BLOCK], name) for start in range(0, own.size, BLOCK)]
+    def _rates(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
+        """Return the throughput of shapes at the best batch that memory and latency allow each."""
+        found = np.zeros(rows.shape)
+        for places, transport in self._blocks(deployments, rows):
+            found[places] = self._best(deployments, rows[places], transport, most[places])
         return found
-
-    def _of(self, deployments: Deployments, rows: Rows, transport: str, batch: Numbers) -> Deployment:
-        return deployments_of(deployments, taken(self.shapes, rows), transport, batch=batch)
 
     def _rivals(self, deployments: Deployments, rows: Rows, most: Numbers, best: float) -> Rows:
         """Return the shapes that may beat a throughput.
@@ -100,27 +93,20 @@ class RepeatedSearch:
         """
         limit = deployments.scenario.step_limit
         kept = []
-        for own, transport in self._ways(deployments, rows):
+        for places, transport in self._blocks(deployments, rows):
+            own = rows[places]
             m = self.shapes.microbatches[own]
-            one = self._of(deployments, own, transport, np.ones(own.size))
+            one = deployments_of(deployments, taken(self.shapes, own), transport, batch=np.ones(own.size))
             each = np.asarray(deployments.tokens_per_s_per_device(one, np.full(own.shape, limit)))
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
-            deployment = self._of(deployments, own, transport, np.minimum(needed, held))
-            steps = np.asarray(deployments.step(deployment).time)
-            with np.errstate(invalid="ignore"):
-                rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
+            steps, rates = self._timed(deployments, own, transport, np.minimum(needed, held))
             kept.append(own[(steps <= limit) & ((held >= needed) | (rates > best))])
         return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
 
-    def _rates(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
-        """Return the throughput of shapes at the best batch that memory and latency allow each."""
-        found = np.zeros(rows.shape)
-        places = np.arange(rows.size)
-        for own, transport in self._ways(deployments, rows):
-            here = places[np.isin(rows, own)]
-            found[here] = self._best(deployments, rows[here], transport, most[here])
-        return found
+    def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, str]]:
+        """Yield places among rows that send tokens one way, a block at a time, with the name of that way."""
+        return blocks_of(self.shapes.transport[rows], transports_of(deployments.scenario))
 
     def _best(self, deployments: Deployments, rows: Rows, transport: str, most: Numbers) -> Numbers:
         """Return the throughput of shapes that send tokens one way.
@@ -131,28 +117,31 @@ class RepeatedSearch:
         """
         limit = deployments.scenario.step_limit
         m = self.shapes.microbatches[rows]
-
-        def timed(active: Rows, batches: Numbers) -> tuple[Numbers, Numbers]:
-            deployment = self._of(deployments, rows[active, None], transport, batches)
-            steps = np.asarray(deployments.step(deployment).time)
-            with np.errstate(invalid="ignore"):
-                rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
-            return steps, np.where(steps <= limit, rates, 0.0)
-
         if deployments.scenario.batch is not None:
-            return timed(np.arange(rows.size), most[:, None])[1][:, 0]
+            return self._timed(deployments, rows, transport, most)[1]
         best, whole = np.zeros(most.shape), np.floor(most / m)
         quick, slow = np.zeros(most.shape), whole + 1.0
         while (active := np.flatnonzero(slow - quick > 1)).size:
             width = (slow - quick)[active, None]
             shares = np.arange(1, AT_ONCE + 1) / (AT_ONCE + 1)
             tried = quick[active, None] + np.clip(np.round(width * shares), 1, width - 1)
-            steps, rates = timed(active, tried * m[active, None])
+            steps, rates = self._timed(deployments, rows[active, None], transport, tried * m[active, None])
             fits = steps <= limit
             quick[active] = np.max(tried, axis=1, where=fits, initial=0.0).clip(quick[active])
             slow[active] = np.min(tried, axis=1, where=~fits, initial=np.inf).clip(max=slow[active])
             best[active] = np.maximum(best[active], np.max(rates, axis=1))
         rest = np.flatnonzero((quick == whole) & (most > whole * m))
         if rest.size:
-            best[rest] = np.maximum(best[rest], timed(rest, most[rest, None])[1][:, 0])
+            _, rates = self._timed(deployments, rows[rest], transport, most[rest])
+            best[rest] = np.maximum(best[rest], rates)
         return best
+
+    def _timed(
+        self, deployments: Deployments, rows: Rows, transport: str, batches: Numbers
+    ) -> tuple[Numbers, Numbers]:
+        """Return the steps of shapes [s], and their throughput, 0 where the latency target is missed."""
+        deployment = deployments_of(deployments, taken(self.shapes, rows), transport, batch=batches)
+        steps = np.asarray(deployments.step(deployment).time)
+        with np.errstate(invalid="ignore"):
+            rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
+        return steps, np.where(steps <= deployments.scenario.step_limit, rates, 0.0)

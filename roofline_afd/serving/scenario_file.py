@@ -1,4 +1,4 @@
-"""Scenario files: the options of a question in TOML."""
+"""Scenario files: the options of a question in TOML, read and written."""
 
 from __future__ import annotations
 
@@ -101,3 +101,40 @@ def _flat(place: str, table: dict[str, Any], prefix: str = "") -> list[tuple[str
         else:
             pairs.append((prefix + key, value))
     return pairs
+
+
+def scenario_text(scenario: Scenario) -> str:
+    """Return a question as a scenario file.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+
+    Returns
+    -------
+    str
+        TOML: what differs from the defaults, and the catalogue values overridden.
+    """
+    lines = [f'system = "{scenario.system.id}"', f'model = "{scenario.model.id}"']
+    for field in attrs.fields(Scenario):
+        value = getattr(scenario, field.name)
+        if field.name in {"system", "model"} or value is None or value == field.default:
+            continue
+        if field.name in {"attention_system", "ffn_system"}:
+            side = scenario.side(field.name.partition("_")[0])
+            lines.append(f'{field.name} = "{side.id}"')
+        else:
+            lines.append(f'{field.name} = "{value}"' if isinstance(value, str) else f"{field.name} = {value}")
+    changed = [
+        (key, values[key].value)
+        for overridden, values in (
+            (scenario.system.overridden, scenario.system.quantities),
+            (scenario.model.overridden, scenario.model.quantities),
+        )
+        for key in overridden
+        if key in values
+    ]
+    if changed:
+        lines += ["", "[set]", *(f"{key} = {value}" for key, value in changed)]
+    return "\n".join(lines) + "\n"

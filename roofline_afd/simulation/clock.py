@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from roofline_afd.physics.provisioning import Coefficients
+    from roofline_afd.physics.linear import Coefficients
     from roofline_afd.simulation.arrays import Floats, Ints
 
 

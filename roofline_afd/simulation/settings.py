@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import barrier
 from roofline_afd.simulation.words import FIRST, STATIONARY
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from roofline_afd.physics.provisioning import Coefficients
+    from roofline_afd.physics.linear import Coefficients
     from roofline_afd.simulation.arrays import Ints
     from roofline_afd.simulation.lengths import Lengths
 
@@ -101,7 +101,7 @@ class Settings:
     @property
     def workers(self) -> Ints:
         """Attention instances that wait for each other, of each ratio [1]."""
-        counts: Ints = physics.barrier_workers(
+        counts: Ints = barrier.barrier_workers(
             ratio=np.array(self.ratios), ffn_devices=self.ffn_devices
         ).astype(np.int64)
         return counts

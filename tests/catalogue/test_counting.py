@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline_afd.catalogue.attention import Attention
-from roofline_afd.physics import counting
+from roofline_afd.physics import counting, mixing
 
 WIDTH = st.integers(1, 512)
 
@@ -18,7 +18,7 @@ def _sizes(*matrices: tuple[int, int]) -> int:
 
 def test_latent_attention_matrix_by_matrix() -> None:
     """DeepSeek-V3, names of the checkpoint: q_a, q_b, kv_a, kv_b, o."""
-    assert counting.mla_parameters(
+    assert mixing.mla_parameters(
         hidden_size=7168,
         heads=128,
         head_dim=128,
@@ -31,7 +31,7 @@ def test_latent_attention_matrix_by_matrix() -> None:
 
 def test_gated_delta_matrix_by_matrix() -> None:
     """Qwen3-Next, names of the checkpoint: in_proj_qkvz, in_proj_ba, conv1d, out_proj."""
-    assert counting.gated_delta_parameters(
+    assert mixing.gated_delta_parameters(
         hidden_size=2048, heads=32, key_heads=16, head_dim=128, value_head_dim=128, conv_kernel=4
     ) == _sizes((12288, 2048), (64, 2048), (8192, 4), (2048, 4096))
 
@@ -40,19 +40,19 @@ def test_kimi_delta_matrix_by_matrix() -> None:
     """Kimi-K3: q, k, v, g, o; f_a, f_b; b; three convolutions."""
     wide = 96 * 128
     full = [(wide, 7168)] * 5
-    assert counting.kda_parameters(hidden_size=7168, heads=96, head_dim=128, conv_kernel=4) == _sizes(
+    assert mixing.kda_parameters(hidden_size=7168, heads=96, head_dim=128, conv_kernel=4) == _sizes(
         *full, (128, 7168), (wide, 128), (96, 7168), (3 * wide, 4)
     )
-    low_rank = counting.kda_parameters(hidden_size=7168, heads=96, head_dim=128, conv_kernel=4, gate_rank=128)
+    low_rank = mixing.kda_parameters(hidden_size=7168, heads=96, head_dim=128, conv_kernel=4, gate_rank=128)
     assert low_rank == _sizes(*full[:4], *[(128, 7168), (wide, 128)] * 2, (96, 7168), (3 * wide, 4))
 
 
 def test_mamba_matrix_by_matrix() -> None:
     """Jamba v0.1: in_proj, conv1d, x_proj, dt_proj, A_log, out_proj; Nemotron-3-Nano: in, conv1d, out."""
-    assert counting.mamba1_parameters(
+    assert mixing.mamba1_parameters(
         hidden_size=4096, inner_width=8192, state_width=16, conv_kernel=4, dt_rank=256
     ) == _sizes((16384, 4096), (8192, 4), (288, 8192), (8192, 256), (8192, 16), (4096, 8192))
-    assert counting.mamba2_parameters(
+    assert mixing.mamba2_parameters(
         hidden_size=2688, heads=64, head_dim=64, state_width=128, state_groups=8, conv_kernel=4
     ) == _sizes((2 * 4096 + 2 * 1024 + 64, 2688), (4096 + 2048, 4), (2688, 4096))
 
@@ -79,9 +79,9 @@ def test_compressed_attention_matrix_by_matrix() -> None:
 
 
 def test_output_gates_and_wide_values() -> None:
-    plain = counting.gqa_parameters(hidden_size=4096, heads=64, kv_heads=4, head_dim=192, value_head_dim=128)
+    plain = mixing.gqa_parameters(hidden_size=4096, heads=64, kv_heads=4, head_dim=192, value_head_dim=128)
     assert plain == _sizes((64 * 192, 4096), (4 * 192, 4096), (4 * 128, 4096), (4096, 64 * 128))
-    gated = counting.gqa_parameters(hidden_size=2048, heads=16, kv_heads=2, head_dim=256, output_gate=True)
+    gated = mixing.gqa_parameters(hidden_size=2048, heads=16, kv_heads=2, head_dim=256, output_gate=True)
     assert gated == _sizes((2 * 16 * 256, 2048), (512, 2048), (512, 2048), (2048, 4096))
 
 
@@ -91,9 +91,9 @@ def test_one_stream_needs_no_mixing() -> None:
 
 @given(hidden=WIDTH, heads=WIDTH, groups=st.integers(1, 16), width=WIDTH)
 def test_multi_head_is_four_square_projections(hidden: int, heads: int, groups: int, width: int) -> None:
-    same = counting.gqa_parameters(hidden_size=hidden, heads=heads, kv_heads=heads, head_dim=width)
+    same = mixing.gqa_parameters(hidden_size=hidden, heads=heads, kv_heads=heads, head_dim=width)
     assert same == 4 * hidden * heads * width
-    fewer = counting.gqa_parameters(hidden_size=hidden, heads=heads * groups, kv_heads=heads, head_dim=width)
+    fewer = mixing.gqa_parameters(hidden_size=hidden, heads=heads * groups, kv_heads=heads, head_dim=width)
     assert fewer <= groups * same
 
 
@@ -142,3 +142,7 @@ def test_constant_state_layers_cost_the_same_at_any_context(kind: str) -> None:
     assert shape.cached_elements(1e6) == shape.cached_elements_per_token == 0
     assert shape.core_flops(1) == shape.core_flops(1e6) > 0
     assert shape.read_elements(1e6) == shape.state_elements > 0
+
+
+def test_attention_tables_compare_by_value() -> None:
+    assert Attention("a", "gqa", 1) == Attention("a", "gqa", 1)

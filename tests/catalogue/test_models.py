@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import functools
-from pathlib import Path
 
 import pytest
 
 from roofline_afd.catalogue.models import Model, load_model, model_of
-from roofline_afd.catalogue.records import KINDS, parse_record, properties
+from roofline_afd.catalogue.reading import parse_record
+from roofline_afd.catalogue.records import KINDS
+from roofline_afd.catalogue.schema import properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
+from tests.conftest import ROOT, SHARED
 
-ROOT = Path(__file__).parents[2]
-RAW = ROOT.parent / "shared" / "data" / "catalogue" / "models.csv"
+RAW = SHARED / "data" / "catalogue" / "models.csv"
 needs_raw = pytest.mark.skipif(not RAW.is_file(), reason="the raw catalogue tables are not there")
 
 CATALOGUE = Catalogue()
@@ -366,6 +367,21 @@ def test_overrides_reach_attention_tables_and_new_keys() -> None:
 def test_contradicting_shapes_are_refused(changes: dict[str, float], says: str) -> None:
     with pytest.raises(InputError, match=says):
         load_model("deepseek-v3", overrides=changes)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"top_k": 300}, "top_k 300 exceeds routed_experts 256"),
+        ({"moe_layers": 62}, "moe_layers 62 exceeds layers 61"),
+        ({"expert_groups": 7}, "no multiple of expert_groups 7"),
+        ({"groups_per_token": 9}, "groups_per_token 9 exceeds expert_groups 8"),
+        ({"dispatch_width": 8000}, "dispatch_width 8000 exceeds hidden_size 7168"),
+    ],
+)
+def test_shapes_no_model_can_have(overrides: dict[str, float | str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_model("deepseek-v3", overrides=overrides)
 
 
 def test_a_width_is_wanted_with_what_it_belongs_to() -> None:

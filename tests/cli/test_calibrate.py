@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.evidence.test_calibration import synthetic
+from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import ask, command
 
 HEADER = "id,operator,system,precision,m,n,k,latency_us"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from roofline_afd import __version__
-from roofline_afd.analysis.listing.explain import TERMS
+from roofline_afd.analysis.listing.terms import TERMS
 from tests.conftest import ask, command
 
 BASE = ("roofline", "--system", "h800", "--model", "deepseek-v3")

@@ -114,7 +114,7 @@ def test_help_names_the_defaults() -> None:
     assert "2 % for datasheet values, 5 % measured or set by --set" in text
     numbers = {f"{spread.amount * 100:g} %" for spread in SPREADS.values() if spread.relative}
     assert all(number in text for number in numbers)
-    for part in ("context 20 %", "gap 1 ms", "30 % estimated", "--uncertainty KEY=RANGE", "Default: 100."):
+    for part in ("context 20 %", "gap 1 ms", "30 % estimated", "--uncertainty KEY=RANGE", "[default: 100]"):
         assert part in text
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.evidence.test_services import GROUPS, ROW, SHIPPED, written
+from tests.analysis.evidence.services.given import GROUPS, ROW, SHIPPED, written
 from tests.conftest import ask, command
 
 

@@ -10,7 +10,7 @@ import pytest
 from roofline_afd.analysis.requests.provisioning import provision
 from roofline_afd.analysis.requests.questions import Provisioning
 from roofline_afd.analysis.requests.traces import read_trace
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import lengths, normal, slots
 from tests.conftest import SHARED
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ def test_maximum_of_normal_numbers() -> None:
     """Tabulated order statistics; two and three have closed forms."""
     counts = np.array([1, 2, 4, 8, 16, 32])
     known = [0, 0.5642, 1.0294, 1.4236, 1.7660, 2.0697]
-    assert physics.expected_maximum(workers=counts) == pytest.approx(known, abs=5e-5)
-    assert physics.expected_maximum(workers=2) == pytest.approx(np.pi**-0.5, abs=1e-10)
-    assert physics.expected_maximum(workers=3) == pytest.approx(1.5 * np.pi**-0.5, abs=1e-10)
-    many = physics.expected_maximum(workers=np.array([100, 1000]))  # Harter (1961)
+    assert normal.expected_maximum(workers=counts) == pytest.approx(known, abs=5e-5)
+    assert normal.expected_maximum(workers=2) == pytest.approx(np.pi**-0.5, abs=1e-10)
+    assert normal.expected_maximum(workers=3) == pytest.approx(1.5 * np.pi**-0.5, abs=1e-10)
+    many = normal.expected_maximum(workers=np.array([100, 1000]))  # Harter (1961)
     assert many == pytest.approx([2.50759, 3.24144], abs=5e-6)
-    squares = physics.expected_squared_maximum(workers=np.array([1, 2, 3]))
+    squares = normal.expected_squared_maximum(workers=np.array([1, 2, 3]))
     assert squares == pytest.approx([1, 1, 1 + 3**0.5 / (2 * np.pi)], abs=1e-9)
 
 
@@ -97,14 +97,14 @@ def test_real_traces(name: str) -> None:
     if not file.exists():
         pytest.skip(f"the trace {name} is not beside the repository")
     trace = read_trace(file)
-    load = physics.stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
+    load = slots.stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
     assert (load.theta, load.nu) == pytest.approx(TRACES[name], abs=5e-4)
 
 
 def test_fixed_lengths() -> None:
     """Outputs of 500 tokens and no prompt: ages 0 to 499 alike."""
-    moments = physics.fixed_moments(mean=500.0)
-    load = physics.load_from_moments(prompt=physics.fixed_moments(mean=0.0), decode=moments)
+    moments = lengths.fixed_moments(mean=500.0)
+    load = slots.load_from_moments(prompt=lengths.fixed_moments(mean=0.0), decode=moments)
     assert load.theta == 249.5
     assert load.nu == pytest.approx(np.arange(500).std())
     assert load.skewness == pytest.approx(0, abs=1e-9)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import roofline_afd.physics
-from roofline_afd.analysis.listing.explain import TERMS
+from roofline_afd.analysis.listing.terms import TERMS
 from roofline_afd.docstrings import documentation
 
 MODULES = [
@@ -52,11 +52,12 @@ def test_every_explained_term_has_a_formula(term: str) -> None:
 
 def test_every_result_of_the_roofline_can_be_explained() -> None:
     """Whoever sees a number in the answer can ask where it comes from."""
+    from roofline_afd.analysis.bounds.questions import Roofline
     from roofline_afd.analysis.bounds.roofline import roofline
-    from roofline_afd.analysis.listing.explain import find_term
+    from roofline_afd.analysis.listing.terms import find_term
     from roofline_afd.serving.scenario import Scenario
 
-    answer = roofline(Scenario(system="h800", model="deepseek-v3"))
+    answer = roofline(Roofline(Scenario(system="h800", model="deepseek-v3")))
     words = {
         "ffn_nodes",
         "feasible",

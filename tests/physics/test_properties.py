@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline_afd.analysis.bounds.roofline import DEAD_ZONE, ONE_EXPERT, STABLE_INTENSITY, regimes, roofline
+from roofline_afd.analysis.bounds.questions import Roofline
+from roofline_afd.analysis.bounds.regimes import DEAD_ZONE, ONE_EXPERT, STABLE_INTENSITY, regimes
+from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.catalogue.hardware import build_system, load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.physics import roofline as physics
@@ -69,7 +71,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
 
 def _hfu(scenario: Scenario, **changes: Any) -> np.ndarray[Any, np.dtype[np.float64]]:  # noqa: ANN401
-    answer = roofline(attrs.evolve(scenario, **changes), ffn_nodes=range(1, 41))
+    answer = roofline(Roofline(attrs.evolve(scenario, **changes), ffn_nodes=range(1, 41)))
     return np.asarray(answer.columns["hfu"])
 
 
@@ -88,7 +90,7 @@ def test_hfu_does_not_depend_on_width_layers_or_target(
 @given(scenarios())
 def test_hfu_factors_and_bounds(scenario: Scenario) -> None:
     """HFU = OFU * S_t, HFU and OFU in (0, 1], and HFU is what its closed form says."""
-    columns = roofline(scenario, ffn_nodes=range(1, 41)).columns
+    columns = roofline(Roofline(scenario, ffn_nodes=range(1, 41))).columns
     hfu, ofu, busy = (np.asarray(columns[key]) for key in ("hfu", "ofu", "temporal_sparsity"))
     np.testing.assert_allclose(ofu * busy, hfu, rtol=1e-12)
     assert np.all((hfu > 0) & (hfu <= 1 + 1e-12) & (ofu > 0) & (ofu <= 1 + 1e-12))
@@ -116,8 +118,8 @@ def test_all_rates_scaled_scale_all_times(scenario: Scenario, factor: float) -> 
         scenario.system.parts,
         overrides={key: quantities[key].value * factor for key in RATES if key in quantities},
     )
-    before = roofline(scenario, ffn_nodes=range(1, 41)).columns
-    after = roofline(attrs.evolve(scenario, system=faster), ffn_nodes=range(1, 41)).columns
+    before = roofline(Roofline(scenario, ffn_nodes=range(1, 41))).columns
+    after = roofline(Roofline(attrs.evolve(scenario, system=faster), ffn_nodes=range(1, 41))).columns
     for key, power in (("weight_time_us", -1), ("pairs_per_device", 1), ("hfu", 0), ("compute_time_us", 0)):
         np.testing.assert_allclose(np.asarray(after[key]), np.asarray(before[key]) * factor**power, rtol=1e-9)
 
@@ -128,7 +130,7 @@ def test_rows_agree_with_the_analytic_regimes(scenario: Scenario) -> None:
     """The breakpoints, found without sweeping, say what the swept rows do."""
     inputs = ffn_stage_inputs(scenario)
     nodes = np.arange(1, 301)
-    answer = roofline(scenario, ffn_nodes=nodes)
+    answer = roofline(Roofline(scenario, ffn_nodes=nodes))
     edges = regimes(inputs)
     assert edges[0].ffn_nodes_from == 0
     assert edges[-1].ffn_nodes_to == math.inf
@@ -149,7 +151,7 @@ def test_rows_agree_with_the_analytic_regimes(scenario: Scenario) -> None:
 @given(scenarios())
 def test_dead_zone_is_where_hfu_is_flat_and_below_its_ceiling(scenario: Scenario) -> None:
     """Its summary keys and its rows agree; without one both are absent."""
-    summary = (answer := roofline(scenario, ffn_nodes=range(1, 301))).summary
+    summary = (answer := roofline(Roofline(scenario, ffn_nodes=range(1, 301)))).summary
     names = np.array(list(answer.columns["regime"]))
     if summary["dead_zone_from"] is None:
         assert summary["dead_zone_to"] is None
@@ -167,7 +169,7 @@ def test_dead_zone_is_where_hfu_is_flat_and_below_its_ceiling(scenario: Scenario
 @given(scenarios())
 def test_smallest_feasible_count_is_the_first_feasible_row(scenario: Scenario) -> None:
     """The analytic feasible range and the feasible rows are the same."""
-    answer = roofline(scenario, ffn_nodes=range(1, 301))
+    answer = roofline(Roofline(scenario, ffn_nodes=range(1, 301)))
     feasible = np.flatnonzero(np.asarray(answer.columns["feasible"])) + 1
     low, high = answer.summary["ffn_nodes_from"], answer.summary["ffn_nodes_to"]
     expected = [] if low is None else list(range(low, min(high or 300, 300) + 1))

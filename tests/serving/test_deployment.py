@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -16,9 +16,13 @@ from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
-from roofline_afd.serving.layer import TRANSPORTS, Operator, decode_operators
+from roofline_afd.serving.layer import decode_operators
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import search
+from roofline_afd.serving.sizes import TRANSPORTS
+
+if TYPE_CHECKING:
+    from roofline_afd.serving.timing import Operator
 
 MODELS = Catalogue().ids("model")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
-from roofline_afd.serving.scenario_file import MAX_BYTES, read_scenario_file
+from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.scenario_file import MAX_BYTES, read_scenario_file, scenario_text
 
 OPTIONS = {"system", "model", "tpot_ms", "batch", "set", "hardware_db", "model_db", "mode", "scenario"}
 
@@ -80,3 +83,19 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path, says in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(InputError, match=f"cannot be read: {says}"):
             read_scenario_file(path, options=OPTIONS)
+
+
+def test_scenario_text_gives_the_same_question(tmp_path: Path) -> None:
+    """A scenario file that is read back says what was asked, overrides among it."""
+    system = load_system("h800", overrides={"scale_out_gb_per_s": 100.0})
+    asked = Scenario(system=system, model="deepseek-v3", tpot_ms=40.0, context=8192, ffn_system="h20")
+    text = scenario_text(asked)
+    held = tomllib.loads(text)
+    assert held["set"] == {"scale_out_gb_per_s": 100.0}
+    assert held["tpot_ms"] == 40.0
+    assert held["context"] == 8192
+    assert held["ffn_system"] == "h20"
+    assert "granularity" not in held
+    file = tmp_path / "scenario.toml"
+    file.write_text(text)
+    assert read_scenario_file(file, options={"system", "set"})["set"] == ["scale_out_gb_per_s=100.0"]

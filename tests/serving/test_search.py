@@ -1,4 +1,4 @@
-"""The search: as good as looking at every deployment one by one; filters and refusals."""
+"""The search: as good as looking at every deployment one by one; given batches, transports, refusals."""
 
 from __future__ import annotations
 
@@ -11,43 +11,22 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
-from roofline_afd.serving.layer import TRANSPORTS
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.serving.search import (
-    FABRIC,
-    LATENCY,
-    MEMORY,
-    NEAR,
-    RATIO,
-    Found,
-    search,
-)
+from roofline_afd.serving.search import NEAR, search
+from roofline_afd.serving.sizes import TRANSPORTS
+from tests.serving.searched import H800, best_of, rate_of, searched
 
 SAME = 1e-9
 """Of deployments that differ by rounding either may win."""
-H800: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "tpot_ms": 50}
 
-
-def _rate(deployments: Deployments, deployment: Deployment | None) -> float:
-    """Return the throughput of a deployment; 0 where there is none."""
-    if deployment is None:
-        return 0.0
-    step = deployments.step(deployment).time
-    return float(np.asarray(deployments.tokens_per_s_per_device(deployment, step)))
-
-
-def _found(mode: str, **question: Any) -> tuple[Deployments, Found]:  # noqa: ANN401 - any field
-    deployments = Deployments(Scenario(**question), mode)
-    return deployments, search(deployments)
-
-
-def _best(mode: str, **question: Any) -> Deployment:  # noqa: ANN401 - any field
-    _, found = _found(mode, **question)
-    assert found.best is not None
-    return found.best
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "scale-out": H800,
+    "superpod": {"system": "gb200-nvl72", "model": "deepseek-v3", "tpot_ms": 40, "max_devices": 144},
+    "drafting": {"system": "h20", "model": "kimi-k2", "tpot_ms": 40, "accept_length": 1.7},
+    "hybrid": {"system": "b200", "model": "nemotron-3-super-120b-a12b", "tpot_ms": 30, "context": 32768},
+}
 
 
 def _shapes(scenario: Scenario, mode: str) -> list[tuple[int, int | None]]:
@@ -117,7 +96,7 @@ def test_search_finds_the_best_there_is(question: dict[str, Any]) -> None:
         deployments = Deployments(scenario, mode)
         found = search(deployments)
         best = _brute(scenario, mode)
-        assert _rate(deployments, found.best) == pytest.approx(best, rel=SAME)
+        assert rate_of(deployments, found.best) == pytest.approx(best, rel=SAME)
         assert (found.best is None) == (best == 0)
         if found.best is not None:
             _is_feasible(deployments, found.best)
@@ -133,36 +112,28 @@ def _is_feasible(deployments: Deployments, best: Deployment) -> None:
     assert int(best.devices) <= (scenario.devices or scenario.max_devices)
 
 
-QUESTIONS: dict[str, dict[str, Any]] = {
-    "scale-out": H800,
-    "superpod": {"system": "gb200-nvl72", "model": "deepseek-v3", "tpot_ms": 40, "max_devices": 144},
-    "drafting": {"system": "h20", "model": "kimi-k2", "tpot_ms": 40, "accept_length": 1.7},
-    "hybrid": {"system": "b200", "model": "nemotron-3-super-120b-a12b", "tpot_ms": 30, "context": 32768},
-}
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_what_is_found_is_feasible_and_ordered(name: str, mode: str) -> None:
     """Best, next best of another shape, and the smallest nearly as good, each of which can be had."""
-    deployments, found = _found(mode, **QUESTIONS[name])
+    deployments, found = searched(mode, **QUESTIONS[name])
     assert found.best is not None
     assert found.runner_up is not None
     assert found.smallest is not None
-    best = _rate(deployments, found.best)
+    best = rate_of(deployments, found.best)
     for other in (found.best, found.runner_up, found.smallest):
         _is_feasible(deployments, other)
-        assert _rate(deployments, other) <= best * (1 + SAME)
+        assert rate_of(deployments, other) <= best * (1 + SAME)
     shapes = [(each.attention_devices, each.ffn_devices) for each in (found.best, found.runner_up)]
     assert shapes[0] != shapes[1]
-    assert _rate(deployments, found.smallest) >= NEAR * best
+    assert rate_of(deployments, found.smallest) >= NEAR * best
     assert found.smallest.devices <= found.best.devices
     assert found.refusal == ""
 
 
 def test_search_is_deterministic() -> None:
     for mode in MODES:
-        first, second = (_found(mode, **H800)[1] for _ in range(2))
+        first, second = (searched(mode, **H800)[1] for _ in range(2))
         assert (first.best, first.runner_up, first.smallest) == (
             second.best,
             second.runner_up,
@@ -187,7 +158,7 @@ def test_more_time_or_more_devices_never_hurt(  # noqa: PLR0917 - drawn in order
     for mode in MODES:
         scenario = Scenario(system=system, model=model, tpot_ms=tpot, max_devices=budget)
         first, later, larger = (
-            _rate(deployments := Deployments(each, mode), search(deployments).best)
+            rate_of(deployments := Deployments(each, mode), search(deployments).best)
             for each in (
                 scenario,
                 attrs.evolve(scenario, tpot_ms=tpot * factor),
@@ -219,72 +190,23 @@ def test_nearest_latency_is_feasible(  # noqa: PLR0917 - drawn in order
         "transport": transport,
         "max_devices": 200,
     }
-    _, found = _found(mode, **question, tpot_ms=0.1)
+    _, found = searched(mode, **question, tpot_ms=0.1)
     assume(found.refusal != MEMORY)
     assert found.best is None
     assert found.refusal == LATENCY
     assert found.nearest is not None
     for factor, feasible in ((1 + 1e-9, True), (1 - 1e-6, False)):
-        _, again = _found(mode, **question, tpot_ms=found.nearest * 1e3 * factor)
+        _, again = searched(mode, **question, tpot_ms=found.nearest * 1e3 * factor)
         assert (again.best is not None) == feasible
-
-
-def test_filters() -> None:
-    """Each keeps what it asks for, and costs throughput where it rules the best out."""
-    free = Deployments(Scenario(**H800), AFD)
-    most = _rate(free, search(free).best)
-    filters: list[dict[str, Any]] = [
-        {"attention_devices": 64},
-        {"ffn_devices": 32},
-        {"attention_devices": 64, "ffn_devices": 32},
-        {"devices": 128},
-        {"microbatches": 2},
-        {"max_devices": 96},
-        {"deployable_with": "vllm-afd-plugin"},
-        {"granularity": "device"},
-    ]
-    for asked in filters:
-        deployments, found = _found(AFD, **H800 | asked)
-        best = found.best
-        assert best is not None, asked
-        assert best.ffn_devices is not None
-        for key in ("attention_devices", "ffn_devices", "devices", "microbatches"):
-            if key in asked:
-                assert getattr(best, key) == asked[key]
-        assert best.devices <= asked.get("max_devices", 512)
-        if "granularity" in asked:
-            assert _rate(deployments, best) >= most * (1 - SAME)  # single devices include whole nodes
-        else:
-            assert best.attention_devices % 8 == best.ffn_devices % 8 == 0
-            assert _rate(deployments, best) <= most * (1 + SAME)
-        if "deployable_with" in asked:
-            assert best.attention_devices % best.ffn_devices == 0
-            assert best.microbatches == 2
-    assert _best(EP, **H800, devices=120).devices == 120
-    assert _best(EP, **H800, microbatches=1).microbatches == 1
-    with pytest.raises(InputError, match="--microbatches 3 cannot run with vllm-afd-plugin"):
-        _found(AFD, **H800, deployable_with="vllm-afd-plugin", microbatches=3)
-
-
-def test_groups_are_whole_nodes_of_their_systems() -> None:
-    """A tray of gb200-nvl72 has 4 devices, a node of h800 has 8."""
-    question = H800 | {"attention_system": "gb200-nvl72", "max_devices": 100}
-    candidates = _found(AFD, **question)[1].candidates
-    assert set(np.unique(candidates.attention_devices % 8)) == {0, 4}
-    assert set(np.unique(candidates.ffn_devices % 8)) == {0}
-    assert np.max(candidates.attention_devices + candidates.ffn_devices) == 100
-    single = _found(AFD, **question | {"granularity": "device", "max_devices": 40})[1].candidates
-    assert set(np.unique(single.ffn_devices)) == set(range(1, 40))
-    assert len(single.ffn_devices) == 39 * 40 / 2 * 4
 
 
 def test_a_given_batch_is_kept() -> None:
     for mode in MODES:
-        deployments, found = _found(mode, **H800, batch=50)
+        deployments, found = searched(mode, **H800, batch=50)
         assert found.best is not None
         assert found.best.batch == 50
         free = Deployments(Scenario(**H800), mode)
-        assert _rate(deployments, found.best) <= _rate(free, search(free).best) * (1 + SAME)
+        assert rate_of(deployments, found.best) <= rate_of(free, search(free).best) * (1 + SAME)
 
 
 def test_all_transports_are_no_worse_than_any() -> None:
@@ -292,29 +214,19 @@ def test_all_transports_are_no_worse_than_any() -> None:
     for mode in MODES:
         rates = {}
         for transport in (*TRANSPORTS, "all"):
-            deployments, found = _found(mode, **H800, transport=transport)
-            rates[transport] = _rate(deployments, found.best)
+            deployments, found = searched(mode, **H800, transport=transport)
+            rates[transport] = rate_of(deployments, found.best)
         assert rates["all"] == pytest.approx(max(rates.values()), rel=SAME)
-    best = _best(EP, **H800 | {"model": "qwen3-30b-a3b", "devices": 1}, granularity="device", transport="all")
+    best = best_of(
+        EP, **H800 | {"model": "qwen3-30b-a3b", "devices": 1}, granularity="device", transport="all"
+    )
     assert best.transport == "pair"  # one device sends nothing
-
-
-def test_nothing_leaves_a_domain_without_a_fabric() -> None:
-    """The catalogue knows no scale-out of tpu-v6e: deployments stay within its 256 devices."""
-    system = load_system("tpu-v6e")
-    assert system.scale_out is None
-    assert system.scale_up_domain_devices == 256
-    for mode in MODES:
-        _, found = _found(mode, system=system, model="deepseek-v3", tpot_ms=200)
-        candidates = found.candidates
-        assert np.max(candidates.attention_devices + candidates.ffn_devices) == 256
-        assert found.best is not None
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_more_devices_than_a_fabric_connects_are_refused(mode: str) -> None:
     """Asked for outright, 512 devices without scale-out have no deployment, and that is why."""
-    _, found = _found(mode, system="tpu-v6e", model="deepseek-v3", tpot_ms=200, devices=512)
+    _, found = searched(mode, system="tpu-v6e", model="deepseek-v3", tpot_ms=200, devices=512)
     assert found.best is None
     assert (found.refusal, found.nearest) == (FABRIC, None)
 
@@ -322,10 +234,10 @@ def test_more_devices_than_a_fabric_connects_are_refused(mode: str) -> None:
 def test_a_latency_missed_within_a_domain_is_no_missing_fabric() -> None:
     """Of 200 attention devices and up to 312 others some fit a domain of 256: the latency is what binds."""
     question: dict[str, Any] = {"system": "tpu-v6e", "model": "deepseek-v3", "attention_devices": 200}
-    _, found = _found(AFD, **question, tpot_ms=0.1)
+    _, found = searched(AFD, **question, tpot_ms=0.1)
     assert found.refusal == LATENCY
     assert found.nearest is not None
-    assert _best(AFD, **question, tpot_ms=found.nearest * 1e3 * (1 + 1e-9)).devices <= 256
+    assert best_of(AFD, **question, tpot_ms=found.nearest * 1e3 * (1 + 1e-9)).devices <= 256
 
 
 def test_refusals() -> None:
@@ -346,19 +258,8 @@ def test_refusals() -> None:
         (AFD, LATENCY, {"batch": 170, "tpot_ms": 20}),
     ]
     for mode, binding, asked in cases:
-        _, found = _found(mode, **H800 | asked)
+        _, found = searched(mode, **H800 | asked)
         assert (found.best, found.runner_up, found.smallest) == (None, None, None), asked
         assert found.refusal == binding, asked
         assert (found.nearest is not None) == (binding == LATENCY)
-    assert _best(AFD, **H800 | {"devices": 127}, granularity="device").devices == 127
-
-
-def test_one_node_may_be_split() -> None:
-    """In whole nodes both groups may also share one: every split of it is tried, and no other odd number."""
-    small = {"system": "b200", "model": "qwen3-30b-a3b", "tpot_ms": 50}
-    inside = _best(AFD, **small, devices=8)
-    assert inside.devices == 8
-    every = _best(AFD, **small, devices=8, granularity="device")
-    assert (inside.attention_devices, inside.ffn_devices) == (every.attention_devices, every.ffn_devices)
-    fixed = _best(AFD, **small, devices=8, ffn_devices=3)
-    assert (fixed.attention_devices, fixed.ffn_devices) == (5, 3)
+    assert best_of(AFD, **H800 | {"devices": 127}, granularity="device").devices == 127

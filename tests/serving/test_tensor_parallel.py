@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
+from roofline_afd.catalogue.products import products_of
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
-from roofline_afd.serving.layer import Layers, Prompt, decode_operators, prefill_operators
+from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.sizes import Layers, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +86,8 @@ def _index(kind: Attention, context: float) -> float:
 def test_products_are_shared_out(name: str, absorbed: bool) -> None:  # noqa: FBT001 - of a parameter
     """Products per head are shared out evenly; those of latents, indices, shared keys and gates at most."""
     kind, part, parts = SPLITS[name]
-    before = {item.name: item for item in kind.products(HIDDEN, absorbed=absorbed)}
-    after = {item.name: item for item in part.products(HIDDEN, absorbed=absorbed)}
+    before = {item.name: item for item in products_of(kind, HIDDEN, absorbed=absorbed)}
+    after = {item.name: item for item in products_of(part, HIDDEN, absorbed=absorbed)}
     assert before.keys() == after.keys()
     for key, item in before.items():
         mine = after[key].parameters

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline_afd.physics.provisioning import Coefficients
+from roofline_afd.physics.linear import Coefficients
 from roofline_afd.simulation.lengths import GeometricLaw, IndependentLengths, TracedLengths, law
 from roofline_afd.simulation.settings import Settings
 

@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline_afd.physics.provisioning import (
-    Coefficients,
-    cycle_time_of,
-)
+from roofline_afd.physics.linear import Coefficients, cycle_time_of
 from roofline_afd.simulation.clock import Clock
 from tests.simulation.small import PAPER
 

@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roofline_afd.physics.provisioning import (
-    barrier_cycle_time,
-    fixed_moments,
-    geometric_moments,
-    load_from_moments,
-    optimal_ratio,
-    optimal_ratio_microbatches,
-)
+from roofline_afd.physics.barrier import barrier_cycle_time
+from roofline_afd.physics.lengths import fixed_moments, geometric_moments
+from roofline_afd.physics.ratio import optimal_ratio, optimal_ratio_microbatches
+from roofline_afd.physics.slots import load_from_moments
 from roofline_afd.simulation.run import run
 from tests.simulation.small import PAPER, requests, trial
 

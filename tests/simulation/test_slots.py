@@ -10,12 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline_afd.physics.provisioning import (
-    fixed_moments,
-    geometric_moments,
-    load_from_moments,
-    stationary_load,
-)
+from roofline_afd.physics.lengths import fixed_moments, geometric_moments
+from roofline_afd.physics.slots import load_from_moments, stationary_load
 from roofline_afd.simulation.lengths import IndependentLengths, TracedLengths, law
 from roofline_afd.simulation.slots import Worker
 from roofline_afd.simulation.words import STARTS

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
-from roofline_afd.analysis.listing.records import list_hardware
+from roofline_afd.analysis.listing.list import list_hardware
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view.columns import column
 from roofline_afd.view.tables import as_csv, as_markdown, as_table, choose_format, write_file
 
-ANSWER = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6))
+ANSWER = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6)))
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 100, 130, 200, None])

@@ -14,6 +14,7 @@ import openpyxl
 import pytest
 
 from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
@@ -23,7 +24,7 @@ from roofline_afd.view.tables import as_csv, choose_format
 from roofline_afd.view.workbook import as_xlsx, plain_text
 from tests.conftest import command
 
-ANSWER = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6))
+ANSWER = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6)))
 HOSTILE = (
     "=1+1",
     '=HYPERLINK("http://example.org","x")',

@@ -1,4 +1,4 @@
-"""Where does adding FFN nodes stop helping? HFU over FFN nodes, its regimes, and the dead zone."""
+"""Where does adding FFN nodes stop helping? HFU over FFN nodes, row by row, and the dead zone."""
 
 from __future__ import annotations
 
@@ -10,29 +10,34 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, Words, describe_inputs, provenance_notes
-from roofline_afd.catalogue.hardware import build_system
+from roofline_afd.analysis.bounds.regimes import (
+    COMPUTE_BOUND,
+    EQUAL,
+    SCALE_UP_BOUND,
+    SENDER_BOUND,
+    Regime,
+    largest_in_domain,
+    regime_of,
+    regimes,
+    summarise,
+)
+from roofline_afd.catalogue.hardware import PEAK_KEYS, build_system
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
-from roofline_afd.physics import regimes as physics_regimes
 from roofline_afd.physics import roofline as physics
 from roofline_afd.serving.ffn_stage import FfnStageInputs, ffn_stage_inputs
 from roofline_afd.serving.scenario import MAX_COUNT
+from roofline_afd.units import format_si
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from roofline_afd.analysis.bounds.questions import Roofline
     from roofline_afd.catalogue.records import Quantity
     from roofline_afd.serving.scenario import Scenario
 
-SCALE_UP_BOUND = "scale-up bound"
-COMPUTE_BOUND = "compute bound"
-STABLE_INTENSITY = "stable intensity"
-SCALE_OUT_BOUND = "scale-out bound"
-DEAD_ZONE = "dead zone"
-ONE_EXPERT = "one expert per device"
-SENDER_BOUND = "attention links bound"
 BINDINGS = (
     "compute",
     "scale-up",
@@ -59,102 +64,148 @@ TABLE_KEYS = (
 FIRST_RULED_OUT = 4
 """Index of the first binding that rules a deployment out; the ones before only limit the roof."""
 BLOCK_ROWS = 8192
-DEFAULT_FFN_NODES = range(1, 41)
-_EQUAL = 1 - 1e-12
-"""Two bandwidths closer than this bind together; the wider one is named."""
+MOST_DRAWN = 2000
+"""FFN node counts that a picture holds."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Regime:
-    """A range of FFN nodes in which one term sets HFU.
-
-    Rows from above `ffn_nodes_from` up to `ffn_nodes_to` belong to it; `to_included` says whether the row
-    at the upper edge does too.
-    """
-
-    regime: str
-    ffn_nodes_from: float
-    ffn_nodes_to: float
-    to_included: bool
-
-
-def _top_until(inputs: FfnStageInputs) -> float:
-    """Return the FFN node count up to which the flat roof at few nodes is reached; inf for all."""
-    top, out = min(inputs.scale_up, inputs.compute_bound_bandwidth), inputs.scale_out
-    if inputs.superpod:
-        return inputs.sender_nodes * inputs.scale_up / top
-    if inputs.scenario.fan_out == "paper":
-        return float(
-            physics_regimes.flat_roof_until(
-                top_k=inputs.top_k, scale_out=out, top_bandwidth=top, sender_nodes=inputs.sender_nodes
-            )
-        )
-    nodes = np.arange(1, inputs.routed_experts + 1)
-    share = physics.sender_share(
-        attention_devices=inputs.attention_devices, ffn_devices=1.0 * nodes * inputs.devices_per_node
-    )
-    reached = out * inputs.top_k / inputs.nodes_hit(nodes) * share >= top * _EQUAL
-    if reached.all():  # beyond one expert a node, the fan-out stays as it is
-        return max(float(inputs.routed_experts), inputs.sender_nodes * out / top)
-    return float(np.argmin(reached))
-
-
-def regimes(inputs: FfnStageInputs) -> list[Regime]:
-    """Return the regimes of HFU over FFN nodes, in order, from their analytic breakpoints.
+def roofline(question: Roofline) -> Answer:
+    """Answer where adding FFN nodes stops helping.
 
     Parameters
     ----------
-    inputs : FfnStageInputs
-        The FFN stage.
+    question : Roofline
+        What is asked.
 
     Returns
     -------
-    list of Regime
-        From 0 FFN nodes to infinity without gaps.
+    Answer
+        A row per count: the roof, its regime, and whether and by what a deployment is ruled out.
 
-    Notes
-    -----
-    scale-up (or compute) bound to N_F = k * BW_out / min(BW_up, BW_c); stable intensity to N_F = k; dead
-    zone to N_F = E/g: pairs are fixed by scale-out, so HFU stays at its floor while OFU rises and the
-    device idles more; beyond, one expert per device. No dead zone inside a scale-up domain, where
-    E/g <= k, where compute binds at the floor, or where the expected fan-out rises with N_F.
-
-    References
-    ----------
-    arXiv 2602.09721, regimes of the FFN stage.
+    Raises
+    ------
+    InputError
+        If a node count or the scenario is out of bounds.
     """
-    top_k = inputs.top_k
-    one_expert_from = inputs.routed_experts / inputs.devices_per_node
-    senders = inputs.sender_nodes
-    top_until = _top_until(inputs)
-    name = COMPUTE_BOUND if inputs.compute_bound_bandwidth <= inputs.scale_up else SCALE_UP_BOUND
-    edges = [Regime(name, 0.0, top_until, to_included=True)]
+    nodes = check_ffn_nodes(question.ffn_nodes)
+    scenario = question.scenario.for_stage()
+    inputs = ffn_stage_inputs(scenario)
+    edges = regimes(inputs)
+    first = _columns(inputs, edges, nodes[:BLOCK_ROWS])
+    columns = {key: np.empty(nodes.shape, value.dtype) for key, value in first.items()}
+    for start in range(0, nodes.size, BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        for key, value in (_columns(inputs, edges, nodes[rows]) if start else first).items():
+            columns[key][rows] = value
+    regime, binding = columns.pop("regime"), columns.pop("binding")
+    feasible, hfu = columns["feasible"], columns["hfu"]
+    best = int(np.argmax(np.where(feasible, hfu, -1.0))) if feasible.any() else None
+    summary = summarise(inputs)
+    summary["best_ffn_nodes"] = None if best is None else int(nodes[best])
+    summary["best_hfu"] = None if best is None else float(hfu[best])
+    summary["weakest_kind"] = weakest_kind(inputs.quantities)
+    summary["answer"] = _sentence(inputs, edges, summary, BINDINGS[int(binding[0])])
+    return Answer(
+        command="roofline",
+        inputs=describe_inputs(scenario, inputs.quantities),
+        columns={
+            **columns,
+            "regime": Words(regime, tuple(edge.regime for edge in edges)),
+            "binding": Words(binding, BINDINGS),
+        },
+        summary=summary,
+        table_keys=TABLE_KEYS,
+        notes=[*_notes(inputs, summary, binding), *provenance_notes(scenario, inputs.quantities)],
+    )
 
-    def until(regime: str, upper: float, *, included: bool) -> None:
-        lower = edges[-1].ffn_nodes_to
-        upper = min(upper, max(senders, top_until))
-        if upper > lower:
-            edges.append(Regime(regime, lower, upper, included or upper == senders))
 
-    if not inputs.superpod and top_until < math.inf:
-        if inputs.scenario.fan_out == "paper":
-            until(STABLE_INTENSITY, float(top_k), included=True)
-            until(DEAD_ZONE, one_expert_from, included=False)
-        else:
-            until(SCALE_OUT_BOUND, one_expert_from, included=False)
-        until(ONE_EXPERT, math.inf, included=True)
-    if edges[-1].ffn_nodes_to < math.inf:
-        edges.append(Regime(SENDER_BOUND, edges[-1].ffn_nodes_to, math.inf, to_included=True))
-    return [edge for edge in edges if edge.ffn_nodes_to > edge.ffn_nodes_from]
+def roofline_picture(question: Roofline) -> Answer:
+    """Answer likewise, with what pictures of the roofline and of the dead zone need.
+
+    Parameters
+    ----------
+    question : Roofline
+        What is asked; its node counts are taken in order, each once.
+
+    Returns
+    -------
+    Answer
+        As of `roofline`; its picture has the question in a line, the names of things, the compute roof
+        [FLOP/s], and per byte level the roof [B/s], whether it rests on an estimate, and the intensity at
+        each count [FLOP/B].
+
+    Raises
+    ------
+    InputError
+        If a node count or the scenario is out of bounds, or there are more counts than a picture holds.
+    """
+    counts = np.unique(check_ffn_nodes(question.ffn_nodes))
+    if counts.size > MOST_DRAWN:
+        raise InputError(f"--ffn-nodes asks for {counts.size:,} counts; a picture holds {MOST_DRAWN:,}")
+    answer = roofline(dataclasses.replace(question, ffn_nodes=counts))
+    scenario, inputs = question.scenario, ffn_stage_inputs(question.scenario)
+    picture = {
+        "question": _question_line(inputs),
+        "node": scenario.system.node_name,
+        "devices_per_node": inputs.devices_per_node,
+        "attention_devices": scenario.attention_devices,
+        "operand": scenario.operand,
+        "peak": inputs.peak,
+        "peak_estimated": _is_estimated(scenario, PEAK_KEYS[scenario.operand]),
+        "roofs": _roofs(scenario, inputs, answer),
+    }
+    return dataclasses.replace(answer, picture=picture)
 
 
-def _regime_of(edges: Sequence[Regime], ffn_nodes: NDArray[np.int64]) -> NDArray[np.int8]:
-    """Return the index of the regime each row belongs to."""
-    index = np.zeros(ffn_nodes.shape, np.int8)
-    for edge in edges[:-1]:
-        upper = edge.ffn_nodes_to
-        index += ffn_nodes > upper / _EQUAL if edge.to_included else ffn_nodes >= upper * _EQUAL
-    return index
+def _question_line(inputs: FfnStageInputs) -> str:
+    """Return the question in a line."""
+    scenario = inputs.scenario
+    parts = [
+        f"{scenario.system.name} x {scenario.model.name}",
+        f"TPOT {scenario.latency_ms:g} ms",
+        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        f"gap {scenario.gap_ms:g} ms" if scenario.gap_ms else "",
+        f"{scenario.microbatches} micro-batches",
+        f"stage budget {format_si(inputs.stage_budget, 's')}",
+        f"experts {scenario.weights.id}, dispatch {scenario.dispatched.id}, combine {scenario.combined.id}",
+        f"{scenario.attention_devices} attention devices" if scenario.attention_devices else "",
+        f"{scenario.links} links, fan-out {scenario.fan_out}, {scenario.duplex} duplex",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _roofs(scenario: Scenario, inputs: FfnStageInputs, answer: Answer) -> list[dict[str, Any]]:
+    """Return the roof of each byte level: its bandwidth, and the intensity at each FFN node count."""
+    efficiency = "efficiency" if scenario.links == "nominal" else "measured_efficiency"
+    per_link_byte = inputs.flops_per_pair / inputs.link_bytes_per_pair
+    nodes = np.asarray(answer.columns["ffn_nodes"])
+    per_copy = np.broadcast_to(inputs.arguments(nodes)["experts_per_copy"], nodes.shape)
+    levels: list[tuple[str, float, tuple[str, ...], Any]] = [
+        ("HBM", inputs.memory_bandwidth, ("memory_gb_per_s",), answer.columns["intensity"]),
+        (
+            "scale-up",
+            inputs.scale_up,
+            ("scale_up_gb_per_s", f"scale_up_{efficiency}"),
+            np.full(nodes.shape, per_link_byte),
+        ),
+    ]
+    if not inputs.superpod:
+        keys = ("scale_out_gb_per_s", f"scale_out_{efficiency}")
+        levels.append(("scale-out", inputs.scale_out, keys, per_link_byte * per_copy))
+    return [
+        {
+            "level": level,
+            "bandwidth": bandwidth,
+            "estimated": _is_estimated(scenario, *keys),
+            "intensity": np.asarray(intensity).tolist(),
+        }
+        for level, bandwidth, keys, intensity in levels
+    ]
+
+
+def _is_estimated(scenario: Scenario, *keys: str) -> bool:
+    """Return whether one of some values of the system is an estimate."""
+    quantities = scenario.system.quantities
+    return any(quantities[key].kind == "estimated" for key in keys if key in quantities)
 
 
 def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:
@@ -187,166 +238,21 @@ def check_ffn_nodes(ffn_nodes: object) -> NDArray[np.int64]:
     return given.astype(np.int64)
 
 
-def per_expert(inputs: FfnStageInputs) -> tuple[float, float]:
-    """Return the time to read one expert of a layer [s] and the memory it takes over all layers [B]."""
-    time = physics.weight_time(
-        experts_per_device=1,
-        flops_per_pair=inputs.flops_per_pair,
-        weight_bytes=inputs.weight_bytes,
-        memory_bandwidth=inputs.memory_bandwidth,
-    )
-    memory = physics.expert_memory(
-        experts_per_device=1,
-        flops_per_pair=inputs.flops_per_pair,
-        weight_bytes=inputs.weight_bytes,
-        moe_layers=inputs.moe_layers,
-    )
-    return float(time), float(memory)
-
-
-def _feasible_range(inputs: FfnStageInputs) -> tuple[float, float]:
-    """Return the fewest and the most FFN nodes a deployment can have; inf where there is no limit."""
-    time, memory = per_expert(inputs)
-    fitting = physics_regimes.experts_that_fit(
-        stage_budget=inputs.stage_budget,
-        weight_time_per_expert=time,
-        usable_memory=inputs.usable_memory,
-        memory_per_expert=memory,
-    )
-    least = physics_regimes.smallest_ffn_nodes(
-        routed_experts=inputs.routed_experts,
-        devices_per_node=inputs.devices_per_node,
-        experts_that_fit=fitting,
-    )
-    return float(least), _largest_in_domain(inputs)
-
-
-def _largest_in_domain(inputs: FfnStageInputs) -> float:
-    """Return the FFN nodes that still fit the scale-up domain beside the attention side."""
-    if not inputs.superpod:
-        return math.inf
-    beside = inputs.attention_devices if math.isfinite(inputs.attention_devices) else inputs.devices_per_node
-    return float(
-        physics_regimes.largest_ffn_nodes(
-            domain_devices=inputs.scenario.system.scale_up_domain_devices,
-            attention_devices=beside,
-            devices_per_node=inputs.devices_per_node,
-        )
-    )
-
-
-def summarise(inputs: FfnStageInputs) -> dict[str, Any]:
-    """Return what holds at every FFN node count: ceiling, floor, breakpoints and the dead zone.
-
-    Parameters
-    ----------
-    inputs : FfnStageInputs
-        The FFN stage.
-
-    Returns
-    -------
-    dict
-        `hfu_ceiling`, `hfu_floor`, `dead_zone_from`, `dead_zone_to` (None without one), `breakpoints`,
-        `regimes`, `ffn_nodes_from`, `ffn_nodes_to` (feasible range; None where unbounded or empty).
-    """
-
-    def granted(bandwidth: float) -> float:
-        return float(
-            physics.closed_form_utilization(
-                link_bandwidth=bandwidth, compute_bound_bandwidth=inputs.compute_bound_bandwidth
-            )
-        )
-
-    edges = regimes(inputs)
-    dead = next((edge for edge in edges if edge.regime == DEAD_ZONE), None)
-    least, most = _feasible_range(inputs)
-    possible = math.isfinite(least) and least <= most
-    return {
-        "hfu_ceiling": granted(inputs.ceiling_bandwidth),
-        "hfu_floor": granted(inputs.floor_bandwidth),
-        "dead_zone_from": dead and dead.ffn_nodes_from,
-        "dead_zone_to": dead and dead.ffn_nodes_to,
-        "breakpoints": [edge.ffn_nodes_to for edge in edges[:-1]],
-        "regimes": [
-            {
-                "regime": edge.regime,
-                "ffn_nodes_from": edge.ffn_nodes_from,
-                "ffn_nodes_to": edge.ffn_nodes_to if math.isfinite(edge.ffn_nodes_to) else None,
-            }
-            for edge in edges
-        ],
-        "ffn_nodes_from": int(least) if possible else None,
-        "ffn_nodes_to": int(most) if possible and math.isfinite(most) else None,
-    }
-
-
-def roofline(scenario: Scenario, *, ffn_nodes: object = DEFAULT_FFN_NODES) -> Answer:
-    """Answer where adding FFN nodes stops helping.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
-    ffn_nodes : array-like of int
-        FFN node counts, one row each [1].
-
-    Returns
-    -------
-    Answer
-        A row per count: the roof, its regime, and whether and by what a deployment is ruled out.
-
-    Raises
-    ------
-    InputError
-        If a node count or the scenario is out of bounds.
-    """
-    nodes = check_ffn_nodes(ffn_nodes)
-    scenario = scenario.for_stage()
-    inputs = ffn_stage_inputs(scenario)
-    edges = regimes(inputs)
-    first = _columns(inputs, edges, nodes[:BLOCK_ROWS])
-    columns = {key: np.empty(nodes.shape, value.dtype) for key, value in first.items()}
-    for start in range(0, nodes.size, BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        for key, value in (_columns(inputs, edges, nodes[rows]) if start else first).items():
-            columns[key][rows] = value
-    regime, binding = columns.pop("regime"), columns.pop("binding")
-    feasible, hfu = columns["feasible"], columns["hfu"]
-    best = int(np.argmax(np.where(feasible, hfu, -1.0))) if feasible.any() else None
-    summary = summarise(inputs)
-    summary["best_ffn_nodes"] = None if best is None else int(nodes[best])
-    summary["best_hfu"] = None if best is None else float(hfu[best])
-    summary["weakest_kind"] = weakest_kind(inputs.quantities)
-    summary["answer"] = _sentence(inputs, edges, summary, BINDINGS[int(binding[0])])
-    return Answer(
-        command="roofline",
-        inputs=describe_inputs(scenario, inputs.quantities),
-        columns={
-            **columns,
-            "regime": Words(regime, tuple(edge.regime for edge in edges)),
-            "binding": Words(binding, BINDINGS),
-        },
-        summary=summary,
-        table_keys=TABLE_KEYS,
-        notes=[*_notes(inputs, summary, binding), *provenance_notes(scenario, inputs.quantities)],
-    )
-
-
 def _columns(
     inputs: FfnStageInputs, edges: Sequence[Regime], nodes: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of a block of rows, small enough for the cache."""
     stage = physics.ffn_stage(**inputs.arguments(nodes))
-    at_compute = stage.link_bandwidth >= inputs.compute_bound_bandwidth * _EQUAL
-    at_scale_up = stage.link_bandwidth >= inputs.scale_up * _EQUAL
+    at_compute = stage.link_bandwidth >= inputs.compute_bound_bandwidth * EQUAL
+    at_scale_up = stage.link_bandwidth >= inputs.scale_up * EQUAL
     short = nodes * inputs.devices_per_node > inputs.attention_devices
     ruled_out = [
         stage.weight_time > inputs.stage_budget,
         stage.expert_memory > inputs.usable_memory,
-        nodes > _largest_in_domain(inputs),
+        nodes > largest_in_domain(inputs),
     ]
     binding = np.select([*ruled_out, at_compute, at_scale_up, short], [4, 5, 6, 0, 1, 3], default=2)
-    regime = _regime_of(edges, nodes)
+    regime = regime_of(edges, nodes)
     if inputs.scenario.fan_out != "paper" and edges[0].regime in {SCALE_UP_BOUND, COMPUTE_BOUND}:
         regime[at_compute | at_scale_up] = 0  # unequal nodes can reach the flat roof again
     columns = {

@@ -7,32 +7,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.predict import (
-    deployment_of,
-    mode_of,
-    notes_of,
-    quantities_of,
-    row_of,
-    serving_inputs,
-)
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.predict import deployment_of, mode_of
+from roofline_afd.analysis.decode.rows import row_of
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import Deployments
 from roofline_afd.serving.search import search
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.analysis.decode.questions import Breakdown
     from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
 
 
-def breakdown(scenario: Scenario, *, mode: str | None = None) -> Answer:
+def breakdown(question: Breakdown) -> Answer:
     """Answer where the operators of a decode step spend their time, overlap left out.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question; with a batch one deployment, without the best one under the latency target.
-    mode : str, optional
-        `ep` or `afd`; by default afd where FFN devices are named.
+    question : Breakdown
+        What is asked.
 
     Returns
     -------
@@ -47,7 +43,8 @@ def breakdown(scenario: Scenario, *, mode: str | None = None) -> Answer:
     InfeasibleError
         If no fabric of the system connects the devices, or nothing meets the latency target.
     """
-    deployments = Deployments(scenario, mode_of(scenario, mode))
+    scenario = question.scenario
+    deployments = Deployments(scenario, mode_of(scenario, question.mode))
     deployment = _deployment(deployments)
     rows: list[dict[str, Any]] = []
     for item in deployments.operators(deployment):
@@ -106,6 +103,7 @@ def breakdown(scenario: Scenario, *, mode: str | None = None) -> Answer:
             *notes_of(deployments, [whole]),
             *provenance_notes(scenario, quantities),
         ],
+        picture={"question": _question_line(scenario, whole)},
     )
 
 
@@ -117,3 +115,19 @@ def _deployment(deployments: Deployments) -> Deployment:
     if found.best is None:
         raise InfeasibleError(f"no: no {deployments.mode} deployment is feasible: binding is {found.refusal}")
     return found.best
+
+
+def _question_line(scenario: Scenario, row: Mapping[str, Any]) -> str:
+    """Return the deployment that was asked about, in a line."""
+    devices = (
+        f"{row['n_attention_devices']} attention and {row['n_ffn_devices']} FFN devices"
+        if row["n_ffn_devices"]
+        else f"{row['n_devices']} devices"
+    )
+    parts = [
+        f"{scenario.system.name} x {scenario.model.name}",
+        f"{row['mode'].upper()} on {devices}",
+        f"{row['batch_per_device']} sequences per device, micro-batches in flight: {row['microbatches']}",
+        f"context {scenario.context} tokens",
+    ]
+    return " · ".join(parts)

@@ -1,27 +1,20 @@
-"""Expert parallelism or attention-FFN disaggregation: the best of each under a latency target, and why."""
+"""Expert parallelism or attention-FFN disaggregation: who wins under a latency target, and why."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.predict import (
-    REFUSALS,
-    TABLE_KEYS,
-    notes_of,
-    quantities_of,
-    rounded_up,
-    row_of,
-    serving_inputs,
-)
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.rows import TABLE_KEYS
+from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.errors import InfeasibleError
-from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
-from roofline_afd.serving.search import ALL, LATENCY, MEMORY, RATIO, Found, search, shapes_in_memory
+from roofline_afd.serving.candidates import ALL
+from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,70 +25,9 @@ if TYPE_CHECKING:
 
 CLOSE_CALL = "Too close to call"
 """How a reason begins where the margin is within the validated error."""
-NAMES = {EP: "EP", AFD: "AFD"}
-MOST_DEVICES = 1024
-"""Devices up to which an infeasible question looks for a feasible size."""
 EQUALLY_GOOD = 5e-4
 """Share of the throughput below which a difference is not worth a number."""
 STAGES = ("attention", "ffn", "dispatch", "combine")
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """One mode of a comparison: what was searched, what was found, and the row of the best."""
-
-    deployments: Deployments
-    found: Found
-    row: dict[str, Any]
-
-    @property
-    def rate(self) -> float | None:
-        """Tokens per second and device of the best; None where nothing is feasible."""
-        value = self.row["tokens_per_s_per_device"]
-        return None if value is None else float(value)
-
-
-def search_modes(scenario: Scenario) -> dict[str, Side]:
-    """Search both modes.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
-
-    Returns
-    -------
-    dict of str to Side
-        By mode.
-    """
-    sides = {}
-    for mode in MODES:
-        deployments = Deployments(scenario, mode)
-        found = search(deployments)
-        row = _refused(mode, found) if found.best is None else row_of(deployments, found.best)
-        sides[mode] = Side(deployments, found, row)
-    return sides
-
-
-def _refused(mode: str, found: Found) -> dict[str, Any]:
-    """Return the row of a mode without a feasible deployment: nothing but what rules it out."""
-    blank = dict.fromkeys(TABLE_KEYS)
-    return {**blank, "mode": mode, "feasible": False, "binding": found.refusal}
-
-
-def rates(scenario: Scenario) -> tuple[float, float]:
-    """Return the throughput of the best deployment of `ep` and of `afd`; 0 where none is feasible."""
-    found = []
-    for mode in MODES:
-        deployments = Deployments(scenario, mode)
-        best = search(deployments).best
-        found.append(0.0 if best is None else _rate(deployments, best))
-    return found[0], found[1]
-
-
-def _rate(deployments: Deployments, deployment: Deployment) -> float:
-    step = deployments.step(deployment).time
-    return float(np.asarray(deployments.tokens_per_s_per_device(deployment, step)))
 
 
 def compare(scenario: Scenario) -> Answer:
@@ -169,87 +101,6 @@ def compare(scenario: Scenario) -> Answer:
     )
 
 
-def _validated(constants: ServiceConstants) -> list[str]:
-    """Return how far predictions of each mode were from published services, and to which side."""
-    parts = []
-    for mode, (error, bias) in constants.validated_by_mode.items():
-        side = "low" if bias < 0 else "high"
-        parts.append(
-            f"{NAMES[mode]} median error {error:.1%}, in the median predicted {abs(bias):.0%} too {side}"
-        )
-    return [f"held against published services: {'; '.join(parts)} (see validate)"] if parts else []
-
-
-def _unique(notes: Any) -> list[str]:  # noqa: ANN401 - any iterable of text
-    return list(dict.fromkeys(notes))
-
-
-def _any_transport(scenario: Scenario) -> dict[str, Any] | None:
-    """Return what becomes of the answer if kernels may send copies per device or node, which nobody timed."""
-    if scenario.transport is not None:
-        return None
-    ep, afd = rates(attrs.evolve(scenario, transport=ALL, granularity="node"))
-    if not (ep and afd):
-        return None
-    return {"ep_tokens_per_s_per_device": ep, "afd_tokens_per_s_per_device": afd, "afd_over_ep": afd / ep}
-
-
-def _transport_note(found: Mapping[str, Any] | None, ratio: float | None) -> list[str]:
-    if found is None or ratio is None:
-        return []
-    flips = (found["afd_over_ep"] > 1) != (ratio > 1)
-    return [
-        "tokens travel as a copy per expert, the only kernels timed for decoding; with --transport all, "
-        f"copies per device or node, EP would reach {found['ep_tokens_per_s_per_device']:,.0f} and AFD "
-        f"{found['afd_tokens_per_s_per_device']:,.0f} tokens/s per device, "
-        f"AFD / EP {found['afd_over_ep']:.2f}" + (": the winner would change" if flips else "")
-    ]
-
-
-def _shape(deployment: Deployment | None, deployments: Deployments) -> dict[str, Any] | None:
-    """Return a deployment in brief."""
-    if deployment is None:
-        return None
-    afd = deployment.ffn_devices is not None
-    return {
-        "n_devices": int(deployment.devices),
-        "n_attention_devices": int(deployment.attention_devices) if afd else None,
-        "n_ffn_devices": int(deployment.ffn_devices) if deployment.ffn_devices is not None else None,
-        "batch_per_device": int(deployment.batch),
-        "microbatches": int(deployment.microbatches),
-        "transport": deployment.transport,
-        "tokens_per_s_per_device": _rate(deployments, deployment),
-    }
-
-
-def _devices(found: Mapping[str, Any]) -> str:
-    if found["n_ffn_devices"]:
-        return f"{found['n_attention_devices']} + {found['n_ffn_devices']} devices"
-    return f"{found['n_devices']} devices"
-
-
-def _neighbours(sides: Mapping[str, Side]) -> list[str]:
-    """Return a sentence per mode: the next best shape, and the smallest nearly as good."""
-    notes = []
-    for mode, side in sides.items():
-        if side.rate is None:
-            continue
-        parts = []
-        runner_up, smallest = (
-            _shape(each, side.deployments) for each in (side.found.runner_up, side.found.smallest)
-        )
-        if runner_up:
-            share = runner_up["tokens_per_s_per_device"] / side.rate
-            less = f"{share - 1:.1%}" if share < 1 - EQUALLY_GOOD else "as good"
-            parts.append(f"next best {_devices(runner_up)} ({less})")
-        if smallest and smallest["n_devices"] < side.row["n_devices"]:
-            share = smallest["tokens_per_s_per_device"] / side.rate
-            parts.append(f"smallest within 2 %: {_devices(smallest)} ({share - 1:.1%})")
-        if parts:
-            notes.append(f"{NAMES[mode]}: {'; '.join(parts)}")
-    return notes
-
-
 def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, error: float) -> str:
     """Return who wins, by how much and why, in one sentence."""
     loser = EP if winner == AFD else AFD
@@ -313,72 +164,82 @@ def _decider(sides: Mapping[str, Side]) -> str:
     return f"a timing of dispatch and combine over {most} devices in service"
 
 
-def why_not(side: Side) -> str:
-    """Return why a mode has no feasible deployment, with the nearest value that has one.
-
-    Parameters
-    ----------
-    side : Side
-        The mode, searched in vain.
-
-    Returns
-    -------
-    str
-        What binds, and the nearest value that would do.
-    """
-    found, scenario = side.found, side.deployments.scenario
-    text = f"binding is {found.refusal}: {REFUSALS.get(found.refusal, found.refusal)}"
-    if found.refusal == LATENCY and found.nearest:
-        return f"{text}; the least is {rounded_up(found.nearest * 1e3)} ms per token"
-    if found.refusal == RATIO:
-        return f"{text}{_ratio_hint(scenario, side.deployments)}"
-    if found.refusal == MEMORY:
-        return f"{text}{_memory_hint(scenario, side.deployments)}"
-    return text
+def _any_transport(scenario: Scenario) -> dict[str, Any] | None:
+    """Return what becomes of the answer if kernels may send copies per device or node, which nobody timed."""
+    if scenario.transport is not None:
+        return None
+    ep, afd = rates(attrs.evolve(scenario, transport=ALL, granularity="node"))
+    if not (ep and afd):
+        return None
+    return {"ep_tokens_per_s_per_device": ep, "afd_tokens_per_s_per_device": afd, "afd_over_ep": afd / ep}
 
 
-def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
-    """Return the nearest devices that whole nodes and the filters allow."""
-    if scenario.attention_devices and scenario.ffn_devices and scenario.deployable_with:
-        times = max(round(scenario.attention_devices / scenario.ffn_devices), 1)
-        nearest = times * scenario.ffn_devices
-        return f"; nearest: --attention-devices {nearest} --ffn-devices {scenario.ffn_devices}"
-    wider = attrs.evolve(scenario, devices=None, max_devices=max(scenario.max_devices, MOST_DEVICES))
-    candidates = shapes_in_memory(Deployments(wider, deployments.mode))
-    sizes = np.unique(candidates.attention_devices + candidates.ffn_devices)
-    if not sizes.size:
-        return ""
-    wanted = scenario.devices or scenario.max_devices
-    nearest = int(sizes[np.argmin(np.abs(sizes - wanted))])
-    return f"; nearest: {'--devices' if scenario.devices else '--max-devices'} {nearest}"
+def _neighbours(sides: Mapping[str, Side]) -> list[str]:
+    """Return a sentence per mode: the next best shape, and the smallest nearly as good."""
+    notes = []
+    for mode, side in sides.items():
+        if side.rate is None:
+            continue
+        parts = []
+        runner_up, smallest = (
+            _shape(each, side.deployments) for each in (side.found.runner_up, side.found.smallest)
+        )
+        if runner_up:
+            share = runner_up["tokens_per_s_per_device"] / side.rate
+            less = f"{share - 1:.1%}" if share < 1 - EQUALLY_GOOD else "as good"
+            parts.append(f"next best {_devices(runner_up)} ({less})")
+        if smallest and smallest["n_devices"] < side.row["n_devices"]:
+            share = smallest["tokens_per_s_per_device"] / side.rate
+            parts.append(f"smallest within 2 %: {_devices(smallest)} ({share - 1:.1%})")
+        if parts:
+            notes.append(f"{NAMES[mode]}: {'; '.join(parts)}")
+    return notes
 
 
-def _memory_hint(scenario: Scenario, deployments: Deployments) -> str:
-    """Return the least change that makes the model fit: more devices, or a shorter context."""
-    wanted = scenario.batch or 1
-    most = float(np.max(shapes_in_memory(deployments).most, initial=-1.0))
-    if most >= 1:
-        return f"; --batch {most:.0f} fits"
-    free = attrs.evolve(
-        scenario, devices=None, attention_devices=None, ffn_devices=None, max_devices=MOST_DEVICES
-    )
-    found = shapes_in_memory(Deployments(free, deployments.mode))
-    sizes = (found.attention_devices + found.ffn_devices)[found.most >= wanted]
-    if sizes.size:
-        given = scenario.devices or scenario.attention_devices or scenario.ffn_devices
-        return f"; {np.min(sizes):.0f} devices hold it ({'--devices' if given else '--max-devices'})"
-
-    def fits(context: int) -> bool:
-        shorter = Deployments(attrs.evolve(scenario, context=context), deployments.mode)
-        return bool(np.max(shapes_in_memory(shorter).most, initial=-1.0) >= wanted)
-
-    low, high = 0, scenario.context
-    while high - low > max(low // 100, 1):
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return f"; --context {low} fits" if low else "; not even the shortest context fits"
+def _devices(found: Mapping[str, Any]) -> str:
+    if found["n_ffn_devices"]:
+        return f"{found['n_attention_devices']} + {found['n_ffn_devices']} devices"
+    return f"{found['n_devices']} devices"
 
 
-def refusal_of(sides: Mapping[str, Side]) -> str:
-    """Return why neither mode has a feasible deployment."""
-    return "; ".join(f"{NAMES[mode]}: {why_not(side)}" for mode, side in sides.items())
+def _validated(constants: ServiceConstants) -> list[str]:
+    """Return how far predictions of each mode were from published services, and to which side."""
+    parts = []
+    for mode, (error, bias) in constants.validated_by_mode.items():
+        side = "low" if bias < 0 else "high"
+        parts.append(
+            f"{NAMES[mode]} median error {error:.1%}, in the median predicted {abs(bias):.0%} too {side}"
+        )
+    return [f"held against published services: {'; '.join(parts)} (see validate)"] if parts else []
+
+
+def _transport_note(found: Mapping[str, Any] | None, ratio: float | None) -> list[str]:
+    if found is None or ratio is None:
+        return []
+    flips = (found["afd_over_ep"] > 1) != (ratio > 1)
+    return [
+        "tokens travel as a copy per expert, the only kernels timed for decoding; with --transport all, "
+        f"copies per device or node, EP would reach {found['ep_tokens_per_s_per_device']:,.0f} and AFD "
+        f"{found['afd_tokens_per_s_per_device']:,.0f} tokens/s per device, "
+        f"AFD / EP {found['afd_over_ep']:.2f}" + (": the winner would change" if flips else "")
+    ]
+
+
+def _unique(notes: Any) -> list[str]:  # noqa: ANN401 - any iterable of text
+    return list(dict.fromkeys(notes))
+
+
+def _shape(deployment: Deployment | None, deployments: Deployments) -> dict[str, Any] | None:
+    """Return a deployment in brief."""
+    if deployment is None:
+        return None
+    afd = deployment.ffn_devices is not None
+    return {
+        "n_devices": int(deployment.devices),
+        "n_attention_devices": int(deployment.attention_devices) if afd else None,
+        "n_ffn_devices": int(deployment.ffn_devices) if deployment.ffn_devices is not None else None,
+        "batch_per_device": int(deployment.batch),
+        "microbatches": int(deployment.microbatches),
+        "transport": deployment.transport,
+        "tokens_per_s_per_device": rate_of(deployments, deployment),
+    }

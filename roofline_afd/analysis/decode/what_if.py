@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.compare import NAMES, Side, rates, refusal_of, search_modes
-from roofline_afd.analysis.decode.predict import quantities_of, serving_inputs
-from roofline_afd.catalogue.hardware import build_system, load_system
-from roofline_afd.catalogue.models import load_model
-from roofline_afd.catalogue.overrides import split_overrides
-from roofline_afd.catalogue.records import quantity_keys
-from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
+from roofline_afd.analysis.decode.changes import changed, value_of
+from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
+from roofline_afd.analysis.decode.sides import NAMES, Side, rates, refusal_of, search_modes
+from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.serving.scenario import COUNTS, Scenario
+from roofline_afd.serving.scenario import COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from roofline_afd.analysis.decode.questions import WhatIf
+    from roofline_afd.serving.scenario import Scenario
 
 METRICS = (
     "tokens_per_s_per_device",
@@ -37,7 +35,6 @@ METRICS = (
     "dispatch_us",
     "combine_us",
 )
-SUBJECTS = ("system", "model", "attention_system", "ffn_system")
 WIDEST = 16.0
 """Factor either way within which a flip of the winner is looked for."""
 CLOSE = 1e-3
@@ -46,87 +43,13 @@ ROUNDS = 8
 TABLE_KEYS = ("metric", "before", "after", "change", "change_fraction")
 
 
-def changed(scenario: Scenario, changes: Mapping[str, float | str]) -> Scenario:
-    """Return a scenario with inputs changed.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The baseline.
-    changes : mapping of str to float or str
-        Key to new value: a field of the scenario, `system` or `model`, or a catalogue key as `--set` takes.
-
-    Returns
-    -------
-    Scenario
-        The changed question.
-
-    Raises
-    ------
-    InputError
-        If a key is unknown, or a value out of bounds.
-    """
-    catalogue = scenario.system.parts.catalogue
-    fields = {field.name for field in attrs.fields(Scenario)}
-    options = {key.removeprefix("--").replace("-", "_"): value for key, value in changes.items()}
-    evolved: dict[str, Any] = {}
-    overrides: dict[str, float | str] = {}
-    for name, value in options.items():
-        if name == "model":
-            evolved[name] = load_model(str(value), catalogue=catalogue)
-        elif name in SUBJECTS:
-            evolved[name] = load_system(str(value), catalogue=catalogue)
-        elif name in fields:
-            evolved[name] = _plain(name, value)
-        else:
-            overrides[name] = value
-    system, model = evolved.get("system", scenario.system), evolved.get("model", scenario.model)
-    valid = {*fields, *quantity_keys("system"), *quantity_keys("model"), *model.quantities}
-    for name in overrides:
-        if name not in valid and not name.startswith("attention."):
-            raise InputError(f"{shown(name)} is no option and no catalogue key{nearest(name, sorted(valid))}")
-    of_system, of_model = split_overrides(overrides, attention_tables=[kind.name for kind in model.attention])
-    if of_system:
-        evolved["system"] = build_system(system.parts, overrides=of_system)
-    if of_model:
-        kept = {key: model.quantities[key].value for key in model.overridden}
-        evolved["model"] = load_model(model.id, overrides={**kept, **of_model}, catalogue=catalogue)
-    return attrs.evolve(scenario, **evolved)
-
-
-def _plain(name: str, value: float | str) -> object:
-    """Return the value of a field from its text: a number where it is one."""
-    if not isinstance(value, str):
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    whole = name in COUNTS or name in {"draft_tokens", "redundant_experts"}
-    return int(number) if whole and math.isfinite(number) and number.is_integer() else number
-
-
-def value_of(scenario: Scenario, key: str) -> float | None:
-    """Return the number a scenario has under a key: a field's, else a catalogue value; None for others."""
-    name = key.removeprefix("--").replace("-", "_")
-    if name in {field.name for field in attrs.fields(Scenario)}:
-        found = scenario.latency_ms if name == "tpot_ms" else getattr(scenario, name)
-        return float(found) if isinstance(found, int | float) else None
-    for quantities in (scenario.system.quantities, scenario.model.quantities):
-        if name in quantities:
-            return float(quantities[name].value)
-    return None
-
-
-def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
+def what_if(question: WhatIf) -> Answer:
     """Answer what inputs change: the best deployments of both modes before and after.
 
     Parameters
     ----------
-    scenario : Scenario
-        The baseline.
-    changes : mapping of str to float or str
-        As `changed` takes them, at least one.
+    question : WhatIf
+        What is asked.
 
     Returns
     -------
@@ -141,6 +64,7 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
     InfeasibleError
         If the baseline has no feasible deployment.
     """
+    scenario, changes = question.scenario, question.changes
     if not changes:
         raise InputError("nothing changes: give --set KEY=VALUE or --change KEY=VALUE")
     other = changed(scenario, changes)
@@ -194,21 +118,6 @@ def what_if(scenario: Scenario, changes: Mapping[str, float | str]) -> Answer:
     )
 
 
-def _winner(sides: Mapping[str, Side]) -> str:
-    ep, afd = sides[EP].rate, sides[AFD].rate
-    return AFD if (afd or 0.0) > (ep or 0.0) else EP
-
-
-def _ratio(sides: Mapping[str, Side]) -> float | None:
-    ep, afd = sides[EP].rate, sides[AFD].rate
-    return afd / ep if ep and afd else None
-
-
-def _metric(row: Mapping[str, Any], key: str) -> float | None:
-    value = row[key] if key in row else (row.get("breakdown") or {}).get(key)
-    return None if value is None else float(value)
-
-
 def _rows(before: Mapping[str, Side], after: Mapping[str, Side]) -> list[dict[str, Any]]:
     pairs: list[tuple[str, float | None, float | None]] = [("afd_over_ep", _ratio(before), _ratio(after))]
     for mode in (EP, AFD):
@@ -230,6 +139,21 @@ def _rows(before: Mapping[str, Side], after: Mapping[str, Side]) -> list[dict[st
             }
         )
     return rows
+
+
+def _metric(row: Mapping[str, Any], key: str) -> float | None:
+    value = row[key] if key in row else (row.get("breakdown") or {}).get(key)
+    return None if value is None else float(value)
+
+
+def _ratio(sides: Mapping[str, Side]) -> float | None:
+    ep, afd = sides[EP].rate, sides[AFD].rate
+    return afd / ep if ep and afd else None
+
+
+def _winner(sides: Mapping[str, Side]) -> str:
+    ep, afd = sides[EP].rate, sides[AFD].rate
+    return AFD if (afd or 0.0) > (ep or 0.0) else EP
 
 
 def _break_even(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 from typing import TYPE_CHECKING, Any
@@ -10,232 +9,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
-from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, per_expert, regimes, roofline
+from roofline_afd.analysis.bounds.questions import Roofline
+from roofline_afd.analysis.bounds.regimes import per_expert
+from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, roofline
+from roofline_afd.analysis.listing.terms import TERMS, find_term
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
-from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.errors import InputError
 from roofline_afd.physics import (
-    budget,
-    counting,
-    economics,
     network,
-    operators,
-    pipeline,
-    provisioning,
     routing,
-    serving_modes,
+    traffic,
 )
-from roofline_afd.physics import imbalance as load
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.exchange import TORUS_DIMENSIONS
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.serving.layer import MEASURED_TRANSPORT, TRANSPORTS, decode_operators, prefill_operators
+from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.scenario import whole
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT, TRANSPORTS
 from roofline_afd.units import format_si
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from roofline_afd.catalogue.models import Model
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
 
-
 DEFAULT_BATCH = 128
 DEFAULT_CONTEXT_TOKENS = 4096
 MAX_CONTEXT_TOKENS = 100_000_000
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Term:
-    """A quantity one can ask about: the function whose docstring explains it, and what it is called with.
-
-    `replaced` names arguments that take another value of the scenario than the one of their own name;
-    `operator` is the operator of a layer whose numbers are put in.
-    """
-
-    function: Callable[..., Any]
-    replaced: dict[str, str] = dataclasses.field(default_factory=dict)
-    operator: str = ""
-
-
-OPERATOR_NAMES = (
-    *("query_key_value", "query_up", "key_absorption", "value_absorption", "output_down"),
-    *("attention_output", "index_query", "index_key", "convolution", "core_attention"),
-    *("residual_streams", "router", "latent_down", "latent_up", "shared_up", "shared_down"),
-    *("dense_up", "dense_down", "experts_up", "experts_down", "experts_handling"),
-    *("output_head", "embedding"),
-)
-TERMS = {
-    "stage_budget": Term(budget.stage_budget),
-    "nodes_hit_paper": Term(routing.nodes_hit_paper),
-    "nodes_hit_uniform": Term(routing.nodes_hit_uniform),
-    "nodes_hit_grouped": Term(routing.nodes_hit_grouped),
-    "link_bytes_per_pair": Term(stage.link_bytes_per_pair),
-    "sender_share": Term(stage.sender_share),
-    "link_bandwidth": Term(stage.link_bandwidth),
-    "expert_flops_per_pair": Term(stage.expert_flops_per_pair),
-    "pairs_per_device": Term(stage.pairs_per_device),
-    "experts_per_device": Term(stage.experts_per_device),
-    "intensity": Term(stage.arithmetic_intensity),
-    "weight_time": Term(stage.weight_time),
-    "compute_time": Term(stage.compute_time),
-    "active_time": Term(stage.active_time),
-    "ofu": Term(stage.operational_utilization),
-    "temporal_sparsity": Term(stage.temporal_sparsity),
-    "hfu": Term(stage.hardware_utilization),
-    "compute_bound_bandwidth": Term(stage.compute_bound_bandwidth),
-    "hfu_ceiling": Term(stage.closed_form_utilization, {"link_bandwidth": "ceiling_bandwidth"}),
-    "hfu_floor": Term(stage.closed_form_utilization, {"link_bandwidth": "floor_bandwidth"}),
-    "expert_memory": Term(stage.expert_memory),
-    "dead_zone": Term(regimes),
-    "ffn_nodes_from": Term(limits.smallest_ffn_nodes),
-    "ffn_nodes_to": Term(limits.largest_ffn_nodes),
-    "experts_that_fit": Term(limits.experts_that_fit),
-    "expert_params": Term(
-        counting.ffn_parameters,
-        {"width": "dispatch_width", "intermediate": "expert_intermediate", "matrices": "expert_matrices"},
-    ),
-    "total_params": Term(counting.total_parameters, {"routed_experts": "routed_expert_params"}),
-    "active_params": Term(counting.active_parameters, {"routed_experts": "routed_expert_params"}),
-    "kv_bytes_per_token": Term(counting.cache_bytes_per_token),
-    "operator_time": Term(operators.operator_time, operator="experts_up"),
-    **{name: Term(operators.operator_time, operator=name) for name in OPERATOR_NAMES},
-    "gemm_flops": Term(operators.gemm_flops, operator="query_key_value"),
-    "gemm_bytes": Term(operators.gemm_bytes, operator="query_key_value"),
-    "experts_touched": Term(operators.experts_touched, {"tokens": "routed_tokens"}, operator="experts_up"),
-    "grouped_gemm_flops": Term(operators.grouped_gemm_flops, operator="experts_up"),
-    "grouped_gemm_bytes": Term(operators.grouped_gemm_bytes, operator="experts_up"),
-    "expert_handling_bytes": Term(operators.expert_handling_bytes, operator="experts_handling"),
-    "padded_share": Term(operators.padded_share, operator="core_attention"),
-    "decode_attention_flops": Term(operators.decode_attention_flops, operator="core_attention"),
-    "decode_attention_bytes": Term(operators.decode_attention_bytes, operator="core_attention"),
-    "state_bytes": Term(operators.state_bytes, operator="core_attention"),
-    "causal_entries": Term(operators.causal_entries, operator="prefill:core_attention"),
-    "prefill_attention_flops": Term(operators.prefill_attention_flops, operator="prefill:core_attention"),
-    "prefill_attention_bytes": Term(operators.prefill_attention_bytes, operator="prefill:core_attention"),
-    "dispatch": Term(network.transfer_time, operator="dispatch"),
-    "combine": Term(network.transfer_time, operator="combine"),
-    "transfer_time": Term(network.transfer_time, operator="dispatch"),
-    "scale_out_slowdown": Term(network.scale_out_slowdown, operator="dispatch"),
-    "vector_bytes": Term(network.vector_bytes, operator="dispatch"),
-    "pair_traffic": Term(network.pair_traffic, operator="dispatch"),
-    "rank_traffic": Term(network.rank_traffic, operator="rank:dispatch"),
-    "node_traffic": Term(network.node_traffic, operator="node:dispatch"),
-    "group_traffic": Term(network.group_traffic, operator="afd:dispatch"),
-    "group_bandwidth": Term(network.group_bandwidth, operator="afd:dispatch"),
-    "mesh_pair_bandwidth": Term(network.mesh_pair_bandwidth),
-    "torus_bisection_bandwidth": Term(network.torus_bisection_bandwidth),
-    "cache_transfer_time": Term(network.cache_transfer_time, operator="dispatch"),
-    "exchange_time_limit": Term(network.exchange_time_limit, operator="dispatch"),
-    "exchange_step_limit": Term(network.exchange_step_limit, operator="dispatch"),
-    "group_latency": Term(network.group_latency),
-    "serial_layer_time": Term(pipeline.serial_layer_time),
-    "lockstep_layer_time": Term(pipeline.lockstep_layer_time),
-    "overlap_lower_bound": Term(pipeline.overlap_lower_bound),
-    "link_time": Term(pipeline.link_time),
-    "busiest_stage_time": Term(pipeline.busiest_stage_time),
-    "cycle_time": Term(pipeline.cycle_time),
-    "pipeline_layers_time": Term(pipeline.pipeline_layers_time),
-    "tokens_per_s_per_device": Term(pipeline.token_rate),
-    "sigma": Term(load.load_balance),
-    "alpha_continuous": Term(load.alpha_continuous),
-    "alpha_afd": Term(load.alpha_afd),
-    "afd_rounding_penalty": Term(load.afd_rounding_penalty),
-    "attention_nodes_used": Term(load.attention_nodes_used),
-    "theta": Term(provisioning.stationary_load),
-    "theta_n": Term(provisioning.finite_horizon_load),
-    "r_star": Term(provisioning.optimal_ratio),
-    "r_star_microbatches": Term(provisioning.optimal_ratio_microbatches),
-    "r_star_two_microbatches": Term(provisioning.optimal_ratio_two_microbatches),
-    "r_star_barrier": Term(provisioning.optimal_ratio_barrier),
-    "expected_maximum": Term(provisioning.expected_maximum),
-    "barrier_time": Term(provisioning.barrier_time),
-    "barrier_cycle_time": Term(provisioning.barrier_cycle_time),
-    "throughput_per_instance": Term(provisioning.throughput_per_instance),
-    "mixed_share": Term(serving_modes.mixed_share),
-    "mean_step_time": Term(serving_modes.mean_step_time),
-    "prefill_rate": Term(serving_modes.prefill_rate),
-    "matched_rate": Term(serving_modes.matched_rate),
-    "waiting_time": Term(serving_modes.waiting_time),
-    "working_bytes": Term(serving_modes.working_bytes),
-    "head_exchange_time": Term(network.head_exchange_time),
-    "usd_per_million_tokens": Term(economics.usd_per_million_tokens),
-    "tokens_per_joule": Term(economics.tokens_per_joule),
-    "ownership_usd_per_hour": Term(economics.ownership_usd_per_hour),
-    "affordable_purchase_usd": Term(economics.affordable_purchase_usd),
-    "fleet_replicas": Term(economics.fleet_replicas),
-    "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
-}
-ALIASES = {
-    "budget": "stage_budget",
-    "alpha_ep": "alpha_continuous",
-    "nu": "theta",
-    "kappa": "expected_maximum",
-    "tokens_per_s_per_instance": "throughput_per_instance",
-    "alpha_afd_continuous": "alpha_continuous",
-    "tokens_per_usd": "usd_per_million_tokens",
-    "attention_exchange": "head_exchange_time",
-    "requests_per_s": "matched_rate",
-    "cycle": "cycle_time",
-    "loop": "serial_layer_time",
-    "tau": "cycle_time",
-    "lock_step": "lockstep_layer_time",
-    "tpot_ms": "pipeline_layers_time",
-    "tokens_per_s_per_user": "pipeline_layers_time",
-    "regime": "dead_zone",
-    "regimes": "dead_zone",
-    "breakpoints": "dead_zone",
-    "dead_zone_from": "dead_zone",
-    "dead_zone_to": "dead_zone",
-    "arithmetic_intensity": "intensity",
-    "pairs": "pairs_per_device",
-    "s_t": "temporal_sparsity",
-    "t_b": "stage_budget",
-    "t_g": "active_time",
-    "fan_out": "nodes_hit_paper",
-    "duplex": "link_bytes_per_pair",
-    "gemm": "gemm_flops",
-    "grouped_gemm": "grouped_gemm_flops",
-    "t_d": "dispatch",
-    "t_c": "combine",
-    "kv_transfer": "cache_transfer_time",
-    "kv_transfer_time": "cache_transfer_time",
-    "expert_memory_gb": "expert_memory",
-    "binding": "dead_zone",
-    "best_hfu": "hfu",
-    "best_ffn_nodes": "hfu",
-    "feasible": "experts_that_fit",
-    "ffn_nodes": "ffn_nodes_from",
-}
-
-
-def find_term(name: str) -> str:
-    """Return the term a name means: its id, a result key, or a symbol.
-
-    Parameters
-    ----------
-    name : str
-        What was asked for; case, spaces and dashes do not matter.
-
-    Returns
-    -------
-    str
-        A key of `TERMS`.
-
-    Raises
-    ------
-    InputError
-        If nothing of that name is known; names the nearest.
-    """
-    key = name.strip().lower().replace("-", "_").replace(" ", "_")
-    for candidate in (key, key.removesuffix("_us")):
-        found = ALIASES.get(candidate, candidate)
-        if found in TERMS:
-            return found
-    raise InputError(f"nothing is known of {shown(name)}{nearest(key, TERMS)}")
+ASKED_ELSEWHERE = ("pipeline", "imbalance", "placement", "slots", "linear", "ratio", "barrier", "normal")
+"""Subjects whose numbers are not those of one FFN stage or operator: other commands have them."""
 
 
 def explain(
@@ -303,7 +108,7 @@ def explain(
     text = [f"{term}: {document.summary.removeprefix('Return ')}", f"    {document.notes}"]
     summary: dict[str, Any] = {"term": term, "formula": document.notes, "unit": unit, "value": None}
     if scenario and term == "dead_zone":
-        inner = roofline(scenario, ffn_nodes=[ffn_nodes]).summary
+        inner = roofline(Roofline(scenario, ffn_nodes=check_ffn_nodes(ffn_nodes))).summary
         summary |= {key: inner[key] for key in ("dead_zone_from", "dead_zone_to", "breakpoints", "regimes")}
         steps = ", ".join(
             f"{part['regime']} to {part['ffn_nodes_to']:g}"
@@ -314,7 +119,7 @@ def explain(
         text.append(f"    here: {steps} (FFN nodes)")
     elif scenario:
         if any(value is None for value in arguments.values()):
-            if TERMS[term].function.__module__.endswith((".pipeline", ".imbalance", ".provisioning")):
+            if TERMS[term].function.__module__.rpartition(".")[2] in ASKED_ELSEWHERE:
                 raise InputError(
                     f"{term} has its numbers in `predict`, `compare`, `imbalance` or `provision`: "
                     "ask without a system"
@@ -361,7 +166,7 @@ def _put_in(
 ) -> tuple[float | dict[str, float], list[str]]:
     """Return what a formula gives for its arguments, a number or one by fabric, and lines that say so."""
     found = TERMS[term].function(**arguments)
-    if isinstance(found, network.Traffic):
+    if isinstance(found, traffic.Traffic):
         parts = {key: float(part) for key, part in found._asdict().items()}
         return parts, [f"    {key} = {format_si(part, 'B')}" for key, part in parts.items()]
     value = float(found)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import attrs
+from typing import TYPE_CHECKING, NamedTuple
 
 from roofline_afd.catalogue.calibration import (
     DEFAULT,
@@ -17,9 +15,10 @@ from roofline_afd.catalogue.calibration import (
     record_for,
     table_quantities,
 )
-from roofline_afd.catalogue.hardware import PEAK_KEYS, build_system
+from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.precision import operand, precision
-from roofline_afd.catalogue.records import GIVEN, properties
+from roofline_afd.catalogue.records import GIVEN
+from roofline_afd.catalogue.schema import properties
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import SHORTEST_TPOT_MS
@@ -118,249 +117,6 @@ class Input:
         return float(round(within)) if self.whole else within
 
 
-def _bounds(record: str, key: str) -> tuple[float, float]:
-    rule = properties(record)[key]["properties"]["value"]
-    least = rule.get("minimum", rule.get("exclusiveMinimum", 0.0))
-    return float(least), float(rule.get("maximum", math.inf))
-
-
-def _ranged(value: float, spread: Spread, least: float, most: float) -> tuple[float, float]:
-    off = spread.amount * abs(value) if spread.relative else spread.amount
-    return max(value - off, least), min(value + off, most)
-
-
-def said(spread: Spread, unit: str) -> str:
-    """Return a spread in words."""
-    return f"{spread.amount:.3g} {unit}" if not spread.relative else f"{spread.amount * 100:.3g} %"
-
-
-# --- where inputs come from --------------------------------------------------------------------------------
-
-
-def _systems(scenario: Scenario) -> dict[str, System]:
-    """Return the different systems of a scenario by the field that names them."""
-    found = {"system": scenario.system}
-    for field, side in zip(SIDES, ("attention", "ffn"), strict=True):
-        system = scenario.side(side)
-        if all(system != other for other in found.values()):
-            found[field] = system
-    return found
-
-
-def _peak_keys(deployments: Deployments, system: System) -> set[str]:
-    """Return the peaks that products of a deployment run at on a system."""
-    formats = deployments.formats
-    pairs = [
-        (formats.experts, formats.dispatch),
-        (formats.others, formats.others),
-        (formats.core, "bf16"),
-        ("bf16", "bf16"),
-    ]
-    peaks = system.accelerator.peak_flop_per_s
-    found = {operand(precision(weights), precision(arriving), peaks) for weights, arriving in pairs}
-    return {PEAK_KEYS[name] for name in found if name}
-
-
-def _of_systems(scenario: Scenario) -> Iterator[Input]:
-    """Yield the peaks, memory and bandwidths of every system."""
-    modes = [Deployments(scenario, mode) for mode in (EP, AFD)]
-    for field, system in _systems(scenario).items():
-        peaks: set[str] = set()
-        for each in modes:
-            if system in (each.attention, each.ffn):
-                peaks |= _peak_keys(each, system)
-        keys = [
-            *(key for key in PEAK_KEYS.values() if key in peaks),
-            "memory_gb_per_s",
-            "memory_gb",
-            "scale_up_gb_per_s",
-            "scale_out_gb_per_s",
-        ]
-        if scenario.links == "nominal":
-            keys += ["scale_up_efficiency", "scale_out_efficiency"]
-        for key in keys:
-            if key in system.quantities:
-                quantity = system.quantities[key]
-                name = key if field == "system" else f"{field}.{key}"
-                spread = SPREADS[quantity.kind]
-                yield _made(
-                    name,
-                    quantity,
-                    quantity.kind,
-                    spread,
-                    f"{said(spread, quantity.unit)}, default of kind {quantity.kind}",
-                    bounds=_bounds("system", key),
-                    place=field,
-                    group=name,
-                )
-
-
-def _made(
-    key: str,
-    quantity: Quantity,
-    kind: str,
-    spread: Spread,
-    uncertainty: str,
-    *,
-    bounds: tuple[float, float],
-    place: str,
-    group: str,
-) -> Input:
-    """Return the input that a quantity is."""
-    name = quantity.key
-    low, high = _ranged(quantity.value, spread, *bounds)
-    return Input(
-        key=key,
-        value=float(quantity.value),
-        unit=quantity.unit,
-        kind=kind,
-        low=low,
-        high=high,
-        least=bounds[0],
-        most=bounds[1],
-        uncertainty=uncertainty,
-        default=True,
-        place=place,
-        name=name,
-        group=group,
-        faster=place in {"system", *SIDES} or name.rpartition(".")[2] in FASTER,
-    )
-
-
-def _fitted(record: Record, table: str, keys: Iterable[str], *, measured: bool) -> Iterator[Input]:
-    """Yield the parameters of a table of a calibration record; all that it measured are off together."""
-    values = table_quantities(record, table)
-    held_out = record.data[table].get("held_out_error", record.data[table].get("validated_error"))
-    for key in keys:
-        if key not in values:
-            continue
-        quantity = values[key]
-        kind = quantity.kind if measured else ESTIMATED
-        spread = SPREADS[kind]
-        why = f"default of kind {kind}"
-        if kind == MEASURED and held_out:
-            spread = Spread(float(held_out))
-            why = f"held-out error of [{table}] in calibration record {record.id}"
-        least = 1.0 if key == "communication_slowdown" else 0.0
-        name = f"{record.id}.{table}.{key}" if table != record.id else f"{record.id}.{key}"
-        yield _made(
-            name,
-            dataclasses.replace(quantity, key=f"{table}.{key}"),
-            kind,
-            spread,
-            f"{said(spread, quantity.unit)}, {why}",
-            bounds=(least, 1.0 if key in FASTER else LARGEST),
-            place=f"calibration {record.id}",
-            group=f"{record.id}.{table}.{kind}",
-        )
-
-
-def _of_calibration(scenario: Scenario) -> Iterator[Input]:
-    """Yield what operators and links reach of their peaks, and what a service adds."""
-    for system in _systems(scenario).values():
-        catalogue = system.parts.catalogue
-        default = catalogue.record("calibration", DEFAULT)
-        part = system.accelerator.id
-        for table in OPERATOR_TABLES:
-            own = record_for(table, part, "accelerators", catalogue=catalogue)
-            found = own or record_for(table, part, "alike", catalogue=catalogue) or default
-            yield from _fitted(found, table, OPERATOR_KEYS, measured=own is not None)
-        if scenario.links == "nominal":
-            continue
-        link = record_for("link", system.scale_up.id, "scale_up", catalogue=catalogue)
-        fabric = system.scale_out.id if system.scale_out else ""
-        own_keys = table_quantities(link, "link") if link else {}
-        directions = [(UP_KEYS, link is not None)]
-        if system.scale_out is not None:
-            directions.append((OUT_KEYS, link is not None and fabric in link.data.get("scale_out", ())))
-        for parts, measured in directions:
-            for key in parts:
-                home = link if link is not None and key in own_keys else default
-                yield from _fitted(home, "link", [key], measured=measured and home is link)
-    keys = ["other_us"]
-    if scenario.links != "nominal" and scenario.routing != "balanced":
-        keys.append("communication_slowdown")
-    record = scenario.system.parts.catalogue.record("calibration", SERVICE)
-    yield from _fitted(record, SERVICE, keys, measured=True)
-
-
-def _of_options(scenario: Scenario) -> Iterator[Input]:
-    """Yield the options of the question that are estimates of what will be."""
-    constants = load_service_constants(scenario.system.parts.catalogue)
-    most_gap = scenario.latency_ms * scenario.accept_length * (1.0 - 1e-6)
-    bounds = {
-        "context": (1.0, 1e8),
-        "accept_length": (1.0, float(scenario.query_tokens)),
-        "gap_ms": (0.0, most_gap),
-        "sigma_ep": (1e-3, 1.0),
-        "sigma_dp": (1e-3, 1.0),
-        "memory_reserve": (0.0, 0.999),
-        "tpot_ms": (max(SHORTEST_TPOT_MS, (scenario.gap_ms or 0.0) * (1.0 + 1e-6)), 1e9),
-    }
-    gap = constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms
-    for name in (*OPTIONS, *ASKED_OPTIONS):
-        value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms}.get(name)
-        value = float(getattr(scenario, name)) if value is None else value
-        unit = "ms" if name.endswith("_ms") else "1"
-        spread = SPREADS.get(name, Spread(0.0))
-        low, high = _ranged(value, spread, *bounds[name])
-        yield Input(
-            key=name,
-            value=value,
-            unit=unit,
-            kind=OPTION,
-            low=math.floor(low) if name in WHOLE else low,
-            high=math.ceil(high) if name in WHOLE else high,
-            least=bounds[name][0],
-            most=bounds[name][1],
-            uncertainty=f"{said(spread, unit)}, default of the option",
-            default=True,
-            place=OPTION,
-            name=name,
-            group=name,
-            whole=name in WHOLE,
-        )
-
-
-# --- ranges ------------------------------------------------------------------------------------------------
-
-
-def _numbers(text: str, found: Input) -> tuple[float, float]:
-    """Read the range of an input: `10%` to either side, or `low:high`."""
-    first, colon, last = (part.strip() for part in text.partition(":"))
-    if colon:
-        unit = found.unit if found.unit in UNITS else "1"
-        return parse_number(first, unit=unit), parse_number(last, unit=unit)
-    if not first.endswith("%"):
-        raise InputError(f"{shown(text)} is no range: write 10% or low:high")
-    share = parse_number(first[:-1], unit="1") / 100
-    if not 0 <= share < 1:
-        raise InputError(f"{shown(text)} must be at least 0 % and below 100 %")
-    if found.value == 0 and share:
-        raise InputError("a share of 0 is 0: write low:high")
-    low, high = _ranged(found.value, Spread(share), found.least, found.most)
-    return (math.floor(low), math.ceil(high)) if found.whole else (low, high)
-
-
-def _read(text: str, found: Input) -> tuple[float, float]:
-    """Read the range of an input, and check that it can be one."""
-    option = f"--uncertainty {found.key}"
-    try:
-        low, high = _numbers(text, found)
-    except InputError as error:
-        raise InputError(f"{option}: {error}") from error
-    if low > high:
-        raise InputError(f"{option}: {text} is reversed: {low:g} is above {high:g}")
-    if not low <= found.value <= high:
-        raise InputError(f"{option}: {text} must hold the value itself, {found.value:g}")
-    if low < found.least or high > found.most or (low == 0 < found.value and found.place != OPTION):
-        within = f"above {found.least:g}" if found.place != OPTION else f"from {found.least:g}"
-        raise InputError(f"{option}: {text} must lie {within} to {found.most:g}")
-    if found.whole and not (float(low).is_integer() and float(high).is_integer()):
-        raise InputError(f"{option}: {text}: write whole numbers")
-    return low, high
-
-
 def uncertain_inputs(
     scenario: Scenario, uncertainty: Mapping[str, str] | None = None
 ) -> tuple[list[Input], list[str]]:
@@ -400,69 +156,263 @@ def uncertain_inputs(
     return kept, left
 
 
-def varied(scenario: Scenario, inputs: Iterable[Input], values: Mapping[str, float]) -> Scenario:
-    """Return a scenario with inputs at other values.
+def _of_systems(scenario: Scenario) -> Iterator[Input]:
+    """Yield the peaks, memory and bandwidths of every system."""
+    modes = [Deployments(scenario, mode) for mode in (EP, AFD)]
+    for field, system in systems_of(scenario).items():
+        peaks: set[str] = set()
+        for each in modes:
+            if system in (each.attention, each.ffn):
+                peaks |= _peak_keys(each, system)
+        keys = [
+            *(key for key in PEAK_KEYS.values() if key in peaks),
+            "memory_gb_per_s",
+            "memory_gb",
+            "scale_up_gb_per_s",
+            "scale_out_gb_per_s",
+        ]
+        if scenario.links == "nominal":
+            keys += ["scale_up_efficiency", "scale_out_efficiency"]
+        for key in keys:
+            if key in system.quantities:
+                quantity = system.quantities[key]
+                name = key if field == "system" else f"{field}.{key}"
+                spread = SPREADS[quantity.kind]
+                yield _made(
+                    name,
+                    quantity,
+                    quantity.kind,
+                    spread,
+                    f"{_said(spread, quantity.unit)}, default of kind {quantity.kind}",
+                    bounds=_bounds("system", key),
+                    place=field,
+                    group=name,
+                )
+
+
+def systems_of(scenario: Scenario) -> dict[str, System]:
+    """Return the different systems of a scenario.
 
     Parameters
     ----------
     scenario : Scenario
         The question.
-    inputs : iterable of Input
-        Its uncertain inputs.
-    values : mapping of str to float
-        Value by key, of some of them, in their units.
 
     Returns
     -------
-    Scenario
-        The changed question; tokens drafted per step stay as they were.
-
-    Raises
-    ------
-    InputError
-        If the values leave no time for the layers.
+    dict of str to System
+        By the field that names them: `system`, `attention_system`, `ffn_system`.
     """
-    places: dict[str, dict[str, float]] = {}
-    for found in inputs:
-        if found.key in values:
-            places.setdefault(found.place, {})[found.name] = values[found.key]
-    changes: dict[str, Any] = {}
-    records = {
-        place.removeprefix("calibration "): given
-        for place, given in places.items()
-        if place.startswith("calibration ")
+    found = {"system": scenario.system}
+    for field, side in zip(SIDES, ("attention", "ffn"), strict=True):
+        system = scenario.side(side)
+        if all(system != other for other in found.values()):
+            found[field] = system
+    return found
+
+
+def _peak_keys(deployments: Deployments, system: System) -> set[str]:
+    """Return the peaks that products of a deployment run at on a system."""
+    formats = deployments.formats
+    pairs = [
+        (formats.experts, formats.dispatch),
+        (formats.others, formats.others),
+        (formats.core, "bf16"),
+        ("bf16", "bf16"),
+    ]
+    peaks = system.accelerator.peak_flop_per_s
+    found = {operand(precision(weights), precision(arriving), peaks) for weights, arriving in pairs}
+    return {PEAK_KEYS[name] for name in found if name}
+
+
+def _bounds(record: str, key: str) -> tuple[float, float]:
+    rule = properties(record)[key]["properties"]["value"]
+    least = rule.get("minimum", rule.get("exclusiveMinimum", 0.0))
+    return float(least), float(rule.get("maximum", math.inf))
+
+
+def _made(
+    key: str,
+    quantity: Quantity,
+    kind: str,
+    spread: Spread,
+    uncertainty: str,
+    *,
+    bounds: tuple[float, float],
+    place: str,
+    group: str,
+) -> Input:
+    """Return the input that a quantity is."""
+    name = quantity.key
+    low, high = _ranged(quantity.value, spread, *bounds)
+    return Input(
+        key=key,
+        value=float(quantity.value),
+        unit=quantity.unit,
+        kind=kind,
+        low=low,
+        high=high,
+        least=bounds[0],
+        most=bounds[1],
+        uncertainty=uncertainty,
+        default=True,
+        place=place,
+        name=name,
+        group=group,
+        faster=place in {"system", *SIDES} or name.rpartition(".")[2] in FASTER,
+    )
+
+
+def _ranged(value: float, spread: Spread, least: float, most: float) -> tuple[float, float]:
+    off = spread.amount * abs(value) if spread.relative else spread.amount
+    return max(value - off, least), min(value + off, most)
+
+
+def _of_calibration(scenario: Scenario) -> Iterator[Input]:
+    """Yield what operators and links reach of their peaks, and what a service adds."""
+    for system in systems_of(scenario).values():
+        catalogue = system.parts.catalogue
+        default = catalogue.record("calibration", DEFAULT)
+        part = system.accelerator.id
+        for table in OPERATOR_TABLES:
+            own = record_for(table, part, "accelerators", catalogue=catalogue)
+            found = own or record_for(table, part, "alike", catalogue=catalogue) or default
+            yield from _fitted(found, table, OPERATOR_KEYS, measured=own is not None)
+        if scenario.links == "nominal":
+            continue
+        link = record_for("link", system.scale_up.id, "scale_up", catalogue=catalogue)
+        fabric = system.scale_out.id if system.scale_out else ""
+        own_keys = table_quantities(link, "link") if link else {}
+        directions = [(UP_KEYS, link is not None)]
+        if system.scale_out is not None:
+            directions.append((OUT_KEYS, link is not None and fabric in link.data.get("scale_out", ())))
+        for parts, measured in directions:
+            for key in parts:
+                home = link if link is not None and key in own_keys else default
+                yield from _fitted(home, "link", [key], measured=measured and home is link)
+    keys = ["other_us"]
+    if scenario.links != "nominal" and scenario.routing != "balanced":
+        keys.append("communication_slowdown")
+    record = scenario.system.parts.catalogue.record("calibration", SERVICE)
+    yield from _fitted(record, SERVICE, keys, measured=True)
+
+
+def _fitted(record: Record, table: str, keys: Iterable[str], *, measured: bool) -> Iterator[Input]:
+    """Yield the parameters of a table of a calibration record; all that it measured are off together."""
+    values = table_quantities(record, table)
+    held_out = record.data[table].get("held_out_error", record.data[table].get("validated_error"))
+    for key in keys:
+        if key not in values:
+            continue
+        quantity = values[key]
+        kind = quantity.kind if measured else ESTIMATED
+        spread = SPREADS[kind]
+        why = f"default of kind {kind}"
+        if kind == MEASURED and held_out:
+            spread = Spread(float(held_out))
+            why = f"held-out error of [{table}] in calibration record {record.id}"
+        least = 1.0 if key == "communication_slowdown" else 0.0
+        name = f"{record.id}.{table}.{key}" if table != record.id else f"{record.id}.{key}"
+        yield _made(
+            name,
+            dataclasses.replace(quantity, key=f"{table}.{key}"),
+            kind,
+            spread,
+            f"{_said(spread, quantity.unit)}, {why}",
+            bounds=(least, 1.0 if key in FASTER else LARGEST),
+            place=f"calibration {record.id}",
+            group=f"{record.id}.{table}.{kind}",
+        )
+
+
+def _of_options(scenario: Scenario) -> Iterator[Input]:
+    """Yield the options of the question that are estimates of what will be."""
+    constants = load_service_constants(scenario.system.parts.catalogue)
+    most_gap = scenario.latency_ms * scenario.accept_length * (1.0 - 1e-6)
+    bounds = {
+        "context": (1.0, 1e8),
+        "accept_length": (1.0, float(scenario.query_tokens)),
+        "gap_ms": (0.0, most_gap),
+        "sigma_ep": (1e-3, 1.0),
+        "sigma_dp": (1e-3, 1.0),
+        "memory_reserve": (0.0, 0.999),
+        "tpot_ms": (max(SHORTEST_TPOT_MS, (scenario.gap_ms or 0.0) * (1.0 + 1e-6)), 1e9),
     }
-    replaced: list[tuple[System, System]] = []
-    for field, system in _systems(scenario).items():
-        given = places.get(field, {})
-        changed = build_system(system.parts, overrides=given) if given else system
-        if records:
-            changed = _recalibrated(changed, records)
-        replaced.append((system, changed))
-    for field, system in (
-        ("system", scenario.system),
-        *((field, scenario.side(field.partition("_")[0])) for field in SIDES),
-    ):
-        other = next(changed for before, changed in replaced if before == system)
-        if other is not system and getattr(scenario, field) is not None:
-            changes[field] = other
-    for name, value in places.get(OPTION, {}).items():
-        changes[name] = int(value) if name in WHOLE else value
-    if "accept_length" in changes:
-        changes["draft_tokens"] = scenario.query_tokens - 1
-    return attrs.evolve(scenario, **changes)
+    gap = constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms
+    for name in (*OPTIONS, *ASKED_OPTIONS):
+        value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms}.get(name)
+        value = float(getattr(scenario, name)) if value is None else value
+        unit = "ms" if name.endswith("_ms") else "1"
+        spread = SPREADS.get(name, Spread(0.0))
+        low, high = _ranged(value, spread, *bounds[name])
+        yield Input(
+            key=name,
+            value=value,
+            unit=unit,
+            kind=OPTION,
+            low=math.floor(low) if name in WHOLE else low,
+            high=math.ceil(high) if name in WHOLE else high,
+            least=bounds[name][0],
+            most=bounds[name][1],
+            uncertainty=f"{_said(spread, unit)}, default of the option",
+            default=True,
+            place=OPTION,
+            name=name,
+            group=name,
+            whole=name in WHOLE,
+        )
 
 
-def _recalibrated(system: System, records: Mapping[str, Mapping[str, float]]) -> System:
-    """Return a system whose catalogue has other values in some calibration records."""
-    catalogue = system.parts.catalogue
-    changed = []
-    for name, given in records.items():
-        record = catalogue.record("calibration", name)
-        quantities = {
-            **record.quantities,
-            **{key: dataclasses.replace(record.quantities[key], value=value) for key, value in given.items()},
-        }
-        changed.append(dataclasses.replace(record, quantities=quantities))
-    parts = dataclasses.replace(system.parts, catalogue=catalogue.laid_over(changed))
-    return dataclasses.replace(system, parts=parts)
+def _read(text: str, found: Input) -> tuple[float, float]:
+    """Read the range of an input, and check that it can be one."""
+    option = f"--uncertainty {found.key}"
+    try:
+        low, high = _numbers(text, found)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
+    if low > high:
+        raise InputError(f"{option}: {text} is reversed: {low:g} is above {high:g}")
+    if not low <= found.value <= high:
+        raise InputError(f"{option}: {text} must hold the value itself, {found.value:g}")
+    if low < found.least or high > found.most or (low == 0 < found.value and found.place != OPTION):
+        within = f"above {found.least:g}" if found.place != OPTION else f"from {found.least:g}"
+        raise InputError(f"{option}: {text} must lie {within} to {found.most:g}")
+    if found.whole and not (float(low).is_integer() and float(high).is_integer()):
+        raise InputError(f"{option}: {text}: write whole numbers")
+    return low, high
+
+
+def _numbers(text: str, found: Input) -> tuple[float, float]:
+    """Read the range of an input: `10%` to either side, or `low:high`."""
+    first, colon, last = (part.strip() for part in text.partition(":"))
+    if colon:
+        unit = found.unit if found.unit in UNITS else "1"
+        return parse_number(first, unit=unit), parse_number(last, unit=unit)
+    if not first.endswith("%"):
+        raise InputError(f"{shown(text)} is no range: write 10% or low:high")
+    share = parse_number(first[:-1], unit="1") / 100
+    if not 0 <= share < 1:
+        raise InputError(f"{shown(text)} must be at least 0 % and below 100 %")
+    if found.value == 0 and share:
+        raise InputError("a share of 0 is 0: write low:high")
+    low, high = _ranged(found.value, Spread(share), found.least, found.most)
+    return (math.floor(low), math.ceil(high)) if found.whole else (low, high)
+
+
+def _said(spread: Spread, unit: str) -> str:
+    """Return a spread in words."""
+    return f"{spread.amount:.3g} {unit}" if not spread.relative else f"{spread.amount * 100:.3g} %"
+
+
+def default_text() -> str:
+    """Return the default uncertainties in a line.
+
+    Returns
+    -------
+    str
+        Kinds and options, each with its share or its amount.
+    """
+    parts = [
+        f"{name} {_said(spread, 'ms' if name.endswith('_ms') else '1')}" for name, spread in SPREADS.items()
+    ]
+    return ", ".join(parts) + "; fitted parameters the held-out error of their record"

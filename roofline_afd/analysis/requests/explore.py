@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
-from roofline_afd.analysis.decode.predict import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.requests.modes import (
     Rates,
     check_objective,
@@ -29,16 +29,12 @@ from roofline_afd.analysis.requests.reasons import NAMES, load_note, sentence, t
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.candidates import ALL
 from roofline_afd.serving.deployment import AFD, EP, Deployments
-from roofline_afd.serving.modes import (
-    SERVING_MODES,
-    ModeFound,
-    Question,
-    explore_modes,
-    frontier_rows,
-)
+from roofline_afd.serving.modes.points import frontier_rows
+from roofline_afd.serving.modes.question import SERVING_MODES, Question
+from roofline_afd.serving.modes.search import ModeFound, explore_modes
 from roofline_afd.serving.scenario import choice, finite, option, whole
-from roofline_afd.serving.search import ALL
 from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:
@@ -134,15 +130,14 @@ def explored(question: Exploration) -> Explored:
 def _searched(question: Exploration) -> _Searched:
     """Check a question, and search."""
     asked = _asked(question)
-    modes = SERVING_MODES if question.modes is None else question.modes
-    for mode in modes:
+    for mode in question.modes:
         choice("--modes", mode, SERVING_MODES)
-    if not modes:
+    if not question.modes:
         raise InputError(f"--modes is empty; valid: {', '.join(SERVING_MODES)}")
     objective = choice("--per", question.per, tuple(OBJECTIVES))
     rates = rates_of(asked, choice("--price-basis", question.price_basis, PRICE_BASES))
     check_objective(objective, rates)
-    found = explore_modes(asked, [mode for mode in SERVING_MODES if mode in set(modes)])
+    found = explore_modes(asked, [mode for mode in SERVING_MODES if mode in set(question.modes)])
     return _Searched(asked, found, rates, objective)
 
 

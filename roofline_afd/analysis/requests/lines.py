@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roofline_afd.physics import provisioning as physics
-from roofline_afd.physics.provisioning import Coefficients
+from roofline_afd.physics import linear
+from roofline_afd.physics.linear import Coefficients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def fit_lines(model: Operators, *, full_duplex: bool) -> tuple[Coefficients, Fit
     """
     ratios = model.every[model.every <= model.most_ratio * (1 + 1e-12)]
     times = model.times(ratios)
-    tau = physics.cycle_time_of(
+    tau = linear.cycle_time_of(
         attention=times.attention,
         ffn=times.ffn,
         transfer=times.transfer,

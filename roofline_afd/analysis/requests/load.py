@@ -11,7 +11,7 @@ import numpy as np
 
 from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InputError
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import lengths, slots
 from roofline_afd.serving.scenario import choice, finite, option
 from roofline_afd.simulation.words import DISTRIBUTIONS, FIXED, GEOMETRIC, LOGNORMAL
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.requests.questions import Provisioning
-    from roofline_afd.physics.provisioning import Load, Moments
+    from roofline_afd.physics.lengths import Moments
+    from roofline_afd.physics.slots import Load
 
 LONGEST_LENGTH = 1_000_000
 LARGEST_VARIATION = 20.0
@@ -44,7 +45,7 @@ class Workload:
         """Return the mean load of a slot while an instance serves its first requests [tokens]."""
         if self.decode_distribution == GEOMETRIC:
             return float(
-                physics.finite_horizon_load(
+                slots.finite_horizon_load(
                     prompt_mean=self.prompt_mean, decode_mean=self.decode_mean, batch=batch, requests=requests
                 )
             )
@@ -55,7 +56,7 @@ class Workload:
             ending = self._chances()
             lasting = 1.0 - np.cumsum(ending)[:-1]
             tokens = (self.prompt_mean + np.arange(lasting.size)) * lasting
-        return physics.finite_horizon_load_of(ending=ending, tokens=tokens, steps=steps)
+        return slots.finite_horizon_load_of(ending=ending, tokens=tokens, steps=steps)
 
     def _chances(self) -> NDArray[np.float64]:
         if self.decode_distribution == FIXED:
@@ -64,7 +65,7 @@ class Workload:
             return ending
         sigma = math.sqrt(math.log1p(self.decode_cv**2))
         most = min(MOST_STEPS, math.ceil(self.decode_mean * math.exp(8.0 * sigma)) + 1)
-        return physics.lognormal_chances(mean=self.decode_mean, variation=self.decode_cv, most=most)
+        return lengths.lognormal_chances(mean=self.decode_mean, variation=self.decode_cv, most=most)
 
 
 def _trace_chances(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -121,7 +122,7 @@ def workload_of(question: Provisioning) -> Workload:
     if question.decode_distribution is None:
         notes.append("outputs are taken as geometric: --decode-distribution says otherwise")
     return Workload(
-        load=physics.load_from_moments(prompt=prompts.moments, decode=outputs.moments),
+        load=slots.load_from_moments(prompt=prompts.moments, decode=outputs.moments),
         prompt_mean=prompts.moments.first,
         decode_mean=outputs.moments.first,
         inputs={"trace": None, **prompts.inputs, **outputs.inputs},
@@ -151,16 +152,16 @@ def _length(which: str, mean: float, distribution: str, variation: float | None,
     if distribution == FIXED:
         if which == "decode" and not value.is_integer():
             raise InputError(f"{name} {value:g} must be a whole number where every output is as long")
-        moments = physics.fixed_moments(mean=value)
+        moments = lengths.fixed_moments(mean=value)
     elif distribution == GEOMETRIC:
-        moments = physics.geometric_moments(mean=value)
+        moments = lengths.geometric_moments(mean=value)
     else:
         if variation is None:
             notes.append(f"--{which}-cv is taken as 1: standard deviation over mean of the log-normal length")
         variation = finite(
             f"--{which}-cv", 1.0 if variation is None else variation, above=0, below=LARGEST_VARIATION
         )
-        moments = physics.lognormal_moments(mean=value, variation=variation)
+        moments = lengths.lognormal_moments(mean=value, variation=variation)
     shown_as = {
         f"{which}_mean": value,
         f"{which}_distribution": distribution,
@@ -176,7 +177,7 @@ def _traced(given: Trace | Path | str, prompt_column: str | None, decode_column:
         if isinstance(given, Trace)
         else read_trace(Path(given), prompt_column=prompt_column, decode_column=decode_column)
     )
-    load = physics.stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
+    load = slots.stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
     notes = [
         (
             f"theta {load.theta:,.1f} +- {load.theta_error:,.1f} and nu {load.nu:,.1f} +- "

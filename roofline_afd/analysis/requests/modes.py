@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from roofline_afd.analysis.purchase.prices import (
+from roofline_afd.analysis.prices import (
     PUE,
     describe_power,
     describe_price,
@@ -18,23 +18,16 @@ from roofline_afd.analysis.purchase.prices import (
 from roofline_afd.analysis.requests.questions import OBJECTIVES
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
-from roofline_afd.serving.modes import (
-    AGG_AFD,
-    PD,
-    PD_AFD,
-    ModeFound,
-    Question,
-    frontier_rows,
-    joined,
-    take,
-)
+from roofline_afd.serving.modes.points import frontier_rows, joined, take
+from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD, Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from roofline_afd.serving.modes import Points
+    from roofline_afd.serving.modes.points import Points
+    from roofline_afd.serving.modes.search import ModeFound
 
 PREFILL_KEYS = (
     ("n_prefill_replicas", "p_replicas"),

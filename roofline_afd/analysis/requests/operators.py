@@ -12,12 +12,13 @@ import numpy as np
 
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, Deployment, Deployments
-from roofline_afd.serving.layer import MEASURED_TRANSPORT
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from roofline_afd.physics.provisioning import Coefficients, Load
+    from roofline_afd.physics.linear import Coefficients
+    from roofline_afd.physics.slots import Load
     from roofline_afd.serving.scenario import Scenario
 
 MOST_RATIOS = 512

@@ -12,7 +12,8 @@ from roofline_afd.analysis.requests.explore import explored
 from roofline_afd.analysis.requests.questions import OBJECTIVES, Exploration, ModeSearch
 from roofline_afd.analysis.requests.reasons import NAMES, missing
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.modes import SERVING_MODES, frontier_rows
+from roofline_afd.serving.modes.points import frontier_rows
+from roofline_afd.serving.modes.question import SERVING_MODES
 from roofline_afd.serving.workload import workload_of
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.requests.times import LARGEST_RATIO
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import barrier, linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from roofline_afd.analysis.requests.operators import Operators
-    from roofline_afd.physics.provisioning import Coefficients
+    from roofline_afd.physics.linear import Coefficients
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Plan:
         coefficients = self.coefficients
         if self.operators is not None:
             coefficients = self.operators.at(ratio, coefficients, batch=self.batch)
-        return physics.barrier_cycle_time(
+        return barrier.barrier_cycle_time(
             ratio=ratio,
             batch=self.batch,
             theta=self.theta,
@@ -66,7 +66,7 @@ class Plan:
 
     def rates(self, ratio: Any) -> Any:  # noqa: ANN401 - a number or an array
         """Return tokens per second and instance."""
-        return physics.throughput_per_instance(
+        return linear.throughput_per_instance(
             ratio=ratio,
             batch=self.batch,
             cycle=self.cycles(ratio) + self._outside,
@@ -81,7 +81,7 @@ class Plan:
     def time_per_token(self, ratio: float) -> float:
         """Return the time per output token [s]."""
         return float(
-            physics.time_per_token(
+            linear.time_per_token(
                 cycle=float(self.cycles(ratio)) + self._outside,
                 microbatches=self.microbatches,
                 layers=self.layers,
@@ -95,7 +95,7 @@ class Plan:
         if self.operators is not None:
             ratios = self.operators.every
             return float(ratios[int(np.argmax(self.rates(ratios)))])
-        return physics.optimal_ratio_barrier_microbatches(
+        return barrier.optimal_ratio_barrier_microbatches(
             batch=self.batch,
             theta=self.theta,
             nu=self.nu,

@@ -20,7 +20,7 @@ from roofline_afd.analysis.requests.times import (
     source_of,
 )
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import barrier, ratio
 from roofline_afd.serving.scenario import DUPLEXES, choice, finite
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.requests.questions import Provisioning
     from roofline_afd.analysis.requests.recommend import Recommendation
     from roofline_afd.analysis.requests.times import Source
-    from roofline_afd.physics.provisioning import Load
+    from roofline_afd.physics.slots import Load
 
 REGIMES = ("attention-bound", "communication-bound", "FFN-bound")
 SENSITIVITY = 0.1
@@ -172,12 +172,12 @@ def _horizon(work: Workload, horizon: object, batch: int, notes: list[str]) -> t
 
 def _ratios(plan: Plan) -> dict[str, Any]:
     """Return every closed form and real optimum."""
-    basic = physics.optimal_ratio(theta=plan.theta, batch=plan.batch, coefficients=plan.coefficients)
+    basic = ratio.optimal_ratio(theta=plan.theta, batch=plan.batch, coefficients=plan.coefficients)
     terms = [float(term) for term in (basic.attention, basic.communication, basic.ffn)]
     plain: dict[str, Any] = {"batch": plan.batch, "theta": plan.theta, "nu": plan.nu}
     plain["ffn_devices"] = plan.ffn_devices
     looped = float(
-        physics.optimal_ratio_microbatches(
+        ratio.optimal_ratio_microbatches(
             theta=plan.theta,
             batch=plan.batch,
             coefficients=plan.coefficients,
@@ -196,8 +196,8 @@ def _ratios(plan: Plan) -> dict[str, Any]:
         "r_star_attention": terms[0],
         "r_star_communication": terms[1],
         "r_star_ffn": terms[2],
-        "r_star_barrier": physics.optimal_ratio_barrier(**plain, coefficients=plan.coefficients),
-        "r_star_barrier_skewed": physics.optimal_ratio_barrier(
+        "r_star_barrier": barrier.optimal_ratio_barrier(**plain, coefficients=plan.coefficients),
+        "r_star_barrier_skewed": barrier.optimal_ratio_barrier(
             **plain, coefficients=plan.coefficients, skewness=plan.skewness
         ),
         "r_star_microbatches": looped,
@@ -250,7 +250,7 @@ def _sensitivity(plan: Plan, chosen: Recommendation) -> list[dict[str, Any]]:
         for factor in (1 - SENSITIVITY, 1 + SENSITIVITY):
             mine = chosen.plan
             other = dataclasses.replace(mine, **{name: getattr(mine, name) * factor})
-            best = physics.optimal_ratio(theta=other.theta, batch=other.batch, coefficients=plan.coefficients)
+            best = ratio.optimal_ratio(theta=other.theta, batch=other.batch, coefficients=plan.coefficients)
             row = best_whole(other, chosen.ffn if chosen.ffn > 1 else None)
             found.append(
                 {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.purchase.prices import RENT, TCO
+from roofline_afd.analysis.prices import RENT, TCO
 from roofline_afd.questions import option
+from roofline_afd.serving.modes.question import SERVING_MODES
 from roofline_afd.serving.scenario import CHOICES, DUPLEXES
 from roofline_afd.serving.workload import WORKLOADS
 from roofline_afd.simulation.words import DISTRIBUTIONS, FIRST, STARTS, WINDOWS
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.requests.traces import Trace
     from roofline_afd.catalogue.hardware import System
-    from roofline_afd.physics.provisioning import Coefficients
+    from roofline_afd.physics.linear import Coefficients
     from roofline_afd.serving.scenario import Scenario
 
 SETTINGS = ("layers", "accept_length", "microbatches", "duplex", "gap_ms", "tpot_ms", "deployable_with")
@@ -182,7 +183,7 @@ class ModeSearch:
     ----------
     ttft_ms : float, optional
         Time to the first token allowed; any where absent [ms].
-    modes : sequence of str, optional
+    modes : sequence of str
         Serving modes to search, of agg, pd, agg+afd, pd+afd; all where absent.
     prefill_system : System, optional
         System that prefills, in the modes that do so apart; that of the scenario where absent.
@@ -213,7 +214,7 @@ class ModeSearch:
     """
 
     ttft_ms: float | None = None
-    modes: Sequence[str] | None = option(None, metavar="LIST")
+    modes: Sequence[str] = option(SERVING_MODES, metavar="LIST")
     prefill_system: System | None = option(None, hardware=True)
     chunk_tokens: int | None = None
     tensor_parallel: int | None = None

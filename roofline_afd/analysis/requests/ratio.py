@@ -10,7 +10,8 @@ import numpy as np
 
 from roofline_afd.analysis.requests.prepare import MAX_RATIO, checked, prepare
 from roofline_afd.analysis.requests.simulate import answer, predicted
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import linear
+from roofline_afd.physics.barrier import barrier_cycle_time, barrier_time, optimal_ratio_barrier_microbatches
 from roofline_afd.simulation.run import run
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _around_the_best(prepared: Prepared) -> Prepared:
     most = MAX_RATIO
     operators = prepared.operators
     if operators is None:
-        best = physics.optimal_ratio_barrier_microbatches(
+        best = optimal_ratio_barrier_microbatches(
             batch=asked.batch,
             theta=load.theta,
             nu=load.nu,
@@ -113,20 +114,20 @@ def _curves(prepared: Prepared) -> list[_Curve]:
 
     def means(ratio: Floats) -> Floats:
         clock = asked.times(ratio)
-        cycle = physics.cycle_time_of(
-            attention=physics.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
-            ffn=physics.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
-            transfer=physics.transfer_time_linear(batch=asked.batch, coefficients=clock),
+        cycle = linear.cycle_time_of(
+            attention=linear.attention_time(kv_tokens=asked.batch * load.theta, coefficients=clock),
+            ffn=linear.ffn_time(tokens=ratio * asked.batch, coefficients=clock),
+            transfer=linear.transfer_time_linear(batch=asked.batch, coefficients=clock),
             microbatches=math.inf,
             full_duplex=False,
         )
         return np.asarray(cycle)
 
     def barrier(ratio: Floats) -> Floats:
-        return np.asarray(physics.barrier_time(ratio=ratio, **plain, coefficients=asked.times(ratio)))
+        return np.asarray(barrier_time(ratio=ratio, **plain, coefficients=asked.times(ratio)))
 
     def in_flight(ratio: Floats) -> Floats:
-        cycle = physics.barrier_cycle_time(
+        cycle = barrier_cycle_time(
             ratio=ratio,
             **plain,
             coefficients=asked.times(ratio),
@@ -152,7 +153,7 @@ def _points(curve: _Curve, prepared: Prepared) -> list[dict[str, Any]]:
     if prepared.operators is not None:
         ratios = prepared.operators.whole(ratios)
     cycle = curve.cycle(ratios) + asked.outside / (asked.layers * asked.microbatches)
-    rate = physics.throughput_per_instance(
+    rate = linear.throughput_per_instance(
         ratio=ratios, batch=asked.batch, cycle=cycle, layers=asked.layers, accept_length=asked.accept_length
     )
     return [

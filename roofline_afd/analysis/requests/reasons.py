@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.decode.predict import rounded_up
-from roofline_afd.serving.modes import (
-    AGG,
-    AGG_AFD,
+from roofline_afd.serving.limits import (
     CLUSTER,
+    FABRIC,
     FIRST_TOKEN,
-    PD,
-    PD_AFD,
+    LATENCY,
+    MEMORY,
     PREFILL_SHARE,
     REQUEST_RATE,
     SLOTS,
-    ModeFound,
-    Question,
-    explore_modes,
 )
-from roofline_afd.serving.search import FABRIC, LATENCY, MEMORY
+from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD, PD_AFD, Question
+from roofline_afd.serving.modes.search import ModeFound, explore_modes
+from roofline_afd.units import rounded_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import numpy as np
 from roofline_afd.analysis.answer import Answer
 from roofline_afd.analysis.requests.prepare import FEW_TURNS, Prepared, prepare
 from roofline_afd.errors import InfeasibleError
-from roofline_afd.physics import provisioning as physics
+from roofline_afd.physics import barrier, linear
 from roofline_afd.simulation.measure import FIRST_SHARE, half_width, series
 from roofline_afd.simulation.run import run
 from roofline_afd.simulation.words import COLD, FIRST
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.requests.questions import Simulation
-    from roofline_afd.physics.provisioning import Load
+    from roofline_afd.physics.slots import Load
     from roofline_afd.simulation.arrays import Floats
     from roofline_afd.simulation.measure import Measured
     from roofline_afd.simulation.settings import Settings
@@ -181,7 +181,7 @@ def predicted(settings: Settings, load: Load, *, ratios: Floats | None = None) -
         Mean time per output token [s].
     """
     ratios = np.array(settings.ratios, dtype=float) if ratios is None else ratios
-    cycle = physics.barrier_cycle_time(
+    cycle = barrier.barrier_cycle_time(
         ratio=ratios,
         batch=settings.batch,
         theta=load.theta,
@@ -194,8 +194,8 @@ def predicted(settings: Settings, load: Load, *, ratios: Floats | None = None) -
     )
     cycle = cycle + settings.outside / (settings.layers * settings.microbatches)
     share = {"cycle": cycle, "layers": settings.layers, "accept_length": settings.accept_length}
-    rate = physics.throughput_per_instance(ratio=ratios, batch=settings.batch, **share)
-    return rate, physics.time_per_token(microbatches=settings.microbatches, **share)
+    rate = linear.throughput_per_instance(ratio=ratios, batch=settings.batch, **share)
+    return rate, linear.time_per_token(microbatches=settings.microbatches, **share)
 
 
 def _summary(prepared: Prepared, columns: Mapping[str, NDArray[Any]], rates: Floats) -> dict[str, Any]:

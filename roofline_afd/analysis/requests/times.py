@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import provenance_notes
-from roofline_afd.analysis.decode.predict import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.requests.lines import POOR_FIT, Fit, fit_lines
 from roofline_afd.analysis.requests.operators import Operators
 from roofline_afd.errors import InputError, shown
-from roofline_afd.physics.provisioning import Coefficients
+from roofline_afd.physics.linear import Coefficients
 from roofline_afd.serving.scenario import finite, whole
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.requests.questions import Provisioning
-    from roofline_afd.physics.provisioning import Load
+    from roofline_afd.physics.slots import Load
 
 NAMES = ("aA", "bA", "aF", "bF", "aC", "bC")
 LARGEST_RATIO = 1e6

@@ -24,14 +24,22 @@ class Noted:
     note: str
 
 
-def _some(valid: list[object]) -> str:
-    more = ", ..." if len(valid) > HINTS else ""
-    return ", ".join(map(str, valid[:HINTS])) + more
+Table = dict[str, Any]
+"""An attention table: type, numbers, flags."""
+Tables = dict[str, Table]
+"""Attention tables by the name of their kind of layers."""
+Shape = dict[str, Any]
+"""Record keys outside the attention tables."""
 
 
 def refuse(fault: str) -> NoReturn:
     """Raise the one line that says what is wrong with a file."""
     raise InputError(f"config.json: {fault}")
+
+
+def as_list(value: object) -> list[Any]:
+    """Return a list as it is, and an empty one for anything else."""
+    return value if isinstance(value, list) else []
 
 
 class Fields:
@@ -147,3 +155,8 @@ class Fields:
             self.fault(f"unknown field {shown(key)}{hint if 'did you mean' in hint else ''}")
         if len(strange) > HINTS:
             self.fault(f"and {len(strange) - HINTS} more unknown fields")
+
+
+def _some(valid: list[object]) -> str:
+    more = ", ..." if len(valid) > HINTS else ""
+    return ", ".join(map(str, valid[:HINTS])) + more

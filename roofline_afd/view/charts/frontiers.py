@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,
     GREEN,

@@ -23,7 +23,7 @@ from roofline_afd.view.charts.frontiers import (
     hardware_of,
     limit_layers,
 )
-from roofline_afd.view.charts.roofline import HEIGHT, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import HEIGHT, WIDTH, chart_data, house_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

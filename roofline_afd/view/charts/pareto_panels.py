@@ -24,7 +24,7 @@ from roofline_afd.view.charts.frontiers import (
     limit_layers,
     system_of,
 )
-from roofline_afd.view.charts.roofline import FAINT, INK, chart_data, house_style
+from roofline_afd.view.charts.style import FAINT, INK, chart_data, house_style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

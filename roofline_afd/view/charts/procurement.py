@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import altair as alt
 
-from roofline_afd.analysis.decode.compare import NAMES
-from roofline_afd.analysis.purchase.prices import PURCHASE
-from roofline_afd.analysis.purchase.procurement import procure
-from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InputError
-from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
     FAINT,
@@ -29,11 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.serving.scenario import Scenario
 
 Side = Literal["left", "right"]
 COST, DEVICES = "usd_per_million_tokens", "n_devices"
-FILLS = {EP: BLUE, AFD: ORANGE}
+FILLS = {"ep": BLUE, "afd": ORANGE}
 """Colour of a mode: one is dark and one light in greyscale, and its name stands before each bar."""
 PALE = 0.5
 """Opacity of what rests on an estimated price."""
@@ -88,45 +82,18 @@ class _Places(NamedTuple):
     end: float
 
 
-def procurement_chart(scenarios: Sequence[Scenario], **question: Any) -> alt.LayerChart:  # noqa: ANN401
+def procurement_chart(answer: Answer) -> alt.LayerChart:
     """Draw what a million tokens cost on each candidate, the cheapest on top.
-
-    Parameters
-    ----------
-    scenarios : sequence of Scenario
-        One question per candidate, as for `procure`.
-    **question
-        Demand and a buyer's assumptions: as for `procure`.
-
-    Returns
-    -------
-    altair.LayerChart
-        The chart; where nobody has a price, its bars are devices.
-
-    Raises
-    ------
-    InputError
-        If the question contradicts itself, or a value is out of bounds.
-    InfeasibleError
-        If no candidate serves the demand.
-    """
-    return draw(procure(scenarios, **question), scenarios[0])
-
-
-def draw(answer: Answer, scenario: Scenario) -> alt.LayerChart:
-    """Draw an answer of `procure`.
 
     Parameters
     ----------
     answer : Answer
         Of `procure`.
-    scenario : Scenario
-        The question of its first candidate.
 
     Returns
     -------
     altair.LayerChart
-        The chart.
+        The chart; where nobody has a price, its bars are devices.
 
     Raises
     ------
@@ -155,7 +122,7 @@ def draw(answer: Answer, scenario: Scenario) -> alt.LayerChart:
         headline,
         [
             "N" + rest[1:] if rest.startswith("no ") else rest,
-            _about(answer, scenario),
+            _about(answer),
             _prices(answer),
             _power(rows),
             _limits(answer, rows),
@@ -281,7 +248,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], key: str, places: _Places, y: al
 
 def _text(key: str, row: Mapping[str, Any]) -> str:
     if key == "mode":
-        return NAMES[row["mode"]]
+        return str(row["mode"]).upper()
     if key == "power_kw" and row[key] is not None:
         return f"{row[key]:,.0f}" if row[key] >= 10 else f"{row[key]:.2g}"  # noqa: PLR2004 - two digits
     return column(key).show(row[key])
@@ -316,7 +283,7 @@ def _unpriced(row: Mapping[str, Any]) -> bool:
 
 def _hover(rows: Sequence[Mapping[str, Any]], answer: Answer, places: _Places, y: alt.Y) -> alt.Chart:
     """Return a pane over each row that shows all its numbers."""
-    unit = "USD" if answer.inputs["price_basis"] == PURCHASE else "USD/h"
+    unit = "USD" if answer.inputs["price_basis"] == "purchase" else "USD/h"
     given = [key for key in HOVER if any(row[key] is not None for row in rows)]
     shown = [
         {"place": row["place"], **{key: _shown(key, row) for key in given if row[key] is not None}}
@@ -341,21 +308,21 @@ def _hover(rows: Sequence[Mapping[str, Any]], answer: Answer, places: _Places, y
 def _shown(key: str, row: Mapping[str, Any]) -> str:
     if key == "load":
         return f"{row[key]:.0%}"
-    return NAMES[row[key]] if key == "mode" else column(key).show(row[key])
+    return str(row[key]).upper() if key == "mode" else column(key).show(row[key])
 
 
-def _about(answer: Answer, scenario: Scenario) -> str:
+def _about(answer: Answer) -> str:
     """Return demand, model and limits in a line."""
     asked = answer.inputs
     demand = answer.notes[0].removeprefix("demand ").replace("output tokens a second", "tokens/s")
-    most = f"{scenario.devices} devices" if scenario.devices else f"at most {scenario.max_devices} devices"
+    most = f"{asked['devices']} devices" if asked["devices"] else f"at most {asked['max_devices']} devices"
     limit = f"TPOT at most {asked['tpot_ms']:.4g} ms"
     parts = [
-        scenario.model.name,
+        answer.picture["model"],
         f"demand {demand}",
         limit if limit not in demand else "",
         f"context {asked['context']:,} tokens",
-        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        f"accept length {asked['accept_length']:g}" if asked["accept_length"] != 1 else "",
         f"{most} a replica",
     ]
     return " · ".join(filter(None, parts))
@@ -380,7 +347,7 @@ def _prices(answer: Answer) -> str:
     if not found:
         return f"No candidate has a {asked['price_basis']} price on {asked['price_terms']} terms."
     dates = sorted({quote["date"] for quote in found.values() if quote["date"]})
-    given = sorted(name for name, quote in found.items() if quote["kind"] == GIVEN)
+    given = sorted(name for name, quote in found.items() if quote["kind"] == "given")
     parts = [f"Prices: {asked['price_basis']}"]
     if dates:
         parts.append(f"{asked['price_terms']}, " + " to ".join(dict.fromkeys((dates[0], dates[-1]))))
@@ -388,7 +355,7 @@ def _prices(answer: Answer) -> str:
         parts.append(f"as given for {', '.join(given)}")
     if asked["cny_per_usd"] and any(quote["unit"] == "CNY" for quote in found.values()):
         parts.append(f"{asked['cny_per_usd']:g} CNY per USD")
-    if asked["price_basis"] == PURCHASE:
+    if asked["price_basis"] == "purchase":
         parts.append(
             f"devices alone, over {asked['years']:g} years, power at {asked['power_usd_per_kwh']:g} USD "
             "per kWh"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import altair as alt
 
-from roofline_afd.view.charts.roofline import (
+from roofline_afd.view.charts.style import (
     BLUE,
     FAINT,
     GREEN,

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from roofline_afd.analysis.decode.compare import NAMES
-from roofline_afd.analysis.purchase.sensitivity import METRIC_NAMES, RATIO, sensitivity
-from roofline_afd.view.charts.roofline import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.serving.scenario import Scenario
 
+RATIO = "afd_over_ep"
+"""Metric of which 1 is where both modes serve the same."""
 MOST_BARS = 15
 ROW = 30
 """Pixels of an input, up."""
@@ -29,45 +28,18 @@ HALF = 0.36
 """Half of a bar's height, as a share of its row."""
 
 
-def tornado_chart(scenario: Scenario, **question: Any) -> alt.LayerChart:  # noqa: ANN401 - of the analysis
+def tornado_chart(answer: Answer) -> alt.LayerChart:
     """Draw how far each uncertain input moves the answer, those that move it most on top.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question.
-    **question
-        As for `sensitivity`: `uncertainty`, `metric`, `samples`, `seed`.
+    answer : Answer
+        Of `sensitivity`.
 
     Returns
     -------
     altair.LayerChart
         The chart: a bar to each end of the range, and diamonds where the winner changes.
-
-    Raises
-    ------
-    InputError
-        If a key is unknown, or a range is none.
-    InfeasibleError
-        If nothing is feasible, or the metric has no value.
-    """
-    return draw(scenario, sensitivity(scenario, **question))
-
-
-def draw(scenario: Scenario, answer: Answer) -> alt.LayerChart:
-    """Draw an answer of the analysis.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
-    answer : Answer
-        What was found.
-
-    Returns
-    -------
-    altair.LayerChart
-        The chart.
     """
     base = float(answer.summary["metric_value"])
     rows = [
@@ -81,26 +53,26 @@ def draw(scenario: Scenario, answer: Answer) -> alt.LayerChart:
     ends = [base, *(bar["metric"] for bar in bars)]
     per_pixel = ((max(ends) - min(ends)) or 0.1 * base) / (width - 2 * LETTER * 9)
     domain = [min(ends) - LETTER * 9 * per_pixel, max(ends) + LETTER * 9 * per_pixel]
-    name = METRIC_NAMES[answer.summary["metric"]]
     x = alt.X(
         "metric:Q",
         scale=alt.Scale(domain=domain, nice=False, zero=False),
-        axis=alt.Axis(title=name, format=",.4~r", tickCount=6),
+        axis=alt.Axis(title=answer.picture["metric"], format=",.4~r", tickCount=6),
     )
     top, middle = (_row_axis(key, len(rows) or 1) for key in ("top", "middle"))
-    even, asked = _lines(answer, base, domain, x)
+    even, own = _lines(answer, base, domain, x)
     layers = [
         *even,
         *_bar_layers(bars, x, top, middle),
-        *asked,
+        *own,
         *_names(rows, middle),
         *_markers(bars, x, middle),
     ]
+    asked = answer.inputs
     about = [
-        f"{scenario.system.name} x {scenario.model.name}",
-        f"TPOT {scenario.latency_ms:g} ms",
-        f"context {scenario.context:,} tokens",
-        f"up to {scenario.devices or scenario.max_devices} devices",
+        f"{answer.picture['system']} x {answer.picture['model']}",
+        f"TPOT {asked['tpot_ms']:g} ms",
+        f"context {asked['context']:,} tokens",
+        f"up to {asked['devices'] or asked['max_devices']} devices",
     ]
     how = (
         "Bars: one input at the low (dark) and the high (light) end of its uncertainty, with its value "
@@ -147,7 +119,7 @@ def _bars(row: dict[str, Any], place: int, base: float, winner: str) -> list[dic
                 "middle": (top + bottom) / 2,
                 "split": split,
                 "changes": row[f"winner_{end}"] not in {None, winner},
-                "winner": NAMES.get(row[f"winner_{end}"], "neither"),
+                "winner": str(row[f"winner_{end}"]).upper() if row[f"winner_{end}"] else "neither",
                 "label": f"{row[end]:.4g}" + ("" if number is not None else ": infeasible"),
                 "right": value > base or (value == base and free),
                 "uncertainty": row["uncertainty"],

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import pytest
 
 from roofline_afd.analysis.decode.breakdown import breakdown
+from roofline_afd.analysis.decode.questions import Breakdown
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import Deployment, Deployments
 from roofline_afd.serving.scenario import Scenario
-from tests.conftest import command
 
 H800 = Scenario(system="h800", model="deepseek-v3")
 ONE = attrs.evolve(H800, devices=32, batch=128)
@@ -28,7 +26,7 @@ def test_operators_add_up(sizes: dict[str, Any]) -> None:
         step = deployments.step(Deployment(mode="ep", attention_devices=1, batch=64, microbatches=1))
         assert float(step.time) > 0
         return
-    answer = breakdown(scenario)
+    answer = breakdown(Breakdown(scenario))
     rows = answer.rows()
     assert answer.summary["step_time_us"] == pytest.approx(answer.summary["step_ms"] * 1e3)
     assert sum(row["share"] for row in rows) == pytest.approx(1)
@@ -38,16 +36,16 @@ def test_operators_add_up(sizes: dict[str, Any]) -> None:
 
 def test_the_best_deployment_without_a_batch() -> None:
     """A batch left open is the one of the best deployment under the latency target."""
-    found = breakdown(H800).summary
+    found = breakdown(Breakdown(H800)).summary
     assert found["step_ms"] <= 50 * (1 + 1e-9)
     assert found["batch_per_device"] > 1
 
 
 def test_what_was_never_measured_is_said() -> None:
     """The H800 was measured but for small kernels; the MI300X was not at all."""
-    assert breakdown(ONE).summary["estimated_share"] < 0.1
+    assert breakdown(Breakdown(ONE)).summary["estimated_share"] < 0.1
     mine = attrs.evolve(ONE, system="mi300x")
-    rows = breakdown(mine).rows()
+    rows = breakdown(Breakdown(mine)).rows()
     assert all(row["kind"] == "estimated" for row in rows)
 
 
@@ -55,13 +53,15 @@ def test_fewer_copies_take_less_time_between_nodes() -> None:
     """In a large batch, where volume counts; a copy per node makes two hops."""
     times = {}
     for transport in ("pair", "rank", "node"):
-        rows = breakdown(attrs.evolve(ONE, transport=transport, devices=64)).rows()
+        rows = breakdown(Breakdown(attrs.evolve(ONE, transport=transport, devices=64))).rows()
         times[transport] = sum(row["step_time_us"] for row in rows if row["side"] == "network")
     assert times["node"] < times["rank"] < times["pair"]
 
 
 def test_longer_contexts_cost_attention_only() -> None:
-    short, long = (breakdown(attrs.evolve(ONE, batch=8, context=context)).rows() for context in (1024, 65536))
+    short, long = (
+        breakdown(Breakdown(attrs.evolve(ONE, batch=8, context=context))).rows() for context in (1024, 65536)
+    )
     changed = {a["operator"] for a, b in zip(short, long, strict=True) if a["time_us"] != b["time_us"]}
     assert changed == {"core_attention"}
 
@@ -69,7 +69,10 @@ def test_longer_contexts_cost_attention_only() -> None:
 def test_times_are_those_in_service() -> None:
     """Transfers carry the slowdown of live routing, as the step does."""
     forced, live = (
-        {row["operator"]: row["time_us"] for row in breakdown(attrs.evolve(ONE, routing=routing)).rows()}
+        {
+            row["operator"]: row["time_us"]
+            for row in breakdown(Breakdown(attrs.evolve(ONE, routing=routing))).rows()
+        }
         for routing in ("balanced", "natural")
     )
     slowdown = Deployments(ONE, "ep").slowdown
@@ -84,22 +87,4 @@ def test_times_are_those_in_service() -> None:
 )
 def test_bad_questions(mode: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        breakdown(ONE, mode=mode)
-
-
-@pytest.mark.parametrize("extra", [(), ("--devices", "32", "--ffn-devices", "4", "--batch", "4")])
-@pytest.mark.parametrize(("system", "model"), [("gb200-nvl72", "qwen3-235b-a22b"), ("tpu-v5p", "kimi-k3")])
-def test_pictures(system: str, model: str, extra: tuple[str, ...], tmp_path: Path) -> None:
-    path = tmp_path / "breakdown.svg"
-    outcome = command(
-        *("plot", "breakdown", "--system", system, "--model", model, "--tpot-ms", "200"),
-        *(*extra, "--memory-reserve", "0", "--output", str(path)),
-    )
-    if outcome.status == 1:
-        assert "binding is HBM capacity" in outcome.err or "no" in outcome.err
-        return
-    assert outcome.status == 0, outcome.err
-    drawing = path.read_text("utf-8")
-    assert "The operators of one micro-batch take" in drawing
-    assert "NaN" not in drawing
-    assert np.char.find(drawing, "core_attention") >= 0
+        breakdown(Breakdown(ONE, mode=mode))

@@ -6,15 +6,17 @@ changes one thing at a time.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline_afd.analysis.decode.compare import compare, rates
-from roofline_afd.analysis.decode.predict import TABLE_KEYS, predict
+from roofline_afd.analysis.decode.compare import compare
+from roofline_afd.analysis.decode.predict import predict
+from roofline_afd.analysis.decode.questions import Prediction
+from roofline_afd.analysis.decode.rows import TABLE_KEYS
+from roofline_afd.analysis.decode.sides import rates
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import Model, load_model
@@ -119,7 +121,7 @@ def test_rows_and_summary() -> None:
             "batch": row["batch_per_device"],
             "microbatches": row["microbatches"],
         }
-        (alone,) = predict(Scenario(**H800, **question)).rows()
+        (alone,) = predict(Prediction(Scenario(**H800, **question))).rows()
         assert alone == row
         for key in ("runner_up", "smallest_nearly_as_good"):
             other = summary[key][row["mode"]]
@@ -187,33 +189,3 @@ def test_numbers_of_an_infeasible_mode_are_withheld(
     assert answer.summary["afd_over_ep"] is None
     assert f"{left_out.upper()} has no feasible deployment" in answer.summary["reason"]
     assert binding in answer.summary["reason"]
-
-
-def test_neither_mode_is_quick_enough() -> None:
-    """Names the constraint, and the least latency of each; a little above the lower one has an answer."""
-    with pytest.raises(InfeasibleError) as raised:
-        compare(Scenario(**H800 | {"tpot_ms": 3}))
-    text = str(raised.value)
-    assert text.startswith("no: ")
-    assert text.count("binding is latency target") == 2
-    named = [float(number) for number in re.findall(r"the least is ([\d.]+) ms", text)]
-    assert len(named) == 2
-    # printed to four digits: half a unit of the last may be missing
-    assert compare(Scenario(**H800 | {"tpot_ms": min(named) + 0.005})).rows()
-    with pytest.raises(InfeasibleError):
-        compare(Scenario(**H800 | {"tpot_ms": min(named) - 0.01}))
-
-
-def test_neither_mode_has_memory() -> None:
-    """Names the constraint and the devices, or the context, that would do; with it there is an answer."""
-    with pytest.raises(InfeasibleError, match="binding is HBM capacity") as raised:
-        compare(Scenario(**H800 | {"max_devices": 8}))
-    devices = re.findall(r"(\d+) devices hold it", str(raised.value))
-    assert len(devices) == 2
-    assert compare(Scenario(**H800 | {"max_devices": int(devices[0])})).rows()[0]["feasible"]
-    with pytest.raises(InfeasibleError, match="binding is HBM capacity") as raised:
-        compare(Scenario(**H800 | {"context": 10_000_000, "tpot_ms": 500}))
-    contexts = re.findall(r"--context (\d+) fits", str(raised.value))
-    assert len(contexts) == 2
-    answer = compare(Scenario(**H800 | {"context": int(max(contexts, key=int)), "tpot_ms": 500}))
-    assert any(row["feasible"] for row in answer.rows())

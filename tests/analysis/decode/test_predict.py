@@ -1,19 +1,14 @@
-"""One deployment: its row agrees with the plain functions, and names what binds and what it waits for."""
+"""One deployment: which one a question describes, and in which mode."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from roofline_afd.analysis.decode.predict import deployment_of, predict, predict_afd, predict_ep
-from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.catalogue.models import load_model
-from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.analysis.decode.predict import predict, predict_afd, predict_ep
+from roofline_afd.analysis.decode.questions import Prediction
+from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
 
 EP_QUESTION: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "devices": 128, "batch": 96}
@@ -24,177 +19,11 @@ AFD_QUESTION: dict[str, Any] = {
     "attention_devices": 96,
     "ffn_devices": 64,
 }
-SHAPES = {EP: EP_QUESTION, AFD: AFD_QUESTION}
 
 
 def _row(**question: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
-    (row,) = predict(Scenario(**question)).rows()
+    (row,) = predict(Prediction(Scenario(**question))).rows()
     return row
-
-
-@pytest.mark.parametrize("mode", SHAPES)
-@pytest.mark.parametrize("accepted", [1.0, 1.7])
-def test_rates_follow_from_the_step(mode: str, accepted: float) -> None:
-    """Time per token, tokens per user and per device are one step told three ways."""
-    row = _row(**SHAPES[mode], accept_length=accepted)
-    assert row["mode"] == mode
-    assert row["tpot_ms"] == pytest.approx(row["step_ms"] / accepted)
-    assert row["tokens_per_s_per_user"] == pytest.approx(1e3 / row["tpot_ms"])
-    attend = row["n_attention_devices"] or row["n_devices"]
-    tokens = row["tokens_per_s_per_user"] * row["batch_per_device"] * attend / row["n_devices"]
-    assert row["tokens_per_s_per_device"] == pytest.approx(tokens)
-    parts = row["breakdown"]
-    assert parts["layers_ms"] + parts["gap_ms"] + parts["head_ms"] == pytest.approx(row["step_ms"])
-
-
-@pytest.mark.parametrize("mode", SHAPES)
-def test_row_agrees_with_the_deployment(mode: str) -> None:
-    scenario = Scenario(**SHAPES[mode], gap_ms=3)
-    deployments = Deployments(scenario, mode)
-    deployment = deployment_of(deployments)
-    row = _row(**SHAPES[mode], gap_ms=3)
-    assert deployment.microbatches == row["microbatches"] == {EP: 2, AFD: 3}[mode]
-    assert row["step_ms"] == pytest.approx(float(deployments.step(deployment).time) * 1e3)
-    assert row["breakdown"]["gap_ms"] == pytest.approx(3)
-    held = [float(value) / 1e9 for value in deployments.memory(deployment)]
-    assert row["memory_gb"] == pytest.approx(held[0])
-    assert row["ffn_memory_gb"] == (pytest.approx(held[1]) if mode == AFD else None)
-
-
-@pytest.mark.parametrize(
-    ("question", "pieces"),
-    [
-        (EP_QUESTION | {"microbatches": 1}, "serial"),
-        (EP_QUESTION, "lock-step"),
-        (AFD_QUESTION, "pipeline"),
-        (AFD_QUESTION | {"duplex": "shared"}, "pipeline"),
-    ],
-)
-def test_breakdown_adds_up(question: dict[str, Any], pieces: str) -> None:
-    """The times of a layer make the layer by the schedule named; no layer is below its lower bound."""
-    parts = _row(**question)["breakdown"]
-    attention, ffn, dispatch, combine = (
-        parts[f"{name}_us"] for name in ("attention", "ffn", "dispatch", "combine")
-    )
-    loop = attention + ffn + dispatch + combine
-    if pieces == "serial":
-        expected = loop
-    elif pieces == "lock-step":
-        expected = max(attention, dispatch) + max(ffn, dispatch) + max(ffn, combine) + max(attention, combine)
-        assert parts["overlap_lower_bound_us"] == pytest.approx(2 * max(attention + ffn, dispatch + combine))
-        assert parts["overlap_lower_bound_us"] <= expected
-    else:
-        link = dispatch + combine if "duplex" in question else max(dispatch, combine)
-        assert parts["link_us"] == pytest.approx(link)
-        assert parts["loop_us"] == pytest.approx(loop)
-        assert parts["cycle_us"] == pytest.approx(max(attention, ffn, link, loop / 3))
-        expected = 3 * parts["cycle_us"]
-    assert parts["layer_us"] == pytest.approx(expected)
-    assert parts["layers"] == 61
-
-
-@given(
-    st.sampled_from(["deepseek-v3", "qwen3-235b-a22b", "step-3", "nemotron-3-super-120b-a12b"]),
-    st.sampled_from(["h800", "gb200-nvl72", "h20", "mi300x"]),
-    st.integers(1, 32),
-    st.integers(1, 12),
-    st.integers(1, 12),
-    st.sampled_from([None, 1, 2]),
-)
-@settings(max_examples=40, deadline=None)
-def test_utilization_is_a_share(  # noqa: PLR0917 - drawn in order
-    model: str, system: str, batch: int, attend: int, feed: int, microbatches: int | None
-) -> None:
-    """HFU never exceeds one, nor the stage's the share of it that computes; memory is what devices have."""
-    shape: dict[str, Any] = {"system": system, "model": model, "batch": batch, "microbatches": microbatches}
-    for devices in ({"devices": 8 * attend}, {"attention_devices": 8 * attend, "ffn_devices": 8 * feed}):
-        try:
-            row = _row(**shape, **devices)
-        except InfeasibleError:
-            continue
-        hfu = [row[key] for key in ("hfu_all_devices", "hfu_ffn_devices_stage", "hfu_ffn_devices_step")]
-        assert all(0 < value <= 1 for value in hfu), hfu
-        assert row["hfu_ffn_devices_step"] <= row["hfu_ffn_devices_stage"]
-        assert 0 < row["attention_busy"] <= 1 + 1e-9
-        assert 0 < row["ffn_busy"] <= 1 + 1e-9
-        if row["mode"] == EP:
-            assert row["attention_busy"] + row["ffn_busy"] <= 1 + 1e-9
-        assert 0 <= row["estimated_share"] <= 1
-        assert row["memory_gb"] > 0
-
-
-def test_utilization_counts_what_a_token_needs() -> None:
-    """Without context or padding: two operations a parameter, all tokens of a step, over all peaks.
-
-    The lower bound leaves core attention out, which 4,096 cached tokens add.
-    """
-    model = load_model("deepseek-v3")
-    row = _row(**EP_QUESTION)
-    products = 2 * model.active_params * row["batch_per_device"]
-    least = products / (row["step_ms"] * 1e-3 * 1979e12)
-    assert least < row["hfu_all_devices"] < 2.5 * least
-    short = _row(**EP_QUESTION | {"context": 1})
-    least = products / (short["step_ms"] * 1e-3 * 1979e12)
-    # one cached token, and the tile its heads fill: less than a thousandth
-    assert short["hfu_all_devices"] == pytest.approx(least, rel=1e-3)
-
-
-def test_binding() -> None:
-    """Memory, latency, or what a step waits for, each where one sequence more says so."""
-    deployments = Deployments(Scenario(**EP_QUESTION), EP)
-    most = int(deployments.largest_batch(deployment_of(deployments)))
-    with pytest.raises(InfeasibleError, match=f"binding is HBM capacity: .*--batch {most} does"):
-        _row(**EP_QUESTION | {"batch": most + 1})
-    assert _row(**EP_QUESTION | {"batch": most})["binding"] == "HBM capacity"
-    assert _row(**EP_QUESTION | {"batch": most - 1})["binding"] != "HBM capacity"
-    slow = _row(**EP_QUESTION)
-    bound = _row(**EP_QUESTION, tpot_ms=slow["tpot_ms"] * (1 + 1e-6))
-    assert bound["binding"] == "latency target"
-    assert bound["bottleneck"] == slow["bottleneck"]
-    assert _row(**EP_QUESTION, tpot_ms=slow["tpot_ms"] * 1.2)["binding"] == slow["bottleneck"]
-
-
-def test_bottleneck_moves_with_the_hardware() -> None:
-    """What is made slow enough becomes what the step waits for."""
-    assert _row(**EP_QUESTION)["bottleneck"] == "compute"
-    for key, expected in (("scale_out_gb_per_s", "scale-out"), ("scale_up_gb_per_s", "scale-up")):
-        system = load_system("h800", overrides={key: 2.0})
-        assert _row(**EP_QUESTION | {"system": system})["bottleneck"] == expected
-    weak = load_system("h800", overrides={"fp8_tflops": 30.0, "bf16_tflops": 15.0})
-    assert _row(**EP_QUESTION | {"system": weak})["bottleneck"] == "compute"
-    narrow = load_system("h800", overrides={"memory_gb_per_s": 100.0})
-    row = _row(**EP_QUESTION | {"system": narrow})
-    assert row["bottleneck"] in {"attention bandwidth", "weight streaming"}
-    few = _row(**AFD_QUESTION | {"ffn_devices": 10, "batch": 4, "microbatches": 4})
-    assert few["bottleneck"] in {"weight streaming", "pipeline loop"}
-    assert _row(**AFD_QUESTION | {"microbatches": 1})["bottleneck"] == "pipeline loop"
-
-
-def test_ffn_devices_past_need_only_cost() -> None:
-    """The dead zone (arXiv 2602.09721) in a whole deployment: 64 attention devices on InfiniBand.
-
-    FFN devices help until the slower of attention and network sets the pace; then time per token stays, and
-    throughput per device falls as devices are added.
-    """
-    counts = (16, 24, 32, 48, 64, 96, 128, 192, 256)
-    question = AFD_QUESTION | {"attention_devices": 64, "batch": 128}
-    rows = [_row(**question | {"ffn_devices": count}) for count in counts]
-    rates = [row["tokens_per_s_per_device"] for row in rows]
-    peak = int(np.argmax(rates))
-    assert 0 < peak < len(counts) - 4
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rows[0]["bottleneck"] == "scale-out"
-    beyond = [row for row in rows if row["n_ffn_devices"] >= 96]
-    times = [row["tpot_ms"] for row in beyond]
-    assert max(times) == pytest.approx(
-        min(times), rel=0.01
-    )  # latency growth with devices is all that is left
-    assert all(row["breakdown"]["ffn_us"] < row["breakdown"]["cycle_us"] for row in beyond)
-    shares = [row["tokens_per_s_per_device"] * row["n_devices"] for row in beyond]
-    assert max(shares) == pytest.approx(min(shares), rel=0.01)
-    busy = [row["ffn_busy"] for row in beyond]
-    assert busy == sorted(busy, reverse=True)
 
 
 def test_the_quickest_of_all_transports_is_named() -> None:
@@ -207,24 +36,11 @@ def test_the_quickest_of_all_transports_is_named() -> None:
 
 def test_a_mode_of_its_own() -> None:
     """Named by the function or by the devices; `ep` with FFN devices is a contradiction."""
-    assert predict_ep(Scenario(**EP_QUESTION)).rows() == predict(Scenario(**EP_QUESTION)).rows()
-    assert predict_afd(Scenario(**AFD_QUESTION)).rows() == predict(Scenario(**AFD_QUESTION)).rows()
+    assert predict_ep(Scenario(**EP_QUESTION)).rows() == predict(Prediction(Scenario(**EP_QUESTION))).rows()
+    assert (
+        predict_afd(Scenario(**AFD_QUESTION)).rows() == predict(Prediction(Scenario(**AFD_QUESTION))).rows()
+    )
     with pytest.raises(InputError, match="--ffn-devices belongs to --mode afd"):
         predict_ep(Scenario(**AFD_QUESTION))
     with pytest.raises(InputError, match="--attention-devices and --ffn-devices are needed"):
         predict_afd(Scenario(**EP_QUESTION))
-
-
-def test_what_a_prediction_rests_on() -> None:
-    """Fitted constants, defaults and estimates are said; a measured part has no share of estimates."""
-    answer = predict(Scenario(**EP_QUESTION))
-    text = "\n".join(answer.notes)
-    assert "fitted to published services" in text
-    assert "taken by default: expert precision fp8" in text
-    assert answer.inputs["links"] == "calibrated"
-    assert answer.inputs["draft_tokens"] == 0
-    assert set(answer.inputs["values"]) >= {"fp8_tflops", "memory_gb", "scale_out_gb_per_s", "top_k"}
-    assert answer.rows()[0]["estimated_share"] == 0
-    estimated = predict(Scenario(**EP_QUESTION | {"system": "mi300x"}))
-    assert estimated.rows()[0]["estimated_share"] > 0.5
-    assert any("never measured" in note for note in estimated.notes)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from roofline_afd.analysis.decode.compare import compare, rates
-from roofline_afd.analysis.decode.what_if import METRICS, changed, value_of, what_if
-from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.catalogue.models import load_model
+from roofline_afd.analysis.decode.changes import changed, value_of
+from roofline_afd.analysis.decode.compare import compare
+from roofline_afd.analysis.decode.questions import WhatIf
+from roofline_afd.analysis.decode.sides import rates
+from roofline_afd.analysis.decode.what_if import METRICS, what_if
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.scenario import Scenario
 
@@ -26,7 +27,7 @@ def _rows(answer: Answer) -> dict[str, dict[str, Any]]:
 def test_metrics_are_those_of_two_comparisons() -> None:
     """Before and after are what `compare` says of each question; change is the difference."""
     scenario = Scenario(**H800)
-    answer = what_if(scenario, {"tpot_ms": 100})
+    answer = what_if(WhatIf(scenario, {"tpot_ms": 100}))
     rows = _rows(answer)
     both = [compare(each) for each in (scenario, Scenario(**H800 | {"tpot_ms": 100}))]
     for key, side in (("before", both[0]), ("after", both[1])):
@@ -47,7 +48,7 @@ def test_metrics_are_those_of_two_comparisons() -> None:
 
 def test_what_binds_before_and_after() -> None:
     """Without a latency that matters memory binds, and the summary says both."""
-    summary = what_if(Scenario(**H800), {"tpot_ms": 1000}).summary
+    summary = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 1000})).summary
     assert summary["binding_before"].startswith("latency target")
     assert summary["binding_after"].startswith("HBM capacity")
     assert summary["winner_flips"] == (summary["winner_before"] != summary["winner_after"])
@@ -73,7 +74,7 @@ def test_break_even(name: str) -> None:
     """At the value named AFD and EP are within 1 % of each other, or winners differ 1 % on either side."""
     question, key, value = FLIPS[name]
     scenario = Scenario(**question)
-    summary = what_if(scenario, {key: value}).summary
+    summary = what_if(WhatIf(scenario, {key: value})).summary
     flip = summary["break_even"]
     assert flip is not None
     assert flip["input"] == key
@@ -94,11 +95,11 @@ def test_break_even(name: str) -> None:
 
 def test_no_break_even() -> None:
     """Where no winner flips the note says how far was looked; words and several changes have none."""
-    flip = what_if(Scenario(**H800), {"scale_out_gb_per_s": 100}).summary["break_even"]
+    flip = what_if(WhatIf(Scenario(**H800), {"scale_out_gb_per_s": 100})).summary["break_even"]
     assert flip["value"] is None
     assert "does not flip for scale_out_gb_per_s" in flip["note"]
-    assert what_if(Scenario(**H800), {"transport": "rank"}).summary["break_even"] is None
-    several = what_if(Scenario(**H800), {"tpot_ms": 80, "context": 8192}).summary
+    assert what_if(WhatIf(Scenario(**H800), {"transport": "rank"})).summary["break_even"] is None
+    several = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 80, "context": 8192})).summary
     assert several["break_even"] is None
     assert set(several["changes"]) == {"tpot_ms", "context"}
 
@@ -120,39 +121,9 @@ def test_several_changes_at_once() -> None:
     assert other.model.top_k == 4
     assert other.side("attention").id == "h20"
     before, after = rates(Scenario(**H800)), rates(other)
-    rows = _rows(what_if(Scenario(**H800), changes))
+    rows = _rows(what_if(WhatIf(Scenario(**H800), changes)))
     assert rows["ep.tokens_per_s_per_device"]["before"] == pytest.approx(before[0])
     assert rows["afd.tokens_per_s_per_device"]["after"] == pytest.approx(after[1])
-
-
-def test_changing_what_is_asked_about() -> None:
-    """A system or a model by its id; values set on a model are kept unless the model itself changes."""
-    model = load_model("deepseek-v3", overrides={"top_k": 4})
-    scenario = Scenario(system="h800", model=model)
-    other = changed(scenario, {"system": "h20", "model": "step-3"})
-    assert (other.system.id, other.model.id) == ("h20", "step-3")
-    kept = changed(scenario, {"vocab_size": 100_000})
-    assert (kept.model.top_k, kept.model.vocab_size) == (4, 100_000)
-    fast = load_system("h800", overrides={"fp8_tflops": 3000.0})
-    both = changed(Scenario(system=fast, model=model), {"scale_out_gb_per_s": 100})
-    assert both.system.quantities["fp8_tflops"].value == 3000
-    assert both.system.quantities["scale_out_gb_per_s"].value == 100
-    assert changed(scenario, {"tpot_ms": 80}).model.top_k == 4
-    assert scenario.tpot_ms is None  # the baseline is left alone
-
-
-def test_unknown_keys_name_the_nearest() -> None:
-    for key, nearest in (
-        ("tpot_mss", "tpot_ms"),
-        ("--contxt", "context"),
-        ("fp8_tflop", "fp8_tflops"),
-        ("sigma_epp", "sigma_ep"),
-    ):
-        with pytest.raises(InputError, match=f"is no option and no catalogue key.*did you mean.*'{nearest}'"):
-            changed(Scenario(**H800), {key: 3})
-    for value, says in (("step-33", "unknown model 'step-33'; did you mean 'step-3'"), ("", "unknown model")):
-        with pytest.raises(InputError, match=says):
-            changed(Scenario(**H800), {"model": value})
 
 
 def test_whole_numbers_stay_whole() -> None:
@@ -162,33 +133,23 @@ def test_whole_numbers_stay_whole() -> None:
     with pytest.raises(InputError, match=r"--context 4096.5 must be a whole number"):
         changed(Scenario(**H800), {"context": "4096.5"})
     question, key, value = FLIPS["context beyond"]
-    flip = what_if(Scenario(**question), {key: value}).summary["break_even"]
+    flip = what_if(WhatIf(Scenario(**question), {key: value})).summary["break_even"]
     assert float(flip["value"]).is_integer()
-
-
-def test_values_before() -> None:
-    scenario = Scenario(system="h800", model="deepseek-v3", context=1000)
-    assert value_of(scenario, "--context") == 1000
-    assert value_of(scenario, "tpot-ms") == 50  # the default
-    assert value_of(scenario, "top_k") == 8
-    assert value_of(scenario, "scale_out_gb_per_s") == 50
-    assert value_of(scenario, "transport") is None
-    assert value_of(scenario, "nothing") is None
 
 
 def test_nothing_to_say() -> None:
     """No change is a malformed question; a question without an answer, before or after, says which."""
     with pytest.raises(InputError, match="nothing changes"):
-        what_if(Scenario(**H800), {})
+        what_if(WhatIf(Scenario(**H800), {}))
     with pytest.raises(InfeasibleError, match="no: before the change: EP: binding is latency target"):
-        what_if(Scenario(**H800 | {"tpot_ms": 2}), {"tpot_ms": 50})
+        what_if(WhatIf(Scenario(**H800 | {"tpot_ms": 2}), {"tpot_ms": 50}))
     with pytest.raises(InfeasibleError, match=r"no: after the change: .*HBM capacity"):
-        what_if(Scenario(**H800), {"max_devices": 8})
+        what_if(WhatIf(Scenario(**H800), {"max_devices": 8}))
 
 
 def test_a_mode_that_drops_out() -> None:
     """Its numbers end with the change: nothing after, no difference, no ratio; the other mode wins."""
-    answer = what_if(Scenario(**H800), {"tpot_ms": 17})
+    answer = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 17}))
     rows = _rows(answer)
     assert rows["afd_over_ep"]["after"] is None
     gone = rows["ep.tokens_per_s_per_device"]

@@ -13,7 +13,7 @@ from roofline_afd.analysis.requests.provisioning import provision
 from roofline_afd.analysis.requests.questions import Provisioning
 from roofline_afd.analysis.requests.traces import Trace
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.physics.provisioning import Coefficients
+from roofline_afd.physics.linear import Coefficients
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:

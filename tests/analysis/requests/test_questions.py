@@ -11,7 +11,7 @@ import pytest
 import roofline_afd
 from roofline_afd import Scenario, plot
 from roofline_afd.analysis.requests import questions
-from roofline_afd.serving.modes import SERVING_MODES
+from roofline_afd.serving.modes.question import SERVING_MODES
 from tests.conftest import command
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from roofline_afd.analysis.requests import traces
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError
-from roofline_afd.physics.provisioning import stationary_load
+from roofline_afd.physics.slots import stationary_load
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 GOOD = AZURE + "2023-11-16,374,44\n2023-11-16,396,109\n2023-11-16,879,0\n"

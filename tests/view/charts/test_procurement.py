@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from roofline_afd import InputError, plot
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, object_columns, read_answer
 from roofline_afd.analysis.purchase.procurement import procure
+from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.view.charts.procurement import MOST_ROWS, draw, procurement_chart
-from roofline_afd.view.charts.roofline import BLUE, ORANGE
+from roofline_afd.view.charts.procurement import MOST_ROWS, procurement_chart
+from roofline_afd.view.charts.style import BLUE, ORANGE
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
 
@@ -37,8 +38,8 @@ def _asked(*systems: str, **fields: Any) -> list[Scenario]:  # noqa: ANN401 - an
 def _drawn(systems: tuple[str, ...], **question: Any) -> tuple[Any, list[dict[str, Any]], Answer]:  # noqa: ANN401
     """Return the specification, its layers with their data in place, and the answer drawn."""
     scenarios = _asked(*systems, **question.pop("fields", {}))
-    answer = procure(scenarios, demand=DEMAND, **question)
-    specification = draw(answer, scenarios[0]).to_dict()
+    answer = procure(Purchase(scenarios, demand=DEMAND, **question))
+    specification = procurement_chart(answer).to_dict()
     for layer in specification["layer"]:
         if "name" in layer["data"]:
             layer["data"] = {"values": specification["datasets"][layer["data"]["name"]]}
@@ -191,7 +192,7 @@ def test_hover_says_everything() -> None:
 
 @pytest.mark.parametrize("form", ["html", "svg", "png", "pdf", "json"])
 def test_files(form: str) -> None:
-    chart = procurement_chart(_asked("h800", "h20"), demand=DEMAND, prices=PRICES)
+    chart = plot.procurement(_asked("h800", "h20"), demand=DEMAND, prices=PRICES)
     assert len(chart_bytes(chart, form)) > 2000
 
 
@@ -215,11 +216,31 @@ def test_bad_questions_get_one_line() -> None:
     assert no.status == 1
     assert no.complaint.startswith("no: h800, EP: ")
     with pytest.raises(InputError, match="a demand is one of"):
-        procurement_chart(_asked("h800"))
+        plot.procurement(_asked("h800"))
 
 
 def test_more_rows_than_a_picture_holds() -> None:
-    answer = procure(_asked("h800"), demand=DEMAND)
+    answer = procure(Purchase(_asked("h800"), demand=DEMAND))
     many = dataclasses.replace(answer, columns=object_columns(answer.rows() * (MOST_ROWS // 2 + 1)))
     with pytest.raises(InputError, match="202 rows; a picture holds 200"):
-        draw(many, _asked("h800")[0])
+        procurement_chart(many)
+
+
+def test_an_answer_that_was_kept_draws_the_same(tmp_path: Path) -> None:
+    """From JSON and back, in Python and by command; an answer of another command is refused."""
+    _, _, answer = _drawn(("h800", "h20+h800"), prices=PRICES)
+    again = read_answer(answer.json(picture=True), name="x")
+    assert procurement_chart(again).to_dict() == procurement_chart(answer).to_dict()
+    kept, first, second = (tmp_path / name for name in ("kept.json", "a.json", "b.json"))
+    outcome = command(
+        *("plot", "procurement", "--systems", "h800,h20", "--model", "deepseek-v3", "--tpot-ms", "50"),
+        *("--max-devices", "64", "--demand", "30000", "--price", "h800=2"),
+        *("--save-answer", str(kept), "--output", str(first)),
+    )
+    assert outcome.status == 0, outcome.err
+    drawn = command("plot", "procurement", "--from", str(kept), "--output", str(second))
+    assert drawn.status == 0, drawn.err
+    assert first.read_bytes() == second.read_bytes()
+    refused = command("plot", "tornado", "--from", str(kept))
+    assert refused.status == 2
+    assert "holds an answer of procure; plot tornado draws those of sensitivity" in refused.complaint

@@ -11,7 +11,7 @@ from roofline_afd import InputError, plot
 from roofline_afd.analysis.requests.prepare import prepare
 from roofline_afd.analysis.requests.questions import Simulation
 from roofline_afd.analysis.requests.ratio import ratio_picture
-from roofline_afd.physics.provisioning import optimal_ratio
+from roofline_afd.physics.ratio import optimal_ratio
 from roofline_afd.view.charts.ratio import ratio_chart
 from roofline_afd.view.pages import chart_bytes
 from tests.view.charts.drawn import draws_the_same_when_kept, is_drawn_from_its_file

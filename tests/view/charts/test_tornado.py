@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from roofline_afd import Scenario, plot
-from roofline_afd.analysis.answer import object_columns
+from roofline_afd.analysis.answer import object_columns, read_answer
+from roofline_afd.analysis.purchase.questions import Sensitivity
 from roofline_afd.analysis.purchase.sensitivity import sensitivity
 from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
-from roofline_afd.view.charts.tornado import COLORS, MOST_BARS, draw
+from roofline_afd.view.charts.tornado import COLORS, MOST_BARS, tornado_chart
 from roofline_afd.view.pages import chart_bytes
+from tests.conftest import command
 
 SCENARIO = Scenario(system="h20", model="kimi-k2", tpot_ms=50, max_devices=96)
 QUESTION: dict[str, Any] = {"samples": 20, "uncertainty": {"fp8_tflops": "30%"}}
@@ -20,12 +23,12 @@ QUESTION: dict[str, Any] = {"samples": 20, "uncertainty": {"fp8_tflops": "30%"}}
 
 @pytest.fixture(scope="module")
 def found() -> Any:  # noqa: ANN401
-    return sensitivity(SCENARIO, **QUESTION)
+    return sensitivity(Sensitivity(SCENARIO, **QUESTION))
 
 
 @pytest.fixture(scope="module")
 def chart(found: Any) -> Any:  # noqa: ANN401
-    return draw(SCENARIO, found)
+    return tornado_chart(found)
 
 
 def _layers(chart: Any) -> list[dict[str, Any]]:  # noqa: ANN401
@@ -118,14 +121,14 @@ def test_lines_and_title(chart: Any, found: Any) -> None:  # noqa: ANN401
 def test_ends_that_are_not_feasible_are_said(found: Any) -> None:  # noqa: ANN401
     rows = found.rows()[:2]
     rows[0] |= {"metric_low": None, "swing": None, "winner_low": None}
-    chart = draw(SCENARIO, dataclasses.replace(found, columns=object_columns(rows)))
+    chart = tornado_chart(dataclasses.replace(found, columns=object_columns(rows)))
     assert f"{rows[0]['low']:.4g}: infeasible" in _texts(chart)
     assert b"<svg" in chart_bytes(chart, "svg")[:200]
 
 
 def test_nothing_moves(found: Any) -> None:  # noqa: ANN401
     rows = [{**row, "swing": 0.0} for row in found.rows()[:2]]
-    chart = draw(SCENARIO, dataclasses.replace(found, columns=object_columns(rows)))
+    chart = tornado_chart(dataclasses.replace(found, columns=object_columns(rows)))
     assert not _bars(chart)
     assert chart_bytes(chart, "png").startswith(b"\x89PNG")
 
@@ -140,3 +143,24 @@ def test_the_function_draws_the_answer() -> None:
     chart = plot.tornado(SCENARIO, metric="ep", samples=0, uncertainty=given | {"context": "20%"})
     assert "EP = AFD" not in _texts(chart)
     assert chart.to_dict()["layer"][0]["encoding"]["x"]["axis"]["title"] == "EP tokens/s per device"
+
+
+def test_an_answer_that_was_kept_draws_the_same(chart: Any, found: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    """From JSON and back, in Python and by command; an answer of another command is refused."""
+    again = read_answer(found.json(picture=True), name="x")
+    assert tornado_chart(again).to_dict() == chart.to_dict()
+    given = {item.key: "0%" for item in uncertain_inputs(SCENARIO)[0] if item.value and item.key != "context"}
+    ranges = [word for key, text in given.items() for word in ("--uncertainty", f"{key}={text}")]
+    kept, first, second = (tmp_path / name for name in ("kept.json", "a.json", "b.json"))
+    outcome = command(
+        *("plot", "tornado", "--system", "h20", "--model", "kimi-k2", "--tpot-ms", "50"),
+        *("--max-devices", "96", "--samples", "0", *ranges),
+        *("--save-answer", str(kept), "--output", str(first)),
+    )
+    assert outcome.status == 0, outcome.err
+    drawn = command("plot", "tornado", "--from", str(kept), "--output", str(second))
+    assert drawn.status == 0, drawn.err
+    assert first.read_bytes() == second.read_bytes()
+    refused = command("plot", "procurement", "--from", str(kept))
+    assert refused.status == 2
+    assert "holds an answer of sensitivity; plot procurement draws those of procure" in refused.complaint

@@ -1,0 +1,146 @@
+"""What predictions rest on: catalogue values, the question as understood, and a sentence each on the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.analysis.answer import describe_inputs
+from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.hardware import PEAK_KEYS
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from roofline_afd.catalogue.hardware import System
+    from roofline_afd.catalogue.records import Quantity
+    from roofline_afd.serving.deployment import Deployments
+    from roofline_afd.serving.scenario import Scenario
+
+SYSTEM_KEYS = (
+    "memory_gb",
+    "memory_gb_per_s",
+    "scale_up_gb_per_s",
+    "scale_out_gb_per_s",
+    "devices_per_node",
+    "scale_up_domain_devices",
+)
+MODEL_KEYS = (
+    "hidden_size",
+    "dispatch_width",
+    "layers",
+    "moe_layers",
+    "routed_experts",
+    "shared_experts",
+    "top_k",
+    "expert_intermediate",
+    "expert_matrices",
+    "vocab_size",
+)
+SERVING_FIELDS = (
+    "context",
+    "draft_tokens",
+    "batch",
+    "devices",
+    "ffn_devices",
+    "max_devices",
+    "granularity",
+    "deployable_with",
+    "transport",
+    "redundant_experts",
+    "experts_per_ffn_device",
+    "shared_experts",
+    "sigma_dp",
+    "sigma_ep",
+    "routing",
+)
+
+
+def quantities_of(*deployments: Deployments) -> tuple[Quantity, ...]:
+    """Return the catalogue values predictions rest on, each once."""
+    found: dict[tuple[str, str], Quantity] = {}
+
+    def take(values: Mapping[str, Quantity], keys: Iterable[str]) -> None:
+        for key in keys:
+            if key in values:
+                found.setdefault((key, values[key].record), values[key])
+
+    for each in deployments:
+        sides: tuple[tuple[System, str], ...] = (
+            (each.ffn, each.ffn_scenario.operand),
+            (each.attention, each.attention_scenario.native_precision),
+        )
+        for system, peak in sides:
+            take(system.quantities, (PEAK_KEYS[peak], *SYSTEM_KEYS))
+        take(each.scenario.model.quantities, MODEL_KEYS)
+    return tuple(found.values())
+
+
+def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:
+    """Return the inputs of a prediction: the question as understood, and each catalogue value."""
+    shown = {name: getattr(scenario, name) for name in SERVING_FIELDS}
+    constants = load_service_constants(scenario.system.parts.catalogue)
+    resolved = {
+        "gap_ms": constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms,
+        "duplex": scenario.duplex or "full",
+        "links": scenario.links or "calibrated",
+        "fan_out": scenario.fan_out or "uniform",
+        "draft_tokens": scenario.query_tokens - 1,
+    }
+    pair = {
+        "attention_system": scenario.side("attention").id,
+        "ffn_system": scenario.side("ffn").id,
+        "attention_precision": scenario.attention_precision or scenario.native_precision,
+        "attention_core_precision": scenario.attention_core_precision,
+        "kv_precision": scenario.kv_precision,
+    }
+    return {**describe_inputs(scenario, quantities), **pair, **shown, **resolved}
+
+
+def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what predictions of one mode rest on, a sentence each."""
+    constants = deployments.constants
+    fitted = (
+        f"fitted to published services: gap {constants.gap_s * 1e3:.3g} ms a step, transfers "
+        f"{constants.communication_slowdown:.3g} times as long under live routing, "
+        f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side (calibration record service)"
+    )
+    notes = [fitted]
+    model, context = deployments.scenario.model, deployments.scenario.context
+    longest = model.quantities.get("max_context_tokens")
+    if longest is not None and context > longest.value:
+        notes.append(
+            f"a context of {context:,} is beyond the {longest.value:,.0f} tokens {model.id} is made for"
+        )
+    if deployments.attention.id != deployments.ffn.id:
+        notes.append(
+            f"{deployments.mode}: attention on {deployments.attention.id}, experts on {deployments.ffn.id}: "
+            "throughput per device counts both alike, whatever they cost"
+        )
+    for row in rows:
+        share = row.get("estimated_share")
+        if share:
+            notes.append(
+                f"{row['mode']}: {share:.0%} of the operator time rests on efficiencies never measured on "
+                "these parts"
+            )
+        if row.get("transport") not in {None, MEASURED_TRANSPORT}:
+            notes.append(f"{row['mode']}: kernels that send a copy per {row['transport']} were never timed")
+    return notes
+
+
+def question_line(scenario: Scenario, varied: Sequence[str] = ()) -> str:
+    """Return the question in a line, without the inputs that a map varies."""
+    devices = f"{scenario.devices} devices" if scenario.devices else f"up to {scenario.max_devices} devices"
+    sides = (scenario.side("attention"), scenario.side("ffn"))
+    pair = f" (AFD: {sides[0].name} + {sides[1].name})" if sides != (scenario.system,) * 2 else ""
+    parts = [
+        f"{scenario.system.name}{pair} x {scenario.model.name}",
+        f"context {scenario.context:,} tokens" if "context" not in varied else "",
+        f"accept length {scenario.accept_length:g}" if scenario.accept_length != 1 else "",
+        devices if not {"devices", "max_devices"} & {*varied} else "",
+        f"{scenario.links} links" if scenario.links else "",
+        f"{scenario.routing} routing" if scenario.routing != "natural" else "",
+        f"transport {scenario.transport}" if scenario.transport else "",
+    ]
+    return " · ".join(filter(None, parts))

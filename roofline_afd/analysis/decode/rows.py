@@ -1,0 +1,287 @@
+"""One deployment as a row: what it reaches, what binds it, what it makes of the hardware."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.physics import operators, pipeline
+from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
+from roofline_afd.serving.limits import LATENCY, MEMORY
+
+if TYPE_CHECKING:
+    from roofline_afd.serving.deployment import Step
+    from roofline_afd.serving.timing import Operator
+
+LOOP = "pipeline loop"
+TABLE_KEYS = (
+    "mode",
+    "n_devices",
+    "n_attention_devices",
+    "n_ffn_devices",
+    "batch_per_device",
+    "microbatches",
+    "tpot_ms",
+    "tokens_per_s_per_device",
+    "tokens_per_s_per_user",
+    "hfu_all_devices",
+    "binding",
+    "bottleneck",
+)
+
+
+def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = True) -> dict[str, Any]:
+    """Return everything predicted of one feasible deployment.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+    deployment : Deployment
+        One deployment, of plain numbers.
+    limited : bool
+        Whether the latency target binds.
+
+    Returns
+    -------
+    dict
+        A row: rates, times, utilization, memory, what binds, and the breakdown per layer and micro-batch.
+    """
+    scenario = deployments.scenario
+    step = deployments.step(deployment)
+    time = float(np.asarray(step.time))
+    rate = float(np.asarray(deployments.tokens_per_s_per_device(deployment, step.time)))
+    memory, ffn_memory = (float(np.asarray(value)) for value in deployments.memory(deployment))
+    bottleneck = bottleneck_of(deployments, deployment, step)
+    share = estimated_share(deployments, deployment)
+    used = utilization(deployments, deployment, step)
+    afd = deployment.ffn_devices is not None
+    tpot = time / scenario.accept_length
+    return {
+        "mode": deployment.mode,
+        "feasible": True,
+        "tpot_ms": tpot * 1e3,
+        "tokens_per_s_per_device": rate,
+        "tokens_per_s_per_user": 1.0 / tpot,
+        "hfu_all_devices": used["hfu_all_devices"],
+        "binding": _binding(deployments, deployment, bottleneck, limited=limited),
+        "bottleneck": bottleneck.name,
+        "bottleneck_stage": bottleneck.stage,
+        "n_devices": int(deployment.devices),
+        "n_attention_devices": int(deployment.attention_devices) if afd else None,
+        "n_ffn_devices": int(deployment.ffn_devices) if deployment.ffn_devices is not None else None,
+        "microbatches": int(deployment.microbatches),
+        "batch_per_device": int(deployment.batch),
+        "transport": deployment.transport,
+        "redundant_experts": int(np.asarray(deployment.redundant_experts)),
+        "step_ms": time * 1e3,
+        **{key: value for key, value in used.items() if key != "hfu_all_devices"},
+        "memory_gb": memory / 1e9,
+        "ffn_memory_gb": ffn_memory / 1e9 if afd else None,
+        "estimated_share": share,
+        "breakdown": breakdown_of(deployments, deployment, step),
+    }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """What a step waits for most: its name, and which stage that is."""
+
+    name: str
+    stage: str
+
+
+def bottleneck_of(deployments: Deployments, deployment: Deployment, step: Step) -> Bottleneck:
+    """Return what a step waits for most.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+    deployment : Deployment
+        One deployment, of plain numbers.
+    step : Step
+        Its step.
+
+    Returns
+    -------
+    Bottleneck
+        `attention bandwidth`, `weight streaming`, `compute`, `scale-up`, `scale-out`, or `pipeline loop`
+        where more micro-batches would help; the stage is attention, ffn, network or loop.
+    """
+    stage = _busiest_stage(deployments, deployment, step)
+    if stage == "loop":
+        return Bottleneck(LOOP, stage)
+    mine = [
+        item
+        for item in deployments.operators(deployment)
+        if item.side == stage and item.part != "head" and float(np.asarray(item.time)) > 0
+    ]
+    largest = max(mine, key=lambda item: float(np.asarray(item.time)) * item.layers)
+    if stage == "network":
+        arguments = largest.arguments
+        outer = _ratio(arguments["scale_out_bytes"], arguments["scale_out"]) * float(arguments["slowdown"])
+        return Bottleneck(
+            "scale-out" if outer > _ratio(arguments["scale_up_bytes"], arguments["scale_up"]) else "scale-up",
+            stage,
+        )
+    if _computes(largest):
+        return Bottleneck("compute", stage)
+    return Bottleneck("attention bandwidth" if stage == "attention" else "weight streaming", stage)
+
+
+def _busiest_stage(deployments: Deployments, deployment: Deployment, step: Step) -> str:
+    """Return the stage that fills most of the layers' time."""
+    totals = {"attention": 0.0, "ffn": 0.0, "network": 0.0}
+    busiest = loop = 0.0
+    waits: tuple[tuple[str, float], ...]
+    for layers, *times in step.blocks:
+        attention, ffn, dispatch, combine = (float(np.asarray(time)) for time in times)
+        if deployment.mode == EP and deployment.microbatches == 1:
+            waits = (("attention", attention), ("ffn", ffn), ("network", dispatch + combine))
+        elif deployment.mode == EP:
+            waits = tuple(
+                max(("network", transfer), (side, compute), key=lambda pair: pair[1])
+                for transfer in (dispatch, combine)
+                for side, compute in (("attention", attention), ("ffn", ffn))
+            )
+        else:
+            link = float(
+                pipeline.link_time(dispatch=dispatch, combine=combine, full_duplex=deployments.full_duplex)
+            )
+            waits = (("attention", attention), ("ffn", ffn), ("network", link))
+            busiest += layers * max(attention, ffn, link)
+            loop += layers * (attention + ffn + dispatch + combine)
+        for stage, time in waits:
+            totals[stage] += layers * time
+    if deployment.mode == AFD and loop > busiest * float(np.asarray(deployment.microbatches)):
+        return "loop"
+    return max(totals, key=lambda stage: totals[stage])
+
+
+def _ratio(volume: Any, rate: Any) -> float:  # noqa: ANN401 - numbers of either kind
+    volume, rate = float(np.asarray(volume)), float(np.asarray(rate))
+    return volume / rate if rate else 0.0
+
+
+def _computes(item: Operator) -> bool:
+    """Whether an operator waits for the matrix units rather than for memory."""
+    if not item.efficiency:
+        return False
+    names = inspect.signature(operators.operator_time).parameters
+    given = {name: item.arguments[name] for name in names}
+    faster = operators.operator_time(**{**given, "memory_bandwidth": given["memory_bandwidth"] * 2})
+    return float(np.asarray(faster)) >= float(np.asarray(item.time))
+
+
+def estimated_share(deployments: Deployments, deployment: Deployment) -> float:
+    """Return the share of a step's operator time that rests on efficiencies never measured."""
+    total = estimated = 0.0
+    for item in deployments.operators(deployment):
+        time = float(np.asarray(item.time)) * item.layers
+        total += time
+        if item.efficiency and item.kind == "estimated":
+            estimated += time
+    return estimated / total if total else 0.0
+
+
+def utilization(deployments: Deployments, deployment: Deployment, step: Step) -> dict[str, float]:
+    """Return hardware FLOPS utilization three ways, and the share of a step both groups compute.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+    deployment : Deployment
+        One deployment, of plain numbers.
+    step : Step
+        Its step.
+
+    Returns
+    -------
+    dict of str to float
+        `hfu_ffn_devices_stage`: expert operations of an FFN device over the peak in the time its stage has
+        per layer and micro-batch; `hfu_ffn_devices_step`: over the whole step; `hfu_all_devices`: all
+        operations over the peaks of all devices; `attention_busy`, `ffn_busy`: computing time over the
+        step [1].
+    """
+    formats = deployments.ffn_scenario
+    peak_ffn = deployments.ffn.accelerator.peak_flop_per_s[formats.operand]
+    attention = deployments.attention_scenario
+    peak_attention = deployments.attention.accelerator.peak_flop_per_s[attention.native_precision]
+    m = float(np.asarray(deployment.microbatches))
+    senders = float(np.asarray(deployment.attention_devices))
+    receivers = float(np.asarray(deployment.expert_devices))
+    time = float(np.asarray(step.time))
+    routed = every = 0.0
+    for item in deployments.operators(deployment):
+        flops = float(np.asarray(item.flops)) * item.layers * m
+        at_ffn = item.side == "ffn"
+        every += flops * (receivers if at_ffn else senders)
+        routed += flops if item.part == "experts" and at_ffn else 0.0
+    whole = senders * peak_attention + (receivers * peak_ffn if deployment.ffn_devices is not None else 0.0)
+    if deployment.ffn_devices is None:
+        whole = senders * peak_ffn
+    layers_time = time - float(np.asarray(step.once))
+    moe = deployments.scenario.model.moe_layers / max(deployments.scenario.model.layers, 1)
+    busy = [
+        sum(float(layers) * float(np.asarray(times[side])) for layers, *times in step.blocks) * m / time
+        for side in (0, 1)
+    ]
+    return {
+        "hfu_ffn_devices_stage": routed / (layers_time * moe * peak_ffn) if moe else 0.0,
+        "hfu_ffn_devices_step": routed / (time * peak_ffn),
+        "hfu_all_devices": every / (time * whole),
+        "attention_busy": busy[0],
+        "ffn_busy": busy[1],
+    }
+
+
+def _binding(
+    deployments: Deployments, deployment: Deployment, bottleneck: Bottleneck, *, limited: bool
+) -> str:
+    """Return what keeps one sequence more from fitting; the bottleneck where nothing does."""
+    more = dataclasses.replace(deployment, batch=deployment.batch + 1)
+    if float(deployments.largest_batch(deployment)) < float(np.asarray(more.batch)):
+        return MEMORY
+    limit = deployments.scenario.step_limit
+    if limited and float(np.asarray(deployments.step(more).time)) > limit:
+        return LATENCY
+    return bottleneck.name
+
+
+def breakdown_of(deployments: Deployments, deployment: Deployment, step: Step) -> dict[str, Any]:
+    """Return the times of a mean expert layer and micro-batch [us], and how they make up the step [ms]."""
+    model = deployments.scenario.model
+    main = max(step.blocks, key=lambda block: block.layers)
+    alike = [block for block in step.blocks if block[2:] == main[2:]]  # their attention may differ
+    attention = sum(float(np.asarray(block.attention)) * block.layers for block in alike)
+    attention /= sum(block.layers for block in alike)
+    ffn, dispatch, combine = (float(np.asarray(time)) for time in main[2:])
+    times = {"attention": attention, "ffn": ffn, "dispatch": dispatch, "combine": combine}
+    m = float(np.asarray(deployment.microbatches))
+    loop = float(np.asarray(pipeline.serial_layer_time(**times)))
+    found: dict[str, Any] = {f"{name}_us": value * 1e6 for name, value in times.items()}
+    if deployment.mode == AFD:
+        link = pipeline.link_time(dispatch=dispatch, combine=combine, full_duplex=deployments.full_duplex)
+        busiest = pipeline.busiest_stage_time(attention=attention, ffn=ffn, link=link)
+        cycle = float(np.asarray(pipeline.cycle_time(busiest=busiest, loop=loop, microbatches=m)))
+        found |= {"link_us": float(link) * 1e6, "loop_us": loop * 1e6, "cycle_us": cycle * 1e6}
+        layer = cycle * m
+    elif m > 1:
+        layer = float(np.asarray(pipeline.lockstep_layer_time(**times)))
+        found["overlap_lower_bound_us"] = float(np.asarray(pipeline.overlap_lower_bound(**times))) * 1e6
+    else:
+        layer = loop
+    once = float(np.asarray(step.once))
+    return found | {
+        "schedule": "pipeline" if deployment.mode == AFD else "lock-step" if m > 1 else "no overlap",
+        "layer_us": layer * 1e6,
+        "layers": model.layers,
+        "layers_ms": (float(np.asarray(step.time)) - once) * 1e3,
+        "gap_ms": deployments.gap * 1e3,
+        "head_ms": (once - deployments.gap) * 1e3,
+    }

@@ -1,0 +1,163 @@
+"""Both modes of a question, searched: the best deployment of each, or why there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
+from roofline_afd.serving.candidates import shapes_in_memory
+from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
+from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
+from roofline_afd.serving.search import Found, search
+from roofline_afd.units import rounded_up
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.serving.deployment import Deployment
+    from roofline_afd.serving.scenario import Scenario
+
+NAMES = {EP: "EP", AFD: "AFD"}
+REFUSALS = {
+    MEMORY: "the weights and one sequence do not fit the devices allowed",
+    LATENCY: "no deployment is quick enough",
+    RATIO: "no whole number of devices meets the budget and the filters",
+    FABRIC: "no fabric connects the devices",
+}
+"""Why no deployment of a mode is feasible, by its binding constraint."""
+MOST_DEVICES = 1024
+"""Devices up to which an infeasible question looks for a feasible size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One mode of a comparison: what was searched, what was found, and the row of the best."""
+
+    deployments: Deployments
+    found: Found
+    row: dict[str, Any]
+
+    @property
+    def rate(self) -> float | None:
+        """Tokens per second and device of the best; None where nothing is feasible."""
+        value = self.row["tokens_per_s_per_device"]
+        return None if value is None else float(value)
+
+
+def search_modes(scenario: Scenario) -> dict[str, Side]:
+    """Search both modes.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+
+    Returns
+    -------
+    dict of str to Side
+        By mode.
+    """
+    sides = {}
+    for mode in MODES:
+        deployments = Deployments(scenario, mode)
+        found = search(deployments)
+        row = _refused(mode, found) if found.best is None else row_of(deployments, found.best)
+        sides[mode] = Side(deployments, found, row)
+    return sides
+
+
+def _refused(mode: str, found: Found) -> dict[str, Any]:
+    """Return the row of a mode without a feasible deployment: nothing but what rules it out."""
+    blank = dict.fromkeys(TABLE_KEYS)
+    return {**blank, "mode": mode, "feasible": False, "binding": found.refusal}
+
+
+def rates(scenario: Scenario) -> tuple[float, float]:
+    """Return the throughput of the best deployment of `ep` and of `afd`; 0 where none is feasible."""
+    found = []
+    for mode in MODES:
+        deployments = Deployments(scenario, mode)
+        best = search(deployments).best
+        found.append(0.0 if best is None else rate_of(deployments, best))
+    return found[0], found[1]
+
+
+def rate_of(deployments: Deployments, deployment: Deployment) -> float:
+    """Return tokens per second and device of a deployment."""
+    step = deployments.step(deployment).time
+    return float(np.asarray(deployments.tokens_per_s_per_device(deployment, step)))
+
+
+def refusal_of(sides: Mapping[str, Side]) -> str:
+    """Return why neither mode has a feasible deployment."""
+    return "; ".join(f"{NAMES[mode]}: {why_not(side)}" for mode, side in sides.items())
+
+
+def why_not(side: Side) -> str:
+    """Return why a mode has no feasible deployment, with the nearest value that has one.
+
+    Parameters
+    ----------
+    side : Side
+        The mode, searched in vain.
+
+    Returns
+    -------
+    str
+        What binds, and the nearest value that would do.
+    """
+    found, scenario = side.found, side.deployments.scenario
+    text = f"binding is {found.refusal}: {REFUSALS.get(found.refusal, found.refusal)}"
+    if found.refusal == LATENCY and found.nearest:
+        return f"{text}; the least is {rounded_up(found.nearest * 1e3)} ms per token"
+    if found.refusal == RATIO:
+        return f"{text}{_ratio_hint(scenario, side.deployments)}"
+    if found.refusal == MEMORY:
+        return f"{text}{_memory_hint(scenario, side.deployments)}"
+    return text
+
+
+def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
+    """Return the nearest devices that whole nodes and the filters allow."""
+    if scenario.attention_devices and scenario.ffn_devices and scenario.deployable_with:
+        times = max(round(scenario.attention_devices / scenario.ffn_devices), 1)
+        nearest = times * scenario.ffn_devices
+        return f"; nearest: --attention-devices {nearest} --ffn-devices {scenario.ffn_devices}"
+    wider = attrs.evolve(scenario, devices=None, max_devices=max(scenario.max_devices, MOST_DEVICES))
+    candidates = shapes_in_memory(Deployments(wider, deployments.mode))
+    sizes = np.unique(candidates.attention_devices + candidates.ffn_devices)
+    if not sizes.size:
+        return ""
+    wanted = scenario.devices or scenario.max_devices
+    nearest = int(sizes[np.argmin(np.abs(sizes - wanted))])
+    return f"; nearest: {'--devices' if scenario.devices else '--max-devices'} {nearest}"
+
+
+def _memory_hint(scenario: Scenario, deployments: Deployments) -> str:
+    """Return the least change that makes the model fit: more devices, or a shorter context."""
+    wanted = scenario.batch or 1
+    most = float(np.max(shapes_in_memory(deployments).most, initial=-1.0))
+    if most >= 1:
+        return f"; --batch {most:.0f} fits"
+    free = attrs.evolve(
+        scenario, devices=None, attention_devices=None, ffn_devices=None, max_devices=MOST_DEVICES
+    )
+    found = shapes_in_memory(Deployments(free, deployments.mode))
+    sizes = (found.attention_devices + found.ffn_devices)[found.most >= wanted]
+    if sizes.size:
+        given = scenario.devices or scenario.attention_devices or scenario.ffn_devices
+        return f"; {np.min(sizes):.0f} devices hold it ({'--devices' if given else '--max-devices'})"
+
+    def fits(context: int) -> bool:
+        shorter = Deployments(attrs.evolve(scenario, context=context), deployments.mode)
+        return bool(np.max(shapes_in_memory(shorter).most, initial=-1.0) >= wanted)
+
+    low, high = 0, scenario.context
+    while high - low > max(low // 100, 1):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return f"; --context {low} fits" if low else "; not even the shortest context fits"

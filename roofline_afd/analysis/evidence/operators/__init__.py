@@ -1,0 +1,1 @@
+"""Times of single operators and transfers: read, predicted, compared, and efficiencies fitted to them."""

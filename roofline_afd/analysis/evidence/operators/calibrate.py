@@ -1,0 +1,97 @@
+"""The answer of `calibrate`: every group of measured rows fitted, and the records written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.evidence.operators.fit import FittedTable, fit_group, groups_of
+from roofline_afd.analysis.evidence.operators.record import record_text
+from roofline_afd.catalogue.calibration import BALANCE, DEFAULT, table_quantities
+from roofline_afd.catalogue.writing import rounded, today
+from roofline_afd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from roofline_afd.analysis.evidence.operators.rows import Measurement
+    from roofline_afd.catalogue.store import Catalogue
+
+TABLE_KEYS = ("operator", "system", "points", "training_error", "held_out_error", "record", "parameters")
+
+
+def calibrate(
+    rows: Sequence[Measurement], *, catalogue: Catalogue, date: str | None = None, shipped: bool = False
+) -> tuple[dict[str, str], Answer]:
+    """Fit every group of measured rows, and write the records.
+
+    Parameters
+    ----------
+    rows : sequence of Measurement
+        What was measured.
+    catalogue : Catalogue
+        Its calibration records say which parts are pooled, and give what the rows do not fix.
+    date : str, optional
+        Date of the fit; today by default.
+    shipped : bool
+        Whether the records take the place of the shipped files themselves, instead of lying above them.
+
+    Returns
+    -------
+    dict of str to str
+        Id to TOML text of each record.
+    Answer
+        A row per operator of each fitted table: points, parameters, training and held-out error.
+
+    Raises
+    ------
+    InputError
+        If a row lacks an input, or no group has enough rows.
+    """
+    date = date or today()
+    default = catalogue.record("calibration", DEFAULT)
+    tables: list[FittedTable] = []
+    few: list[str] = []
+    for group in groups_of(rows, catalogue=catalogue):
+        values = {
+            key: value.value
+            for key, value in table_quantities(default, group.table).items()
+            if key != BALANCE
+        }
+        fitted = fit_group(group, values)
+        if fitted is None:
+            few.append(
+                f"{group.record} [{group.table}]: {len(group.rows)} rows are too few, nothing is fitted"
+            )
+        else:
+            tables.append(fitted)
+    if not tables:
+        raise InputError(
+            "; ".join(few) or "no row to fit: whole attention layers are predicted, never fitted"
+        )
+    records: dict[str, list[FittedTable]] = {}
+    for table in tables:
+        records.setdefault(table.record, []).append(table)
+    written = {
+        name: record_text(name, held, catalogue=catalogue, date=date, shipped=shipped)
+        for name, held in sorted(records.items())
+    }
+    return written, _answer(tables, few)
+
+
+def _answer(tables: Iterable[FittedTable], few: Iterable[str]) -> Answer:
+    rows = []
+    notes = list(few)
+    for table in tables:
+        parameters = ", ".join(f"{key} {rounded(value):g}" for key, value in table.stated.items())
+        for series in table.series:
+            source = series.pop("source")
+            rows.append(
+                {"record": table.record, "table": table.table, **series, "parameters": parameters}
+                | {"source": source}
+            )
+        notes += [
+            f"estimated: {table.record} [{table.table}] {key}: {why}" for key, why in table.estimated.items()
+        ]
+    points = sum(len(table.rows) for table in tables)
+    return Answer("calibrate", {}, object_columns(rows), {"points": points}, notes, TABLE_KEYS)

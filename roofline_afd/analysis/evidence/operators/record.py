@@ -1,0 +1,158 @@
+"""A calibration record of fitted efficiencies as TOML, with what an earlier one of its id keeps."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.analysis.evidence.operators.fit import FULL, FittedTable
+from roofline_afd.analysis.evidence.operators.work import TABLES
+from roofline_afd.catalogue.calibration import ESTIMATED, OPERATOR_TABLES
+from roofline_afd.catalogue.writing import address, bare_key, block, entries, literal, rounded, title
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from roofline_afd.analysis.evidence.operators.rows import Measurement
+    from roofline_afd.catalogue.records import Record
+    from roofline_afd.catalogue.store import Catalogue
+
+ZERO = "held at 0: fitting it does not lower the held-out error"
+
+
+def record_text(
+    name: str, tables: Sequence[FittedTable], *, catalogue: Catalogue, date: str, shipped: bool = False
+) -> str:
+    """Return a calibration record as TOML; tables that were not fitted anew are kept as they are.
+
+    Parameters
+    ----------
+    name : str
+        Id of the record.
+    tables : sequence of FittedTable
+        Its fitted tables.
+    catalogue : Catalogue
+        Where an earlier record of that id is looked up.
+    date : str
+        Date of the fit.
+    shipped : bool
+        Whether it takes the place of the shipped file itself.
+
+    Returns
+    -------
+    str
+        TOML that `--hardware-db` takes; it replaces an earlier record of that id.
+    """
+    earlier = catalogue.find("calibration", name)
+    data: dict[str, Any] = dict(earlier.data) if earlier else {}
+    rows = [row for table in tables for row in table.rows]
+    sources = _Sources(earlier, date)
+    blocks = []
+    fitted = {table.table: table for table in tables}
+    for table in (*OPERATOR_TABLES, "link"):
+        if table in fitted:
+            blocks.append(_table_text(fitted[table], sources, earlier, shipped=shipped))
+        elif table in data:
+            blocks.append(_kept_text(table, data[table], sources))
+    lists = _part_lists(data, rows, operators=not set(fitted) <= {"link"}, link="link" in fitted)
+    head = {
+        "schema": 1,
+        "record": "calibration",
+        "id": name,
+        "name": data.get("name") or f"Fitted efficiencies of {name}",
+        **({"note": data["note"]} if "note" in data and shipped else {}),
+        "fitted": date,
+        **({"replaces": True} if earlier and not shipped else {}),
+        **{key: parts for key, parts in lists.items() if parts},
+    }
+    return "\n\n".join(["\n".join(entries(head)), *blocks, *sources.blocks()]) + "\n"
+
+
+def _part_lists(
+    data: Mapping[str, Any], rows: Iterable[Measurement], *, operators: bool, link: bool
+) -> dict[str, list[str]]:
+    """Return which parts a record is for: those named before, and those measured now."""
+    lists = {key: list(data.get(key, ())) for key in ("accelerators", "alike", "scale_up", "scale_out")}
+    for row in rows:
+        if TABLES[row.operator] != "link":
+            lists["accelerators"] += [row.system.accelerator.id] if operators else []
+            continue
+        lists["scale_up"] += [row.system.scale_up.id] if link else []
+        crosses = row.numbers["n_devices"] > row.system.scale_up_domain_devices
+        if crosses and row.system.scale_out is not None and row.system.scale_out.id:
+            lists["scale_out"].append(row.system.scale_out.id)
+    return {key: list(dict.fromkeys(parts)) for key, parts in lists.items()}
+
+
+class _Sources:
+    """Sources of a record under construction: those of the rows, under keys made from their names."""
+
+    def __init__(self, earlier: Record | None, date: str) -> None:
+        self._tables: dict[str, dict[str, str]] = {}
+        self._earlier = earlier.data["sources"] if earlier else {}
+        self._date = date
+
+    def key(self, text: str) -> str:
+        """Return the key of a source that rows name in these words."""
+        found = title(text) or "own measurements"
+        for key, table in {**self._earlier, **self._tables}.items():
+            if table["title"] == found:
+                self._tables.setdefault(key, dict(table))
+                return str(key)
+        name = re.sub(r".*?github\.com/[^/\s]+/([^/\s]+).*", r"\1", found)
+        words = re.findall(r"[a-z0-9]+", name.lower())[:2]
+        stem = "-".join(words) or "source"
+        taken = {*self._tables, *self._earlier}
+        key = next(
+            each for each in (stem, *(f"{stem}-{count}" for count in range(2, 99))) if each not in taken
+        )
+        self._tables[key] = {"title": found, **address(found), "date": self._date}
+        return key
+
+    def keep(self, key: str) -> None:
+        """Keep a source of the earlier record."""
+        self._tables.setdefault(key, dict(self._earlier[key]))
+
+    def blocks(self) -> list[str]:
+        """Return the tables of all sources used."""
+        return [block(f"sources.{bare_key(key)}", table) for key, table in self._tables.items()]
+
+
+def _table_text(table: FittedTable, sources: _Sources, earlier: Record | None, *, shipped: bool) -> str:
+    named = list(dict.fromkeys(sources.key(row.texts["source"]) for row in table.rows))
+    note = earlier.data.get(table.table, {}).get("note") if earlier and shipped else None
+    series = [
+        {**each, "source": sources.key(each["source"])}
+        | {key: rounded(each[key]) for key in ("training_error", "held_out_error")}
+        for each in table.series
+    ]
+    head = {
+        **({"note": note} if note else {}),
+        "points": len(table.rows),
+        "training_error": rounded(table.fit.training_error),
+        "held_out_error": rounded(table.fit.held_out_error),
+    }
+    values = {
+        key: {
+            "value": rounded(value),
+            "kind": ESTIMATED if key in table.estimated else "measured",
+            "source": named,
+            "note": table.estimated.get(key)
+            or (ZERO if _held_at_zero(table, key) else "fitted to measured times"),
+        }
+        for key, value in table.stated.items()
+    }
+    listed = ["series = [", *(f"  {literal(each)}," for each in series), "]"]
+    return "\n".join([block(table.table, head), *listed, *entries(values)])
+
+
+def _held_at_zero(table: FittedTable, key: str) -> bool:
+    return table.table in FULL and key not in FULL[table.table]
+
+
+def _kept_text(name: str, table: Mapping[str, Any], sources: _Sources) -> str:
+    for value in table.values():
+        if isinstance(value, dict):
+            for source in value["source"]:
+                sources.keep(source)
+    return block(name, table)

@@ -1,0 +1,91 @@
+"""The calibration record of what running a service adds, as TOML."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from roofline_afd.catalogue.calibration import SERVICE
+from roofline_afd.catalogue.writing import address, block, entries, rounded, title, today
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.analysis.evidence.services.fit import ServiceFit
+    from roofline_afd.analysis.evidence.services.rows import ServiceMeasurement
+
+NOTES = {
+    "gap_ms": "launch, synchronisation and sampling, from rows timed by the wall clock",
+    "communication_slowdown": "applies to natural routing alone: transfers of live services against kernels "
+    "timed by themselves, from uneven loads and from devices that wait for each other; with forced balance "
+    "there is none",
+    "other_us": "per layer and side: norms, rotary, quantisation, routing and the like, for which no timing "
+    "is published",
+}
+"""What each fitted constant stands for."""
+NO_GAP = (
+    "at its bound: kernels, transfers and small kernels explain the steps timed by the wall clock without a "
+    "gap; rows timed by kernel cannot show one"
+)
+RECORD_NOTE = (
+    "three constants that no timing of single operators gives, fitted to four published services and to "
+    "nothing else; all other published services are predicted with them"
+)
+
+
+def service_record_text(fit: ServiceFit, *, date: str | None = None) -> str:
+    """Return the calibration record of fitted constants as TOML.
+
+    Parameters
+    ----------
+    fit : ServiceFit
+        What `fit_service_constants` found.
+    date : str, optional
+        Date of the fit; today by default.
+
+    Returns
+    -------
+    str
+        The record `service`.
+    """
+    date = date or today()
+    keys = {row.id: _source_key(row, index) for index, row in enumerate(fit.rows)}
+    errors = ", ".join(f"{row.id} {error:+.1%}" for row, error in zip(fit.rows, fit.errors, strict=True))
+    without = "; ".join(f"without {name}: {_listed(values)}" for name, values in fit.without.items())
+    head = {
+        "schema": 1,
+        "record": "calibration",
+        "id": SERVICE,
+        "name": "What running a service adds to its operators",
+        "note": RECORD_NOTE,
+        "fitted": date,
+    }
+    table: dict[str, object] = {
+        "note": f"errors of the step: {errors}; constants where one row is left out: {without}",
+        "points": len(fit.rows),
+        "training_error": rounded(fit.training_error),
+    }
+    if fit.validated_error is not None:
+        table["validated_error"] = rounded(fit.validated_error)
+    for mode, (error, bias) in fit.validated_by_mode.items():
+        table |= {f"validated_error_{mode}": rounded(error), f"validated_bias_{mode}": rounded(bias)}
+    for key, value in fit.values.items():
+        table[key] = {
+            "value": rounded(value),
+            "kind": "measured",
+            "source": list(keys.values()),
+            "note": NO_GAP if key == "gap_ms" and not value else NOTES[key],
+        }
+    blocks = ["\n".join(entries(head)), block(SERVICE, table)]
+    for row in fit.rows:
+        named = title(": ".join(filter(None, (row.origin, row.source)))) or row.id
+        blocks.append(block(f"sources.{keys[row.id]}", {"title": named, **address(row.source), "date": date}))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _source_key(row: ServiceMeasurement, index: int) -> str:
+    return row.id if re.fullmatch(r"[a-z][a-z0-9-]{0,40}", row.id) else f"row-{index + 1}"
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{key} {value:.3g}" for key, value in values.items())

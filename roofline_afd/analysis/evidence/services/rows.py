@@ -1,0 +1,284 @@
+"""Published services as files hold them: rows read, checked, and named when faulty."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tomllib
+from importlib.resources import files as package_files
+from typing import TYPE_CHECKING
+
+from roofline_afd.analysis.evidence.table import MAX_BYTES, TableRow, number, require_filled, table_rows
+from roofline_afd.analysis.files import file_text
+from roofline_afd.catalogue.hardware import System, load_system
+from roofline_afd.catalogue.models import Model, load_model
+from roofline_afd.catalogue.precision import precision
+from roofline_afd.errors import InputError, shown, shown_path
+from roofline_afd.serving.batches import EP_MICROBATCHES
+from roofline_afd.serving.deployment import EP, MODES
+from roofline_afd.serving.scenario import CHOICES, Scenario, choice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from roofline_afd.catalogue.store import Catalogue
+
+FOLDER = "hardware_db/measurements"
+"""Where the shipped rows lie, and the sentences on those that are missed."""
+THROUGHPUT, BATCH, ACCEPTED = "tokens_per_s_per_device", "batch_per_device", "accept_length"
+FILLED = ("id", "mode", "system", "model", "n_devices", "context_tokens")
+"""Columns that every row fills."""
+REQUIRED = (*FILLED[:5], BATCH, FILLED[5], THROUGHPUT)
+"""Columns that every file has; a row may leave the batch and the throughput empty, and is then skipped."""
+ABSOLUTE, SHAPE, RELATIVE, LOWER_BOUND = "absolute", "shape", "relative", "lower-bound"
+CALIBRATION, CHECK = "calibration", "check"
+WALL, KERNEL = "wall", "kernel"
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "use": (ABSOLUTE, SHAPE, RELATIVE, LOWER_BOUND),
+    "role": (CHECK, CALIBRATION),
+    "timing": (WALL, KERNEL, "profile"),
+    "routing": CHOICES["routing"],
+}
+"""Columns of words, each with the valid ones; the first is that of a row that says nothing."""
+FORMATS = {
+    "attention_gemm_precision": "attention_precision",
+    "attention_core_precision": "attention_core_precision",
+    "kv_precision": "kv_precision",
+    "expert_precision": "expert_precision",
+    "dispatch_precision": "dispatch_precision",
+    "combine_precision": "combine_precision",
+}
+"""Columns of number formats, and the field of a scenario each sets."""
+COUNTED = (
+    "n_devices",
+    "n_attention_devices",
+    "n_ffn_devices",
+    "microbatches",
+    "context_tokens",
+    "draft_tokens",
+    "redundant_experts",
+)
+FROM_ZERO = ("draft_tokens", "redundant_experts")
+NUMBERS = (*COUNTED, BATCH, ACCEPTED, "tpot_ms", THROUGHPUT)
+TEXTS = ("origin", "source")
+REACHED = "experts_per_ffn_device"
+"""The one override that is no value of the system, but a field of the scenario."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceMeasurement:
+    """One row of a file: a service, how it was deployed, and what it reached.
+
+    Devices and micro-batches are counts [1]; `batch` is sequences of one (attention) device over all
+    micro-batches, `accept_length` tokens per step [1], both None where nobody stated them; `throughput` is
+    output tokens over all devices [tokens/s/device], `tpot_ms` the time per output token [ms].
+    """
+
+    place: str
+    id: str
+    mode: str
+    use: str
+    role: str
+    timing: str
+    scenario: Scenario
+    changed: tuple[tuple[str, str], ...]
+    devices: int
+    attention_devices: int
+    ffn_devices: int | None
+    microbatches: int
+    batch: float | None
+    accept_length: float | None
+    throughput: float | None
+    tpot_ms: float | None
+    origin: str
+    source: str
+    reason: str = ""
+    """Why the prediction is far off, where somebody looked into it."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Columns this row leaves empty although its prediction depends on them."""
+        needed = {BATCH: self.batch, ACCEPTED: self.accept_length}
+        return tuple(name for name, value in needed.items() if value is None)
+
+    @property
+    def incomparable(self) -> tuple[str, ...]:
+        """Columns this row leaves empty without which no prediction can be held against it."""
+        return (*self.missing, *((THROUGHPUT,) if self.throughput is None else ()))
+
+    @property
+    def level(self) -> bool:
+        """Whether the row counts in the summary: its level is to be met, and it set no constant."""
+        return self.use == ABSOLUTE and self.role == CHECK
+
+    @property
+    def split(self) -> str:
+        """Attention and FFN devices."""
+        return f"{self.attention_devices}:{self.ffn_devices}"
+
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        """What two figures must share to be compared, but for how they were timed."""
+        asked = self.scenario
+        formats = (getattr(asked, field) for field in FORMATS.values())
+        spoken = (asked.accept_length, asked.query_tokens, asked.routing)
+        return (asked.system.id, self.changed, asked.model.id, asked.context, *spoken, *formats)
+
+
+def read_services(files: Iterable[Path], *, catalogue: Catalogue) -> list[ServiceMeasurement]:
+    """Read measured services, in the order of the files.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        CSV files with a header; columns beyond those known are ignored.
+    catalogue : Catalogue
+        Where systems and models are looked up.
+
+    Returns
+    -------
+    list of ServiceMeasurement
+        At least one.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or is empty, a column is missing, or a row holds text for a number, a number
+        out of bounds, an unknown word, system, model or format, a repeated id, or devices that do not add up:
+        names the file and the row, the header being row 1.
+    """
+    return _services([(shown_path(file), file_text(file, most=MAX_BYTES)) for file in files], catalogue)
+
+
+def shipped_services(catalogue: Catalogue) -> list[ServiceMeasurement]:
+    """Return the published services that ship with this package, with the reasons of large errors."""
+    folder = package_files("hardware_db") / "measurements"
+    rows = _services(
+        [(f"{FOLDER}/systems.csv", (folder / "systems.csv").read_text(encoding="utf-8"))], catalogue
+    )
+    reasons = shipped_reasons()
+    return [dataclasses.replace(row, reason=reasons.get(row.id, "")) for row in rows]
+
+
+def shipped_reasons() -> dict[str, str]:
+    """Return the sentence on each shipped row that is missed by far, by its id."""
+    text = (package_files("hardware_db") / "measurements" / "misses.toml").read_text(encoding="utf-8")
+    return {str(key): str(value) for key, value in tomllib.loads(text)["misses"].items()}
+
+
+def _services(texts: Iterable[tuple[str, str]], catalogue: Catalogue) -> list[ServiceMeasurement]:
+    @functools.cache
+    def system(name: str, changed: tuple[tuple[str, str], ...]) -> System:
+        return load_system(name, overrides=dict(changed) or None, catalogue=catalogue)
+
+    @functools.cache
+    def model(name: str) -> Model:
+        return load_model(name, catalogue=catalogue)
+
+    found: dict[str, ServiceMeasurement] = {}
+    for name, text in texts:
+        for row in table_rows(text, name=name, required=REQUIRED):
+            service = _service(row, system, model)
+            if service.id in found:
+                raise InputError(f"{row.place}: id {shown(service.id)} is taken by {found[service.id].place}")
+            found[service.id] = service
+    return list(found.values())
+
+
+def _service(
+    row: TableRow, system: Callable[[str, tuple[tuple[str, str], ...]], System], model: Callable[[str], Model]
+) -> ServiceMeasurement:
+    require_filled(row, FILLED)
+    place, filled, _ = row
+    mode = choice(f"{place}: mode", filled["mode"], MODES)
+    words = {key: choice(f"{place}: {key}", filled.get(key, valid[0]), valid) for key, valid in WORDS.items()}
+    numbers = {
+        key: number(f"{place}: {key}", filled[key], whole=key in COUNTED, zero=key in FROM_ZERO)
+        for key in NUMBERS
+        if key in filled
+    }
+    counts = {key: int(value) for key, value in numbers.items() if key in COUNTED}
+    changed = _changed(place, filled.get("overrides", ""))
+    reached = changed.pop(REACHED, None)
+    accepted = numbers.get(ACCEPTED)
+    if accepted is None and (ACCEPTED not in row.header or words["use"] == RELATIVE):
+        accepted = 1.0
+    formats = {}
+    for key, field in FORMATS.items():
+        if key in filled:
+            formats[field] = precision(filled[key], option=f"{place}: {key}").id
+    overrides = tuple(sorted(changed.items()))
+    try:
+        scenario = Scenario(
+            system=system(filled["system"], overrides),
+            model=model(filled["model"]),
+            accept_length=1.0 if accepted is None else accepted,
+            draft_tokens=counts.get("draft_tokens"),
+            context=counts["context_tokens"],
+            redundant_experts=counts.get("redundant_experts"),
+            experts_per_ffn_device=None
+            if reached is None
+            else int(number(f"overrides: {REACHED}", reached, whole=True)),
+            routing=words["routing"],
+            gap_ms=0.0 if words["timing"] == KERNEL else None,
+            **formats,  # type: ignore[arg-type]  # fields of formats, by name
+        )
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+    attention, ffn = _split(place, mode, counts)
+    return ServiceMeasurement(
+        place=place,
+        id=filled["id"],
+        mode=mode,
+        use=words["use"],
+        role=words["role"],
+        timing=words["timing"],
+        scenario=scenario,
+        changed=overrides,
+        devices=counts["n_devices"],
+        attention_devices=attention,
+        ffn_devices=ffn,
+        microbatches=_microbatches(place, mode, counts),
+        batch=numbers.get(BATCH),
+        accept_length=accepted,
+        throughput=numbers.get(THROUGHPUT),
+        tpot_ms=numbers.get("tpot_ms"),
+        **{key: filled.get(key, "") for key in TEXTS},
+    )
+
+
+def _changed(place: str, text: str) -> dict[str, str]:
+    """Return the values a deployment changes, by key."""
+    changed: dict[str, str] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(";"))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and value):
+            raise InputError(f"{place}: overrides {shown(part)} is not KEY=VALUE")
+        if key in changed:
+            raise InputError(f"{place}: overrides set {shown(key)} twice")
+        changed[key] = value
+    return changed
+
+
+def _split(place: str, mode: str, counts: Mapping[str, int]) -> tuple[int, int | None]:
+    """Return attention and FFN devices; under expert parallelism all and None."""
+    whole = counts["n_devices"]
+    attention, ffn = counts.get("n_attention_devices"), counts.get("n_ffn_devices")
+    if mode == EP:
+        if ffn is not None or attention not in {None, whole}:
+            raise InputError(f"{place}: ep has no groups: leave n_attention_devices and n_ffn_devices empty")
+        return whole, None
+    if attention is None or ffn is None:
+        raise InputError(f"{place}: afd needs n_attention_devices and n_ffn_devices")
+    if attention + ffn != whole:
+        raise InputError(f"{place}: {attention} attention and {ffn} FFN devices are not n_devices {whole}")
+    return attention, ffn
+
+
+def _microbatches(place: str, mode: str, counts: Mapping[str, int]) -> int:
+    """Return the micro-batches; where nothing is said none overlap under EP, and two take turns under AFD."""
+    found = counts.get("microbatches", 1 if mode == EP else 2)
+    if mode == EP and found not in EP_MICROBATCHES:
+        raise InputError(f"{place}: microbatches {found} is not valid under ep; valid: 1, 2")
+    return found

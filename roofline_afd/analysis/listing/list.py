@@ -1,0 +1,211 @@
+"""What the catalogues hold, a row per record: which of them, and in which order."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.listing.rows import check_kind, hardware_row, model_row, note_estimates
+from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.catalogue.store import Catalogue
+
+TABLE_KEYS = {
+    "system": (
+        "id",
+        "class",
+        "bf16_tflops",
+        "fp8_tflops",
+        "int8_tops",
+        "memory_gb",
+        "memory_gb_per_s",
+        "scale_up_gb_per_s",
+        "scale_up_domain_devices",
+        "scale_out_gb_per_s",
+        "devices_per_node",
+    ),
+    "accelerator": (
+        "id",
+        "vendor",
+        "device_unit",
+        "bf16_tflops",
+        "fp8_tflops",
+        "int8_tops",
+        "fp4_tflops",
+        "memory_gb",
+        "memory_gb_per_s",
+        "tdp_w",
+    ),
+    "interconnect": (
+        "id",
+        "scope",
+        "topology",
+        "gb_per_s",
+        "pair_gb_per_s",
+        "efficiency",
+        "measured_efficiency",
+        "latency_us",
+    ),
+    "calibration": (
+        "id",
+        "name",
+        "accelerators",
+        "alike",
+        "scale_up",
+        "scale_out",
+        "fitted",
+    ),
+    "model": (
+        "id",
+        "hidden_size",
+        "layers",
+        "moe_layers",
+        "routed_experts",
+        "shared_experts",
+        "top_k",
+        "expert_intermediate",
+        "total_params",
+        "active_params",
+        "kv_bytes_per_token",
+    ),
+}
+CLASSES = ("superpod", "scale-out")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choose:
+    """Which rows of a list, and in which order.
+
+    Parameters
+    ----------
+    vendor : str, optional
+        Only vendors whose name holds this; letter case does not matter.
+    network : str, optional
+        Only systems of this class: `superpod` or `scale-out`.
+    least : mapping of str to float
+        Only rows whose value of a key is known and at least so large, in the key's unit.
+    sort : str, optional
+        Key to sort by, a minus before it for the largest first; unknown values come last.
+    """
+
+    vendor: str | None = None
+    network: str | None = None
+    least: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    sort: str | None = None
+
+    def among(self, rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+        """Return the chosen rows; InputError for an unknown filter, InfeasibleError if none is left."""
+        chosen = rows
+        if self.vendor is not None:
+            known = {row["vendor"] for row in rows if row.get("vendor")}
+            meant = {name for name in known if self.vendor.lower() in name.lower()}
+            if not meant or not self.vendor.strip():
+                near = nearest(self.vendor, map(str.lower, known))
+                raise InputError(f"--vendor {shown(self.vendor)} is not known{near}")
+            chosen = [row for row in chosen if row.get("vendor") in meant]
+        if self.network is not None:
+            if kind != "system":
+                raise InputError(f"--class applies to systems, not to the kind {kind}")
+            if self.network not in CLASSES:
+                raise InputError(
+                    f"--class {shown(self.network)} is not valid{nearest(self.network, CLASSES)}"
+                )
+            chosen = [row for row in chosen if row["class"] == self.network]
+        before = chosen
+        for key, least in self.least.items():
+            chosen = [row for row in chosen if row.get(key) is not None and row[key] >= least]
+        if not chosen:
+            raise InfeasibleError(f"no {kind} passes the filters{self._nearest(before)}")
+        return self._sorted(chosen)
+
+    def _nearest(self, rows: list[dict[str, Any]]) -> str:
+        """Say the largest value there is of each key that is filtered by."""
+        largest = []
+        for key in self.least:
+            having = [row for row in rows if row.get(key) is not None]
+            top = max(having, key=lambda row: row[key], default=None)
+            largest.append(f"the largest {key} is {top[key]:g} ({top['id']})" if top else f"none has {key}")
+        return "; " + ", ".join(largest) if largest else ""
+
+    def _sorted(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if self.sort is None:
+            return rows
+        key = self.sort.removeprefix("-")
+        known = {name for row in rows for name in row if not name.endswith("_kind")}
+        if key not in known:
+            raise InputError(f"--sort {shown(self.sort)} is no key of these records{nearest(key, known)}")
+        known_rows = [row for row in rows if row.get(key) is not None]
+        known_rows.sort(key=lambda row: row[key], reverse=self.sort.startswith("-"))
+        return known_rows + [row for row in rows if row.get(key) is None]
+
+
+def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose | None = None) -> Answer:
+    """List the hardware records of a kind.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Where to look.
+    kind : str
+        `system`, `accelerator`, `interconnect` or `calibration`.
+    choose : Choose, optional
+        Which of them, and in which order; all by id where None.
+
+    Returns
+    -------
+    Answer
+        A row per record: id, record keys, and the kind of each value.
+
+    Raises
+    ------
+    InputError
+        If the kind or a filter is unknown, or a record is faulty.
+    InfeasibleError
+        If nothing passes the filters; names what comes nearest.
+    """
+    check_kind(kind)
+    rows = [hardware_row(catalogue, record, full=False) for record in catalogue.records(kind)]
+    return _listed("hardware list", kind, rows, choose or Choose())
+
+
+def list_models(catalogue: Catalogue, *, choose: Choose | None = None) -> Answer:
+    """List the models.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Where to look.
+    choose : Choose, optional
+        Which of them, and in which order; all by id where None.
+
+    Returns
+    -------
+    Answer
+        A row per model: id, record keys, the kind of each, and what is counted from the shape.
+
+    Raises
+    ------
+    InputError
+        If a filter is unknown or a record is faulty.
+    InfeasibleError
+        If nothing passes the filters; names what comes nearest.
+    """
+    rows = [model_row(record, full=False) for record in catalogue.records("model")]
+    return _listed("models list", "model", rows, choose or Choose())
+
+
+def _listed(command: str, kind: str, rows: list[dict[str, Any]], choose: Choose) -> Answer:
+    chosen = choose.among(rows, kind)
+    columns = object_columns(chosen)
+    return Answer(
+        command,
+        {"kind": kind, **dataclasses.asdict(choose)},
+        columns,
+        {"records": len(chosen), "of": len(rows)},
+        note_estimates(chosen),
+        tuple(key for key in TABLE_KEYS[kind] if key in columns),
+    )

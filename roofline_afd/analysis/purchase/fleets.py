@@ -1,0 +1,189 @@
+"""The fleet that serves the demand: replicas of one deployment, and what they cost and draw."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from roofline_afd.analysis.bounds.questions import Roofline
+from roofline_afd.analysis.bounds.roofline import roofline
+from roofline_afd.analysis.decode.rows import row_of
+from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
+from roofline_afd.analysis.purchase.costs import cost_of, power_basis, watts_of
+from roofline_afd.errors import InputError
+from roofline_afd.physics import economics
+from roofline_afd.serving.deployment import EP, Deployments
+from roofline_afd.serving.search import deployment_at, every_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.analysis.purchase.costs import Buyer, Device
+    from roofline_afd.analysis.purchase.demand import Demand
+    from roofline_afd.serving.deployment import Deployment
+    from roofline_afd.serving.scenario import Scenario
+
+
+class Fleet(NamedTuple):
+    """Replicas of one deployment that serve the demand with fewest devices, or at least cost."""
+
+    deployments: Deployments
+    deployment: Deployment
+    replicas: int
+    tokens_per_s: float
+    """Output tokens a second of one replica [tokens/s]."""
+    sequences: float
+    """Sequences that one replica serves at once [1]."""
+
+
+def fleet_of(
+    deployments: Deployments,
+    wanted: Demand,
+    weights: tuple[float, float] | None = None,
+    *,
+    at_least: float = 0.0,
+) -> Fleet | None:
+    """Return the replicas of one deployment that serve the demand; None where no deployment can.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        One mode of a question.
+    wanted : Demand
+        What the fleet is built for.
+    weights : tuple of float, optional
+        What a device of each side costs; all the same where absent.
+    at_least : float
+        Shapes that have less are left out [tokens/s per device].
+
+    Returns
+    -------
+    Fleet or None
+        Those that cost least: of devices that all cost the same, the fewest.
+    """
+    found = every_shape(deployments, at_least=at_least)
+    if not found.rate.size or not np.any(found.rate > 0):
+        return None
+    devices = found.attention_devices + found.ffn_devices
+    tokens = np.where(found.rate > 0, found.rate * devices, np.nan)
+    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_capacity=tokens)
+    sequences = tokens * found.step / deployments.scenario.accept_length  # Little's law
+    if wanted.users is not None:
+        places = economics.fleet_replicas(demand=float(wanted.users), replica_capacity=sequences)
+        replicas = np.maximum(replicas, places)
+    weighed = devices
+    if weights is not None:
+        weighed = found.attention_devices * weights[0] + found.ffn_devices * weights[1]
+    total = np.where(np.isfinite(replicas), replicas * weighed, np.inf)
+    row = int(np.lexsort((devices, -np.nan_to_num(found.rate), total))[0])
+    best = deployment_at(deployments, found, row)
+    return Fleet(deployments, best, int(replicas[row]), float(tokens[row]), float(sequences[row]))
+
+
+def fleet_row(
+    scenario: Scenario, fleet: Fleet, devices: Mapping[str, Device], buyer: Buyer, wanted: Demand
+) -> dict[str, Any]:
+    """Return what a fleet is made of, costs and draws.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question about a candidate.
+    fleet : Fleet
+        What serves the demand.
+    devices : mapping of str to Device
+        What one costs and draws, by side.
+    buyer : Buyer
+        What is assumed.
+    wanted : Demand
+        What the fleet is built for.
+
+    Returns
+    -------
+    dict
+        Its row; rank and break-even price are those of the ranking.
+    """
+    own = row_of(fleet.deployments, fleet.deployment)
+    attention = int(fleet.deployment.attention_devices) * fleet.replicas
+    ffn = int(fleet.deployment.ffn_devices or 0) * fleet.replicas
+    counts = {"attention": attention, "ffn": ffn}
+    cost = cost_of(counts, devices, buyer)
+    watts = watts_of(counts, devices, buyer)
+    replica = {side: count // fleet.replicas for side, count in counts.items()}
+    served = wanted.tokens_per_s * buyer.utilization
+    return {
+        "rank": None,
+        "system": candidate_name(scenario),
+        "mode": own["mode"],
+        "n_devices": attention + ffn,
+        "n_attention_devices": attention if ffn else None,
+        "n_ffn_devices": ffn or None,
+        "n_nodes": _nodes(scenario, replica) * fleet.replicas,
+        "n_scale_up_domains": _domains(scenario, replica, fleet.replicas),
+        "n_replicas": fleet.replicas,
+        "deployment": _shape(fleet),
+        "batch_per_device": own["batch_per_device"],
+        "microbatches": own["microbatches"],
+        "tpot_ms": own["tpot_ms"],
+        "tokens_per_s_per_user": own["tokens_per_s_per_user"],
+        "tokens_per_s_per_device": own["tokens_per_s_per_device"],
+        "capacity_tokens_per_s": fleet.tokens_per_s * fleet.replicas,
+        "capacity_sequences": round(fleet.sequences * fleet.replicas),
+        "load": wanted.tokens_per_s / (fleet.tokens_per_s * fleet.replicas),
+        "usd_per_hour": cost["usd_per_hour"],
+        "usd_per_million_tokens": None
+        if cost["usd_per_hour"] is None
+        else float(economics.usd_per_million_tokens(usd_per_hour=cost["usd_per_hour"], tokens_per_s=served)),
+        "capex_usd": cost["capex_usd"],
+        "power_kw": None if watts is None else watts * 1e-3,
+        "power_basis": power_basis(counts, devices),
+        "watts_per_token_per_s": None if watts is None else watts / served,
+        "tokens_per_joule": None
+        if watts is None
+        else float(economics.tokens_per_joule(tokens_per_s=served, power=watts)),
+        "break_even_price": None,
+        "ffn_nodes_before_dead_zone": _headroom(scenario, fleet),
+        "feasible": True,
+        "binding": own["binding"],
+    }
+
+
+def _nodes(scenario: Scenario, replica: Mapping[str, int]) -> int:
+    """Return the nodes of one replica; the sides of a pair share none."""
+    if is_pair(scenario):
+        return sum(math.ceil(count / scenario.side(side).devices_per_node) for side, count in replica.items())
+    return math.ceil(sum(replica.values()) / scenario.side("ffn").devices_per_node)
+
+
+def _domains(scenario: Scenario, replica: Mapping[str, int], replicas: int) -> int | None:
+    """Return the scale-up domains that replicas take: whole ones in each; None where none spans nodes."""
+    superpods = [scenario.side(side) for side in replica if replica[side] and scenario.side(side).superpod]
+    if not superpods or is_pair(scenario):
+        return None
+    size = superpods[0].scale_up_domain_devices
+    devices = sum(replica.values())
+    together = size // devices  # whole replicas of a domain
+    shared = math.ceil(replicas / together) if together else 0
+    return shared or replicas * math.ceil(devices / size)
+
+
+def _shape(fleet: Fleet) -> str:
+    attention, ffn = fleet.deployment.attention_devices, fleet.deployment.ffn_devices
+    return f"{fleet.replicas} x {f'({attention}A+{ffn}F)' if ffn else attention}"
+
+
+def _headroom(scenario: Scenario, fleet: Fleet) -> float | None:
+    """Return the FFN nodes that can be added before the dead zone; None under EP and without a dead zone."""
+    if fleet.deployments.mode == EP or is_pair(scenario):
+        return None
+    try:
+        summary = roofline(Roofline(scenario.for_stage(), ffn_nodes=np.arange(1, 2))).summary
+    except InputError:  # no fabric to a second node: nothing to add
+        return None
+    start = summary["dead_zone_from"]
+    if start is None:
+        return None
+    nodes = int(fleet.deployment.ffn_devices or 0) / scenario.side("ffn").devices_per_node
+    return max(float(start) - nodes, 0.0)

@@ -1,0 +1,141 @@
+"""What purchases and sensitivities are asked with: each option once, with its unit, default and words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from roofline_afd.analysis.prices import BASES, PUE, RENT, TERMS
+from roofline_afd.questions import option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from roofline_afd.serving.scenario import Scenario
+
+YEARS, POWER_USD_PER_KWH, UTILIZATION = 4.0, 0.08, 1.0
+"""Defaults of buyers' assumptions, all of kind estimated: they are to be replaced by the buyer's own."""
+RATIO, BEST = "afd_over_ep", "best"
+METRICS = (RATIO, "ep", "afd", BEST)
+"""Throughput of the best deployments, AFD over EP; or that of a mode, or of the better one."""
+SAMPLES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Purchase:
+    """Which system serves a demand cheapest.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+        One question per candidate, alike but for the systems; a pair of systems is asked about AFD alone.
+    demand : float, optional
+        Output tokens wanted a second [tokens/s].
+    users : int, optional
+        Users served at once, instead of a demand; each at `user_tokens_per_s` [1].
+    user_tokens_per_s : float, optional
+        Tokens a second of one user, which limits the time per output token [tokens/s].
+    trace : Path, optional
+        Requests with times, instead of a demand: mean output tokens a second, and mean context.
+    trace_scale : float, optional
+        Factor on the arrivals of the trace; 1 where absent [1].
+    price_basis : str
+        Prices of devices: `rent`, `tco` (all that owning them costs) or `purchase`.
+    price_terms : str, optional
+        Terms of the prices; those that most systems have where absent.
+    prices : mapping of str to float, optional
+        Price of a device by the id of its system, instead of the catalogue's: USD per hour, for purchase
+        USD.
+    years : float
+        Years a purchase is written off over [years].
+    power_usd_per_kwh : float
+        Price of power, for purchase [USD].
+    pue : float
+        Power of the site over that of devices known by rated power [1].
+    utilization : float
+        Mean demand over the demand the fleet is built for [1].
+    cny_per_usd : float, optional
+        Exchange rate; prices in CNY are left out without it [CNY].
+    """
+
+    scenarios: Sequence[Scenario]
+    _: dataclasses.KW_ONLY
+    demand: float | None = None
+    users: int | None = None
+    user_tokens_per_s: float | None = None
+    trace: Path | None = None
+    trace_scale: float | None = None
+    price_basis: str = option(RENT, words=BASES)
+    price_terms: str | None = option(
+        None, words=tuple(dict.fromkeys(term for terms in TERMS.values() for term in terms))
+    )
+    prices: Mapping[str, float] | None = option(None, metavar="ID=USD", flag="--price")
+    years: float = YEARS
+    power_usd_per_kwh: float = POWER_USD_PER_KWH
+    pue: float = PUE
+    utilization: float = UTILIZATION
+    cny_per_usd: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report(Purchase):
+    """The same as one page, with why, how sure, and what it rests on.
+
+    Parameters
+    ----------
+    title : str, optional
+        What the page is called; model and demand where absent.
+    osl : int, optional
+        Output tokens of a request, for serving modes and the ratio; where absent the mean of the trace, or
+        512 [1].
+    command : sequence of str, optional
+        Command line that makes the page, shown on it.
+    """
+
+    title: str | None = None
+    osl: int | None = None
+    command: Sequence[str] | None = option(None, shown=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensitivity:
+    """Which uncertain inputs move EP against AFD, and which change the winner.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    uncertainty : mapping of str to str, optional
+        Uncertainty of an input in place of the default, `10%` to either side or `low:high` in its unit, for
+        example `scale_out_gb_per_s=40:50`; keys are those of the column `input`, and `tpot_ms`.
+    metric : str
+        Throughput of the best deployments, AFD over EP; or tokens/s per device of EP, of AFD or of the best
+        of both.
+    samples : int
+        Random samples of all inputs at once, for intervals and the probability that AFD wins; 0 for none
+        [1].
+    seed : int
+        Seed of all random numbers [1].
+    pairs : int
+        Inputs that move the metric most to vary in pairs too [1].
+    break_evens : int, optional
+        For how many of the inputs that move the metric most a break-even is looked for; for all where
+        absent [1].
+    """
+
+    scenario: Scenario
+    _: dataclasses.KW_ONLY
+    uncertainty: Mapping[str, str] | None = option(None, metavar="KEY=RANGE")
+    metric: str = option(RATIO, words=METRICS)
+    samples: int = SAMPLES
+    seed: int = 0
+    pairs: int = 0
+    break_evens: int | None = option(None, shown=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tornado(Sensitivity):
+    """The same as a picture, which shows no pairs."""
+
+    pairs: int = option(0, shown=False)

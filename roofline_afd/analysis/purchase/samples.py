@@ -1,0 +1,88 @@
+"""All uncertain inputs at once: random values of them, and what they say of the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.analysis.purchase.questions import RATIO
+from roofline_afd.serving.deployment import AFD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from roofline_afd.analysis.purchase.uncertainty import Input
+    from roofline_afd.analysis.purchase.variation import Rates
+
+SAMPLED_KEYS = ("feasible_samples", "probability_afd_wins", "intervals")
+LOW_END, HIGH_END = 5.0, 95.0
+"""Percentiles that hold 90 % of the samples."""
+
+
+def draws(inputs: Sequence[Input], samples: int, seed: int) -> list[dict[str, float]]:
+    """Return random values of all inputs, evenly spread between their ends on logarithms.
+
+    Parameters
+    ----------
+    inputs : sequence of Input
+        What is uncertain; those of a group are drawn together, all towards faster or all towards slower.
+    samples : int
+        How many [1].
+    seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    list of dict
+        Value by key, for each sample.
+    """
+    groups = list(dict.fromkeys(item.group for item in inputs))
+    random = np.random.default_rng(seed).random((samples, len(groups)))
+    columns = {}
+    for item in inputs:
+        share = random[:, groups.index(item.group)]
+        share = share if item.faster else 1.0 - share
+        if item.low > 0:
+            values = item.low * (item.high / item.low) ** share
+        else:
+            values = item.low + (item.high - item.low) * share
+        columns[item.key] = [item.rounded(min(max(value, item.low), item.high)) for value in values.tolist()]
+    return [{key: values[index] for key, values in columns.items()} for index in range(samples)]
+
+
+def sampled(found: Sequence[Rates]) -> dict[str, Any]:
+    """Return what samples say: an interval of each headline number, and how often AFD wins.
+
+    Parameters
+    ----------
+    found : sequence of Rates
+        Throughput of each sample.
+
+    Returns
+    -------
+    dict
+        `feasible_samples`, `probability_afd_wins`, `intervals`: all None where nothing was sampled.
+    """
+    if not found:
+        return dict.fromkeys(SAMPLED_KEYS)
+    decided = [rates for rates in found if rates.winner]
+    numbers = {
+        "ep_tokens_per_s_per_device": [rates.ep for rates in found if rates.ep],
+        "afd_tokens_per_s_per_device": [rates.afd for rates in found if rates.afd],
+        RATIO: [rates.afd / rates.ep for rates in found if rates.ep and rates.afd],
+    }
+    wins = sum(rates.winner == AFD for rates in decided)
+    return {
+        "feasible_samples": len(decided),
+        "probability_afd_wins": wins / len(decided) if decided else None,
+        "intervals": {key: _interval(values, len(found)) for key, values in numbers.items()},
+    }
+
+
+def _interval(values: Sequence[float], asked: int) -> dict[str, float] | None:
+    """Return the middle 90 % of samples, their median, and the share of them that has a value."""
+    if not values:
+        return None
+    low, median, high = np.percentile(values, [LOW_END, 50.0, HIGH_END]).tolist()
+    return {"low": low, "median": median, "high": high, "feasible_share": len(values) / asked}

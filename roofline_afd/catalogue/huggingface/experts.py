@@ -1,0 +1,46 @@
+"""Which layers have experts, and how wide the shared ones are, as several families spell it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roofline_afd.catalogue.huggingface.fields import Noted
+
+if TYPE_CHECKING:
+    from roofline_afd.catalogue.huggingface.fields import Fields, Shape
+
+
+def after_dense_ones(fields: Fields, layers: int) -> int:
+    """Return the MoE layers of a family whose first layers are dense; all spellings given must agree."""
+    counts: dict[str, int] = {}
+    if "first_k_dense_replace" in fields.data:
+        first = fields.number("first_k_dense_replace", minimum=0, maximum=layers)
+        counts["first_k_dense_replace"] = layers - first
+    if isinstance(fields.data.get("moe_layer_freq"), list):
+        counts["moe_layer_freq"] = fields.series("moe_layer_freq", layers, (0, 1)).count(1)
+    else:
+        fields.expect("moe_layer_freq", 1)
+    if "mlp_layer_types" in fields.data:
+        kinds = fields.series("mlp_layer_types", layers, ("dense", "sparse"))
+        counts["mlp_layer_types"] = kinds.count("sparse")
+    if not counts:
+        fields.fault("missing first_k_dense_replace")
+    if len(set(counts.values())) > 1:
+        given = ", ".join(f"{count} by {key}" for key, count in counts.items())
+        fields.fault(f"MoE layers contradict each other: {given}")
+    return next(iter(counts.values()), 1)
+
+
+def every_few(fields: Fields, layers: int) -> int:
+    """Return the MoE layers of a family where every few layers are such, but for those listed as dense."""
+    step = fields.number("decoder_sparse_step", missing=1)
+    dense = set(fields.series("mlp_only_layers", None, range(layers)))
+    return sum((layer + 1) % step == 0 and layer not in dense for layer in range(layers))
+
+
+def widen_shared(shape: Shape) -> None:
+    """Count the shared experts as wide as routed ones each, where the file gives their number only."""
+    if shape.get("shared_experts") and "shared_expert_intermediate" not in shape:
+        wide, several = shape["expert_intermediate"], shape["shared_experts"]
+        note = "shared experts times the width of a routed expert"
+        shape["shared_expert_intermediate"] = Noted(wide * several, "derived", note) if several > 1 else wide

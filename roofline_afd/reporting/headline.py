@@ -1,0 +1,157 @@
+"""The key numbers of a report with what is known of their uncertainty, and what is unsure."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.analysis.decode.compare import CLOSE_CALL
+from roofline_afd.physics import economics
+from roofline_afd.reporting.markup import paragraph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.analysis.answer import Answer
+    from roofline_afd.reporting.case import Case
+
+SURE = 0.8
+"""Share of samples from which on the winner is not called unsure."""
+FEW_DIGITS = 100
+"""Rates below are told in three digits."""
+
+
+def about(case: Case) -> str:
+    """Return the question in a line.
+
+    Parameters
+    ----------
+    case : Case
+        What the report is about.
+
+    Returns
+    -------
+    str
+        Model, limits, formats, candidates and prices.
+    """
+    chosen, bought = case.chosen, case.bought
+    limits = f"TPOT at most {chosen.latency_ms:g} ms, context {chosen.context:,} tokens"
+    names = ", ".join(bought.inputs["systems"])
+    weights = f"experts in {chosen.weights.id}, cache in {chosen.kv_precision}"
+    prices = f"prices: {bought.inputs['price_basis']}, {bought.inputs['price_terms']}"
+    candidates = (
+        f"{len(case.scenarios)} candidates: {names}" if len(case.scenarios) > 1 else f"candidate: {names}"
+    )
+    return f"{chosen.model.name} · {limits} · {weights} · {candidates} · {prices}"
+
+
+def cards(case: Case, moved: Answer) -> str:
+    """Return the key numbers, each with what is known of its uncertainty; of a pair nothing about EP.
+
+    Parameters
+    ----------
+    case : Case
+        What the report is about.
+    moved : Answer
+        Of `sensitivity`.
+
+    Returns
+    -------
+    str
+        Html.
+    """
+    bought, best = case.bought, case.best
+    error = bought.summary["validated_error"]
+    shares = _shares(moved, best["mode"])
+    cost, rate = best["usd_per_million_tokens"], best["tokens_per_s_per_device"]
+    shown = []
+    if cost is not None:
+        text = f"{cost:.3g} USD"
+        more = "per million output tokens, decode alone"
+        if shares:
+            low, high = (cost * _replicas(bought, best, share) for share in reversed(shares))
+            more += f"; 90 % of samples {low:.3g} to {high:.3g}"
+        shown.append((text, more))
+    shown += [
+        (f"{best['n_devices']:,} devices", f"{best['deployment']}, {best['n_nodes']:,} nodes"),
+        (
+            f"{_rate(rate)} tokens/s",
+            "per device"
+            + (
+                f"; 90 % of samples {_rate(rate * shares[0])} to {_rate(rate * shares[1])}"
+                if shares
+                else f"; median error {error:.1%}"
+            ),
+        ),
+        (f"{best['tokens_per_s_per_user']:.0f} tokens/s", f"per user, {best['tpot_ms']:.1f} ms per token"),
+    ]
+    if best["power_kw"] is not None:
+        shown.append((f"{best['power_kw']:,.0f} kW", f"{best['tokens_per_joule']:.3g} tokens per joule"))
+    probability = moved.summary.get("probability_afd_wins")
+    if probability is not None and not case.pair:
+        shown.append(
+            (f"{probability:.0%}", "probability that AFD serves more than EP, uncertain inputs varied")
+        )
+    inner = "".join(
+        f'<div class="card"><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>'
+        for big, small in shown
+    )
+    return f'<div class="cards">{inner}</div>'
+
+
+def _rate(value: float) -> str:
+    """Return a rate in three digits at least."""
+    return f"{value:,.0f}" if value >= FEW_DIGITS else f"{value:.3g}"
+
+
+def _shares(moved: Answer, mode: str) -> tuple[float, float] | None:
+    """Return the 90 % interval of a mode's throughput over that predicted; None without samples."""
+    key = f"{mode}_tokens_per_s_per_device"
+    found, base = (moved.summary["intervals"] or {}).get(key), moved.summary[key]
+    return (found["low"] / base, found["high"] / base) if found and base else None
+
+
+def _replicas(bought: Answer, best: Mapping[str, Any], share: float) -> float:
+    """Return how many times the replicas a demand takes where each serves a share of what is predicted."""
+    replicas = int(best["n_replicas"])
+    wanted = {"tokens_per_s": bought.inputs["demand_tokens_per_s"] / share}
+    if bought.inputs["demand_users"]:
+        wanted["sequences"] = bought.inputs["demand_users"]
+    needed = (
+        economics.fleet_replicas(demand=demand, replica_capacity=best[f"capacity_{key}"] / replicas)
+        for key, demand in wanted.items()
+    )
+    return max(float(each) for each in needed) / replicas
+
+
+def doubt(case: Case, moved: Answer, verdict: str) -> str:
+    """Return what is unsure of the winner, and of whether anything serves.
+
+    Parameters
+    ----------
+    case : Case
+        What the report is about; of a pair nothing is said, for which EP is no rival.
+    moved : Answer
+        Of `sensitivity`.
+    verdict : str
+        The reason of `compare`.
+
+    Returns
+    -------
+    str
+        Html, empty where nothing is.
+    """
+    if case.pair:
+        return ""
+    chance, samples = moved.summary["probability_afd_wins"], moved.summary["samples"]
+    missed = samples - (moved.summary["feasible_samples"] or 0)
+    parts = [f"{verdict.partition(';')[0]}."] if verdict.startswith(CLOSE_CALL) else []
+    if chance is not None and max(chance, 1.0 - chance) < SURE:
+        parts.append(
+            f"Unsure of EP or AFD: AFD serves more in {chance:.0%} of samples of the uncertain inputs."
+        )
+    if missed > (1.0 - SURE) * samples:
+        parts.append(
+            f"Unsure to be served at all: in {missed} of {samples} samples nothing meets the target."
+        )
+    return paragraph(" ".join(parts), "doubt") if parts else ""

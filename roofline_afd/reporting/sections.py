@@ -1,0 +1,226 @@
+"""The texts and tables of a report, a function per section."""
+
+from __future__ import annotations
+
+import base64
+import html
+import shlex
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from roofline_afd.analysis.decode.sides import NAMES
+from roofline_afd.reporting.case import CURVE_DEVICES
+from roofline_afd.reporting.markup import linked, paragraph, table
+from roofline_afd.serving.scenario_file import scenario_text
+from roofline_afd.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from roofline_afd.analysis.answer import Answer
+    from roofline_afd.reporting.case import Case
+    from roofline_afd.serving.scenario import Scenario
+
+FAR_RATIO = 10
+"""Attention to FFN ratio that is too far off to be worth a remark."""
+PROCURE_KEYS = (
+    "rank",
+    "system",
+    "mode",
+    "n_devices",
+    "n_nodes",
+    "deployment",
+    "tokens_per_s_per_device",
+    "tokens_per_s_per_user",
+    "usd_per_million_tokens",
+    "break_even_price",
+    "capex_usd",
+    "power_kw",
+    "power_basis",
+    "tokens_per_joule",
+    "binding",
+)
+VALIDATION_KEYS = ("id", "mode", "use", "system", "model", "measured", "predicted", "error", "origin")
+SENSITIVITY_KEYS = ("input", "low", "high", "metric_low", "metric_high", "swing", "changes_winner")
+MOST_VALIDATION_ROWS = 14
+
+
+class Findings(NamedTuple):
+    """What was found besides the purchase."""
+
+    moved: Answer
+    """What uncertain inputs do: of `sensitivity`."""
+    verdict: str
+    """Which mode serves more, and why: of `compare`."""
+    validation: Answer
+    """How far predictions are from published services."""
+    pictures: Mapping[str, str]
+    """Html by name."""
+    sliders: Mapping[str, Any] | None
+    """The roofline with sliders as Vega-Lite; None where there is none."""
+
+
+def sections_of(case: Case, found: Findings, command: Sequence[str] | None) -> list[tuple[str, str, str]]:
+    """Return the sections of a report.
+
+    Parameters
+    ----------
+    case : Case
+        What the report is about.
+    found : Findings
+        What was found besides the purchase.
+    command : sequence of str or None
+        Command line that makes the report.
+
+    Returns
+    -------
+    list of tuple
+        Name, heading and html of each, from top to bottom.
+    """
+    drawn = found.pictures
+    return [
+        ("procurement", "What each system costs", f"{drawn['procurement']}{_procured(case.bought)}"),
+        ("modes", "EP or AFD", f"{_modes(case, found.verdict)}{drawn['curves']}"),
+        ("breakdown", "Where a step spends its time", drawn["breakdown"]),
+        ("roofline", "The roofline, to move", _sliders(found.sliders)),
+        ("dead-zone", "When more FFN devices stop helping", drawn["dead zone"]),
+        ("sensitivity", "How sure this is", f"{_sensitivity(case, found.moved)}{drawn['tornado']}"),
+        ("serving", "Prefill and decode", f"{_serving(case)}{drawn['pareto']}"),
+        ("ratio", "Attention to FFN devices", f"{_ratio(case)}{drawn['ratio']}"),
+        ("validation", "Predictions against published services", _validation(case, found.validation)),
+        ("assumptions", "What it rests on", _assumptions(case.bought)),
+        ("again", "To make this page again", _again(case.chosen, command)),
+    ]
+
+
+def _procured(bought: Answer) -> str:
+    rows = [row for row in bought.rows() if row["feasible"]]
+    refused = [
+        f"{row['system']} ({NAMES[row['mode']]}): {row['binding']}"
+        for row in bought.rows()
+        if not row["feasible"]
+    ]
+    left = paragraph(f"Not feasible: {'; '.join(refused)}.", "faint") if refused else ""
+    return table(rows, PROCURE_KEYS, first=True) + left
+
+
+def _modes(case: Case, verdict: str) -> str:
+    alone = (
+        "A pair of systems is a candidate for AFD alone: EP, here and below, is on "
+        f"{case.chosen.system.name}."
+    )
+    keys = (
+        "mode",
+        "tokens_per_s_per_device",
+        "tpot_ms",
+        "deployment",
+        "batch_per_device",
+        "n_devices",
+        "binding",
+    )
+    text = paragraph(f"Per device, whatever the demand: {verdict}") + paragraph(
+        "Table: what serves the whole demand with fewest devices. Chart: the most that one deployment of up "
+        f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
+    )
+    return text + paragraph(alone) * case.pair + table(case.own, keys, first=True)
+
+
+def _sliders(specification: Mapping[str, Any] | None) -> str:
+    if specification is None:
+        return paragraph("No candidate has the links that a second node would need.", "faint")
+    return (
+        paragraph(
+            "HFU of the FFN stage over FFN nodes: the share of peak operations that the links let FFN "
+            "devices do. It falls where copies of a token cross the scale-out links, until each expert "
+            "costs a copy: more nodes then bring nothing. Move the sliders to see what would lift it."
+        )
+        + '<figure id="sliders" role="group" aria-label="Roofline of the FFN stage with sliders"></figure>'
+        "<noscript>The script inside this page draws the sliders: it needs JavaScript, but no "
+        "network.</noscript>"
+    )
+
+
+def _sensitivity(case: Case, moved: Answer) -> str:
+    coarse = case.coarse is not case.chosen
+    text = moved.summary["answer"] + (" Devices come in whole nodes here." if coarse else "")
+    return paragraph(text) + table(moved.rows()[:8], SENSITIVITY_KEYS)
+
+
+def _serving(case: Case) -> str:
+    small = case.small
+    return paragraph(
+        f"Four ways to serve requests of {case.prompt:,} input and {case.output:,} output tokens on "
+        f"{small.devices} devices of {small.system.name}: prefill and decode on the same devices or in two "
+        "pools, each with or without AFD. Prefill is paid for here, and left out of all the above: tokens "
+        "per device are fewer."
+    )
+
+
+def _ratio(case: Case) -> str:
+    afd = case.afd
+    if afd is None:
+        return paragraph("There is nothing to split: no disaggregated deployment is feasible.")
+    attention, ffn = (afd[key] // afd["n_replicas"] for key in ("n_attention_devices", "n_ffn_devices"))
+    text = (
+        f"How many attention devices keep {ffn} FFN devices busy, where requests are of random length: "
+        f"{case.prompt:,} tokens in and {case.output:,} out on average, outputs geometric."
+    )
+    domain = case.chosen.side("ffn").scale_up_domain_devices
+    most = domain / ffn - 1
+    if 1 <= most < FAR_RATIO:
+        text += (
+            f" A scale-up domain holds {domain} devices: beyond r = {most:.3g} transfers cross the "
+            "scale-out links."
+        )
+    if attention < ffn:
+        text += (
+            f" The deployment above, ({attention}A+{ffn}F), has fewer attention than FFN devices, as short "
+            "latency targets ask for; simulated are whole ratios, from 1 on."
+        )
+    return paragraph(text)
+
+
+def _validation(case: Case, answer: Answer) -> str:
+    """Return predictions of services that are nearest to this case, with their errors."""
+    chosen = case.chosen
+    rows = [row for row in answer.rows() if row["error"] is not None]
+
+    def near(row: Mapping[str, Any]) -> tuple[bool, bool, bool]:
+        return row["system"] != chosen.system.id, row["model"] != chosen.model.id, row["use"] != "absolute"
+
+    rows.sort(key=near)
+    summary = answer.summary
+    text = (
+        f"Median error {summary['median_abs_error']:.1%} over {summary['n']} published results that set "
+        "nothing; those nearest to this case first. It counts absolute rows alone: relative and shape rows "
+        "are there for the ratios among them, and their levels are told for completeness."
+    )
+    shown = rows[:MOST_VALIDATION_ROWS]
+    reasons = "".join(f"<li>{linked(row['id'])}: {linked(row['why'])}.</li>" for row in shown if row["why"])
+    return paragraph(text) + table(shown, VALIDATION_KEYS) + (f"<ul>{reasons}</ul>" if reasons else "")
+
+
+def _assumptions(bought: Answer) -> str:
+    """Return every note, and every catalogue value with kind and source."""
+    notes = "".join(f"<li>{linked(note)}</li>" for note in bought.notes)
+    values = [{"input": key.rpartition(".")[2], **value} for key, value in bought.inputs["values"].items()]
+    values.sort(key=lambda value: value["record"])
+    rows = table(values, ("input", "value", "unit", "kind", "record", "source"))
+    return (
+        f"<ul>{notes}</ul><details open><summary>Catalogue values, with their sources</summary>"
+        f"{rows}</details>"
+    )
+
+
+def _again(chosen: Scenario, command: Sequence[str] | None) -> str:
+    line = f"<pre>{html.escape(shlex.join(command))}</pre>" if command else ""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "altair", "vl-convert-python"))
+    held = scenario_text(chosen)
+    data = base64.b64encode(held.encode()).decode()
+    return (
+        f"{line}<p>roofline-afd {__version__}, Python {sys.version.split()[0]}, {html.escape(packages)}.</p>"
+        f'<p><a download="scenario.toml" href="data:application/toml;base64,{data}">The question about '
+        f"{html.escape(chosen.system.id)} as a scenario file</a>, for <code>--scenario</code> of any "
+        f"command:</p><pre>{html.escape(held)}</pre>"
+    )

@@ -1,0 +1,190 @@
+"""Operators of the layers that mix a sequence: products, core attention or states, the exchange of heads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roofline_afd.catalogue.models import STATE_BYTES
+from roofline_afd.catalogue.precision import precision
+from roofline_afd.catalogue.products import LATENT_UNFOLDING, products_of
+from roofline_afd.physics import attention, network
+from roofline_afd.serving.sizes import ACTIVATION_BYTES
+from roofline_afd.serving.timing import Clock, Operator, peak_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from roofline_afd.catalogue.attention import Attention
+    from roofline_afd.catalogue.products import Product
+    from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.serving.sizes import Layers, Sizes
+
+
+def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
+    """Yield the operators of one kind of sequence-mixing layers, products of all phases as one.
+
+    Parameters
+    ----------
+    layers : Layers
+        Model, systems, formats, efficiencies.
+    whole : Attention
+        The kind, with all its heads.
+    phases : tuple of Sizes
+        What the step decodes, and prompts it computes besides.
+
+    Yields
+    ------
+    Operator
+        Times are of one layer, on one of the devices that share heads.
+    """
+    clock = Clock(layers, "attention")
+    layer = whole.split(layers.tensor_parallel)
+    assert layer is not None  # noqa: S101 - checked when the layers were made
+    products: dict[Product, FloatArray] = {}
+    for sizes in phases:
+        for item in products_of(layer, layers.model.hidden_size, absorbed=_absorbed(layer, sizes)):
+            tokens = sizes.tokens
+            if item.name == LATENT_UNFOLDING:  # the cached part of a prompt is unfolded too
+                tokens = np.multiply(sizes.sequences, np.add(sizes.context, sizes.query_tokens))
+            products[item] = products[item] + tokens if item in products else tokens
+    for item, tokens in products.items():
+        yield clock.product(item, layer.name, layer.layers, tokens=tokens)
+    system = layers.attention
+    every: FloatArray = sum(sizes.tokens for sizes in phases)
+    rest: dict[str, Any] = {
+        "depth": 0,
+        "peak": peak_of(system, layers.formats.core, "bf16"),
+        "efficiency": "attention",
+    }
+    if layer.elementwise_parameters:
+        weights = precision(layers.formats.others).bytes * layer.elementwise_parameters
+        yield clock.time(
+            "convolution",
+            layer.name,
+            layer.layers,
+            flops=np.multiply(2.0 * layer.elementwise_parameters, every),
+            bytes_moved=np.multiply(every, 0.0) + weights,
+            tokens=every,
+            **rest,
+        )
+    for sizes in phases:
+        yield _core_operator(clock, layer, sizes, absorbed=_absorbed(layer, sizes), rest=rest)
+    if layers.tensor_parallel > 1:
+        yield _gathering(layers, layer, every)
+    yield clock.fixed("attention_other", layer.name, layer.layers, layers.other_us)
+
+
+def _absorbed(layer: Attention, sizes: Sizes) -> bool:
+    """Whether latents are attended to as they are: in decoding, and where few tokens meet a long cache."""
+    if not sizes.prefill or layer.index_top_k is not None:
+        return True
+    return bool(np.any(sizes.context)) and bool(np.max(sizes.query_tokens) < layer.unfolding_pays_from())
+
+
+def _core_operator(
+    clock: Clock, layer: Attention, sizes: Sizes, *, absorbed: bool, rest: Mapping[str, Any]
+) -> Operator:
+    """Return core attention, or the update of a constant state."""
+    tokens = {"sequences": sizes.sequences, "query_tokens": sizes.query_tokens}
+    counted: dict[str, Any]
+    if layer.constant_state:
+        counted = {
+            **tokens,
+            "state_elements": layer.state_elements,
+            "state_bytes": STATE_BYTES,
+            "vector_elements": layer.vector_elements,
+            "activation_bytes": ACTIVATION_BYTES,
+        }
+        flops, moved = layer.core_flops(0, **tokens), attention.state_bytes(**counted)
+    else:
+        count = _prefill_core if sizes.prefill else _decode_core
+        flops, moved, counted = count(clock.layers, layer, sizes, absorbed=absorbed)
+    return clock.time(
+        "core_attention",
+        layer.name,
+        layer.layers,
+        flops=flops,
+        bytes_moved=moved,
+        tokens=sizes.tokens,
+        counted=counted,
+        **rest,
+    )
+
+
+def _core_vectors(layers: Layers, layer: Attention, *, absorbed: bool) -> tuple[dict[str, Any], ...]:
+    """Return what the operations and the bytes of core attention depend on besides tokens."""
+    query, value = layer.core_widths(absorbed=absorbed)
+    index = {"index_heads": layer.index_heads or 0, "index_width": layer.index_width}
+    widths = {"heads": layer.heads, "query_width": query, "value_width": value, **index}
+    vectors = {
+        "entry_elements": layer.entry_elements,
+        "index_width": layer.index_width,
+        "cache_bytes": precision(layers.formats.cache).bytes,
+        "query_elements": layer.heads * query,
+        "output_elements": layer.heads * value,
+        "activation_bytes": ACTIVATION_BYTES,
+    }
+    return widths, vectors
+
+
+def _decode_core(
+    layers: Layers, layer: Attention, sizes: Sizes, *, absorbed: bool
+) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+    """Return operations and bytes of core attention in decoding, and what they were counted from."""
+    widths, vectors = _core_vectors(layers, layer, absorbed=absorbed)
+    tokens = {"sequences": sizes.sequences, "query_tokens": sizes.query_tokens}
+    cached = {
+        "entries": layer.attended_entries(sizes.context),
+        "index_entries": layer.index_entries(sizes.context),
+    }
+    kept = layer.kept_entries(sizes.context)
+    tiles = {"cached_heads": layer.cached_heads, "tile_rows": layers.tile_rows}
+    flops = attention.decode_attention_flops(**tokens, **cached, **widths, **tiles)
+    moved = attention.decode_attention_bytes(**tokens, **cached, **vectors, kept_entries=kept)
+    rows = np.divide(np.multiply(layer.heads, sizes.query_tokens), layer.cached_heads)
+    counted = {**tokens, **cached, **widths, **vectors, **tiles, "kept_entries": kept, "rows": rows}
+    return flops, moved, counted
+
+
+def _prefill_core(
+    layers: Layers, layer: Attention, sizes: Sizes, *, absorbed: bool
+) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+    """Return operations and bytes of core attention over prompts, and what they were counted from."""
+    widths, vectors = _core_vectors(layers, layer, absorbed=absorbed)
+    attended, scored = layer.prefill_entries(sizes.query_tokens, sizes.context)
+    every = np.add(sizes.context, sizes.query_tokens)
+    kept = layer.kept_entries(every)
+    if layer.window_tokens:  # each new token has a window of its own
+        window = np.minimum(every, np.add(layer.window_tokens, sizes.query_tokens))
+        kept = kept - np.minimum(every, layer.window_tokens) + window
+    sums = {"attended": attended, "index_attended": scored}
+    cached = {"kept_entries": kept, "index_entries": layer.index_entries(every)}
+    flops = attention.prefill_attention_flops(sequences=sizes.sequences, **widths, **sums)
+    moved = attention.prefill_attention_bytes(
+        sequences=sizes.sequences, new_tokens=sizes.query_tokens, **cached, **vectors
+    )
+    counted = {"sequences": sizes.sequences, "new_tokens": sizes.query_tokens, "context": sizes.context}
+    most = min(layer.window_tokens or np.inf, layer.index_top_k or np.inf)
+    return flops, moved, {**counted, **widths, **sums, **cached, **vectors, "most": most}
+
+
+def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator:
+    """Return what devices that share heads exchange: results summed and scattered, then gathered."""
+    link = layers.calibration("attention").link
+    arguments = {
+        "tokens": tokens,
+        "width": layers.model.hidden_size,
+        "bytes_per_element": ACTIVATION_BYTES,
+        "devices": layers.tensor_parallel,
+        "bandwidth": layers.bandwidths("attention")[0],
+        "latency": link.latency_up_s,
+    }
+    time = network.head_exchange_time(**arguments)
+    moved = 2.0 * np.multiply(tokens, layers.model.hidden_size * ACTIVATION_BYTES)
+    moved = moved * (1.0 - 1.0 / layers.tensor_parallel)
+    return Operator(
+        *("attention_exchange", "attention", layer.name, layer.layers, 0.0, moved, time, "link", link.kind),
+        arguments,
+    )

@@ -1,0 +1,257 @@
+"""Deployments that a question admits: devices, micro-batches, transports, the batch that memory allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from roofline_afd.errors import InputError
+from roofline_afd.serving.batches import LARGEST_BATCH, PLUGIN_MICROBATCHES, microbatches_of
+from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.serving.batches import Numbers, Rows
+    from roofline_afd.serving.deployment import Deployment, Deployments
+    from roofline_afd.serving.scenario import Scenario
+
+ALL = "all"
+SEARCHED_TRANSPORTS = ("rank", "node")
+"""What `all` searches: a copy per device hit never sends more than a copy per expert, which is named where
+both are equal."""
+MOST_PAIRS = 550_000
+"""Pairs of groups a search takes on: half of 1024 squared, and a few."""
+BLOCK = 1 << 15
+"""Candidates computed at a time, so that every array of a block stays in the cache."""
+
+
+class Candidates(NamedTuple):
+    """Deployments examined, an element each: devices, micro-batches, the batch found, its step and tokens/s.
+
+    `rate` is 0 where nothing is feasible; where `exact` is false it is an upper bound that could not win.
+    """
+
+    transport: NDArray[Any]
+    attention_devices: NDArray[Any]
+    ffn_devices: NDArray[Any]
+    microbatches: NDArray[Any]
+    redundant_experts: NDArray[Any]
+    most: NDArray[Any]
+    batch: NDArray[Any]
+    step: NDArray[Any]
+    rate: NDArray[Any]
+    exact: NDArray[Any]
+
+
+def shapes_in_memory(
+    deployments: Deployments, transports: Sequence[str] = (MEASURED_TRANSPORT,)
+) -> Candidates:
+    """Return the shapes a question admits, with the batch that memory allows each; nothing is timed.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+    transports : sequence of str
+        Ways of sending tokens; candidates name them by place.
+
+    Returns
+    -------
+    Candidates
+        One for each shape, number of micro-batches and way of sending tokens.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself.
+    """
+    senders, receivers = _shapes(deployments)
+    _refuse_microbatches(deployments.scenario, deployments.mode)
+    batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
+    codes = np.arange(len(transports), dtype=np.int8)
+    transport, shape, m = (
+        axis.ravel() for axis in np.meshgrid(codes, np.arange(senders.size), batches, indexing="ij")
+    )
+    attention = senders[shape]
+    ffn = receivers[shape] if deployments.mode == AFD else np.zeros(attention.shape)
+    redundant = deployments.fill(ffn if deployments.mode == AFD else attention)
+    blank = np.zeros(attention.shape)
+    found = Candidates(
+        *(transport, attention, ffn, m, redundant, blank, blank, blank, blank),
+        np.zeros(attention.shape, dtype=bool),
+    )
+    return found._replace(most=largest_batches(deployments, found, transports))
+
+
+def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
+    """Return the device counts of both sides that the question admits; under `ep` the second is empty."""
+    scenario = deployments.scenario
+    most = _most_devices(scenario, deployments)
+    single = scenario.granularity == "device"
+    units = [1 if single else side.devices_per_node for side in (deployments.attention, deployments.ffn)]
+    if deployments.mode == EP:
+        found = [scenario.devices] if scenario.devices else _multiples(units[0], most)
+        return np.asarray(found, dtype=float), np.zeros(0)
+    left, right = _pairs(scenario, units, most)
+    if not single and deployments.attention.id == deployments.ffn.id:
+        one = _split_node(scenario, units[0], most)
+        left, right = np.concatenate([left, one]), np.concatenate([right, units[0] - one])
+    allowed = asked_for(scenario, left, right)
+    return left[allowed].astype(np.float64), right[allowed].astype(np.float64)
+
+
+def _most_devices(scenario: Scenario, deployments: Deployments) -> int:
+    """Return the most devices a deployment may have: the budget, or one domain where nothing leaves it."""
+    budget = scenario.devices or scenario.max_devices
+    alone = deployments.ffn.id == deployments.attention.id and deployments.attention.scale_out is None
+    given = scenario.devices or scenario.attention_devices or scenario.ffn_devices
+    if alone and not given:
+        return min(budget, deployments.attention.scale_up_domain_devices)
+    return budget
+
+
+def _multiples(unit: int, most: int) -> NDArray[np.int64]:
+    return np.arange(unit, most + 1, unit)
+
+
+def _pairs(
+    scenario: Scenario, units: Sequence[int], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs of attention and FFN devices a question admits."""
+    given = (scenario.attention_devices, scenario.ffn_devices)
+    senders, receivers = (
+        np.array([value]) if value else _multiples(unit, most)
+        for value, unit in zip(given, units, strict=True)
+    )
+    if scenario.devices:  # the total fixes one group by the other
+        left = senders if given[0] or not given[1] else scenario.devices - receivers
+        right = scenario.devices - left
+        fits = (left >= 1) & (right >= 1)
+        fits &= (right == given[1]) if given[1] else (right % units[1] == 0)
+        fits &= (left == given[0]) if given[0] else (left % units[0] == 0)
+        return left[fits], right[fits]
+    if senders.size * receivers.size > 2 * MOST_PAIRS:
+        raise InputError(
+            f"--max-devices {scenario.max_devices} in single devices are too many pairs of groups to search: "
+            "valid with --granularity node, or up to --max-devices 1024"
+        )
+    left, right = (side.ravel() for side in np.meshgrid(senders, receivers, indexing="ij"))
+    fits = np.ones(left.shape, dtype=bool) if all(given) else left + right <= most
+    return left[fits], right[fits]
+
+
+def _split_node(scenario: Scenario, unit: int, most: int) -> NDArray[np.int64]:
+    """Return the attention devices of every way to make both groups out of one node."""
+    named = scenario.attention_devices and scenario.ffn_devices  # the question names the groups itself
+    if named or most < unit or scenario.devices not in {None, unit}:
+        return np.arange(0)
+    return np.arange(1, unit)
+
+
+def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which pairs of groups are those a question names, in a ratio that its software runs.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    attention, ffn : array
+        Devices of both groups [1].
+
+    Returns
+    -------
+    array of bool
+        Whether each pair is admitted.
+    """
+    fits = np.ones(attention.shape, dtype=bool)
+    if scenario.attention_devices:
+        fits &= attention == scenario.attention_devices
+    if scenario.ffn_devices:
+        fits &= ffn == scenario.ffn_devices
+    if scenario.deployable_with:
+        fits &= attention % ffn == 0
+    return fits
+
+
+def _refuse_microbatches(scenario: Scenario, mode: str) -> None:
+    """Refuse micro-batches that the software the question names does not run."""
+    given = scenario.microbatches
+    if mode == AFD and scenario.deployable_with and given not in {None, *PLUGIN_MICROBATCHES}:
+        raise InputError(f"--microbatches {given} cannot run with {scenario.deployable_with}: it has two")
+
+
+def transports_of(scenario: Scenario) -> tuple[str, ...]:
+    """Return the ways of sending tokens that a question lets be searched; candidates name them by place."""
+    if scenario.transport == ALL:
+        return SEARCHED_TRANSPORTS
+    return (scenario.transport or MEASURED_TRANSPORT,)
+
+
+def largest_batches(deployments: Deployments, found: Candidates, transports: Sequence[str]) -> Numbers:
+    """Return the most sequences of an attention device that memory allows each candidate.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+    found : Candidates
+        Shapes.
+    transports : sequence of str
+        Ways of sending tokens, by the place that candidates name.
+
+    Returns
+    -------
+    array
+        Batches, negative where weights do not fit [1].
+    """
+    most = np.empty(found.microbatches.shape)
+    for rows, transport in blocks_of(found.transport, transports):
+        empty = deployments_of(deployments, taken(found, rows), transport, batch=0)
+        most[rows] = deployments.largest_batch(empty)
+    return np.minimum(most, LARGEST_BATCH)
+
+
+def blocks_of(transport: NDArray[Any], transports: Sequence[str]) -> Iterator[tuple[Rows, str]]:
+    """Yield the rows that send tokens one way, `BLOCK` at a time, with the name of that way.
+
+    Parameters
+    ----------
+    transport : array
+        How each row sends tokens, by place in `transports`.
+    transports : sequence of str
+        Ways of sending tokens.
+
+    Yields
+    ------
+    tuple of array and str
+        Rows, and their way.
+    """
+    for code, name in enumerate(transports):
+        every = np.flatnonzero(transport == code)
+        for start in range(0, every.size, BLOCK):
+            yield every[start : start + BLOCK], name
+
+
+def deployments_of(
+    deployments: Deployments, found: Candidates, transport: str, *, batch: FloatArray
+) -> Deployment:
+    """Return candidates that send tokens one way as deployments, elementwise."""
+    return deployments.deployment_of(
+        found.attention_devices,
+        found.ffn_devices,
+        batch=batch,
+        microbatches=found.microbatches,
+        transport=transport,
+        redundant_experts=found.redundant_experts,
+    )
+
+
+def taken(found: Candidates, rows: Rows) -> Candidates:
+    """Return some candidates."""
+    return Candidates(*(column[rows] for column in found))

@@ -1,0 +1,209 @@
+"""Replicas of one kind on one system: their shapes, their memory, the time of their steps."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from roofline_afd.errors import InputError
+from roofline_afd.physics import serving_modes
+from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
+from roofline_afd.serving.candidates import asked_for
+from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.modes.points import alike
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, MEASURED_TRANSPORT, Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.serving.batches import Numbers, Rows
+    from roofline_afd.serving.deployment import Block, Deployment
+    from roofline_afd.serving.modes.question import Question
+    from roofline_afd.serving.scenario import Scenario
+
+
+class Workers:
+    """Replicas of one kind on one system, and the time of their steps, whatever these carry.
+
+    Parameters
+    ----------
+    question : Question
+        What is asked.
+    scenario : Scenario
+        Model and system of these devices.
+    mode : str
+        `ep` or `afd`.
+    held : int
+        Tokens of a sequence that memory is kept for [1].
+    """
+
+    def __init__(self, question: Question, scenario: Scenario, mode: str, *, held: int) -> None:
+        work = question.workload
+        self.question = question
+        self.mode = mode
+        self.deployments = Deployments(
+            attrs.evolve(scenario, context=max(work.mean_context, 1)), mode, held_tokens=held
+        )
+        self.transport = scenario.transport or MEASURED_TRANSPORT
+        self.microbatches = microbatches_of(scenario, mode)
+
+    @property
+    def scenario(self) -> Scenario:
+        """Model and system of these devices."""
+        return self.deployments.scenario
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Devices a replica may have: any up to one node or scale-up domain, then whole nodes."""
+        scenario = self.scenario
+        most = min(self.question.devices, scenario.max_devices)
+        if scenario.granularity == "device":
+            return np.arange(1, most + 1)
+        sides = (self.deployments.attention, self.deployments.ffn)
+        unit = math.lcm(*(side.devices_per_node for side in sides))
+        inside = max(side.devices_per_node for side in sides)
+        return np.unique([*range(1, min(inside, most) + 1), *range(unit, most + 1, unit)])
+
+    @cached_property
+    def shapes(self) -> tuple[Numbers, Numbers]:
+        """Attention and FFN devices of every replica; under `ep` the second is empty."""
+        if self.mode == EP:
+            return self.sizes.astype(float), np.zeros(0)
+        left = np.concatenate([np.arange(1, size) for size in self.sizes])
+        right = np.concatenate([size - np.arange(1, size) for size in self.sizes])
+        fits = asked_for(self.scenario, left, right)
+        return left[fits].astype(float), right[fits].astype(float)
+
+    @cached_property
+    def tensor_parallels(self) -> list[int]:
+        """Devices that may share heads: powers of two within a node that divide them."""
+        most = min(self.deployments.attention.devices_per_node, self.question.devices)
+        given = self.question.tensor_parallel
+        tried = [given] if given else [1 << power for power in range(most.bit_length())]
+        model = self.scenario.model
+        found = [
+            each
+            for each in tried
+            if each <= most and all(kind.split(each) is not None for kind in model.attention)
+        ]
+        if not found:
+            raise InputError(
+                f"--tensor-parallel {given} is not valid: it must divide the attention heads of {model.id} "
+                f"and be at most {most}, the devices of a node of {self.deployments.attention.id}, or all"
+            )
+        return found
+
+    def rows(self, tensor_parallel: int) -> Rows:
+        """Return the shapes whose attention devices make whole groups."""
+        return np.flatnonzero(self.shapes[0] % tensor_parallel == 0)
+
+    def columns(self, rows: Rows) -> tuple[Numbers, Numbers]:
+        """Return attention and FFN devices of some shapes as columns, no FFN devices under `ep`."""
+        attention, ffn = self.shapes
+        return attention[rows][:, None], (ffn[rows] if ffn.size else np.zeros(rows.size))[:, None]
+
+    def deployment(
+        self,
+        attention: FloatArray,
+        ffn: FloatArray,
+        *,
+        tensor_parallel: int,
+        batch: FloatArray,
+    ) -> Deployment:
+        """Return deployments of these shapes with one micro-batch of a group."""
+        return self.deployments.deployment_of(
+            attention, ffn, batch=batch, transport=self.transport, tensor_parallel=tensor_parallel
+        )
+
+    def prompt(self, tokens: FloatArray) -> Prompt:
+        """Return the prompts, or the part of one, that a micro-batch carries."""
+        work = self.question.workload
+        new = np.minimum(tokens, work.isl)
+        return Prompt(np.divide(tokens, new), new, work.prefix + (work.isl - new) / 2.0)
+
+    def micro(self, deployment: Deployment, tokens: FloatArray | None) -> tuple[list[Block], FloatArray]:
+        """Return the times of a micro-batch with so many prompt tokens, or none."""
+        prompt = None if tokens is None else self.prompt(tokens)
+        return self.deployments.micro_batch(deployment, prompt=prompt)
+
+    def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
+        """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""
+        found = np.empty(batch.shape)
+        for rows in alike(case["tp"]):
+            deployment = self.deployment(
+                case["attention"][rows],
+                case["ffn"][rows],
+                tensor_parallel=int(case["tp"][rows[0]]),
+                batch=batch[rows],
+            )
+            micro = self.micro(deployment, None if tokens is None else tokens[rows])
+            found[rows] = self.deployments.step_of(*micro, case["m"][rows]).time
+        return found
+
+    def memory_left(
+        self, attention: FloatArray, ffn: FloatArray, *, tensor_parallel: int, tokens: float
+    ) -> Numbers:
+        """Return the sequences of a group that memory holds besides weights and a step's prompt tokens."""
+        empty = self.deployment(attention, ffn, tensor_parallel=tensor_parallel, batch=0)
+        most = self.deployments.largest_batch(
+            empty,
+            working=self._working_bytes(empty, tokens),
+            shared_tokens=self.question.workload.prefix if self.question.shared_prefix else None,
+        )
+        found: Numbers = np.minimum(most, LARGEST_BATCH)
+        return found
+
+    def _working_bytes(self, deployment: Deployment, tokens: float) -> tuple[FloatArray, FloatArray]:
+        """Return the working memory of a step's prompt tokens on a device of either side [B]."""
+        model = self.scenario.model
+        tp = deployment.tensor_parallel
+        width = max(
+            kind.heads * sum(kind.core_widths(absorbed=False)) + kind.entry_elements
+            for kind in model.attention
+        )
+        common: dict[str, Any] = {
+            "hidden_size": model.hidden_size,
+            "attention_width": width / tp,
+            "dispatch_width": model.dispatch_width,
+            "intermediate": model.expert_intermediate,
+            "expert_matrices": model.expert_matrices,
+            "activation_bytes": ACTIVATION_BYTES,
+        }
+        pairs = np.divide(
+            tokens / tp * model.mean_top_k * np.asarray(deployment.attention_devices),
+            deployment.expert_devices,
+        )
+        mine = serving_modes.working_bytes(tokens=tokens, pairs=0.0, **common)
+        theirs = serving_modes.working_bytes(tokens=0.0, pairs=pairs, **common)
+        if self.mode == EP:
+            return mine + theirs, mine + theirs
+        return mine, theirs
+
+    def replicas(self, attention: FloatArray, ffn: FloatArray) -> Numbers:
+        """Return the whole replicas of a shape that the cluster has room for."""
+        size = attention + ffn if self.mode == AFD else attention
+        domain, devices = self.domain, self.question.devices
+        inside = devices // domain * np.floor_divide(domain, size) + np.floor_divide(devices % domain, size)
+        found: Numbers = np.where(size <= domain, inside, np.floor_divide(devices, size)) * 1.0
+        return found
+
+    @property
+    def domain(self) -> int:
+        """Devices that a replica which is no larger stays within: a scale-up domain."""
+        sides = (self.deployments.attention, self.deployments.ffn)
+        return max(side.scale_up_domain_devices for side in sides)
+
+    def room(self, size: FloatArray) -> FloatArray:
+        """Return the devices that a replica takes up, with its share of those left over in its domain."""
+        if self.question.devices <= self.domain:
+            return np.multiply(size, 1.0)
+        shared = np.divide(self.domain, np.maximum(np.floor_divide(self.domain, size), 1))
+        found: FloatArray = np.where(np.less_equal(size, self.domain), shared, size)
+        return found

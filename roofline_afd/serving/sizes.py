@@ -1,0 +1,157 @@
+"""What is served, in numbers: formats, layers of a model on a system, sizes of a step."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from roofline_afd.catalogue.calibration import Calibration, load_calibration
+from roofline_afd.errors import InputError
+from roofline_afd.serving.scenario import choice
+
+if TYPE_CHECKING:
+    from roofline_afd.catalogue.hardware import System
+    from roofline_afd.catalogue.models import Model
+    from roofline_afd.physics.arrays import FloatArray, FloatLike
+
+Side = Literal["attention", "ffn", "network"]
+DEPLOYMENTS = ("ep", "afd")
+TRANSPORTS = ("pair", "rank", "node")
+MEASURED_TRANSPORT = "pair"
+"""What the kernels do whose timings the links are calibrated on."""
+ACTIVATION_BYTES = 2.0
+"""Bytes of an element between operators, which kernels leave in bf16 but for the products' inputs."""
+SCALE_BYTES = {"fp8": 4 / 128}
+"""Bytes per element of the block scales that travel with a format."""
+TILE_ROWS = 64
+"""Rows of a matrix-unit tile that query heads sharing a cached head fill up, as on NVIDIA since Hopper."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Formats:
+    """Number formats by what they hold (ids of `catalogue.precision`)."""
+
+    experts: str = "fp8"
+    others: str = "fp8"
+    cache: str = "bf16"
+    core: str = "bf16"
+    dispatch: str = "fp8"
+    combine: str = "bf16"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """A model on a system: what the times of its layers depend on besides sizes.
+
+    Parameters
+    ----------
+    model : Model
+        What is served.
+    attention, ffn : System
+        Where the attention side runs, and the FFN side; the same under `ep`, and where absent.
+    attention_calibration, ffn_calibration : Calibration
+        Efficiencies of each side; those of the system's records where absent.
+    formats : Formats
+        Number formats.
+    deployment : str
+        `ep`: every device does both; `afd`: two groups of devices.
+    transport : str
+        `pair`: a copy per expert; `rank`: per device hit; `node`: per node hit, forwarded inside.
+    fan_out : str
+        How the experts of a token spread over places: `uniform`, `grouped` or `paper`.
+    dense_side : str
+        Side of shared experts and dense layers, `attention` or `ffn`.
+    experts_reached : int, optional
+        Experts of a device that tokens reach at most, where routing is forced to fewer than it holds [1].
+    other_us : float
+        Small kernels of one layer on each side [us]: norms, rotary embedding, quantisation, bookkeeping.
+    tile_rows : int
+        Rows that query heads of one cached head fill up to, 1 without padding [1].
+    tensor_parallel : int
+        Devices of a scale-up domain that share the heads of their sequences; experts stay whole [1].
+
+    Raises
+    ------
+    InputError
+        If the heads do not divide among so many devices.
+    """
+
+    model: Model
+    attention: System
+    ffn: System | None = None
+    attention_calibration: Calibration | None = None
+    ffn_calibration: Calibration | None = None
+    formats: Formats = Formats()
+    deployment: str = "ep"
+    transport: str = "pair"
+    fan_out: str = "uniform"
+    dense_side: str = "ffn"
+    experts_reached: int | None = None
+    other_us: float = 0.0
+    tile_rows: int = 1
+    tensor_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        if self.attention_calibration is None:
+            object.__setattr__(self, "attention_calibration", load_calibration(self.attention))
+        if self.ffn_calibration is None:
+            own = self.attention_calibration if self.ffn is None else load_calibration(self.ffn)
+            object.__setattr__(self, "ffn_calibration", own)
+        choice("deployment", self.deployment, DEPLOYMENTS)
+        choice("transport", self.transport, TRANSPORTS)
+        choice("dense_side", self.dense_side, ("attention", "ffn"))
+        if any(kind.split(self.tensor_parallel) is None for kind in self.model.attention):
+            raise InputError(
+                f"the heads of {self.model.id} do not divide among {self.tensor_parallel} devices"
+            )
+
+    @property
+    def shared_side(self) -> Side:
+        """Side of shared experts: of the attention where only a narrower vector reaches the FFN side."""
+        narrow = self.model.dispatch_width != self.model.hidden_size and self.deployment == "afd"
+        return "attention" if narrow or self.dense_side == "attention" else "ffn"
+
+    def system(self, side: str) -> System:
+        """Return the system of a side."""
+        return self.attention if side == "attention" or self.ffn is None else self.ffn
+
+    def calibration(self, side: str) -> Calibration:
+        """Return the efficiencies of a side."""
+        found = self.attention_calibration if side == "attention" else self.ffn_calibration
+        assert found is not None  # noqa: S101 - filled when made
+        return found
+
+    def bandwidths(self, side: str) -> tuple[float, float]:
+        """Return the effective bandwidths of a device of one side: scale-up, scale-out [B/s]."""
+        system, link = self.system(side), self.calibration(side).link
+        out = system.scale_out.bytes_per_s * link.efficiency_out if system.scale_out else 0.0
+        return system.scale_up.bytes_per_s * link.efficiency_up, out
+
+
+class Sizes(NamedTuple):
+    """What one call asks of a group that shares heads; every field a number or an array that broadcasts."""
+
+    sequences: FloatArray
+    tokens: FloatArray
+    context: FloatArray
+    query_tokens: FloatArray
+    attention_devices: FloatArray
+    ffn_devices: FloatArray
+    prefill: bool
+    redundant_experts: FloatArray = 0.0
+    mean_tokens: FloatArray | None = None
+    """Tokens of a mean device, where `tokens` are those of the fullest."""
+
+    @property
+    def sent(self) -> FloatArray:
+        """Tokens that a mean device of the attention side sends to the experts."""
+        return self.tokens if self.mean_tokens is None else self.mean_tokens
+
+
+class Prompt(NamedTuple):
+    """Prompts, or chunks of them, that a step computes on one attention device, or those that share heads."""
+
+    sequences: FloatLike
+    new_tokens: FloatLike
+    context: FloatLike
+    """Tokens of each that are cached already."""

@@ -1,0 +1,70 @@
+"""Times of operators that the tests share: published ones, and some of known parameters."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.analysis.evidence.operators.calibrate import calibrate
+from roofline_afd.analysis.evidence.operators.rows import read_measurements
+from roofline_afd.catalogue.hardware import load_system
+from roofline_afd.catalogue.reading import parse_record
+from roofline_afd.catalogue.store import Catalogue
+from roofline_afd.physics.operators import gemm_bytes, gemm_flops, operator_time
+from tests.conftest import SHARED, require
+
+if TYPE_CHECKING:
+    from roofline_afd.catalogue.records import Record
+
+
+OPERATORS = SHARED / "data" / "measurements" / "operators.csv"
+CATALOGUE = Catalogue()
+TRUTH = {
+    "launch_us": 4.0,
+    "depth_ns": 0.9,
+    "compute_efficiency": 0.6,
+    "half_saturation_tokens": 120.0,
+    "memory_efficiency": 0.75,
+}
+
+
+@functools.cache
+def published() -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return what the command makes of the published rows: records, and errors by series."""
+    require(present=OPERATORS.is_file(), what="the file of published operator times")
+    written, answer = calibrate(
+        read_measurements([OPERATORS], catalogue=CATALOGUE),
+        catalogue=CATALOGUE,
+        date="2026-01-01",
+        shipped=True,
+    )
+    return written, answer.rows()
+
+
+def record(name: str, text: str) -> Record:
+    return parse_record(text.encode(), file=f"{name}.toml")
+
+
+def synthetic(path: Path, *, system: str = "mi300x") -> Path:
+    """Write products whose times are exactly those of known parameters."""
+    accelerator = load_system(system, catalogue=CATALOGUE).accelerator
+    lines = ["id,operator,system,precision,m,n,k,latency_us,source"]
+    for m in (1, 16, 64, 256, 1024, 4096):
+        for n, k in ((1024, 7168), (4096, 7168), (7168, 2048), (512, 16384)):
+            time = operator_time(
+                flops=gemm_flops(m=m, n=n, k=k),
+                bytes_moved=gemm_bytes(m=m, n=n, k=k, input_bytes=1, weight_bytes=1, output_bytes=2),
+                tokens=m,
+                depth=k,
+                peak=accelerator.peak_flop_per_s["fp8"],
+                memory_bandwidth=accelerator.memory_bytes_per_s,
+                compute_efficiency=TRUTH["compute_efficiency"],
+                half_saturation_tokens=TRUTH["half_saturation_tokens"],
+                memory_efficiency=TRUTH["memory_efficiency"],
+                launch=TRUTH["launch_us"] * 1e-6,
+                depth_time=TRUTH["depth_ns"] * 1e-9,
+            )
+            lines.append(f"s{len(lines)},gemm,{system},fp8,{m},{n},{k},{float(time) * 1e6!r},our bench")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

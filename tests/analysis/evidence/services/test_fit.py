@@ -1,0 +1,87 @@
+"""Constants of services: four published rows set them, and nothing else does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roofline_afd.analysis.evidence.services.fit import CONSTANTS, fit_service_constants
+from roofline_afd.analysis.evidence.services.predict import predict_service
+from roofline_afd.analysis.evidence.services.record import service_record_text
+from roofline_afd.analysis.evidence.services.rows import CALIBRATION
+from roofline_afd.catalogue.calibration import ServiceConstants
+from roofline_afd.catalogue.reading import parse_record
+from roofline_afd.errors import InputError
+from tests.analysis.evidence.services.given import CATALOGUE, answer, shipped
+
+
+def test_shipped_constants_are_what_the_fit_gives() -> None:
+    fit = fit_service_constants(shipped())
+    record = CATALOGUE.record("calibration", "service")
+    text = service_record_text(fit, date=record.data["fitted"])
+    made = parse_record(text.encode(), file="service.toml")
+    assert set(made.quantities) == set(record.quantities)
+    for key, value in made.quantities.items():
+        assert value.value == pytest.approx(record.quantities[key].value, rel=1e-3, abs=1e-6), key
+        assert value.kind == record.quantities[key].kind == "measured"
+    for key in ("points", "training_error", "validated_error"):
+        assert made.data["service"][key] == pytest.approx(record.data["service"][key], rel=1e-2), key
+    assert fit.validated_error == pytest.approx(answer().summary["median_abs_error"], rel=1e-2)
+    assert [row.id for row in fit.rows] == list(answer().summary["calibration_rows"])
+    for row in fit.rows:
+        assert row.id in record.data["service"]["note"]
+
+
+def test_the_fit_predicts_as_the_prediction_does() -> None:
+    """Layers under new constants are put together from known ones; computed anew they are the same."""
+    fit = fit_service_constants(shipped())
+    constants = ServiceConstants(
+        gap_s=fit.values["gap_ms"] * 1e-3,
+        communication_slowdown=fit.values["communication_slowdown"],
+        other_s=fit.values["other_us"] * 1e-6,
+    )
+    for row, error in zip(fit.rows, fit.errors, strict=True):
+        assert row.throughput is not None
+        predicted = predict_service(row, constants=constants).tokens_per_s_per_device
+        assert row.throughput / predicted - 1 == pytest.approx(error, rel=1e-9)
+
+
+def test_known_constants_come_back() -> None:
+    truth = ServiceConstants(gap_s=2e-3, communication_slowdown=1.2, other_s=9e-6)
+    rows = [
+        dataclasses.replace(
+            row, throughput=predict_service(row, constants=truth).tokens_per_s_per_device, timing="wall"
+        )
+        for row in shipped()
+        if row.role == CALIBRATION
+    ]
+    fit = fit_service_constants(rows)
+    assert fit.values["gap_ms"] == pytest.approx(2, rel=1e-3)
+    assert fit.values["communication_slowdown"] == pytest.approx(1.2, rel=1e-3)
+    assert fit.values["other_us"] == pytest.approx(9, rel=1e-3)
+    assert fit.validated_error is None
+    assert "validated_error" not in service_record_text(fit)
+
+
+@settings(max_examples=3, deadline=None)
+@given(factor=st.floats(0.1, 10))
+def test_only_calibration_rows_set_constants(factor: float) -> None:
+    rows = [
+        row
+        if row.role == CALIBRATION or row.throughput is None
+        else dataclasses.replace(row, throughput=row.throughput * factor)
+        for row in shipped()
+    ]
+    assert fit_service_constants(rows).values == fit_service_constants(shipped()).values
+
+
+def test_four_shipped_rows_calibrate_and_fewer_do_not() -> None:
+    used = [row for row in shipped() if row.role == CALIBRATION]
+    assert len(used) == 4 > len(CONSTANTS)
+    with pytest.raises(InputError, match="3 rows of role calibration are too few"):
+        fit_service_constants(used[1:])
+    with pytest.raises(InputError, match="row 2: lacks batch_per_device"):
+        fit_service_constants([dataclasses.replace(used[0], batch=None), *used[1:]])

@@ -1,0 +1,84 @@
+"""Inputs at other values: they reach the question, and a repeated search finds what a search finds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from roofline_afd.analysis.decode.sides import rates
+from roofline_afd.analysis.purchase.samples import draws
+from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
+from roofline_afd.analysis.purchase.variation import FAR, NEAR, Rates, varied
+from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.repeated import RepeatedSearch
+from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.search import search
+from tests.analysis.purchase.conftest import H800
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        H800,
+        H800 | {"accept_length": 1.7, "transport": "all"},
+        H800 | {"attention_system": "h20", "granularity": "device", "max_devices": 24},
+        H800 | {"batch": 64},
+        {"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 30, "max_devices": 96},
+    ],
+)
+def test_a_repeated_search_finds_what_a_search_finds(question: dict[str, Any]) -> None:
+    """Whatever the inputs are; where they move little the shapes that did well are enough."""
+    scenario = Scenario(**question)
+    inputs, _ = uncertain_inputs(scenario)
+    first = {mode: search(Deployments(scenario, mode)) for mode in (EP, AFD)}
+    again = {
+        share: {mode: RepeatedSearch(found, share=share) for mode, found in first.items()}
+        for share in (NEAR, FAR)
+    }
+    questions = [(NEAR, values) for values in draws(inputs, 4, seed=1)]
+    for key, factor in (("memory_gb_per_s", 0.25), ("memory_gb", 0.5), ("scale_up_gb_per_s", 8.0)):
+        value = scenario.system.quantities[key].value * factor
+        questions.append((FAR, {key: value}))
+    for share, values in questions:
+        other = varied(scenario, inputs, values)
+        found = [again[share][mode].rate(Deployments(other, mode)) for mode in (EP, AFD)]
+        assert found == pytest.approx(rates(other), rel=1e-9), values
+
+
+def test_values_reach_the_question() -> None:
+    """Each input changes the number it names, on every side that has it, and nothing else."""
+    scenario = Scenario(**H800 | {"attention_system": "h20", "accept_length": 1.7})
+    inputs, _ = uncertain_inputs(scenario)
+    values = {
+        "memory_gb_per_s": 3000.0,
+        "attention_system.memory_gb_per_s": 3500.0,
+        "h20.gemm.launch_us": 1.0,
+        "service.other_us": 2.0,
+        "accept_length": 1.5,
+        "context": 5000.0,
+    }
+    other = varied(scenario, inputs, values)
+    assert other.system.accelerator.memory_bytes_per_s == 3000e9
+    assert other.side("ffn").accelerator.memory_bytes_per_s == 3000e9
+    assert other.side("attention").accelerator.memory_bytes_per_s == 3500e9
+    deployments = Deployments(other, AFD)
+    layers = deployments.layers("pair")
+    assert layers.calibration("attention").gemm.launch_s == pytest.approx(1e-6)
+    assert (
+        layers.calibration("ffn").gemm.launch_s
+        == Deployments(scenario, EP).layers("pair").calibration("ffn").gemm.launch_s
+    )
+    assert deployments.constants.other_s == pytest.approx(2e-6)
+    assert (other.accept_length, other.context, other.query_tokens) == (1.5, 5000, 2)
+    assert Deployments(scenario, AFD).constants.other_s > 5e-6  # the question is left alone
+
+
+def test_leads() -> None:
+    assert Rates(2.0, 1.0).lead == pytest.approx(-math.log(2))
+    assert Rates(0.0, 1.0).lead == math.inf
+    assert Rates(1.0, 0.0).lead == -math.inf
+    assert math.isnan(Rates(0.0, 0.0).lead)
+    assert Rates(0.0, 0.0).winner is None
+    assert Rates(1.0, 1.0).winner == EP

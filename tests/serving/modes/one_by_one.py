@@ -1,0 +1,332 @@
+"""Every deployment of a serving mode, looked at one by one: what the searches are held against."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+import numpy as np
+from hypothesis import assume
+
+from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
+from roofline_afd.serving.modes.chunks import chunk_sizes
+from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD, Question
+from roofline_afd.serving.sizes import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from roofline_afd.physics.arrays import Count
+    from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.serving.workload import Workload
+
+SAME = 1e-9
+"""Of deployments that differ by rounding either may win."""
+MOST = 48
+"""Sequences of a group from which on looking one by one takes too long."""
+
+
+class Point(NamedTuple):
+    """A deployment, or all of one with the batches of an array: times [s], tokens/s per device."""
+
+    ttft: float
+    tpot: float
+    rate: float
+
+
+class Way(NamedTuple):
+    """A way to prefill: devices, groups, shared heads, step, time of a prompt, prompts a second."""
+
+    size: int
+    attention: int
+    heads: int
+    chunk: float
+    step: float
+    ttft: float
+    rate: float
+
+
+class Pool(NamedTuple):
+    """A way to decode: devices, attention devices, shared heads, step, time per token, requests a second."""
+
+    size: int
+    attention: int
+    heads: int
+    step: float
+    tpot: float
+    rate: float
+
+
+def every_point(question: Question, mode: str) -> list[Point]:
+    """Return every deployment of a mode."""
+    inner = AFD if mode in {AGG_AFD, PD_AFD} else EP
+    return (disaggregated if mode in {PD, PD_AFD} else aggregated)(question, inner)
+
+
+def aggregated(question: Question, mode: str) -> list[Point]:
+    """Return every deployment that prefills and decodes on the same devices, limits aside."""
+    work, devices = question.workload, question.devices
+    deployments = pool_of(question, mode, question.scenario, work.held)
+    scenario = deployments.scenario
+    accept, points = scenario.accept_length, []
+    for shape in _shapes(scenario, mode, min(devices, scenario.max_devices)):
+        for heads in heads_of(deployments, question, shape[0]):
+            for chunk in chunk_sizes(work.isl, question.chunk_tokens):
+                most = _most_sequences(deployments, question, shape, heads, tokens=chunk, held=work.held)
+                for m in _microbatches(scenario, mode):
+                    if most < m:
+                        continue
+                    batch = m * np.arange(1, most // m + 1)
+                    found = deployment_of(deployments, shape, heads, batch, m)
+                    mixed = deployments.step(found, prompt=prompt_of(work, chunk / m)).time
+                    pure = deployments.step(found).time
+                    share = accept * batch * work.isl / (work.osl * chunk)
+                    step = share * mixed + (1 - share) * pure
+                    replicas = replicas_of(_domain(deployments), devices, shape[0] + (shape[1] or 0))
+                    groups = replicas * shape[0] / heads
+                    rate = groups * batch * accept / step
+                    ttft = math.ceil(round(work.isl / chunk, 9)) * mixed
+                    for row in range(batch.size):
+                        wait = 0.0
+                        if question.request_rate is not None:
+                            service = float(mixed[row]) * work.isl / chunk
+                            wait = _waiting(
+                                question.request_rate / groups, service, question.prompt_variation
+                            )
+                            if rate[row] / work.osl < question.request_rate:
+                                continue
+                        slots = batch[row] * (1 + SAME) >= chunk / work.isl
+                        if slots and share[row] <= 1 + SAME and math.isfinite(step[row] + wait):
+                            points.append(
+                                Point(
+                                    float(ttft[row]) + wait,
+                                    float(step[row]) / accept,
+                                    float(rate[row]) / devices,
+                                )
+                            )
+    return points
+
+
+def disaggregated(question: Question, mode: str) -> list[Point]:
+    """Return every pair of pools on devices of their own, limits aside but for the request rate."""
+    work, devices = question.workload, question.devices
+    before = pool_of(question, mode, question.prefill, work.prompt)
+    after = pool_of(question, mode, question.scenario, work.held)
+    send, receive, latency = _link(question, before, after)
+    ways = _ways(question, before)
+    points: list[Point] = []
+    if not (send and receive and ways):
+        return points
+    sizes = np.array([_room(before, devices, way.size) for way in ways])
+    for pool in _pools(question, after):
+        moved = work.isl if question.kv_moved == "new" else work.prompt
+        volume = pool.heads * after.cache_of(moved, pool.heads)
+        senders = np.array([way.heads for way in ways]) * send
+        moving = latency + volume / np.minimum(senders, pool.heads * receive)
+        steps = np.array([way.step for way in ways])
+        if question.kv_overlap:
+            moving = np.maximum(moving - steps, 0) + moving / after.scenario.model.layers
+        ttft = np.array([way.ttft for way in ways]) + moving
+        if question.first_token == "decode":  # noqa: S105 - no password
+            ttft = ttft + pool.step
+        prefill = np.minimum(
+            [way.rate for way in ways], np.array([way.attention for way in ways]) * send / volume
+        )
+        decode = min(pool.rate, pool.attention * receive / volume)
+        room = _room(after, devices, pool.size)
+        for n_prefill, n_decode in itertools.product(range(1, devices), range(1, devices)):
+            fits = n_prefill * sizes + n_decode * room <= devices + SAME
+            rate = np.minimum(n_prefill * prefill, n_decode * decode)
+            for row in np.flatnonzero(fits):
+                wait, way = 0.0, ways[row]
+                if question.request_rate is not None:
+                    if rate[row] < question.request_rate:
+                        continue
+                    each = question.request_rate / (n_prefill * way.attention / way.heads)
+                    wait = _waiting(each, way.step * work.isl / way.chunk, question.prompt_variation)
+                if math.isfinite(wait):
+                    value = float(rate[row]) * work.osl / devices
+                    points.append(Point(float(ttft[row]) + wait, pool.tpot, value))
+    return points
+
+
+def _ways(question: Question, deployments: Deployments) -> list[Way]:
+    work, found = question.workload, []
+    for shape in _shapes(deployments.scenario, deployments.mode, question.devices):
+        for heads in heads_of(deployments, question, shape[0]):
+            for chunk in chunk_sizes(work.isl, question.chunk_tokens):
+                most = _most_sequences(deployments, question, shape, heads, tokens=chunk, held=work.prompt)
+                if most < math.ceil(round(chunk / work.isl, 9)):
+                    continue
+                for m in _microbatches(deployments.scenario, deployments.mode):
+                    empty = deployment_of(deployments, shape, heads, 0, m)
+                    step = float(deployments.step(empty, prompt=prompt_of(work, chunk / m)).time)
+                    rate = shape[0] / heads * chunk / (work.isl * step)
+                    ttft = math.ceil(round(work.isl / chunk, 9)) * step
+                    if math.isfinite(step):
+                        found.append(
+                            Way(shape[0] + (shape[1] or 0), shape[0], heads, chunk, step, ttft, rate)
+                        )
+    return found
+
+
+def _pools(question: Question, deployments: Deployments) -> list[Pool]:
+    work, found = question.workload, []
+    accept = deployments.scenario.accept_length
+    for shape in _shapes(deployments.scenario, deployments.mode, question.devices):
+        for heads in heads_of(deployments, question, shape[0]):
+            most = _most_sequences(deployments, question, shape, heads, tokens=0, held=work.held)
+            for m in _microbatches(deployments.scenario, deployments.mode):
+                if most < m:
+                    continue
+                batch = m * np.arange(1, most // m + 1)
+                step = deployments.step(deployment_of(deployments, shape, heads, batch, m)).time
+                rate = shape[0] / heads * batch * accept / (step * work.osl)
+                found += [
+                    Pool(shape[0] + (shape[1] or 0), shape[0], heads, *(float(each) for each in row))
+                    for row in zip(step, step / accept, rate, strict=True)
+                    if math.isfinite(row[0])
+                ]
+    return found
+
+
+def _link(question: Question, sender: Deployments, receiver: Deployments) -> tuple[float, float, float]:
+    """Return the bandwidth of a device at either end, and the fixed time."""
+    first, second = (each.layers("pair").calibration("attention").link for each in (sender, receiver))
+    one, two = sender.attention, receiver.attention
+    inside = one.id == two.id and question.devices <= one.scale_up_domain_devices
+    if question.kv_link == "scale-up" or (question.kv_link == "auto" and inside):
+        return (
+            one.scale_up.bytes_per_s * first.efficiency_up,
+            two.scale_up.bytes_per_s * second.efficiency_up,
+            max(first.latency_up_s, second.latency_up_s),
+        )
+    if one.scale_out is None or two.scale_out is None:
+        return 0.0, 0.0, 0.0
+    return (
+        one.scale_out.bytes_per_s * first.efficiency_out,
+        two.scale_out.bytes_per_s * second.efficiency_out,
+        max(first.latency_out_s, second.latency_out_s),
+    )
+
+
+def pool_of(question: Question, mode: str, scenario: Scenario, held: int) -> Deployments:
+    return Deployments(attrs.evolve(scenario, context=question.workload.mean_context), mode, held_tokens=held)
+
+
+def _shapes(scenario: Scenario, mode: str, devices: int) -> Iterator[tuple[int, int | None]]:
+    """Yield the groups of every replica, one by one."""
+    for size in range(1, devices + 1):
+        if mode == EP:
+            yield size, None
+        else:
+            for attention in range(1, size):
+                if not (scenario.deployable_with and attention % (size - attention)):
+                    yield attention, size - attention
+
+
+def heads_of(deployments: Deployments, question: Question, attention: int) -> Iterator[int]:
+    """Yield the devices that may share heads."""
+    for count in [question.tensor_parallel] if question.tensor_parallel else [1, 2, 4, 8]:
+        divides = all(kind.split(count) is not None for kind in deployments.scenario.model.attention)
+        inside = count <= deployments.attention.devices_per_node
+        if divides and inside and attention % count == 0:
+            yield count
+
+
+def _microbatches(scenario: Scenario, mode: str) -> tuple[int, ...]:
+    if mode == EP:
+        return (scenario.microbatches,) if scenario.microbatches in {1, 2} else (1, 2)
+    if scenario.deployable_with:
+        return (2,)
+    return (scenario.microbatches,) if scenario.microbatches else (1, 2, 3, 4)
+
+
+def deployment_of(
+    deployments: Deployments,
+    shape: tuple[int, int | None],
+    heads: int,
+    batch: Count,
+    m: int,
+) -> Deployment:
+    """Return a deployment with experts on the devices that hold them, none on one more than needed."""
+    attention, ffn = shape
+    holders = ffn or attention
+    experts = deployments.scenario.model.routed_experts
+    return Deployment(
+        mode=deployments.mode,
+        attention_devices=attention,
+        ffn_devices=ffn,
+        batch=batch,
+        microbatches=m,
+        redundant_experts=-experts % holders,
+        tensor_parallel=heads,
+    )
+
+
+def prompt_of(work: Workload, tokens: float) -> Prompt:
+    """Return the prompts of a micro-batch: whole ones, or a part in the middle of one."""
+    new = min(tokens, work.isl)
+    return Prompt(tokens / new, new, work.prefix + (work.isl - new) / 2)
+
+
+def _most_sequences(
+    deployments: Deployments,
+    question: Question,
+    shape: tuple[int, int | None],
+    heads: int,
+    *,
+    tokens: float,
+    held: int,
+) -> int:
+    """Count the sequences of a group that memory holds, one more at a time."""
+    model, work = deployments.scenario.model, question.workload
+    attention, ffn = shape
+    weights = [float(each) for each in deployments.memory(deployment_of(deployments, shape, heads, 0, 1))]
+    width = max(
+        kind.heads * sum(kind.core_widths(absorbed=False)) + kind.entry_elements for kind in model.attention
+    )
+    mine = 2 * tokens * (2 * model.hidden_size + width / heads)
+    pairs = tokens / heads * attention * model.mean_top_k / (ffn or attention)
+    theirs = 2 * pairs * (2 * model.dispatch_width + model.expert_matrices * model.expert_intermediate)
+    room = deployments.usable_memory()
+    own, whole = held, 0.0
+    if question.shared_prefix:
+        own, whole = held - work.prefix, deployments.cache_of(work.prefix, heads)
+    if ffn is None:
+        mine += theirs
+    elif weights[1] + theirs > room[1]:
+        return 0
+    each, count = deployments.cache_of(own, heads), 0
+    while weights[0] + mine + whole + (count + 1) * each <= room[0]:
+        count += 1
+        assume(count < MOST)
+    return count
+
+
+def replicas_of(system_domain: int, devices: int, size: int) -> int:
+    """Count the replicas of a cluster, none across domains that fits within one."""
+    if size > system_domain:
+        return devices // size
+    count, left = 0, devices
+    while left > 0:
+        count += min(left, system_domain) // size
+        left -= system_domain
+    return count
+
+
+def _domain(deployments: Deployments) -> int:
+    return max(each.scale_up_domain_devices for each in (deployments.attention, deployments.ffn))
+
+
+def _room(deployments: Deployments, devices: int, size: int) -> float:
+    """Return the devices that a replica takes of a cluster, with its share of what its domain has left."""
+    domain = _domain(deployments)
+    return size if devices <= domain or size > domain else domain / (domain // size)
+
+
+def _waiting(rate: float, service: float, variation: float) -> float:
+    load = rate * service
+    return load * service * (1 + variation**2) / (2 * (1 - load)) if load < 1 else math.inf

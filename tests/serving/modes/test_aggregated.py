@@ -1,0 +1,36 @@
+"""Modes on the same devices: a chunk among decode steps takes as long as looked at alone."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from roofline_afd.serving.deployment import EP
+from roofline_afd.serving.modes.chunks import chunk_sizes
+from roofline_afd.serving.modes.question import AGG
+from roofline_afd.serving.modes.search import explore_modes
+from tests.serving.modes.asking import asking
+from tests.serving.modes.one_by_one import (
+    deployment_of,
+    pool_of,
+    prompt_of,
+)
+
+
+def test_prefilled_alone_or_beside_others_is_alike() -> None:
+    """Where a prompt comes first and is short, a chunk attends as if its deployment were looked at alone."""
+    question = asking(
+        model="deepseek-v2-lite",
+        devices=1,
+        workload={"prefix": 0, "isl": 150, "osl": 64},
+        scenario={"microbatches": 1, "granularity": "device"},
+    )
+    deployments = pool_of(question, EP, question.scenario, question.workload.held)
+    for chunk in chunk_sizes(150, None):
+        found = explore_modes(attrs.evolve(question, chunk_tokens=round(chunk)), [AGG])[AGG]
+        free = explore_modes(question, [AGG])[AGG]
+        for best in (found.best, free.best):
+            assert best is not None
+            shape = deployment_of(deployments, (1, None), 1, best["batch"], 1)
+            step = deployments.step(shape, prompt=prompt_of(question.workload, best["chunk"])).time
+            assert best["mixed"] == pytest.approx(float(step), rel=1e-12)

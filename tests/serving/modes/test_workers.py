@@ -1,0 +1,91 @@
+"""Replicas: what their memory holds, how many a cluster has room for, the heads they share."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from roofline_afd.errors import InputError
+from roofline_afd.serving.deployment import EP, Deployment, Deployments
+from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD
+from roofline_afd.serving.modes.search import explore_modes
+from tests.serving.modes.asking import asking
+from tests.serving.modes.one_by_one import replicas_of
+
+
+def test_sequences_with_a_shared_prefix_keep_states_of_their_own() -> None:
+    """Only the prefix's cache is shared: each sequence has its own states, and windows of its last tokens."""
+    for model in ("nemotron-3-super-120b-a12b", "gpt-oss-120b", "qwen3-235b-a22b"):
+        held = {"prefix": 500_000, "isl": 100, "osl": 100}
+        question = asking(model=model, workload=held, shared_prefix=True)
+        found = explore_modes(question, [AGG])[AGG].best
+        assert found is not None
+        deployments = Deployments(question.scenario, EP, held_tokens=question.workload.held)
+        shape = Deployment(
+            mode=EP,
+            attention_devices=found["attention"],
+            batch=0,
+            microbatches=1,
+            tensor_parallel=int(found["tp"]),
+        )
+        heads = int(found["tp"])
+        used = float(np.asarray(deployments.memory(shape)[0])) + deployments.cache_of(500_000, heads)
+        own = deployments.cache_of(200, heads)
+        assert own >= deployments.scenario.model.state_bytes() / heads * 0.99
+        assert used + found["batch"] * own <= deployments.usable_memory()[0]
+
+
+def test_replicas_stay_within_domains() -> None:
+    """Of 3 devices two fit a domain of 8, and none crosses; larger ones are whole nodes."""
+    question = asking(devices=20, tpot_ms=50)
+    found = explore_modes(question, [AGG, AGG_AFD])
+    for each in found.values():
+        for points in (each.points, each.others):
+            size = points["attention"] + points["ffn"]
+            for held, count in {*zip(size.tolist(), points["replicas"].tolist(), strict=True)}:
+                assert count == replicas_of(8, 20, int(held))
+                assert held <= 8 or held % 8 == 0
+    paired = explore_modes(asking(devices=24, tpot_ms=50), [PD])[PD].points
+    size, before = paired["attention"], paired["p_attention"]
+    for row in range(size.size):
+        counts = [*([before[row]] * round(paired["p_replicas"][row]))]
+        counts += [size[row]] * round(paired["replicas"][row])
+        assert _packs(sorted(counts, reverse=True), 24, 8)
+
+
+def _packs(sizes: list[float], devices: int, domain: int) -> bool:
+    """Whether replicas, largest first, fit domains one after another."""
+    free = [float(domain)] * (devices // domain)
+    for size in sizes:
+        if size > domain:
+            whole = math.ceil(size / domain)
+            if free.count(domain) < whole:
+                return False
+            for _ in range(whole):
+                free.remove(domain)
+            continue
+        place = next((index for index, left in enumerate(free) if left >= size), None)
+        if place is None:
+            return False
+        free[place] -= size
+    return True
+
+
+def test_shared_heads_that_do_not_divide() -> None:
+    for asked, says in (({"tensor_parallel": 3}, "must divide"), ({"tensor_parallel": 16}, "at most 8")):
+        with pytest.raises(InputError, match=says):
+            explore_modes(asking(**asked))
+
+
+def test_replicas_of_one_domain_where_no_fabric_leaves_it() -> None:
+    """Larger ones have no time at all, and no warning says so."""
+    question = asking(
+        system="tpu-v6e", devices=264, tensor_parallel=1, workload={"isl": 4000, "osl": 40}, chunk_tokens=500
+    )
+    found = explore_modes(question, [AGG])[AGG]
+    assert found.best is not None
+    for points in (found.points, found.others):
+        assert np.max(points["attention"]) <= 256
+        assert np.all(np.isfinite(points["rate"]))
