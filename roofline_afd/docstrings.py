@@ -7,13 +7,13 @@ import inspect
 import re
 from typing import TYPE_CHECKING
 
-from roofline_afd.physics.nomenclature import NOMENCLATURE
+from roofline_afd.nomenclature import NOMENCLATURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARED = "As in `nomenclature`."
-"""Body of an entry whose names `roofline_afd.physics.nomenclature` describes."""
+"""Body of an entry whose names `roofline_afd.nomenclature` describes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OVERLAP_RATIO = 4
 """Compression up to which windows overlap, so that the compressor's projections are twice as wide."""
 _STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
-"""Kinds of constant-state layers, and the passes over the state a step takes (`counting.state_flops`)."""
+"""Kinds of constant-state layers, and the passes over the state a step takes (`mixing.state_flops`)."""
 
 
 def _least(one: FloatLike, other: FloatLike) -> FloatArray:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from roofline_afd.cli import options, reading
+from roofline_afd.cli import making, reading, spreading
 from roofline_afd.cli.options import HARDWARE_PANEL, OUTPUT_PANEL, QUESTION_PANEL, Output, Picture
 
 if TYPE_CHECKING:
@@ -245,8 +245,8 @@ def _built(
     spread: dict[str, inspect.Parameter] = {}
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints[parameter.name]
-        if options.is_group(annotation):
-            found = options.group_parameters(annotation)
+        if spreading.is_group(annotation):
+            found = spreading.group_parameters(annotation)
             groups[parameter.name] = (annotation, [option.name for option in found])
         else:
             found = [parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY)]
@@ -256,10 +256,10 @@ def _built(
         shared = dict(values)
         made: dict[str, object] = {}
         for key, (group, named) in sorted(
-            groups.items(), key=lambda item: options.reads_catalogue(item[1][0])
+            groups.items(), key=lambda item: making.reads_catalogue(item[1][0])
         ):
             held = {option: shared[option] for option in named}
-            made[key] = options.make(group, held, readers)
+            made[key] = making.make(group, held, readers)
             if isinstance(made[key], Output | Picture):
                 made[key].check()  # type: ignore[attr-defined]  # a bad file name is refused before the work
             if isinstance(made[key], Picture) and made[key].answer is not None:  # type: ignore[attr-defined]

@@ -7,22 +7,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
+from roofline_afd.analysis.bounds.questions import Roofline
+from roofline_afd.analysis.bounds.roofline import roofline_picture
+from roofline_afd.analysis.decode.breakdown import breakdown
 from roofline_afd.analysis.decode.compare import compare
+from roofline_afd.analysis.decode.curves import frontier
+from roofline_afd.analysis.decode.questions import Breakdown, Frontier
 from roofline_afd.analysis.evidence.services.rows import shipped_services
 from roofline_afd.analysis.evidence.services.validate import validate_services
 from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
 from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.analysis.purchase.questions import Sensitivity
 from roofline_afd.analysis.purchase.sensitivity import sensitivity
+from roofline_afd.analysis.requests.pareto import pareto_picture
 from roofline_afd.analysis.requests.prepare import FEW_TURNS
-from roofline_afd.analysis.requests.questions import Simulation
+from roofline_afd.analysis.requests.questions import ParetoPicture, Simulation
+from roofline_afd.analysis.requests.ratio import ratio_picture
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.scenario import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.analysis.purchase.questions import Report
@@ -37,6 +44,8 @@ FEW_DEVICES = 128
 """Devices up to which groups of single devices are searched where hundreds of searches are needed."""
 SIMULATED_STEPS = 2600
 """Output tokens of a slot that are simulated, but for its first few requests."""
+DOTS = 300
+"""Beaten deployments drawn: a picture has no hover that would name them."""
 SAMPLES = 40
 BREAK_EVENS = 6
 """Inputs, those that move the answer most, whose break-even is looked for."""
@@ -116,6 +125,36 @@ def case_of(question: Report) -> Case:
         coarse = attrs.evolve(chosen, granularity="node")
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
     return Case(bought, scenarios, best, chosen, coarse, small, prompt, output)
+
+
+def asked_for_pictures(case: Case) -> dict[str, Callable[[], Answer]]:
+    """Return what is asked for the pictures of a page: independent pieces of work.
+
+    Parameters
+    ----------
+    case : Case
+        What the report is about.
+
+    Returns
+    -------
+    dict
+        By name of the picture, the longest first: what asks. Without a disaggregated deployment there is
+        no `ratio`.
+    """
+    asked: dict[str, Callable[[], Answer]] = {
+        "pareto": lambda: pareto_picture(
+            ParetoPicture(case.small, dots=DOTS, isl=case.prompt, osl=case.output)
+        ),
+        "curves": lambda: frontier(Frontier(fewer(case))),
+        "procurement": lambda: case.bought,
+        "breakdown": lambda: breakdown(Breakdown(deployed(case), mode=case.best["mode"])),
+        "dead zone": lambda: roofline_picture(Roofline(case.chosen)),
+    }
+    afd = case.afd
+    if afd is not None:
+        first = {"pareto": asked.pop("pareto"), "ratio": lambda: ratio_picture(ratio_question(case, afd))}
+        asked = first | asked
+    return asked
 
 
 def deployed(case: Case) -> Scenario:

@@ -7,7 +7,7 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.reporting.case import case_of, moved_by, validated, verdict_on
+from roofline_afd.reporting.case import asked_for_pictures, case_of, moved_by, validated, verdict_on
 from roofline_afd.reporting.headline import about, cards, doubt
 from roofline_afd.reporting.sections import Findings, sections_of
 from roofline_afd.reporting.side_by_side import Ahead, side_by_side
@@ -99,17 +99,17 @@ def report(question: Report) -> bytes:
 
 def _found(case: Case) -> Findings:
     """Ask and draw all that the page shows, side by side, the longest first."""
-    from roofline_afd.reporting.pictures import pictures_of, tornado_picture  # takes its time: see `Ahead`
+    from roofline_afd.reporting.pictures import drawn  # takes its time: see `Ahead`
     from roofline_afd.reporting.sliders import slider_specification
 
     def moved() -> tuple[Answer, str]:
         answer = moved_by(case)
-        return answer, tornado_picture(answer)
+        return answer, drawn("tornado", lambda: answer)
 
-    pictures = pictures_of(case)
+    asked = asked_for_pictures(case)
     tasks: dict[str, Callable[[], Any]] = {
         "moved": moved,
-        **pictures,
+        **{name: partial(drawn, name, ask) for name, ask in asked.items()},
         "verdict": partial(verdict_on, case),
         "validation": partial(validated, case),
     }
@@ -119,6 +119,6 @@ def _found(case: Case) -> Findings:
         moved=answer,
         verdict=made["verdict"],
         validation=made["validation"],
-        pictures={"tornado": tornado, **{name: made[name] for name in pictures}},
+        pictures={"tornado": tornado, **{name: made[name] for name in asked}},
         sliders=slider_specification([case.chosen, *case.scenarios]),
     )

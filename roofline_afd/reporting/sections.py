@@ -87,7 +87,7 @@ def sections_of(case: Case, found: Findings, command: Sequence[str] | None) -> l
         ("dead-zone", "When more FFN devices stop helping", drawn["dead zone"]),
         ("sensitivity", "How sure this is", f"{_sensitivity(case, found.moved)}{drawn['tornado']}"),
         ("serving", "Prefill and decode", f"{_serving(case)}{drawn['pareto']}"),
-        ("ratio", "Attention to FFN devices", f"{_ratio(case)}{drawn['ratio']}"),
+        ("ratio", "Attention to FFN devices", f"{_ratio(case)}{drawn.get('ratio', '')}"),
         ("validation", "Predictions against published services", _validation(case, found.validation)),
         ("assumptions", "What it rests on", _assumptions(case.bought)),
         ("again", "To make this page again", _again(case.chosen, command)),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from roofline_afd.docstrings import SHARED, Parameter, documentation
-from roofline_afd.physics.nomenclature import NOMENCLATURE
+from roofline_afd.nomenclature import NOMENCLATURE
 from roofline_afd.physics.traffic import pair_traffic
 from tests.conftest import ROOT
 from tests.physics.test_documentation import FORMULAS

@@ -1,0 +1,171 @@
+"""Groups and questions made of the values that the command line gives for their options."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from roofline_afd.cli.options import (
+    SYSTEMS,
+    Candidates,
+    Changes,
+    Databases,
+    MaybeScenario,
+    Models,
+    Serving,
+)
+from roofline_afd.cli.ranges import whole_numbers
+from roofline_afd.cli.reading import listed, whole_number
+from roofline_afd.cli.spreading import own_options, subject_of
+from roofline_afd.errors import InputError, shown
+from roofline_afd.questions import Option
+from roofline_afd.serving.scenario import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from roofline_afd.catalogue.store import Catalogue
+
+
+QUESTIONS = {Scenario, MaybeScenario, Serving, Models, Candidates, Changes}
+"""Groups that read the catalogue."""
+
+
+def reads_catalogue(group: type) -> bool:
+    """Return whether making a group reads the catalogue; those that need not are made first."""
+    return group in QUESTIONS or not group.__module__.startswith("roofline_afd.cli.")
+
+
+def make(group: type, values: dict[str, Any], readers: Mapping[str, Callable[[Any], object]]) -> Any:  # noqa: ANN401
+    """Build a group or a question from the values given for its options.
+
+    Parameters
+    ----------
+    group : type
+        What is built.
+    values : dict
+        Values by option.
+    readers : mapping of str to callable
+        What turns the text of an option into the value of a question's field.
+
+    Returns
+    -------
+    object
+        The group or the question.
+
+    Raises
+    ------
+    InputError
+        If a value cannot be read, is out of bounds, or contradicts another.
+    """
+    build: dict[type, Callable[[dict[str, Any]], object]] = {
+        Scenario: _make_scenario,
+        MaybeScenario: _maybe,
+        Serving: lambda held: Serving(_make_scenario(held)),
+        Models: _several_models,
+        Candidates: _candidates,
+        Changes: _changes,
+    }
+    if group in build:
+        return build[group](values)
+    if group.__module__.startswith("roofline_afd.cli."):
+        return group(**values)
+    return _question(group, values, readers)
+
+
+def _maybe(values: dict[str, Any]) -> MaybeScenario:
+    if values["system"] is None and values["model"] is None:
+        return MaybeScenario(None)
+    for name in ("system", "model"):
+        if values[name] is None:
+            raise InputError(f"--{name} is missing: numbers are put in for a system and a model")
+    return MaybeScenario(_make_scenario(values))
+
+
+def _several_models(values: dict[str, Any]) -> Models:
+    models = listed(values.pop("models"), "--models")
+    return Models(tuple(_make_scenario({**values, "model": model}) for model in models))
+
+
+def _candidates(values: dict[str, Any]) -> Candidates:
+    systems = listed(values.pop("systems"), "--systems")
+    return Candidates(tuple(_make_scenario(_candidate(values, system)) for system in systems))
+
+
+def _changes(values: dict[str, Any]) -> Changes:
+    changes = tuple(values.pop("set") or ())
+    values["set"] = values.pop("base_set")
+    return Changes(_make_scenario(values), changes)
+
+
+def _question(
+    question: type, values: dict[str, Any], readers: Mapping[str, Callable[[Any], object]]
+) -> object:
+    """Build a question: its scenarios, and the fields that were given."""
+    own = own_options(question)
+    given = {option.name: values.pop(option.name) for option in own}
+    catalogue = functools.cache(Databases(values.get("hardware_db"), values.get("model_db")).catalogue)
+    subject = subject_of(question)
+    if subject in {Models, Candidates}:
+        given["scenarios"] = make(subject, values, {}).scenarios
+    elif subject is not None:
+        made = make(subject, values, {})
+        given["scenario"] = made.scenario if subject is Serving else made
+    for option in own:
+        if given[option.name] is None:
+            del given[option.name]
+        elif option.name in readers:
+            given[option.name] = readers[option.name](given[option.name])
+        else:
+            given[option.name] = _read(option, given[option.name], catalogue)
+    return question(**given)
+
+
+def _read(option: Option, value: Any, catalogue: Callable[[], Catalogue]) -> object:  # noqa: ANN401
+    """Return what a field holds, from the text of its option, as its type says."""
+    if "System" in option.types:
+        from roofline_afd.catalogue.hardware import load_system  # not for --help
+
+        return load_system(value, catalogue=catalogue())
+    if "Model" in option.types:
+        from roofline_afd.catalogue.models import load_model
+
+        return load_model(value, catalogue=catalogue())
+    name = option.flag or "--" + option.name.replace("_", "-")
+    if "Sequence" in option.types:
+        return whole_numbers(value, option=name) if "int" in option.types else listed(value, name)
+    return value
+
+
+def _candidate(values: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the options for one of several systems, or for a pair of them."""
+    attention, plus, ffn = text.partition("+")
+    if not plus:
+        return {**values, "system": text}
+    if not (attention and ffn) or "+" in ffn:
+        raise InputError(f"--systems {shown(text)} is no system and no pair attention+ffn")
+    return {**values, "system": ffn, "attention_system": attention, "ffn_system": ffn}
+
+
+def _make_scenario(values: dict[str, Any]) -> Scenario:
+    """Build the scenario the options describe."""
+    from roofline_afd.catalogue.hardware import load_system  # not for --help
+    from roofline_afd.catalogue.models import load_model
+    from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
+
+    values.pop("scenario", None)
+    catalogue = Databases(values.pop("hardware_db"), values.pop("model_db")).catalogue()
+    for name in SYSTEMS:
+        if values.get(name) is not None:
+            values[name] = load_system(values[name], catalogue=catalogue)
+    system, model = values.pop("system"), values.pop("model")
+    tables = catalogue.record("model", model).data["attention"]
+    pairs = parse_pairs(values.pop("set") or ())
+    for name in pairs.keys() & values.keys() & {"experts_per_ffn_device"}:  # published rows write it so
+        values[name] = whole_number(pairs.pop(name))
+    of_system, of_model = split_overrides(pairs, attention_tables=tables)
+    return Scenario(
+        system=load_system(system, overrides=of_system, catalogue=catalogue),
+        model=load_model(model, overrides=of_model, catalogue=catalogue),
+        **values,
+    )
