@@ -241,7 +241,7 @@ def provision(question: Provisioning) -> pd.DataFrame:
     --------
     >>> table = provision(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=256,
     ...                   prompt_mean=100, decode_mean=500)
-    >>> table["recommended_ratio"].tolist()[0], round(table["r_star"][0], 4)
+    >>> table["recommended_ratio"][0], round(float(table["r_star"][0]), 4)
     ('8A1F', 9.5547)
     """
     from roofline_afd.analysis.requests.provisioning import provision as analyse

@@ -11,10 +11,7 @@ from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
 from roofline_afd.cli.commands import Shelf, register_picture
 from roofline_afd.cli.explore import rate_of
-from roofline_afd.cli.options import (
-    Databases,
-    ScenarioFile,
-)
+from roofline_afd.cli.options import Databases, ScenarioFile
 from roofline_afd.cli.procure import READERS as PRICED
 from roofline_afd.cli.provision import Hardware, placed
 from roofline_afd.cli.ranges import axis_of, ffn_nodes_of, milliseconds_of
