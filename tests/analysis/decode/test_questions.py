@@ -31,7 +31,7 @@ def test_options_are_arguments(name: str) -> None:
     assert list(inspect.signature(function).parameters) == fields
     text = inspect.getdoc(function) or ""
     assert all(f"\n{field} : " in text for field in fields)
-    needed = {"changes": {}} if "changes" in fields else {}
+    needed: dict[str, object] = {"changes": {}} if "changes" in fields else {}
     with pytest.raises(TypeError, match="unexpected keyword argument 'ffn_node'"):
         function(H800, **needed, ffn_node=[8])
 
