@@ -141,20 +141,20 @@ def asked_for_pictures(case: Case) -> dict[str, Callable[[], Answer]]:
         By name of the picture, the longest first: what asks. Without a disaggregated deployment there is
         no `ratio`.
     """
-    asked: dict[str, Callable[[], Answer]] = {
+    afd = case.afd
+    ratio: dict[str, Callable[[], Answer]] = (
+        {} if afd is None else {"ratio": lambda: ratio_picture(ratio_question(case, afd))}
+    )
+    return {
         "pareto": lambda: pareto_picture(
             ParetoPicture(case.small, dots=DOTS, isl=case.prompt, osl=case.output)
         ),
+        **ratio,
         "curves": lambda: frontier(Frontier(fewer(case))),
         "procurement": lambda: case.bought,
         "breakdown": lambda: breakdown(Breakdown(deployed(case), mode=case.best["mode"])),
         "dead zone": lambda: roofline_picture(Roofline(case.chosen)),
     }
-    afd = case.afd
-    if afd is not None:
-        first = {"pareto": asked.pop("pareto"), "ratio": lambda: ratio_picture(ratio_question(case, afd))}
-        asked = first | asked
-    return asked
 
 
 def deployed(case: Case) -> Scenario:
