@@ -15,6 +15,7 @@ from roofline_afd.version import __version__
 
 if TYPE_CHECKING:
     from roofline_afd import plot
+    from roofline_afd.analysis.answer import read_answer
     from roofline_afd.api import (
         compare,
         explore,
@@ -53,6 +54,7 @@ __all__ = [
     "predict_ep",
     "procure",
     "provision",
+    "read_answer",
     "report",
     "roofline",
     "sensitivity",
@@ -62,6 +64,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "read_answer": "roofline_afd.analysis.answer",
     "InfeasibleError": "roofline_afd.errors",
     "InputError": "roofline_afd.errors",
     "RooflineAfdError": "roofline_afd.errors",

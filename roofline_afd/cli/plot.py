@@ -13,10 +13,10 @@ from roofline_afd.cli.commands import Shelf, register_picture
 from roofline_afd.cli.explore import rate_of
 from roofline_afd.cli.options import Databases, ScenarioFile
 from roofline_afd.cli.procure import READERS as PRICED
+from roofline_afd.cli.progress import progress_bar
 from roofline_afd.cli.provision import Hardware, placed
 from roofline_afd.cli.ranges import axis_of, ffn_nodes_of, milliseconds_of
 from roofline_afd.cli.sensitivity import READERS as UNCERTAIN
-from roofline_afd.cli.simulate import progress_bar
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer  # not for --help

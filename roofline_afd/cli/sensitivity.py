@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from roofline_afd.analysis.purchase.questions import Sensitivity
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.options import Output
-from roofline_afd.cli.simulate import progress_bar
+from roofline_afd.cli.progress import progress_bar
 
 HELP = (
     "What moves the comparison of EP and AFD, what changes the winner, and how sure the answer is? "

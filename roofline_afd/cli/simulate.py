@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,42 +10,16 @@ import typer
 from roofline_afd.analysis.requests.questions import Simulation
 from roofline_afd.cli.commands import register
 from roofline_afd.cli.options import OUTPUT_PANEL, Databases, Output, ScenarioFile
+from roofline_afd.cli.progress import progress_bar
 from roofline_afd.cli.provision import Hardware, placed
 from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from roofline_afd.cli.commands import Shelf
 
 SERIES_HELP = (
     "Write how the first replication went over time to FILE: .csv, or .parquet where pyarrow is installed."
 )
-
-
-@contextlib.contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[float], None]]:
-    """Show a bar on standard error while there is a terminal; it goes when the work is done.
-
-    Parameters
-    ----------
-    text : str
-        What is being done.
-
-    Yields
-    ------
-    callable
-        Takes the share that is done [1].
-    """
-    if not sys.stderr.isatty():
-        yield lambda _share: None
-        return
-    from rich.console import Console  # only for people
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(text, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
 
 
 def add(app: Shelf) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from roofline_afd.cli.simulate import progress_bar
+from roofline_afd.cli.progress import progress_bar
 from tests.conftest import ask, command
 
 TIMES = ("--coefficients", ".00165,50,.083,100,.022,20")
