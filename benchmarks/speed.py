@@ -1,8 +1,8 @@
 """Speed and memory of the program, as ratios to what the machine does anyway.
 
 Run `make bench`. Absolute times differ from machine to machine; the ratios hardly do. Every figure is the
-median of several runs, each in a fresh process, after one that is not counted: modules are compiled by then, as
-they are where the package is installed.
+median of several runs, each in a fresh process, after one that is not counted: modules are compiled by then,
+as they are where the package is installed.
 """
 
 from __future__ import annotations
