@@ -92,5 +92,5 @@ def test_only_what_is_asked_about_goes_without_its_name(home: ModuleType) -> Non
     assert len(asking) >= 8
     for function in asking:
         for parameter in inspect.signature(function).parameters.values():
-            free = parameter.name in {"scenario", "scenarios", "changes"}
+            free = parameter.name in {"scenario", "scenarios", "changes", "workloads"}
             assert free or parameter.kind is parameter.KEYWORD_ONLY, (function.__name__, parameter)
