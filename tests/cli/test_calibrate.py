@@ -10,6 +10,8 @@ from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import ask, command
 
 HEADER = "id,operator,system,precision,m,n,k,latency_us"
+CORE = "id,operator,system,precision,kv_precision,batch,context_tokens"
+HEADS = "query_heads,kv_heads,head_dim"
 GOOD = "a,gemm,h800,fp8,64,4096,7168,13.1"
 
 
@@ -103,7 +105,26 @@ BAD = {
         [HEADER, GOOD.replace("gemm", "gemn")],
         "row 2: operator 'gemn' is not known; did you mean 'gemm'?",
     ),
-    "unknown system": ([HEADER, GOOD.replace("h800", "h8000")], "row 2: unknown system 'h8000'"),
+    "unknown use": (
+        [HEADER + ",use", GOOD + ",maybe: later"],
+        "row 2: use 'maybe: later' starts with none of fit, check, exclude",
+    ),
+    "text for heads": (
+        [f"{CORE},{HEADS},latency_us", "a,gqa_decode,h800,bf16,bf16,32,4096,many,4,128,40"],
+        "row 2: query_heads 'many' is not a number",
+    ),
+    "broken heads": (
+        [f"{CORE},{HEADS},latency_us", "a,gqa_decode,h800,bf16,bf16,32,4096,64,4.5,128,40"],
+        "row 2: kv_heads '4.5' is not a whole number",
+    ),
+    "no heads column": (
+        [f"{CORE},latency_us", "a,gqa_decode,h800,bf16,bf16,32,4096,40"],
+        "row 2: the file lacks the column query_heads, kv_heads, head_dim, needed for gqa_decode",
+    ),
+    "no bytes": (
+        ["id,operator,system,n_devices,message_bytes,latency_us", "a,allreduce,h800,8,0,40"],
+        "row 2: message_bytes '0' must be above 0",
+    ),
     "no id": ([HEADER, GOOD.removeprefix("a")], "row 2: id is empty"),
     "too many cells": ([HEADER, GOOD + ",7"], "row 2: more cells than the header has columns"),
     "open quote": ([HEADER, 'a,"gemm'], "is no CSV"),
@@ -141,9 +162,11 @@ def test_files_that_cannot_be_read(arguments: tuple[str, ...], tmp_path: Path) -
         ([HEADER, GOOD.replace("fp8", "fp4")], "no fp4 rate of h800"),
         ([HEADER, GOOD.replace("13.1", "")], "row 2: lacks latency_us or tflops or gb_per_s"),
         ([HEADER, "a,gemm,h800,,64,4096,7168,13"], "row 2: lacks precision"),
+        ([HEADER, GOOD.replace("h800", "h8000")], "row 2: unknown system 'h8000'"),
+        ([HEADER + ",use", GOOD + ",check: cache-warm"], "row 2: check: cache-warm"),
     ],
 )
-def test_calibrate_needs_whole_rows(lines: list[str], message: str, tmp_path: Path) -> None:
+def test_calibrate_says_why_nothing_is_fitted(lines: list[str], message: str, tmp_path: Path) -> None:
     outcome = command("calibrate", _file(tmp_path, *lines))
     assert outcome.status == 2
     assert message in outcome.complaint

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 TABLE_KEYS = ("operator", "system", "points", "training_error", "held_out_error", "record", "parameters")
 
+MOST_REASONS = 3
+"""Reasons of a message why nothing can be fitted."""
+
 
 def calibrate(
     rows: Sequence[Measurement], *, catalogue: Catalogue, date: str | None = None, shipped: bool = False
@@ -28,7 +31,7 @@ def calibrate(
     Parameters
     ----------
     rows : sequence of Measurement
-        What was measured.
+        What was measured; those whose `use` is not `fit` are left out.
     catalogue : Catalogue
         Its calibration records say which parts are pooled, and give what the rows do not fix.
     date : str, optional
@@ -46,13 +49,14 @@ def calibrate(
     Raises
     ------
     InputError
-        If a row lacks an input, or no group has enough rows.
+        If no group has enough rows that can be fitted: says why.
     """
     date = date or today()
     default = catalogue.record("calibration", DEFAULT)
     tables: list[FittedTable] = []
     few: list[str] = []
-    for group in groups_of(rows, catalogue=catalogue):
+    groups, left = groups_of(rows, catalogue=catalogue)
+    for group in groups:
         values = {
             key: value.value
             for key, value in table_quantities(default, group.table).items()
@@ -66,9 +70,7 @@ def calibrate(
         else:
             tables.append(fitted)
     if not tables:
-        raise InputError(
-            "; ".join(few) or "no row to fit: whole attention layers are predicted, never fitted"
-        )
+        raise InputError("; ".join([*few, *left][:MOST_REASONS]))
     records: dict[str, list[FittedTable]] = {}
     for table in tables:
         records.setdefault(table.record, []).append(table)
@@ -76,7 +78,7 @@ def calibrate(
         name: record_text(name, held, catalogue=catalogue, date=date, shipped=shipped)
         for name, held in sorted(records.items())
     }
-    return written, _answer(tables, few)
+    return written, _answer(tables, [*few, *(f"not fitted: {why}" for why in left)])
 
 
 def _answer(tables: Iterable[FittedTable], few: Iterable[str]) -> Answer:
@@ -90,6 +92,9 @@ def _answer(tables: Iterable[FittedTable], few: Iterable[str]) -> Answer:
                 {"record": table.record, "table": table.table, **series, "parameters": parameters}
                 | {"source": source}
             )
+        families = sorted({row.family for row in table.rows} - {""})
+        if len(families) > 1:
+            notes.append(f"{table.record} [{table.table}] pools the kernels {', '.join(families)}")
         notes += [
             f"estimated: {table.record} [{table.table}] {key}: {why}" for key, why in table.estimated.items()
         ]

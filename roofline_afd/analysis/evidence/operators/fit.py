@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.evidence.fitting import Bounds, Fit, fit
-from roofline_afd.analysis.evidence.operators.work import (
-    TABLES,
-    Exchange,
-    Work,
-    exchange_of,
-    measured_us,
-    work_of,
-)
+from roofline_afd.analysis.evidence.operators.transfers import Exchange, exchange_of
+from roofline_afd.analysis.evidence.operators.work import FITTED, Work, measured_us, work_of
 from roofline_afd.catalogue.calibration import LinkEfficiency, OperatorEfficiency, record_for
 from roofline_afd.errors import InputError
 
@@ -159,13 +153,13 @@ def times_of(table: str, work: Work | Exchange, values: Mapping[str, float]) -> 
     return work.times(efficiency_of(table, values))  # type: ignore[arg-type]  # table and work belong together
 
 
-def groups_of(rows: Iterable[Measurement], *, catalogue: Catalogue) -> list[Group]:
+def groups_of(rows: Iterable[Measurement], *, catalogue: Catalogue) -> tuple[list[Group], list[str]]:
     """Sort measured rows into the tables of the records they calibrate.
 
     Parameters
     ----------
     rows : iterable of Measurement
-        Complete rows; whole attention layers are left out: they are predicted, never fitted.
+        Rows of any use.
     catalogue : Catalogue
         Its records say which parts are pooled: those that a record's lists name together.
 
@@ -173,31 +167,49 @@ def groups_of(rows: Iterable[Measurement], *, catalogue: Catalogue) -> list[Grou
     -------
     list of Group
         In order of first appearance.
-
-    Raises
-    ------
-    InputError
-        If a row lacks what its time is computed from.
+    list of str
+        Which rows are not fitted, and why: those of other use, of operators that no table describes, and
+        those that lack what their time is computed from.
     """
     sorted_rows: dict[tuple[str, str], list[Measurement]] = {}
+    left: dict[str, list[str]] = {}
     for row in rows:
-        if row.missing:
-            raise InputError(f"{row.place}: lacks {', '.join(row.missing)}")
-        if row.operator in TABLES:
-            table = TABLES[row.operator]
-            link = table == "link"
-            part = row.system.scale_up.id if link else row.system.accelerator.id
-            if not part:
-                raise InputError(f"{row.place}: {row.system.id} names no scale-up fabric")
-            key = "scale_up" if link else "accelerators"
-            known = record_for(table, part, key, catalogue=catalogue)
-            sorted_rows.setdefault((known.id if known else part, table), []).append(row)
+        try:
+            found = _table_of(row, catalogue)
+        except InputError as error:
+            left.setdefault(str(error).removeprefix(f"{row.place}: "), []).append(row.place)
+        else:
+            sorted_rows.setdefault(found, []).append(row)
     groups = []
     for (record, table), held in sorted_rows.items():
         work = exchange_of(held) if table == "link" else work_of(held)
         measured = np.array([measured_us(row) for row in held]) * 1e-6
         groups.append(Group(record, table, tuple(held), work, measured))
-    return groups
+    return groups, [
+        f"{places[0]}: {why}" + (f"; so {len(places) - 1} more rows" if len(places) > 1 else "")
+        for why, places in left.items()
+    ]
+
+
+def _table_of(row: Measurement, catalogue: Catalogue) -> tuple[str, str]:
+    """Return the record and the table a row is fitted to; InputError says why it is not."""
+    if row.use_kind != "fit":
+        raise InputError(f"{row.place}: {row.use}")
+    if row.operator not in FITTED:
+        raise InputError(f"{row.place}: {row.operator} is not fitted: no table of a record is for it alone")
+    if row.missing:
+        raise InputError(f"{row.place}: lacks {', '.join(row.missing)}")
+    table = FITTED[row.operator]
+    link = table == "link"
+    if link and not row.texts["precision"]:
+        raise InputError(f"{row.place}: lacks precision")
+    part = row.system.scale_up.id if link else row.system.accelerator.id
+    if not part:
+        raise InputError(f"{row.place}: {row.system.id} names no scale-up fabric")
+    (exchange_of if link else work_of)([row])  # its formats and peaks are known
+    measured_us(row)
+    known = record_for(table, part, "scale_up" if link else "accelerators", catalogue=catalogue)
+    return (known.id if known else part), table
 
 
 def fit_group(group: Group, defaults: Mapping[str, float]) -> FittedTable | None:

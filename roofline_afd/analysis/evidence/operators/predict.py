@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.evidence.operators.work import TABLES, exchange_of, layer_work, work_of
-from roofline_afd.catalogue.records import KINDS
+from roofline_afd.analysis.evidence.operators.layers import experts_time, layer_time
+from roofline_afd.analysis.evidence.operators.transfers import (
+    HALVES,
+    collective_time,
+    exchange_of,
+    exchange_time,
+)
+from roofline_afd.analysis.evidence.operators.work import TABLES, work_of
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.operators.rows import Measurement
@@ -23,7 +29,7 @@ def predict(row: Measurement, calibration: Calibration, *, catalogue: Catalogue)
     calibration : Calibration
         Efficiencies of its system.
     catalogue : Catalogue
-        Where the model of a whole attention layer is looked up.
+        Where the model of a whole attention layer, or of experts, is looked up.
 
     Returns
     -------
@@ -37,13 +43,18 @@ def predict(row: Measurement, calibration: Calibration, *, catalogue: Catalogue)
     InputError
         If a format, peak, fabric or model is unknown.
     """
+    link = calibration.link
+    if row.operator in HALVES:
+        return collective_time(row, link), link.kind
+    if row.operator in ("exchange", "alltoall"):
+        time, crosses = exchange_time(row, link)
+        return time, link.kind_out if crosses else link.kind
+    if row.operator == "moe_experts":
+        return experts_time(row, calibration, catalogue=catalogue)
     if row.operator not in TABLES:
-        layer = layer_work([row], {row.system.id: calibration}, catalogue=catalogue)
-        kinds = (calibration.gemm.kind, *layer.core.kinds(calibration.attention))
-        return float(layer.times(calibration.attention)[0]), max(kinds, key=KINDS.index)
+        return layer_time(row, calibration, catalogue=catalogue)
     if TABLES[row.operator] == "link":
         exchange = exchange_of([row])
-        link = calibration.link
         return float(exchange.times(link)[0]), link.kind_out if exchange.crosses[0] else link.kind
     efficiency = getattr(calibration, TABLES[row.operator])
     work = work_of([row])

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.evidence.operators.fit import FULL, FittedTable
-from roofline_afd.analysis.evidence.operators.work import TABLES
+from roofline_afd.analysis.evidence.operators.work import FITTED
 from roofline_afd.catalogue.calibration import ESTIMATED, OPERATOR_TABLES
 from roofline_afd.catalogue.writing import address, bare_key, block, entries, literal, rounded, title
 
@@ -74,7 +74,7 @@ def _part_lists(
     """Return which parts a record is for: those named before, and those measured now."""
     lists = {key: list(data.get(key, ())) for key in ("accelerators", "alike", "scale_up", "scale_out")}
     for row in rows:
-        if TABLES[row.operator] != "link":
+        if FITTED[row.operator] != "link":
             lists["accelerators"] += [row.system.accelerator.id] if operators else []
             continue
         lists["scale_up"] += [row.system.scale_up.id] if link else []

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roofline_afd.catalogue.models import load_model
-from roofline_afd.catalogue.precision import precision
+from roofline_afd.analysis.evidence.operators.cores import CORES
+from roofline_afd.analysis.evidence.operators.formats import operand_format, row_format, row_peak
+from roofline_afd.analysis.evidence.operators.transfers import copies_bytes
 from roofline_afd.catalogue.records import KINDS
-from roofline_afd.errors import InputError, shown
-from roofline_afd.physics import attention, network, operators, traffic
-from roofline_afd.serving.layer import decode_operators
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES, TILE_ROWS, Formats, Layers
+from roofline_afd.errors import InputError
+from roofline_afd.physics import operators
+from roofline_afd.serving.sizes import ACTIVATION_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.evidence.operators.rows import Measurement
-    from roofline_afd.catalogue.calibration import Calibration, LinkEfficiency, OperatorEfficiency
-    from roofline_afd.catalogue.models import Model
-    from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.catalogue.calibration import OperatorEfficiency
 
     Array = NDArray[np.float64]
 
@@ -33,15 +30,13 @@ TABLES = {
     "grouped_gemm": "grouped_gemm",
     "grouped_gemm_up": "grouped_gemm",
     "grouped_gemm_down": "grouped_gemm",
-    "mla_decode": "attention",
+    **dict.fromkeys(CORES, "attention"),
     "dispatch": "link",
     "combine": "link",
 }
 """Operator of a measured row to the calibration table that its time depends on."""
-SHORT_NAMES = {"dsv3": "deepseek-v3", "qwen3-235b": "qwen3-235b-a22b"}
-"""What papers call models of the catalogue."""
-LATENT, ROPE, LATENT_HEADS = 512, 64, 128
-"""Shape of the latent attention that `mla_decode` rows time."""
+FITTED = {name: table for name, table in TABLES.items() if table != "attention" or name == "mla_decode"}
+"""Those that tables are fitted to: of core attention only latent decoding, which the tables describe."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,156 +76,37 @@ class Work:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LayerWork:
-    """Whole attention layers, an element per row: core attention, and the time of everything else [s]."""
-
-    core: Work
-    rest: Array
-
-    def times(self, efficiency: OperatorEfficiency) -> Array:
-        """Return the time of each row [s]."""
-        return self.core.times(efficiency) + self.rest
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Exchange:
-    """What dispatch or combine sends, an element per row, and the peaks of the fabrics it crosses."""
-
-    copies_bytes: Array
-    scale_up_bytes: Array
-    scale_out_bytes: Array
-    devices: Array
-    scale_up: Array
-    scale_out: Array
-
-    @property
-    def grows(self) -> bool:
-        """Whether any group within one scale-up domain is large enough for its fixed time to grow."""
-        return bool(np.any(self.devices[~self.crosses] > network.GROUP_DEVICES))
-
-    @property
-    def crosses(self) -> NDArray[np.bool_]:
-        """Whether a row's group reaches beyond one scale-up domain."""
-        return self.scale_out_bytes > 0
-
-    def times(self, efficiency: LinkEfficiency) -> Array:
-        """Return the time of each row [s]."""
-        return np.asarray(
-            network.transfer_time(
-                latency=np.where(
-                    self.crosses,
-                    efficiency.latency_out_s,
-                    network.group_latency(
-                        latency=efficiency.latency_up_s,
-                        devices=self.devices,
-                        latency_growth=efficiency.latency_growth,
-                    ),
-                ),
-                scale_up_bytes=self.scale_up_bytes,
-                scale_out_bytes=self.scale_out_bytes,
-                scale_up=self.scale_up * efficiency.efficiency_up,
-                scale_out=self.scale_out * efficiency.efficiency_out,
-                slowdown=network.scale_out_slowdown(
-                    devices=self.devices, scale_penalty=efficiency.scale_penalty
-                ),
-            )
-        )
-
-
-def _sizes(row: Measurement) -> tuple[float, float, float, float, float]:
-    """Return groups, rows of a group, columns, depth and bytes of an operand's element of a product."""
+def _sizes(row: Measurement) -> tuple[float, float, float, float]:
+    """Return groups, rows of a group, columns and depth of a product."""
     values = row.numbers
-    operand = _format(row, "precision")
     if row.operator == "gemm":
-        return 1, values["m"], values["n"], values["k"], operand
+        return 1, values["m"], values["n"], values["k"]
     groups, rows = values["groups"], values["tokens_per_expert"]
     if row.operator == "grouped_gemm":
-        return groups, rows, values["n"], values["k"], operand
+        return groups, rows, values["n"], values["k"]
     hidden, intermediate = values["hidden"], values["intermediate"]
     if row.operator == "grouped_gemm_up":  # gate and up matrices side by side
-        return groups, rows, 2 * intermediate, hidden, operand
-    return groups, rows, hidden, intermediate, operand
-
-
-def _format(row: Measurement, key: str) -> float:
-    return precision(row.texts[key], option=f"{row.place}: {key}").bytes
-
-
-def _peak(row: Measurement) -> float:
-    """Return the peak rate of a row's accelerator in the row's precision [FLOP/s]."""
-    _format(row, "precision")
-    peaks = row.system.accelerator.peak_flop_per_s
-    if row.texts["precision"] not in peaks:
-        raise InputError(
-            f"{row.place}: the catalogue has no {row.texts['precision']} rate of {row.system.accelerator.id}"
-        )
-    return peaks[row.texts["precision"]]
+        return groups, rows, 2 * intermediate, hidden
+    return groups, rows, hidden, intermediate
 
 
 def _operator(row: Measurement) -> tuple[float, ...]:
     """Return the arguments of `operator_time` that do not depend on efficiencies."""
-    values = row.numbers
-    if row.operator == "mla_decode":
-        batch, context = values["batch"], values["context_tokens"]
-        flops = attention.decode_attention_flops(
-            sequences=batch,
-            query_tokens=1,
-            heads=LATENT_HEADS,
-            query_width=LATENT + ROPE,
-            value_width=LATENT,
-            entries=context,
-        )
-        moved = attention.decode_attention_bytes(
-            sequences=batch,
-            query_tokens=1,
-            entries=context,
-            kept_entries=context,
-            entry_elements=LATENT + ROPE,
-            index_entries=0,
-            index_width=0,
-            cache_bytes=_format(row, "kv_precision"),
-            query_elements=LATENT_HEADS * (LATENT + ROPE),
-            output_elements=LATENT_HEADS * LATENT,
-            activation_bytes=ACTIVATION_BYTES,
-        )
-        tokens, depth = batch, 0.0
-    else:
-        groups, tokens, n, depth, operand = _sizes(row)
-        flops = operators.grouped_gemm_flops(pairs=groups * tokens, n=n, k=depth)
-        moved = operators.grouped_gemm_bytes(
-            pairs=groups * tokens,
-            n=n,
-            k=depth,
-            experts_touched=groups,
-            input_bytes=operand,
-            weight_bytes=operand,
-            output_bytes=ACTIVATION_BYTES,
-        )
-    accelerator = row.system.accelerator
-    return float(flops), float(moved), tokens, depth, _peak(row), accelerator.memory_bytes_per_s
-
-
-def _exchange(row: Measurement) -> tuple[float, ...]:
-    values, system = row.numbers, row.system
-    width, devices = values["hidden"], values["n_devices"]
-    size = _format(row, "precision")
-    scales = SCALE_BYTES.get(row.texts["precision"], 0.0)
-    sent = traffic.pair_traffic(
-        tokens=values["tokens"],
-        top_k=values["top_k"],
-        width=width,
-        bytes_per_element=size,
-        scale_bytes_per_element=scales,
-        devices=devices,
-        devices_per_node=system.scale_up_domain_devices,
+    if row.operator in CORES:
+        return CORES[row.operator](row)
+    groups, tokens, n, depth = _sizes(row)
+    flops = operators.grouped_gemm_flops(pairs=groups * tokens, n=n, k=depth)
+    peak = row_peak(row)
+    moved = operators.grouped_gemm_bytes(
+        pairs=groups * tokens,
+        n=n,
+        k=depth,
+        experts_touched=groups,
+        input_bytes=operand_format(row).bytes,
+        weight_bytes=row_format(row, "precision").bytes,
+        output_bytes=ACTIVATION_BYTES,
     )
-    copies = values["tokens"] * values["top_k"] * width * (size + scales)
-    if devices > system.scale_up_domain_devices and system.scale_out is None:
-        raise InputError(f"{row.place}: {system.id} has no scale-out fabric, and its domain is smaller")
-    out = system.scale_out.bytes_per_s if system.scale_out else 1.0
-    up = system.scale_up.bytes_per_s
-    return copies, float(sent.scale_up_bytes), float(sent.scale_out_bytes), devices, up, out
+    return float(flops), float(moved), tokens, depth, peak, row.system.accelerator.memory_bytes_per_s
 
 
 def work_of(rows: Sequence[Measurement]) -> Work:
@@ -238,82 +114,19 @@ def work_of(rows: Sequence[Measurement]) -> Work:
     return Work(*np.array([_operator(row) for row in rows], dtype=float).T)
 
 
-def exchange_of(rows: Sequence[Measurement]) -> Exchange:
-    """Return what the transfers of rows send; InputError where a format or fabric is unknown."""
-    return Exchange(*np.array([_exchange(row) for row in rows], dtype=float).T)
-
-
-def layer_work(
-    rows: Sequence[Measurement], calibrations: Mapping[str, Calibration], *, catalogue: Catalogue
-) -> LayerWork:
-    """Return what whole attention layers compute and move, the weights in the precision of the row.
-
-    Parameters
-    ----------
-    rows : sequence of Measurement
-        Rows of the operator `attention_layer`, whose notes name the model.
-    calibrations : mapping of str to Calibration
-        Efficiencies of each system, for all but core attention.
-    catalogue : Catalogue
-        Where models are looked up.
-
-    Returns
-    -------
-    LayerWork
-        An element per row.
-
-    Raises
-    ------
-    InputError
-        If a note names no model of the catalogue, or a precision has no peak.
-    """
-    cores, rest = [], []
-    for row in rows:
-        _peak(row)
-        model = _model(row, catalogue)
-        kind = max(model.attention, key=lambda layer: layer.layers)
-        layers = Layers(
-            model=model,
-            attention=row.system,
-            attention_calibration=calibrations[row.system.id],
-            formats=Formats(others=row.texts["precision"]),
-            tile_rows=TILE_ROWS,
-        )
-        batch, context = row.numbers["batch"], row.numbers["context_tokens"]
-        own = [
-            operator
-            for operator in decode_operators(layers, sequences=batch, context=context)
-            if operator.part == kind.name
-        ]
-        accelerator = row.system.accelerator
-        peak, bandwidth = accelerator.peak_flop_per_s["bf16"], accelerator.memory_bytes_per_s
-        core = next(operator for operator in own if operator.name == "core_attention")
-        cores.append((float(core.flops), float(core.bytes_moved), batch, 0.0, peak, bandwidth))
-        rest.append(sum(float(operator.time) for operator in own if operator is not core))
-    return LayerWork(Work(*np.array(cores, dtype=float).T), np.array(rest))
-
-
-def _model(row: Measurement, catalogue: Catalogue) -> Model:
-    """Return the model that a row's note names: a catalogue id or alias, or a paper's short name."""
-    words = re.findall(r"[\w.-]+", row.texts["note"].lower())
-    known = {*catalogue.ids("model"), *SHORT_NAMES}
-    found = next((word for word in words if word in known), None)
-    if found is None:
-        raise InputError(
-            f"{row.place}: note {shown(row.texts['note'])} names no model; write its catalogue id first"
-        )
-    return load_model(SHORT_NAMES.get(found, found), catalogue=catalogue)
-
-
 def measured_us(row: Measurement) -> float:
     """Return the measured time of a row: its latency, else what its rate implies [us]."""
     values = row.numbers
     if "latency_us" in values:
         return values["latency_us"]
-    link = TABLES.get(row.operator) == "link"
-    first, second, *_ = _exchange(row) if link else _operator(row)
-    if "tflops" in values and not link:
-        return first / (values["tflops"] * 1e6)
-    if "gb_per_s" in values:
-        return (first if link else second) / (values["gb_per_s"] * 1e3)
-    raise InputError(f"{row.place}: tflops says nothing of a transfer: give latency_us or gb_per_s")
+    table = TABLES.get(row.operator)
+    if table is None:
+        raise InputError(f"{row.place}: a rate says nothing of the time of {row.operator}: give latency_us")
+    if table == "link":
+        if "gb_per_s" not in values:
+            raise InputError(f"{row.place}: tflops says nothing of a transfer: give latency_us or gb_per_s")
+        return copies_bytes(row) / (values["gb_per_s"] * 1e3)
+    flops, moved, *_ = _operator(row)
+    if "tflops" in values:
+        return flops / (values["tflops"] * 1e6)
+    return moved / (values["gb_per_s"] * 1e3)

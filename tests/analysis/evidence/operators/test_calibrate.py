@@ -54,6 +54,30 @@ def test_nothing_to_fit_is_an_error(tmp_path: Path) -> None:
         calibrate(read_measurements([path], catalogue=CATALOGUE), catalogue=CATALOGUE)
 
 
+def test_rows_of_other_use_change_nothing(tmp_path: Path) -> None:
+    """Rows to check lie a hundred times too high here: a fit that took them would show it."""
+    path = synthetic(tmp_path / "a.csv")
+    head, *lines = path.read_text("utf-8").splitlines()
+    uses = [f"{line},fit" for line in lines]
+    uses += [f"{line},check: cache-warm" for line in _slower(lines)]
+    uses += [f"{line},exclude: above peak" for line in _slower(lines)]
+    path.write_text("\n".join([f"{head},use", *uses]) + "\n", encoding="utf-8")
+    written, answer = calibrate(read_measurements([path], catalogue=CATALOGUE), catalogue=CATALOGUE)
+    values = record("mi300x", written["mi300x"]).quantities
+    for key, value in TRUTH.items():
+        assert values[f"gemm.{key}"].value == pytest.approx(value, rel=2e-3), key
+    assert answer.summary["points"] == len(lines)
+    assert [note for note in answer.notes if note.startswith("not fitted")] == [
+        f"not fitted: '{path}', row {2 + times * len(lines)}: {why}; so {len(lines) - 1} more rows"
+        for times, why in ((1, "check: cache-warm"), (2, "exclude: above peak"))
+    ]
+
+
+def _slower(lines: list[str]) -> list[str]:
+    cells = [line.split(",") for line in lines]
+    return [",".join([*each[:-2], str(100 * float(each[-2])), each[-1]]) for each in cells]
+
+
 TARGETS = {
     ("gemm", "h20"): 0.12,
     ("gemm", "h800"): 0.12,

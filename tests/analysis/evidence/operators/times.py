@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 OPERATORS = SHARED / "data" / "measurements" / "operators.csv"
+SECOND = [OPERATORS.with_name(name) for name in ("operators_2.csv", "fabrics_2.csv")]
 CATALOGUE = Catalogue()
 TRUTH = {
     "launch_us": 4.0,

@@ -1,0 +1,193 @@
+"""Measured rows of core attention, indexes and constant states: what they compute and move.
+
+The same formulas count them as in serving. The core itself multiplies in the format a service takes by
+default, whatever the cache holds: rows of latent decoding name the type of the cache in `precision`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roofline_afd.analysis.evidence.operators.formats import core_peak, row_format
+from roofline_afd.catalogue.attention import Attention
+from roofline_afd.catalogue.models import STATE_BYTES
+from roofline_afd.catalogue.precision import precision
+from roofline_afd.errors import InputError
+from roofline_afd.physics import attention
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, TILE_ROWS, Formats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from roofline_afd.analysis.evidence.operators.rows import Measurement
+    from roofline_afd.physics.arrays import FloatArray
+
+LATENT, ROPE, LATENT_HEADS, LATENT_HEAD = 512, 64, 128, 128
+"""Shape of the latent attention that `mla` and `dsa` rows time: DeepSeek-V3's, where no column says."""
+CHOSEN = 2048
+"""Entries that the index of DeepSeek-V3.2 and of GLM-5 picks, in their configurations `index_topk`."""
+CONVOLUTION = 4
+"""Taps of the convolution of a gated delta layer, in the configuration of Qwen3-Next."""
+
+
+def _cache_bytes(row: Measurement) -> float:
+    """Return the bytes of a cached element: as the row says, else as a service keeps it by default."""
+    if row.texts["kv_precision"]:
+        return row_format(row, "kv_precision").bytes
+    return precision(Formats().cache).bytes
+
+
+def _arguments(row: Measurement, flops: FloatArray, moved: FloatArray, *, tokens: float) -> tuple[float, ...]:
+    if row.texts["precision"]:
+        row_format(row, "precision")
+    bandwidth = row.system.accelerator.memory_bytes_per_s
+    return float(flops), float(moved), tokens, 0.0, core_peak(row), bandwidth
+
+
+def _latent(row: Measurement) -> dict[str, float]:
+    heads = row.numbers.get("query_heads", LATENT_HEADS)
+    return {"heads": heads, "query_width": LATENT + ROPE, "value_width": LATENT, "entry": LATENT + ROPE}
+
+
+def _grouped(row: Measurement) -> dict[str, float]:
+    width = row.numbers["head_dim"]
+    heads = {"heads": row.numbers["query_heads"], "query_width": width, "value_width": width}
+    return {**heads, "entry": 2 * row.numbers["kv_heads"] * width}
+
+
+def _index(row: Measurement) -> dict[str, float]:
+    return {"index_heads": row.numbers["query_heads"], "index_width": row.numbers["head_dim"]}
+
+
+def _decode(
+    row: Measurement,
+    shape: Mapping[str, float],
+    *,
+    cached_heads: float = 1,
+    most: float = float("inf"),
+    index: Mapping[str, float] | None = None,
+) -> tuple[float, ...]:
+    """Return operations and bytes of one step of cores, indexes or both."""
+    heads, query, value, entry = (
+        shape.get(key, 0) for key in ("heads", "query_width", "value_width", "entry")
+    )
+    new, context = row.numbers.get("query_tokens", 1), row.numbers["context_tokens"]
+    entries = min(context, most) if shape else 0
+    tokens = {"sequences": row.numbers["batch"], "query_tokens": new}
+    scored = {"index_entries": context if index else 0, "index_width": (index or {}).get("index_width", 0)}
+    flops = attention.decode_attention_flops(
+        **tokens,
+        **scored,
+        heads=heads or 1,
+        query_width=query,
+        value_width=value,
+        entries=entries,
+        index_heads=(index or {}).get("index_heads", 0),
+        cached_heads=cached_heads,
+        tile_rows=TILE_ROWS,
+    )
+    moved = attention.decode_attention_bytes(
+        **tokens,
+        **scored,
+        entries=entries,
+        kept_entries=context if shape else 0,
+        entry_elements=entry,
+        cache_bytes=_cache_bytes(row),
+        query_elements=heads * query,
+        output_elements=heads * value,
+        activation_bytes=ACTIVATION_BYTES,
+    )
+    return _arguments(row, flops, moved, tokens=row.numbers["batch"] * new)
+
+
+def _prefill(
+    row: Measurement,
+    shape: Mapping[str, float],
+    *,
+    most: float = float("inf"),
+    index: Mapping[str, float] | None = None,
+) -> tuple[float, ...]:
+    """Return operations and bytes over one prompt, of whose `context_tokens` the last `tokens` are new."""
+    heads, query, value, entry = (
+        shape.get(key, 0) for key in ("heads", "query_width", "value_width", "entry")
+    )
+    new = row.numbers["tokens"]
+    every = row.numbers.get("context_tokens", new)
+    if every < new:
+        raise InputError(f"{row.place}: {new:g} new tokens are more than the {every:g} of the context")
+    attended = attention.causal_entries(new_tokens=new, context=every - new, most=most)
+    scored = attention.causal_entries(new_tokens=new, context=every - new)
+    flops = attention.prefill_attention_flops(
+        sequences=1,
+        heads=heads,
+        query_width=query,
+        value_width=value,
+        attended=attended,
+        index_attended=scored,
+        **(index or {}),
+    )
+    moved = attention.prefill_attention_bytes(
+        sequences=1,
+        new_tokens=new,
+        kept_entries=every if shape else 0,
+        entry_elements=entry,
+        index_entries=every if index else 0,
+        index_width=(index or {}).get("index_width", 0),
+        cache_bytes=_cache_bytes(row),
+        query_elements=heads * query,
+        output_elements=heads * value,
+        activation_bytes=ACTIVATION_BYTES,
+    )
+    return _arguments(row, flops, moved, tokens=new)
+
+
+def _unfolded(row: Measurement) -> dict[str, float]:
+    heads = {"heads": row.numbers["query_heads"], "query_width": LATENT_HEAD + ROPE}
+    return {**heads, "value_width": LATENT_HEAD, "entry": LATENT + ROPE}
+
+
+def _delta_layer(row: Measurement) -> Attention:
+    width = int(row.numbers["head_dim"])
+    return Attention(
+        name="linear",
+        type="gated-delta",
+        layers=1,
+        heads=int(row.numbers["kv_heads"]),
+        key_heads=int(row.numbers["query_heads"]),
+        head_dim=width,
+        value_head_dim=width,
+        conv_kernel=CONVOLUTION,
+    )
+
+
+def _convolution(row: Measurement) -> tuple[float, ...]:
+    taps, batch = _delta_layer(row).elementwise_parameters, row.numbers["batch"]
+    return _arguments(row, 2.0 * taps * batch, taps * precision(Formats().others).bytes, tokens=batch)
+
+
+def _update(row: Measurement) -> tuple[float, ...]:
+    layer, batch = _delta_layer(row), row.numbers["batch"]
+    moved = attention.state_bytes(
+        sequences=batch,
+        query_tokens=1,
+        state_elements=layer.state_elements,
+        state_bytes=STATE_BYTES,
+        vector_elements=layer.vector_elements,
+        activation_bytes=ACTIVATION_BYTES,
+    )
+    return _arguments(row, layer.core_flops(0, sequences=batch), moved, tokens=batch)
+
+
+CORES: Mapping[str, Callable[[Measurement], tuple[float, ...]]] = {
+    "mla_decode": lambda row: _decode(row, _latent(row)),
+    "gqa_decode": lambda row: _decode(row, _grouped(row), cached_heads=row.numbers["kv_heads"]),
+    "dsa_decode_attention": lambda row: _decode(row, _latent(row), most=CHOSEN),
+    "dsa_decode_index": lambda row: _decode(row, {}, index=_index(row)),
+    "gqa_prefill": lambda row: _prefill(row, _grouped(row)),
+    "mla_prefill": lambda row: _prefill(row, _unfolded(row)),
+    "dsa_prefill_attention": lambda row: _prefill(row, _latent(row), most=CHOSEN),
+    "dsa_prefill_index": lambda row: _prefill(row, {}, index=_index(row)),
+    "linear_decode_convolution": _convolution,
+    "linear_decode_update": _update,
+}
+"""Operator to the arguments of `operator_time` that do not depend on efficiencies."""
