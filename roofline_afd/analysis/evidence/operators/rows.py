@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ID_COLUMNS = ("id", "operator", "system")
 GROUPED = ("precision", "groups", "tokens_per_expert", "hidden", "intermediate")
+LINEAR = ("batch", "query_heads", "kv_heads", "head_dim")
 TRANSFER = ("precision", "n_devices", "tokens", "hidden", "top_k")
 INPUTS: Mapping[str, tuple[str, ...]] = {
     "gemm": ("precision", "m", "n", "k"),
@@ -25,6 +26,10 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "grouped_gemm_up": GROUPED,
     "grouped_gemm_down": GROUPED,
     "mla_decode": ("precision", "kv_precision", "batch", "context_tokens"),
+    "dsa_decode_index": ("precision", "batch", "context_tokens", "query_heads", "head_dim", "query_tokens"),
+    "dsa_prefill_index": ("precision", "tokens", "context_tokens", "query_heads", "head_dim"),
+    "linear_decode_convolution": LINEAR,
+    "linear_decode_update": LINEAR,
     "dispatch": TRANSFER,
     "combine": TRANSFER,
     "attention_layer": ("precision", "batch", "context_tokens", "note"),

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roofline_afd.catalogue.models import load_model
+from roofline_afd.catalogue.attention import Attention
+from roofline_afd.catalogue.models import STATE_BYTES, load_model
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError, shown
-from roofline_afd.physics import attention, network, operators, traffic
+from roofline_afd.physics import attention, index, network, operators, traffic
 from roofline_afd.serving.layer import decode_operators
 from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES, TILE_ROWS, Formats, Layers
 
@@ -34,6 +35,10 @@ TABLES = {
     "grouped_gemm_up": "grouped_gemm",
     "grouped_gemm_down": "grouped_gemm",
     "mla_decode": "attention",
+    "dsa_decode_index": "index",
+    "dsa_prefill_index": "index",
+    "linear_decode_convolution": "convolution",
+    "linear_decode_update": "state",
     "dispatch": "link",
     "combine": "link",
 }
@@ -42,6 +47,8 @@ SHORT_NAMES = {"dsv3": "deepseek-v3", "qwen3-235b": "qwen3-235b-a22b"}
 """What papers call models of the catalogue."""
 LATENT, ROPE, LATENT_HEADS = 512, 64, 128
 """Shape of the latent attention that `mla_decode` rows time."""
+CONVOLUTION_TAPS = 4
+"""Taps of the convolution that `linear_decode_convolution` rows time, as of every gated delta layer known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -168,9 +175,70 @@ def _peak(row: Measurement) -> float:
     return peaks[row.texts["precision"]]
 
 
+def _index(row: Measurement) -> tuple[float, float, float]:
+    """Return operations, bytes and tokens of the logits of an index; the context of prompts includes them."""
+    values = row.numbers
+    decoding = row.operator == "dsa_decode_index"
+    sequences = values["batch"] if decoding else 1.0
+    new = values["query_tokens" if decoding else "tokens"]
+    context = values["context_tokens"] - (0.0 if decoding else new)
+    scored = new * context if decoding else attention.causal_entries(new_tokens=new, context=context)
+    width = values["head_dim"]
+    flops = index.index_flops(
+        sequences=sequences, index_heads=values["query_heads"], index_width=width, scored=scored
+    )
+    moved = index.index_bytes(
+        sequences=sequences,
+        new_tokens=new,
+        index_entries=values["context_tokens"],
+        key_bytes=index.index_key_bytes(index_width=width, element_bytes=_format(row, "precision")),
+        scored=scored,
+    )
+    return float(flops), float(moved), sequences * new
+
+
+def _linear(row: Measurement) -> tuple[float, float, float]:
+    """Return operations, bytes and tokens of a gated delta layer: its convolution, or its state's update."""
+    values = row.numbers
+    shape = Attention(
+        *("row", "gated-delta", 1),
+        heads=int(values["kv_heads"]),
+        key_heads=int(values["query_heads"]),
+        head_dim=int(values["head_dim"]),
+        value_head_dim=int(values["head_dim"]),
+        conv_kernel=CONVOLUTION_TAPS,
+    )
+    batch = values["batch"]
+    if row.operator == "linear_decode_update":
+        moved = attention.state_bytes(
+            sequences=batch,
+            query_tokens=1,
+            state_elements=shape.matrix_elements,
+            state_bytes=STATE_BYTES,
+            vector_elements=shape.vector_elements,
+            activation_bytes=ACTIVATION_BYTES,
+        )
+        return float(shape.core_flops(0, sequences=batch)), float(moved), batch
+    moved = attention.convolution_bytes(
+        sequences=batch,
+        tokens=batch,
+        channels=shape.conv_channels,
+        kept_elements=shape.conv_elements,
+        weights=shape.elementwise_parameters,
+        weight_bytes=ACTIVATION_BYTES,
+        activation_bytes=ACTIVATION_BYTES,
+    )
+    return 2.0 * shape.elementwise_parameters * batch, float(moved), batch
+
+
 def _operator(row: Measurement) -> tuple[float, ...]:
     """Return the arguments of `operator_time` that do not depend on efficiencies."""
     values = row.numbers
+    accelerator = row.system.accelerator
+    if TABLES[row.operator] == "index":
+        return *_index(row), 0.0, _peak(row), accelerator.memory_bytes_per_s
+    if TABLES[row.operator] in ("convolution", "state"):
+        return *_linear(row), 0.0, accelerator.peak_flop_per_s["bf16"], accelerator.memory_bytes_per_s
     if row.operator == "mla_decode":
         batch, context = values["batch"], values["context_tokens"]
         flops = attention.decode_attention_flops(
@@ -187,8 +255,6 @@ def _operator(row: Measurement) -> tuple[float, ...]:
             entries=context,
             kept_entries=context,
             entry_elements=LATENT + ROPE,
-            index_entries=0,
-            index_width=0,
             cache_bytes=_format(row, "kv_precision"),
             query_elements=LATENT_HEADS * (LATENT + ROPE),
             output_elements=LATENT_HEADS * LATENT,
@@ -207,7 +273,6 @@ def _operator(row: Measurement) -> tuple[float, ...]:
             weight_bytes=operand,
             output_bytes=ACTIVATION_BYTES,
         )
-    accelerator = row.system.accelerator
     return float(flops), float(moved), tokens, depth, _peak(row), accelerator.memory_bytes_per_s
 
 
