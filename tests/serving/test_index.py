@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.calibration import load_calibration
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
+from roofline_afd.serving.deployment import EP, Deployments
 from roofline_afd.serving.layer import decode_operators, prefill_operators
+from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.sizes import Formats, Layers
 
 if TYPE_CHECKING:
@@ -119,6 +121,14 @@ def test_a_prompt_in_parts_scores_as_many_keys(new: int, context: int, parts: in
     whole = _prompt("h800", new * parts, context)["index_logits"].flops
     each = [_prompt("h800", new, context + new * index)["index_logits"].flops for index in range(parts)]
     assert float(np.sum(each)) == pytest.approx(float(whole), rel=1e-9)
+
+
+@pytest.mark.parametrize(("cache", "size"), [("bf16", 2), ("fp8", 1)])
+def test_memory_and_transfers_count_keys_as_they_are_kept(cache: str, size: int) -> None:
+    """What a device holds of a sequence, and what moves to it from another pool: 132 B a layer beside 576."""
+    deployments = Deployments(Scenario(system="h800", model="deepseek-v3.2", kv_precision=cache), EP)
+    assert deployments.cache_of(10_000) == 10_000 * 61 * (576 * size + 132)
+    assert deployments.cache_of(10_000, 8) == deployments.cache_of(10_000)  # every device has all keys
 
 
 def test_borrowed_picks_cost_nothing() -> None:
