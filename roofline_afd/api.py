@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Imbalance, Roofline
@@ -408,10 +407,3 @@ def validate(
         else shipped_services(catalogue)
     )
     return validate_services(measured, catalogue=catalogue).frame()
-
-
-__test__ = {
-    each.__name__: inspect.unwrap(each).__doc__
-    for each in (roofline, what_if, sensitivity, imbalance, provision, simulate, explore, procure)
-}
-"""Examples of functions that are wrapped, where doctest does not look."""

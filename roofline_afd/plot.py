@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
@@ -249,7 +248,3 @@ def tornado(question: Tornado) -> alt.LayerChart:
     from roofline_afd.view.charts.tornado import tornado_chart
 
     return tornado_chart(sensitivity(question))
-
-
-__test__ = {each.__name__: inspect.unwrap(each).__doc__ for each in (dead_zone,)}
-"""Examples of functions that are wrapped, where doctest does not look."""

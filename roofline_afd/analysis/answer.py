@@ -126,7 +126,7 @@ def _typed(column: NDArray[Any]) -> Any:  # noqa: ANN401 - an array of NumPy or 
     """Return a column of plain values as one of numbers or truth values, where it holds nothing else.
 
     Where a value is absent, numbers are NaN; whole numbers and truth values stay what they are, in the
-    columns of pandas that know of absence.
+    columns of pandas that know of absence. A column in which every value is absent is one of NaN.
     """
     if column.dtype != object:
         return column
@@ -137,7 +137,7 @@ def _typed(column: NDArray[Any]) -> Any:  # noqa: ANN401 - an array of NumPy or 
         return column.astype(bool) if whole else _absent(column, "boolean")
     if kinds == {int} and max(map(abs, present)) < LARGEST_WHOLE:
         return column.astype(np.int64) if whole else _absent(column, "Int64")
-    return column.astype(np.float64) if kinds and kinds <= {int, float} else column
+    return column.astype(np.float64) if kinds <= {int, float} else column
 
 
 def _absent(column: NDArray[Any], dtype: str) -> Any:  # noqa: ANN401 - an array of pandas

@@ -41,7 +41,10 @@ PROCURE_KEYS = (
     "tokens_per_joule",
     "binding",
 )
-VALIDATION_KEYS = ("id", "mode", "use", "system", "model", "measured", "predicted", "error", "origin")
+VALIDATION_KEYS = (
+    *("id", "mode", "use", "timing", "basis", "system", "model"),
+    *("measured", "predicted", "error", "origin"),
+)
 SENSITIVITY_KEYS = ("input", "low", "high", "metric_low", "metric_high", "swing", "changes_winner")
 MOST_VALIDATION_ROWS = 14
 
@@ -186,15 +189,18 @@ def _validation(case: Case, answer: Answer) -> str:
     chosen = case.chosen
     rows = [row for row in answer.rows() if row["error"] is not None]
 
-    def near(row: Mapping[str, Any]) -> tuple[bool, bool, bool]:
-        return row["system"] != chosen.system.id, row["model"] != chosen.model.id, row["use"] != "absolute"
+    def near(row: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:
+        unlike = row["timing"] == "wall" and row["basis"] == "device"
+        other = row["system"] != chosen.system.id, row["model"] != chosen.model.id
+        return (unlike, *other, row["use"] != "absolute")
 
     rows.sort(key=near)
     summary = answer.summary
     text = (
         f"Median error {summary['median_abs_error']:.1%} over {summary['n']} published results that set "
-        "nothing; those nearest to this case first. It counts absolute rows alone: relative and shape rows "
-        "are there for the ratios among them, and their levels are told for completeness."
+        f"nothing ({summary['counted']}); those nearest to this case first. Relative rows are there for the "
+        "ratios among them, and rows of named engines for completeness: the pause of an engine's host is not "
+        "modelled, so that what it took by the wall clock stands last."
     )
     shown = rows[:MOST_VALIDATION_ROWS]
     reasons = "".join(f"<li>{linked(row['id'])}: {linked(row['why'])}.</li>" for row in shown if row["why"])

@@ -47,6 +47,7 @@ class RooflinePicture(Roofline):
         absent [1].
     """
 
+    _: dataclasses.KW_ONLY
     ffn_nodes: ArrayLike = option((*range(1, 9), 16, 32), metavar="RANGE")
 
 

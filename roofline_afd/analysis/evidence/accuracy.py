@@ -46,6 +46,34 @@ def medians(errors: Iterable[tuple[str, float]]) -> dict[str, float]:
     return {name: float(np.median(sizes)) for name, sizes in sorted(groups.items())}
 
 
+def by_group(errors: Iterable[tuple[Mapping[str, str], float | None]]) -> list[dict[str, Any]]:
+    """Sum up signed errors of groups.
+
+    Parameters
+    ----------
+    errors : iterable of tuple
+        The labels of a row's group, and its signed error as a fraction of the measured figure [1]: None where
+        the row is skipped.
+
+    Returns
+    -------
+    list of dict
+        A group each, in the order of their first rows: its labels, what `spread` says, and
+        `median_signed_error`, below 0 where predictions are too low, null where there are none.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[float | None]] = {}
+    for labels, error in errors:
+        groups.setdefault(tuple(labels.items()), []).append(error)
+    found = []
+    for labels_of, every in groups.items():
+        known = [error for error in every if error is not None]
+        summed = spread(known, skipped=len(every) - len(known))
+        found.append(
+            dict(labels_of) | summed | {"median_signed_error": float(np.median(known)) if known else None}
+        )
+    return found
+
+
 def sentence(summary: Mapping[str, Any], *, what: str) -> str:
     """Say in one sentence how far the predictions of `what` are off."""
     return (

@@ -138,4 +138,5 @@ class Sensitivity:
 class Tornado(Sensitivity):
     """The same as a picture, which shows no pairs."""
 
+    _: dataclasses.KW_ONLY
     pairs: int = option(0, shown=False)

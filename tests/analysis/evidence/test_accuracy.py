@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from roofline_afd.analysis.evidence.accuracy import estimated_note, files_of, medians, sentence, spread
+from roofline_afd.analysis.evidence.accuracy import (
+    by_group,
+    estimated_note,
+    files_of,
+    medians,
+    sentence,
+    spread,
+)
 
 
 def test_errors_are_summed_up_by_size() -> None:
@@ -29,3 +36,17 @@ def test_no_errors_leave_nothing_to_say() -> None:
     assert estimated_note(["measured", None]) == []
     assert estimated_note(["estimated", "measured"])
     assert files_of(["b.csv, row 2", "a.csv, row 9", "b.csv, row 3"]) == ["a.csv", "b.csv"]
+
+
+def test_groups_are_summed_up_by_their_labels() -> None:
+    kernel, wall = {"timing": "kernel", "engine": "a"}, {"timing": "wall", "engine": "a"}
+    first, second = by_group([(kernel, -0.1), (wall, None), (kernel, 0.3), (kernel, None), (kernel, 0.4)])
+    assert (first["timing"], first["engine"], first["n"], first["skipped"]) == ("kernel", "a", 3, 1)
+    assert first["median_abs_error"] == first["median_signed_error"] == pytest.approx(0.3)
+    assert first["max_abs_error"] == pytest.approx(0.4)
+    assert (second["timing"], second["n"], second["skipped"]) == ("wall", 0, 1)
+    assert second["median_abs_error"] is second["median_signed_error"] is None
+    (low,) = by_group([(kernel, -0.4), (kernel, -0.2), (kernel, 0.1)])
+    assert low["median_signed_error"] == pytest.approx(-0.2)
+    assert low["median_abs_error"] == pytest.approx(0.2)
+    assert by_group([]) == []

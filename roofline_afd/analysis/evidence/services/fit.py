@@ -41,7 +41,7 @@ class ServiceFit:
     without: Mapping[str, Mapping[str, float]]
     """Constants when the row of this id is left out."""
     validated_error: float | None
-    """Median absolute relative error on the rows that set nothing, None where there are none [1]."""
+    """Median absolute relative error on the general rows that set nothing, None where there are none [1]."""
     validated_by_mode: Mapping[str, tuple[float, float]]
     """The same by mode, and the median signed error: below 0 where services are faster than predicted [1]."""
 
@@ -52,7 +52,9 @@ class ServiceFit:
 
 
 def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
-    """Fit what running a service adds to its operators, on rows of role `calibration` alone.
+    """Fit what running a service adds to its operators, on general rows of role `calibration` alone.
+
+    A row that names an engine speaks for that engine: it neither sets nor judges constants of every service.
 
     Parameters
     ----------
@@ -69,14 +71,17 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
     InputError
         If fewer rows than constants set them, or one lacks an input.
     """
-    used = tuple(row for row in rows if row.role == CALIBRATION)
+    used = tuple(row for row in rows if row.role == CALIBRATION and row.general)
     if len(used) <= len(CONSTANTS):
         raise InputError(
-            f"{len(used)} rows of role calibration are too few to fit {len(CONSTANTS)} constants"
+            f"{len(used)} rows of role calibration that name no engine are too few to fit "
+            f"{len(CONSTANTS)} constants"
         )
     for row in used:
         if row.incomparable:
             raise InputError(f"{row.place}: lacks {', '.join(row.incomparable)}")
+        if row.unpredictable:
+            raise InputError(f"{row.place}: {row.unpredictable}")
     varied = [_Varied(row) for row in used]
     measured = np.array([1.0 / (row.throughput or np.nan) for row in used])
 
@@ -92,7 +97,7 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
     values = found(every)
     errors = times(np.array(list(values.values())), every) / measured - 1
     without = {row.id: found(np.delete(every, index)) for index, row in enumerate(used)}
-    answers = [answer_of(row, _constants(values)) for row in rows if row.level]
+    answers = [answer_of(row, _constants(values)) for row in rows if row.headline]
     unseen = [answer["error"] for answer in answers if answer["error"] is not None]
     by_mode = {
         mode: [

@@ -31,7 +31,7 @@ def predict_service(
     Parameters
     ----------
     row : ServiceMeasurement
-        A row with batch and accepted length.
+        A row with system, batch and accepted length, cut as the model cuts the layer.
     constants : ServiceConstants, optional
         What running a service adds; by default as in the catalogue of its system.
 
@@ -43,10 +43,11 @@ def predict_service(
     Raises
     ------
     InputError
-        If the row lacks an input, or the system a peak rate for a format.
+        If the row lacks an input or is placed as no formula has it, or the system lacks a peak rate for a
+        format.
     """
-    if row.missing:
-        raise InputError(f"the row lacks {', '.join(row.missing)}")
+    if row.unpredictable:
+        raise InputError(row.unpredictable)
     deployments = Deployments(row.scenario, row.mode)
     if constants is not None:
         deployments.constants = constants

@@ -25,11 +25,12 @@ NOTES = {
 """What each fitted constant stands for."""
 NO_GAP = (
     "at its bound: kernels, transfers and small kernels explain the steps timed by the wall clock without a "
-    "gap; rows timed by kernel cannot show one"
+    "gap; rows timed on the device cannot show one"
 )
 RECORD_NOTE = (
     "three constants that no timing of single operators gives, fitted to four published services and to "
-    "nothing else; all other published services are predicted with them"
+    "nothing else; all other published services are predicted with them; the validated errors are of those "
+    "among them that name no engine and whose level is to be met"
 )
 
 

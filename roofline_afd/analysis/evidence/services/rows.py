@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import tomllib
+from fnmatch import fnmatchcase
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING
 
@@ -26,19 +28,26 @@ if TYPE_CHECKING:
 
 FOLDER = "hardware_db/measurements"
 """Where the shipped rows lie, and the sentences on those that are missed."""
+SHIPPED_FILES = ("systems.csv", "systems_2.csv")
 THROUGHPUT, BATCH, ACCEPTED = "tokens_per_s_per_device", "batch_per_device", "accept_length"
-FILLED = ("id", "mode", "system", "model", "n_devices", "context_tokens")
+SYSTEM = "system"
+FILLED = ("id", "mode", "model", "n_devices", "context_tokens")
 """Columns that every row fills."""
-REQUIRED = (*FILLED[:5], BATCH, FILLED[5], THROUGHPUT)
-"""Columns that every file has; a row may leave the batch and the throughput empty, and is then skipped."""
+REQUIRED = (*FILLED[:2], SYSTEM, *FILLED[2:4], BATCH, FILLED[4], THROUGHPUT)
+"""Columns that every file has; a row may leave system, batch and throughput empty, and is then skipped."""
 ABSOLUTE, SHAPE, RELATIVE, LOWER_BOUND = "absolute", "shape", "relative", "lower-bound"
 CALIBRATION, CHECK = "calibration", "check"
-WALL, KERNEL = "wall", "kernel"
+WALL, KERNEL, PROFILE = "wall", "kernel", "profile"
+DEVICE = "device"
+"""What a prediction covers where the pauses of the host are left out."""
+ATTENTION_PLACEMENT, CORE_PLACEMENT = "attention", "core"
+PLACEMENT, ENGINE = "placement", "engine"
 WORDS: Mapping[str, tuple[str, ...]] = {
     "use": (ABSOLUTE, SHAPE, RELATIVE, LOWER_BOUND),
     "role": (CHECK, CALIBRATION),
-    "timing": (WALL, KERNEL, "profile"),
+    "timing": (WALL, KERNEL, PROFILE),
     "routing": CHOICES["routing"],
+    PLACEMENT: (ATTENTION_PLACEMENT, CORE_PLACEMENT),
 }
 """Columns of words, each with the valid ones; the first is that of a row that says nothing."""
 FORMATS = {
@@ -62,6 +71,8 @@ COUNTED = (
 FROM_ZERO = ("draft_tokens", "redundant_experts")
 NUMBERS = (*COUNTED, BATCH, ACCEPTED, "tpot_ms", THROUGHPUT)
 TEXTS = ("origin", "source")
+ENGINE_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+"""How an engine is written: as the ids of the catalogue are."""
 REACHED = "experts_per_ffn_device"
 """The one override that is no value of the system, but a field of the scenario."""
 
@@ -72,7 +83,8 @@ class ServiceMeasurement:
 
     Devices and micro-batches are counts [1]; `batch` is sequences of one (attention) device over all
     micro-batches, `accept_length` tokens per step [1], both None where nobody stated them; `throughput` is
-    output tokens over all devices [tokens/s/device], `tpot_ms` the time per output token [ms].
+    output tokens over all devices [tokens/s/device], `tpot_ms` the time per output token [ms]. `system` is
+    None where nobody stated it; `placement`, None under EP, says what an attention device holds.
     """
 
     place: str
@@ -81,7 +93,11 @@ class ServiceMeasurement:
     use: str
     role: str
     timing: str
-    scenario: Scenario
+    engine: str
+    placement: str | None
+    system: str | None
+    model: str
+    asked: Scenario | None
     changed: tuple[tuple[str, str], ...]
     devices: int
     attention_devices: int
@@ -97,9 +113,16 @@ class ServiceMeasurement:
     """Why the prediction is far off, where somebody looked into it."""
 
     @property
+    def scenario(self) -> Scenario:
+        """The question the row answers; InputError where the row lacks a system."""
+        if self.asked is None:
+            raise InputError(f"the row lacks {SYSTEM}")
+        return self.asked
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Columns this row leaves empty although its prediction depends on them."""
-        needed = {BATCH: self.batch, ACCEPTED: self.accept_length}
+        needed = {SYSTEM: self.system, BATCH: self.batch, ACCEPTED: self.accept_length}
         return tuple(name for name, value in needed.items() if value is None)
 
     @property
@@ -108,9 +131,36 @@ class ServiceMeasurement:
         return (*self.missing, *((THROUGHPUT,) if self.throughput is None else ()))
 
     @property
+    def unpredictable(self) -> str | None:
+        """Why nothing is predicted for this row, None where something is."""
+        if self.placement == CORE_PLACEMENT:
+            return f"{PLACEMENT} {CORE_PLACEMENT} is not modelled yet"
+        return f"the row lacks {', '.join(self.missing)}" if self.missing else None
+
+    @property
+    def basis(self) -> str:
+        """What the prediction covers: `wall`, with the gap of a step, or `device`, without any pause."""
+        return _basis(self.timing, self.engine)
+
+    @property
+    def like_for_like(self) -> bool:
+        """Whether the prediction covers what was timed: not so where the pause of an engine is unknown."""
+        return (self.timing == WALL) == (self.basis == WALL)
+
+    @property
+    def general(self) -> bool:
+        """Whether the row names no engine: only such rows set, and judge, what running any service adds."""
+        return not self.engine
+
+    @property
     def level(self) -> bool:
-        """Whether the row counts in the summary: its level is to be met, and it set no constant."""
+        """Whether the level of the row is to be met, and it may set no constant."""
         return self.use == ABSOLUTE and self.role == CHECK
+
+    @property
+    def headline(self) -> bool:
+        """Whether the row judges the constants of services: its level is to be met, and it is general."""
+        return self.level and self.general
 
     @property
     def split(self) -> str:
@@ -154,15 +204,18 @@ def read_services(files: Iterable[Path], *, catalogue: Catalogue) -> list[Servic
 def shipped_services(catalogue: Catalogue) -> list[ServiceMeasurement]:
     """Return the published services that ship with this package, with the reasons of large errors."""
     folder = package_files("hardware_db") / "measurements"
-    rows = _services(
-        [(f"{FOLDER}/systems.csv", (folder / "systems.csv").read_text(encoding="utf-8"))], catalogue
-    )
+    texts = [(f"{FOLDER}/{name}", (folder / name).read_text(encoding="utf-8")) for name in SHIPPED_FILES]
     reasons = shipped_reasons()
-    return [dataclasses.replace(row, reason=reasons.get(row.id, "")) for row in rows]
+    return [
+        dataclasses.replace(
+            row, reason=next((why for ids, why in reasons.items() if fnmatchcase(row.id, ids)), "")
+        )
+        for row in _services(texts, catalogue)
+    ]
 
 
 def shipped_reasons() -> dict[str, str]:
-    """Return the sentence on each shipped row that is missed by far, by its id."""
+    """Return the sentence on shipped rows that are missed by far, by their id, or a pattern of ids."""
     text = (package_files("hardware_db") / "measurements" / "misses.toml").read_text(encoding="utf-8")
     return {str(key): str(value) for key, value in tomllib.loads(text)["misses"].items()}
 
@@ -193,6 +246,13 @@ def _service(
     place, filled, _ = row
     mode = choice(f"{place}: mode", filled["mode"], MODES)
     words = {key: choice(f"{place}: {key}", filled.get(key, valid[0]), valid) for key, valid in WORDS.items()}
+    if mode == EP and PLACEMENT in filled:
+        raise InputError(f"{place}: ep has no {PLACEMENT}: leave it empty")
+    engine = filled.get(ENGINE, "")
+    if engine and not ENGINE_NAME.fullmatch(engine):
+        raise InputError(
+            f"{place}: {ENGINE} {shown(engine)} is not written as an id is: lower case, digits, . and -"
+        )
     numbers = {
         key: number(f"{place}: {key}", filled[key], whole=key in COUNTED, zero=key in FROM_ZERO)
         for key in NUMBERS
@@ -210,19 +270,24 @@ def _service(
             formats[field] = precision(filled[key], option=f"{place}: {key}").id
     overrides = tuple(sorted(changed.items()))
     try:
-        scenario = Scenario(
-            system=system(filled["system"], overrides),
-            model=model(filled["model"]),
-            accept_length=1.0 if accepted is None else accepted,
-            draft_tokens=counts.get("draft_tokens"),
-            context=counts["context_tokens"],
-            redundant_experts=counts.get("redundant_experts"),
-            experts_per_ffn_device=None
-            if reached is None
-            else int(number(f"overrides: {REACHED}", reached, whole=True)),
-            routing=words["routing"],
-            gap_ms=0.0 if words["timing"] == KERNEL else None,
-            **formats,  # type: ignore[arg-type]  # fields of formats, by name
+        served = model(filled["model"])
+        asked = (
+            None
+            if SYSTEM not in filled
+            else Scenario(
+                system=system(filled[SYSTEM], overrides),
+                model=served,
+                accept_length=1.0 if accepted is None else accepted,
+                draft_tokens=counts.get("draft_tokens"),
+                context=counts["context_tokens"],
+                redundant_experts=counts.get("redundant_experts"),
+                experts_per_ffn_device=None
+                if reached is None
+                else int(number(f"overrides: {REACHED}", reached, whole=True)),
+                routing=words["routing"],
+                gap_ms=0.0 if _basis(words["timing"], engine) == DEVICE else None,
+                **formats,  # type: ignore[arg-type]  # fields of formats, by name
+            )
         )
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
@@ -234,7 +299,11 @@ def _service(
         use=words["use"],
         role=words["role"],
         timing=words["timing"],
-        scenario=scenario,
+        engine=engine,
+        placement=None if mode == EP else words[PLACEMENT],
+        system=filled.get(SYSTEM),
+        model=served.id,
+        asked=asked,
         changed=overrides,
         devices=counts["n_devices"],
         attention_devices=attention,
@@ -246,6 +315,11 @@ def _service(
         tpot_ms=numbers.get("tpot_ms"),
         **{key: filled.get(key, "") for key in TEXTS},
     )
+
+
+def _basis(timing: str, engine: str) -> str:
+    """Return what is predicted of a row: the host's pause of no engine is known yet."""
+    return WALL if timing == WALL and not engine else DEVICE
 
 
 def _changed(place: str, text: str) -> dict[str, str]:

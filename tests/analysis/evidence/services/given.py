@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.evidence.services.rows import (
     FOLDER,
+    SHIPPED_FILES,
     ServiceMeasurement,
     read_services,
     shipped_services,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 CATALOGUE = Catalogue()
-SHIPPED = ROOT / FOLDER / "systems.csv"
+SHIPPED = [ROOT / FOLDER / name for name in SHIPPED_FILES]
 ROW = {
     "id": "mine",
     "mode": "ep",

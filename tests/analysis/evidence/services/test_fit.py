@@ -30,6 +30,9 @@ def test_shipped_constants_are_what_the_fit_gives() -> None:
     for key in ("points", "training_error", "validated_error"):
         assert made.data["service"][key] == pytest.approx(record.data["service"][key], rel=1e-2), key
     assert fit.validated_error == pytest.approx(answer().summary["median_abs_error"], rel=1e-2)
+    for mode, (error, bias) in fit.validated_by_mode.items():
+        assert error == pytest.approx(record.data["service"][f"validated_error_{mode}"], rel=1e-2), mode
+        assert bias == pytest.approx(record.data["service"][f"validated_bias_{mode}"], rel=1e-2), mode
     assert [row.id for row in fit.rows] == list(answer().summary["calibration_rows"])
     for row in fit.rows:
         assert row.id in record.data["service"]["note"]
@@ -56,7 +59,7 @@ def test_known_constants_come_back() -> None:
             row, throughput=predict_service(row, constants=truth).tokens_per_s_per_device, timing="wall"
         )
         for row in shipped()
-        if row.role == CALIBRATION
+        if row.role == CALIBRATION and row.general
     ]
     fit = fit_service_constants(rows)
     assert fit.values["gap_ms"] == pytest.approx(2, rel=1e-3)
@@ -68,10 +71,11 @@ def test_known_constants_come_back() -> None:
 
 @settings(max_examples=3, deadline=None)
 @given(factor=st.floats(0.1, 10))
-def test_only_calibration_rows_set_constants(factor: float) -> None:
+def test_only_general_calibration_rows_set_constants(factor: float) -> None:
+    """Neither a check row nor the calibration row of an engine moves what every service takes."""
     rows = [
         row
-        if row.role == CALIBRATION or row.throughput is None
+        if (row.role == CALIBRATION and row.general) or row.throughput is None
         else dataclasses.replace(row, throughput=row.throughput * factor)
         for row in shipped()
     ]
@@ -79,9 +83,13 @@ def test_only_calibration_rows_set_constants(factor: float) -> None:
 
 
 def test_four_shipped_rows_calibrate_and_fewer_do_not() -> None:
-    used = [row for row in shipped() if row.role == CALIBRATION]
+    used = [row for row in shipped() if row.role == CALIBRATION and row.general]
     assert len(used) == 4 > len(CONSTANTS)
-    with pytest.raises(InputError, match="3 rows of role calibration are too few"):
-        fit_service_constants(used[1:])
+    of_engines = [row for row in shipped() if row.role == CALIBRATION and not row.general]
+    assert len(of_engines) == 24
+    with pytest.raises(InputError, match="3 rows of role calibration that name no engine are too few"):
+        fit_service_constants([*used[1:], *of_engines])
     with pytest.raises(InputError, match="row 2: lacks batch_per_device"):
         fit_service_constants([dataclasses.replace(used[0], batch=None), *used[1:]])
+    with pytest.raises(InputError, match="row 2: placement core is not modelled yet"):
+        fit_service_constants([dataclasses.replace(used[0], placement="core"), *used[1:]])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from roofline_afd.analysis.evidence.services.predict import predict_service
 from roofline_afd.analysis.evidence.services.validate import validate_services
 from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.errors import InputError
 from tests.analysis.evidence.services.given import CATALOGUE, GROUPS, ROW, read, shipped, validated
 
 
@@ -18,6 +21,31 @@ def test_a_gap_slows_wall_clock_rows_and_not_kernel_ones() -> None:
     for name, changes in (("ep-cm384-2", True), ("ep-fastafd-qwen3-8k-ep16", False)):
         before, after = (predict_service(rows[name], constants=each).tpot_ms for each in (constants, slower))
         assert (after > before) == changes
+
+
+def test_a_gap_slows_no_row_predicted_on_the_device_basis(tmp_path: Path) -> None:
+    constants = load_service_constants(CATALOGUE)
+    slower = dataclasses.replace(constants, gap_s=constants.gap_s + 5e-3)
+    rows = read(
+        tmp_path,
+        ROW,
+        ROW | {"id": "profile", "timing": "profile"},
+        ROW | {"id": "engine", "engine": "vllm-0.19"},
+    )
+    steps = [[predict_service(row, constants=each).tpot_ms for each in (constants, slower)] for row in rows]
+    assert [after - before for before, after in steps] == pytest.approx([5.0, 0.0, 0.0])
+
+
+def test_what_is_not_modelled_is_refused(tmp_path: Path) -> None:
+    core, nowhere = read(
+        tmp_path, ROW | GROUPS | {"placement": "core"}, ROW | {"id": "nowhere", "system": ""}
+    )
+    with pytest.raises(InputError, match=r"^placement core is not modelled yet$"):
+        predict_service(core)
+    with pytest.raises(InputError, match=r"^the row lacks system$"):
+        predict_service(nowhere)
+    with pytest.raises(InputError, match=r"^the row lacks system$"):
+        _ = nowhere.scenario
 
 
 def test_overrides_change_the_deployment(tmp_path: Path) -> None:

@@ -2,21 +2,81 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from roofline_afd.analysis.evidence.services.rows import REQUIRED, read_services
+from roofline_afd.analysis.evidence.services.rows import (
+    CALIBRATION,
+    REQUIRED,
+    SHIPPED_FILES,
+    read_services,
+    shipped_reasons,
+)
 from roofline_afd.errors import InputError
-from tests.analysis.evidence.services.given import CATALOGUE, GROUPS, ROW, SHIPPED, read, validated, written
+from tests.analysis.evidence.services.given import (
+    CATALOGUE,
+    GROUPS,
+    ROW,
+    SHIPPED,
+    read,
+    shipped,
+    validated,
+    written,
+)
 from tests.conftest import SHARED, require
 
-SOURCE = SHARED / "data" / "measurements" / "systems.csv"
+SOURCES = SHARED / "data" / "measurements"
 
 
-def test_shipped_rows_are_the_collected_ones() -> None:
-    require(present=SOURCE.is_file(), what="the collection of published services")
-    assert SHIPPED.read_bytes() == SOURCE.read_bytes()
+def _withdrawn() -> set[str]:
+    """Return the ids of rows that their author withdrew."""
+    with (SOURCES / "withdrawn.csv").open(encoding="utf-8", newline="") as file:
+        return {row["id"] for row in csv.DictReader(file)}
+
+
+def test_shipped_rows_are_the_collected_ones_without_the_withdrawn() -> None:
+    require(present=SOURCES.is_dir(), what="the collection of published services")
+    withdrawn = _withdrawn()
+    for name, path in zip(SHIPPED_FILES, SHIPPED, strict=True):
+        collected = (SOURCES / name).read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in collected if line.partition(",")[0] not in withdrawn]
+        assert path.read_text("utf-8") == "".join(kept)
+
+
+def test_nothing_withdrawn_remains() -> None:
+    require(present=SOURCES.is_dir(), what="the list of withdrawn services")
+    withdrawn = _withdrawn()
+    assert len(withdrawn) == 28
+    assert not withdrawn & {row.id for row in shipped()}
+    assert not withdrawn & set(shipped_reasons())
+    for path in (*SHIPPED, SHIPPED[0].with_name("misses.toml"), SHIPPED[0].with_name("README.md")):
+        assert not [name for name in withdrawn if name in path.read_text("utf-8")], path.name
+
+
+def test_shipped_rows_by_what_they_are() -> None:
+    """54 rows of the first set less 28 withdrawn, and 94 of the second."""
+    rows = shipped()
+    assert Counter(Path(row.place.partition(", row")[0]).name for row in rows) == {
+        "systems.csv": 26,
+        "systems_2.csv": 94,
+    }
+    assert Counter(row.engine for row in rows) == {"": 34, "vllm-0.19": 74, "fastafd": 12}
+    assert Counter(row.placement for row in rows) == {None: 98, "attention": 5 + 9, "core": 8}
+    calibrating = Counter((row.engine, row.timing) for row in rows if row.role == CALIBRATION)
+    assert calibrating == {
+        ("", "profile"): 1,
+        ("", "wall"): 2,
+        ("", "kernel"): 1,
+        ("vllm-0.19", "kernel"): 12,
+        ("vllm-0.19", "wall"): 12,
+    }
+    assert {row.id for row in rows if row.system is None} == {
+        "ep-afdplugin-qwen35-122b-pcie",
+        "afd-afdplugin-qwen35-122b-pcie-4a4f",
+    }
 
 
 def test_required_columns_are_enough(tmp_path: Path) -> None:
@@ -24,6 +84,9 @@ def test_required_columns_are_enough(tmp_path: Path) -> None:
     (row,) = read(tmp_path, ROW)
     assert (row.use, row.role, row.timing, row.microbatches) == ("absolute", "check", "wall", 1)
     assert (row.scenario.routing, row.accept_length) == ("natural", 1.0)
+    assert (row.engine, row.placement, row.basis, row.like_for_like) == ("", None, "wall", True)
+    (groups,) = read(tmp_path, ROW | GROUPS)
+    assert groups.placement == "attention"
     (found,) = validated(tmp_path, ROW)
     assert found["error"] == pytest.approx(found["predicted"] / 2324 - 1)
     assert found["tpot_predicted_ms"] == pytest.approx(128 / found["predicted"] * 1e3)
@@ -37,6 +100,10 @@ BAD = {
     "use": ({"use": "absolut"}, "use 'absolut' is not valid; did you mean 'absolute'?"),
     "role": ({"role": "calib"}, "role 'calib' is not valid"),
     "timing": ({"timing": "wal"}, "timing 'wal' is not valid; did you mean 'wall'?"),
+    "engine": ({"engine": "vLLM 0.19"}, "engine 'vLLM 0.19' is not written as an id is: lower case"),
+    "placement": (GROUPS | {"placement": "cor"}, "placement 'cor' is not valid; did you mean 'core'?"),
+    "placement under ep": ({"placement": "attention"}, "ep has no placement: leave it empty"),
+    "model without a system": ({"system": "", "model": "deepseek-v33"}, "unknown model 'deepseek-v33'"),
     "routing": ({"routing": "forced"}, "routing 'forced' is not valid; valid: balanced, natural"),
     "text": ({"batch_per_device": "many"}, "batch_per_device 'many' is not a number"),
     "nan": ({"tokens_per_s_per_device": "nan"}, "tokens_per_s_per_device 'nan' is not a number"),
@@ -82,3 +149,24 @@ def test_ids_are_unique_over_all_files(tmp_path: Path) -> None:
     path = written(tmp_path, ROW)
     with pytest.raises(InputError, match=r"row 2: id 'mine' is taken by .*mine\.csv', row 2"):
         read_services([path, path], catalogue=CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("timing", "engine", "basis", "like"),
+    [
+        ("wall", "", "wall", True),
+        ("wall", "vllm-0.19", "device", False),
+        ("kernel", "", "device", True),
+        ("kernel", "vllm-0.19", "device", True),
+        ("profile", "", "device", True),
+        ("profile", "fastafd", "device", True),
+    ],
+)
+def test_what_is_predicted_of_a_timing(
+    timing: str, engine: str, basis: str, *, like: bool, tmp_path: Path
+) -> None:
+    """Host gaps are out of kernel and profile rows; the pause of a named engine is not known yet."""
+    (row,) = read(tmp_path, ROW | {"timing": timing, "engine": engine})
+    assert (row.basis, row.like_for_like) == (basis, like)
+    assert row.scenario.gap_ms == (None if basis == "wall" else 0.0)
+    assert row.general == (not engine)

@@ -2,39 +2,148 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
+
+import pytest
 
 from roofline_afd.analysis.evidence.services.rows import RELATIVE, read_services, shipped_reasons
 from roofline_afd.analysis.evidence.services.validate import RATIO_BAND, is_miss, validate_services
-from tests.analysis.evidence.services.given import CATALOGUE, ROW, SHIPPED, answer, read, shipped, validated
+from tests.analysis.evidence.services.given import (
+    CATALOGUE,
+    GROUPS,
+    ROW,
+    SHIPPED,
+    answer,
+    read,
+    shipped,
+    validated,
+)
 
 
 def test_every_shipped_row_has_a_source_and_is_predicted_or_says_why() -> None:
-    assert len(answer().rows()) == 54
+    assert len(answer().rows()) == 120
     for row in answer().rows():
         assert row["source"], row["id"]
         assert (row["error"] is None) == (row["predicted"] is None), row["id"]
         assert row["error"] is not None or row["why"], row["id"]
-    skipped = {row["id"] for row in answer().rows() if row["error"] is None}
-    assert skipped == {"ep-ds-online", "ep-ant-h20-bs12"}
-    assert answer().summary["skipped"] == 1
+    skipped = {row["id"]: row["why"] for row in answer().rows() if row["error"] is None}
+    core = {name: why for name, why in skipped.items() if name.startswith("afd-fmha-")}
+    assert len(core) == 8
+    assert set(core.values()) == {"placement core is not modelled yet"}
+    assert {name: why for name, why in skipped.items() if name not in core} == {
+        "ep-ds-online": "the row lacks batch_per_device, accept_length",
+        "ep-ant-h20-bs12": "the row lacks accept_length",
+        "ep-vllm-gb200-dsr1-2k2k": "the row lacks batch_per_device, accept_length",
+        "ep-vllm-h200-dsr1-2k2k": "the row lacks batch_per_device, accept_length",
+        "ep-afdplugin-qwen35-122b-pcie": "the row lacks system",
+        "afd-afdplugin-qwen35-122b-pcie-4a4f": "the row lacks system",
+        "afd-mi355x-gptoss-7a1f-c4": "the row lacks batch_per_device",
+        "afd-mi355x-gptoss-7a1f-c8": "the row lacks batch_per_device",
+        "afd-mi355x-gptoss-4a4f-c4": "the row lacks batch_per_device",
+        "afd-mi355x-gptoss-4a4f-c8": "the row lacks batch_per_device",
+    }
 
 
 def test_levels_are_met() -> None:
-    """Published serving results of nine origins, each with its source in systems.csv; none set a constant."""
+    """Published serving results of nine origins, each with its source in systems.csv; none set a constant.
+
+    They were 17 before the author of afd-fastafd-minimax-8k withdrew it. Skipped is each absolute check row
+    of no engine without a batch or an accepted length: one of the first file, two of the second.
+    """
     summary = answer().summary
-    assert summary["n"] == 17
+    assert (summary["n"], summary["skipped"]) == (16, 3)
     assert summary["median_abs_error"] <= 0.08
     assert summary["p90_abs_error"] <= 0.20
+    assert set(summary["median_abs_error_by_source"]) == {
+        row["origin"] for row in answer().rows() if row["id"] in summary["counted_rows"]
+    }
+    assert len(summary["median_abs_error_by_source"]) == 9
+
+
+def test_the_headline_names_its_rows_and_hides_no_others() -> None:
+    """Of 70 levels predicted, 16 name no engine, 23 more are like for like, and 31 lack the pause of a host.
+
+    By hand from systems_2.csv: 20 kernel rows at 1K and 128K of role check (16 + 4), three AFD rows of timing
+    profile at the attention; 30 wall rows of vLLM (16 + 4 and ten of five group sizes and two models), one of
+    FastAFD.
+    """
+    summary, rows = answer().summary, {row["id"]: row for row in answer().rows()}
+    assert len(summary["counted_rows"]) == summary["n"]
+    for name in summary["counted_rows"]:
+        row = rows[name]
+        assert (row["use"], row["role"], row["engine"]) == ("absolute", "check", None), name
+    assert (summary["like_for_like"]["n"], summary["device_basis"]["n"]) == (16 + 20 + 3, 30 + 1)
+    for part in (
+        "16 services predicted (tokens/s/device), median error",
+        "Counted: use absolute, role check, no engine named.",
+        "With services of named engines timed on the device: 39, median error",
+        f": 39, median error {summary['like_for_like']['median_abs_error']:.1%}",
+        "Not counted: 31 timed by the wall clock on engines whose host pause is not modelled",
+    ):
+        assert part in summary["answer"]
+
+
+def test_errors_by_mode_timing_and_engine() -> None:
+    groups = {
+        (group["mode"], group["timing"], group["basis"], group["engine"], group["role"]): group
+        for group in answer().summary["by_basis"]
+    }
+    counts = {labels: (group["n"], group["skipped"]) for labels, group in groups.items()}
+    assert counts == {
+        ("ep", "wall", "wall", "none named", "check"): (5, 3),
+        ("afd", "wall", "wall", "none named", "check"): (3, 0),
+        ("ep", "kernel", "device", "none named", "check"): (8, 0),
+        ("ep", "wall", "wall", "none named", "calibration"): (2, 0),
+        ("ep", "profile", "device", "none named", "calibration"): (1, 0),
+        ("ep", "kernel", "device", "none named", "calibration"): (1, 0),
+        ("ep", "kernel", "device", "vllm-0.19", "check"): (20, 0),
+        ("ep", "wall", "device", "vllm-0.19", "check"): (30, 0),
+        ("ep", "kernel", "device", "vllm-0.19", "calibration"): (12, 0),
+        ("ep", "wall", "device", "vllm-0.19", "calibration"): (12, 0),
+        ("afd", "profile", "device", "fastafd", "check"): (3, 8),
+        ("afd", "wall", "device", "fastafd", "check"): (1, 0),
+    }
+    assert sum(n for labels, (n, _) in counts.items() if "check" in labels) == 16 + 23 + 31
+    slow = groups["ep", "wall", "device", "vllm-0.19", "check"]
+    quick = groups["ep", "kernel", "device", "vllm-0.19", "check"]
+    assert slow["median_signed_error"] > quick["median_signed_error"]
+
+
+def test_a_pause_that_is_not_modelled_is_told_and_is_no_miss(tmp_path: Path) -> None:
+    far = ROW | {"tokens_per_s_per_device": "1", "accept_length": "1"}
+    wall, kernel, core = validated(
+        tmp_path,
+        far | {"engine": "vllm-0.19"},
+        far | {"id": "kernel", "engine": "vllm-0.19", "timing": "kernel"},
+        far | GROUPS | {"id": "core", "engine": "fastafd", "placement": "core"},
+    )
+    why = "timed by the wall clock, predicted without the host pause of vllm-0.19, which is not modelled"
+    assert (wall["basis"], wall["why"]) == ("device", why)
+    assert not is_miss(wall)
+    assert wall["predicted"] == kernel["predicted"]
+    assert is_miss(kernel)
+    assert (core["predicted"], core["why"]) == (None, "placement core is not modelled yet")
+    assert not is_miss(core)
+
+
+def test_rows_of_named_engines_count_where_there_are_no_others(tmp_path: Path) -> None:
+    named = ROW | {"engine": "vllm-0.19"}
+    rows = read(tmp_path, named | {"timing": "kernel"}, named | {"id": "wall"})
+    summary = validate_services(rows, catalogue=CATALOGUE).summary
+    assert (summary["n"], summary["counted_rows"]) == (1, ["mine"])
+    assert summary["counted"] == "use absolute, role check, engine named, predicted as timed"
+    assert summary["device_basis"]["n"] == 1
+    assert "With services of named engines" not in summary["answer"]
 
 
 def test_every_large_miss_has_its_sentence_and_no_sentence_is_stale() -> None:
-    missed = {
-        row["id"]: row["why"]
-        for row in answer().rows()
-        if row["error"] is not None and is_miss(row["use"], row["error"])
-    }
-    assert missed == shipped_reasons()
+    missed = {row["id"]: row["why"] for row in answer().rows() if is_miss(row)}
+    reasons = shipped_reasons()
+    for name, why in missed.items():
+        assert why in [reason for ids, reason in reasons.items() if fnmatchcase(name, ids)], name
+    for ids in reasons:
+        assert any(fnmatchcase(name, ids) for name in missed), ids
 
 
 def test_relative_rows_keep_their_ratio() -> None:
@@ -47,34 +156,74 @@ def test_relative_rows_keep_their_ratio() -> None:
 
 
 def test_pairs_timed_differently_are_apart() -> None:
+    """Each AFD row has an EP rival timed as kernel, and one timed by the wall whose pause is unknown."""
     signs = answer().summary["sign_test"]
     assert signs["n"] == len(signs["pairs"]) == 2
-    assert {pair["afd"] for pair in signs["timed_differently"]} == {
-        "afd-fastafd-qwen-8k",
-        "afd-fastafd-minimax-8k",
+    found = {(pair["afd"], pair["ep"]): pair for pair in signs["timed_differently"]}
+    corrected = ("1a1f-old", "15a1f-old", "1a1f-opt", "1a1f-opt-e2e")
+    assert set(found) == {
+        ("afd-fastafd-qwen-8k", "ep-fastafd-qwen3-8k-ep16"),
+        ("afd-fastafd-qwen-8k", "ep-fastafd-qwen3-8k-ep8-wall"),
+        *((f"afd-fix-q235-128k-{name}", "ep-vllm-q235-ep16-128k-b6-kernel") for name in corrected),
+        *((f"afd-fix-q235-128k-{name}", "ep-vllm-q235-ep16-128k-b6-wall") for name in corrected),
     }
-    assert all("EP as kernel" in pair["difference"] for pair in signs["timed_differently"])
+    for (afd, ep), pair in found.items():
+        if ep.endswith("-wall"):
+            assert "EP predicted without the host pause of vllm-0.19" in pair["difference"], afd
+        else:
+            assert "EP as kernel" in pair["difference"], afd
+    both_wall = found["afd-fix-q235-128k-1a1f-opt-e2e", "ep-vllm-q235-ep16-128k-b6-wall"]
+    assert "timed as" not in both_wall["difference"]
+    assert both_wall["measured_ratio"] == pytest.approx(97.9888459 / 130.7393)
 
 
-def test_the_ratio_predicted_best_loses_little() -> None:
-    """Ratio sweeps of github.com/linsj20/FastAFD, CODEX_PROJECT_RATIO_EP_SWEEP.md."""
-    test = answer().summary["ratio_test"]
-    assert [sweep["points"] for sweep in test["sweeps"]] == [13, 14]
-    assert [sweep["measured_best"] for sweep in test["sweeps"]] == ["20:4", "28:4"]
-    assert test["mean_loss"] <= 0.05
-    assert test["worst_loss"] <= 0.08
+def test_the_best_ratio_of_a_sweep_is_looked_for(tmp_path: Path) -> None:
+    """Made by hand: 96:32 is said to be best, and what the prediction prefers loses what it measured less.
+
+    No published sweep ships: the only ones were withdrawn.
+    """
+    sweep = ROW | {"mode": "afd", "use": "shape", "accept_length": "1"}
+
+    def point(attention: int, measured: str) -> dict[str, str]:
+        split = {
+            "n_devices": str(attention + 32),
+            "n_attention_devices": str(attention),
+            "n_ffn_devices": "32",
+        }
+        return sweep | split | {"id": f"a{attention}", "tokens_per_s_per_device": measured}
+
+    points = [point(32, "400"), point(96, "1000"), point(160, "800")]
+    found = validate_services(read(tmp_path, *points), catalogue=CATALOGUE)
+    (only,) = found.summary["ratio_test"]["sweeps"]
+    assert (only["points"], only["measured_best"]) == (3, "96:32")
+    best = max(found.rows(), key=lambda row: row["predicted"])
+    assert only["predicted_best"] == f"{best['id'][1:]}:32"
+    assert only["loss"] == pytest.approx(1 - best["measured"] / 1000)
+    assert (
+        found.summary["ratio_test"]["mean_loss"] == found.summary["ratio_test"]["worst_loss"] == only["loss"]
+    )
+    assert answer().summary["ratio_test"]["sweeps"] == []
 
 
 def test_lower_bounds_are_met_where_they_can_be_predicted() -> None:
     bounds = {bound["id"]: bound["satisfied"] for bound in answer().summary["lower_bounds"]}
-    assert bounds == {"ep-ds-online": None, "ep-fastafd-qwen3-8k-ep64": True}
+    assert bounds == {
+        "ep-ds-online": None,
+        "ep-fastafd-qwen3-8k-ep64": True,
+        "afd-mi355x-gptoss-7a1f-c4": None,
+        "afd-mi355x-gptoss-7a1f-c8": None,
+        "afd-mi355x-gptoss-4a4f-c4": None,
+        "afd-mi355x-gptoss-4a4f-c8": None,
+    }
 
 
-def test_the_shipped_file_read_as_ones_own_gives_the_same() -> None:
-    mine = validate_services(read_services([SHIPPED], catalogue=CATALOGUE), catalogue=CATALOGUE)
+def test_the_shipped_files_read_as_ones_own_give_the_same() -> None:
+    mine = validate_services(read_services(SHIPPED, catalogue=CATALOGUE), catalogue=CATALOGUE)
     for key in ("predicted", "error", "fits_memory"):
         assert list(mine.columns[key]) == list(answer().columns[key])
-    assert all(row["why"] is None for row in mine.rows() if row["error"] is not None)
+    known = [row for row in mine.rows() if row["error"] is not None]
+    assert {row["timing"] for row in known if row["why"]} == {"wall"}
+    assert all("host pause" in row["why"] for row in known if row["why"])
 
 
 def test_rows_without_an_input_are_skipped_with_the_reason(tmp_path: Path) -> None:
