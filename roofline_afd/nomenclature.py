@@ -40,7 +40,6 @@ _DESCRIPTIONS = {
     "heads": "Query heads [1]",
     "hidden_size": "Width of the residual stream H [elements]",
     "inclusion": "Probability that a token chooses each expert, pi; their sum is whole [1]",
-    "index_heads, index_width": "Heads of an index, and the width of its keys [elements]; 0 without one",
     "layers": "Layers of the model, L [1]",
     "link_bytes_per_pair": "Bytes of link time per pair [B]",
     "m, n, k": "Rows (tokens) and columns of the output; elements each output sums over [1]",

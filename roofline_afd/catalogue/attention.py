@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import mixing
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Attention:
     index_top_k: int | None = None
     window_tokens: int | None = None
     index_block_tokens: int | None = None
+    index_precision: str = "fp8"
     key_heads: int | None = None
     o_lora_rank: int | None = None
     o_groups: int | None = None
@@ -78,6 +80,16 @@ class Attention:
     def index_width(self) -> int:
         """Elements of one index key; 0 without an index."""
         return self.index_head_dim or 0 if self.index_heads else 0
+
+    @property
+    def index_key_bytes(self) -> float:
+        """Bytes of one cached index key, scale included, whatever the precision of the cache [B]."""
+        if not self.index_width:
+            return 0.0
+        from roofline_afd.physics.index import index_key_bytes  # loads NumPy: not for --help
+
+        element = precision(self.index_precision).bytes
+        return float(index_key_bytes(index_width=self.index_width, element_bytes=element))
 
     def _kept(self, context: FloatLike) -> tuple[FloatArray, FloatArray]:
         """Return the entries, and the index keys, that one layer holds of a sequence of `context` tokens."""
@@ -137,18 +149,20 @@ class Attention:
         return total(min(window, chosen)), total(math.inf) if self.index_heads else 0.0
 
     def cached_elements(self, context: FloatLike) -> FloatArray:
-        """Count the elements one layer caches for `context` tokens: entries within windows, index keys."""
-        if self.constant_state:
+        """Count the elements one layer caches for `context` tokens: entries within windows; no index keys."""
+        if self.constant_state or self.shared_kv:
             return 0.0
-        entries, index = self._kept(context)
-        return (0.0 if self.shared_kv else entries * self.entry_elements) + index * self.index_width
+        return self._kept(context)[0] * self.entry_elements
+
+    def index_bytes(self, context: FloatLike) -> FloatArray:
+        """Count the bytes of index keys that one layer caches, and reads, for `context` tokens [B]."""
+        return self.index_entries(context) * self.index_key_bytes
 
     def read_elements(self, context: FloatLike) -> FloatArray:
-        """Count the cached and state elements one new token reads in one layer at `context` tokens."""
+        """Count the cached and state elements one new token reads in one layer; index keys not among them."""
         if self.constant_state:
             return float(self.state_elements)
-        _, index = self._kept(context)
-        return self.attended_entries(context) * self.entry_elements + index * self.index_width
+        return self.attended_entries(context) * self.entry_elements
 
     @property
     def cached_elements_per_token(self) -> float:
@@ -157,13 +171,23 @@ class Attention:
             return 0
         share = 1 / self.compress_ratio if self.compress_ratio else 0
         if self.type == "compressed":
-            return self.entry_elements + share * (self.entry_elements + self.index_width)
-        return (0 if self.shared_kv else self.entry_elements) + self.index_width
+            return self.entry_elements + share * self.entry_elements
+        return 0 if self.shared_kv else self.entry_elements
+
+    @property
+    def index_bytes_per_token(self) -> float:
+        """Bytes of index keys one layer caches for one token [B]."""
+        return self.index_key_bytes / (self.compress_ratio or 1)
 
     @property
     def state_elements(self) -> int:
         """Elements of state one layer keeps for a sequence of any length: matrix and convolution."""
-        return self.matrix_elements + max((self.conv_kernel or 1) - 1, 0) * self._conv_channels
+        return self.matrix_elements + self.conv_elements
+
+    @property
+    def conv_elements(self) -> int:
+        """Elements of the last inputs that the short convolution of one layer keeps for a sequence."""
+        return max((self.conv_kernel or 1) - 1, 0) * self.conv_channels
 
     @property
     def matrix_elements(self) -> int:
@@ -177,7 +201,8 @@ class Attention:
         return 0
 
     @property
-    def _conv_channels(self) -> int:
+    def conv_channels(self) -> int:
+        """Channels of the short convolution of a constant-state layer."""
         if self.type == "gated-delta":
             return 2 * (self.key_heads or 0) * self.head_dim + self.heads * (self.value_head_dim or 0)
         if self.type == "mamba2":
@@ -206,23 +231,26 @@ class Attention:
         query_tokens: FloatLike = 1,
         tile_rows: FloatLike = 1,
     ) -> FloatArray:
-        """Count FLOPs of one layer's decode step other than products with weights, at `context` tokens."""
+        """Count FLOPs of one layer's decode step other than products with weights: index, core, state."""
         if self.constant_state:
             tokens = sequences * query_tokens
             return tokens * mixing.state_flops(elements=self.matrix_elements, passes=_STATES[self.type])
-        from roofline_afd.physics.attention import decode_attention_flops  # loads NumPy: not for --help
+        from roofline_afd.physics import attention, index  # load NumPy: not for --help
 
         query, value = self.core_widths()
-        return decode_attention_flops(
+        scoring = index.index_flops(
+            sequences=sequences,
+            index_heads=self.index_heads or 0,
+            index_width=self.index_width,
+            scored=query_tokens * self.index_entries(context),
+        )
+        return scoring + attention.decode_attention_flops(
             sequences=sequences,
             query_tokens=query_tokens,
             heads=self.heads,
             query_width=query,
             value_width=value,
             entries=self.attended_entries(context),
-            index_heads=self.index_heads or 0,
-            index_width=self.index_width,
-            index_entries=self.index_entries(context),
             cached_heads=self.cached_heads,
             tile_rows=tile_rows,
         )
@@ -233,14 +261,14 @@ class Attention:
         if not self.constant_state:
             return 0
         decay = self.matrix_elements if self.type == "mamba1" else 0
-        return (self.conv_kernel or 0) * self._conv_channels + decay
+        return (self.conv_kernel or 0) * self.conv_channels + decay
 
     @property
     def vector_elements(self) -> int:
-        """Elements of inputs and result of one token in a constant-state layer, convolution included."""
+        """Elements of inputs and result of one token in the update of a constant state."""
         value = self.heads * (self.value_head_dim or self.head_dim)
         inner = self.inner_width or value
-        return (2 * self._conv_channels if self.conv_kernel else 3 * value) + inner
+        return (self.conv_channels if self.conv_kernel else 3 * value) + inner
 
     def split(self, parts: int) -> Attention | None:
         """Return the layer as one of several devices holds it that share its heads.

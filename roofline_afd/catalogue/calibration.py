@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from roofline_afd.catalogue.hardware import Accelerator, System
+    from roofline_afd.catalogue.models import Model
     from roofline_afd.catalogue.records import Quantity, Record
     from roofline_afd.catalogue.store import Catalogue
 
-OPERATOR_TABLES = ("gemm", "grouped_gemm", "attention")
+OPERATOR_TABLES = ("gemm", "grouped_gemm", "attention", "index", "top_k", "convolution", "state")
 """Classes of operators, each with efficiencies of its own."""
+EVERY_MODEL = ("gemm", "grouped_gemm", "attention", "link")
+"""Tables that the times of every model rest on; the others only where it has such layers."""
 DEFAULT = "default"
 """Record with the efficiencies of parts that were never measured."""
 SERVICE = "service"
@@ -89,12 +92,25 @@ class Calibration:
     gemm: OperatorEfficiency
     grouped_gemm: OperatorEfficiency
     attention: OperatorEfficiency
+    index: OperatorEfficiency
+    top_k: OperatorEfficiency
+    convolution: OperatorEfficiency
+    state: OperatorEfficiency
     link: LinkEfficiency
 
     @property
     def kinds(self) -> dict[str, str]:
         """Kind of each part, by its name."""
         return {field.name: getattr(self, field.name).kind for field in dataclasses.fields(self)}
+
+
+def tables_of(model: Model) -> tuple[str, ...]:
+    """Return the tables that the times of a model rest on, of `OPERATOR_TABLES` and `link`."""
+    kinds = model.attention
+    index = ("index", "top_k") if any(kind.index_heads for kind in kinds) else ()
+    state = ("state",) if any(kind.constant_state for kind in kinds) else ()
+    taps = ("convolution",) if any(kind.elementwise_parameters for kind in kinds) else ()
+    return (*EVERY_MODEL, *index, *taps, *state)
 
 
 def record_for(table: str, part: str, key: str, *, catalogue: Catalogue) -> Record | None:

@@ -166,8 +166,13 @@ class Model:
 
     @property
     def cached_elements_per_token(self) -> float:
-        """Elements one token adds to the caches of all layers, while it is within every window."""
+        """Elements one token adds to the caches of all layers but index keys, while within every window."""
         return sum(kind.layers * kind.cached_elements_per_token for kind in self.attention)
+
+    @property
+    def index_bytes_per_token(self) -> float:
+        """Bytes of index keys one token adds to the caches of all layers [B], whatever their precision."""
+        return sum(kind.layers * kind.index_bytes_per_token for kind in self.attention)
 
     def kv_bytes_per_token(self, bytes_per_element: float) -> float:
         """Cache bytes one token adds over all layers [B], at `bytes_per_element` [B].
@@ -175,17 +180,24 @@ class Model:
         A token is counted in every window: `kv_bytes` drops those that windows have passed.
         """
         return counting.cache_bytes_per_token(
-            bytes_per_element=bytes_per_element, cached_elements=self.cached_elements_per_token
+            bytes_per_element=bytes_per_element,
+            cached_elements=self.cached_elements_per_token,
+            index_bytes=self.index_bytes_per_token,
         )
 
     def kv_bytes(self, context: FloatLike, bytes_per_element: float) -> FloatArray:
         """Cache bytes of a sequence of `context` tokens over all layers [B], at `bytes_per_element` [B]."""
-        return bytes_per_element * sum(kind.layers * kind.cached_elements(context) for kind in self.attention)
+        return sum(
+            kind.layers * (bytes_per_element * kind.cached_elements(context) + kind.index_bytes(context))
+            for kind in self.attention
+        )
 
     def kv_read_bytes(self, context: FloatLike, bytes_per_element: float) -> FloatArray:
         """Cache bytes one new token reads over all layers [B]; constant states not counted."""
-        return bytes_per_element * sum(
-            kind.layers * kind.read_elements(context) for kind in self.attention if not kind.constant_state
+        return sum(
+            kind.layers * (bytes_per_element * kind.read_elements(context) + kind.index_bytes(context))
+            for kind in self.attention
+            if not kind.constant_state
         )
 
     def state_bytes(self, bytes_per_element: float = STATE_BYTES) -> float:

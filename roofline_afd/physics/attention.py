@@ -49,9 +49,6 @@ def decode_attention_flops(
     query_width: FloatLike,
     value_width: FloatLike,
     entries: FloatLike,
-    index_heads: FloatLike = 0,
-    index_width: FloatLike = 0,
-    index_entries: FloatLike = 0,
     cached_heads: FloatLike = 1,
     tile_rows: FloatLike = 1,
 ) -> FloatArray:
@@ -59,7 +56,7 @@ def decode_attention_flops(
 
     Parameters
     ----------
-    sequences, heads, index_heads, index_width
+    sequences, heads
         As in `nomenclature`.
     query_tokens : float or array
         New tokens of each sequence, q: 1 and the drafted ones [1].
@@ -68,8 +65,6 @@ def decode_attention_flops(
         attention kv_lora + rope and kv_lora.
     entries : float or array
         Cached entries one new token attends to: all, those of a window, or those an index picks [1].
-    index_entries : float or array
-        Index keys one new token is scored against [1].
     cached_heads : float or array
         Heads that are cached: 1 for a latent [1].
     tile_rows : float or array
@@ -78,17 +73,16 @@ def decode_attention_flops(
     Returns
     -------
     float or array
-        Operations of scores and weighted sum, and of the index; the softmax is left out [FLOP].
+        Operations of scores and weighted sum; the softmax is left out [FLOP].
 
     Notes
     -----
-    flops = 2 * sequences * q * (heads * (query_width + value_width) * entries * pad
-    + index_heads * index_width * index_entries), pad = padded_share(q * heads / cached_heads)
+    flops = 2 * sequences * q * heads * (query_width + value_width) * entries * pad,
+    pad = padded_share(q * heads / cached_heads)
 
     References
     ----------
-    arXiv 2405.04434 (DeepSeek-V2), section 2.1.2, for the absorbed form; DeepSeek-V3.2-Exp technical report
-    (2025-09), section 2.1, for the index.
+    arXiv 2405.04434 (DeepSeek-V2), section 2.1.2, for the absorbed form.
 
     Examples
     --------
@@ -101,9 +95,7 @@ def decode_attention_flops(
     rows = np.multiply(query_tokens, heads)
     per_entry = rows * np.add(query_width, value_width)
     pad = padded_share(rows=np.divide(rows, cached_heads), tile_rows=tile_rows)
-    core = np.multiply(per_entry * pad * 2.0, entries)
-    index = np.multiply(np.multiply(index_heads, index_width) * np.multiply(2.0, query_tokens), index_entries)
-    return np.multiply(sequences, core + index)
+    return np.multiply(sequences, np.multiply(per_entry * pad * 2.0, entries))
 
 
 def decode_attention_bytes(
@@ -113,8 +105,6 @@ def decode_attention_bytes(
     entries: FloatLike,
     kept_entries: FloatLike,
     entry_elements: FloatLike,
-    index_entries: FloatLike,
-    index_width: FloatLike,
     cache_bytes: FloatLike,
     query_elements: FloatLike,
     output_elements: FloatLike,
@@ -132,8 +122,6 @@ def decode_attention_bytes(
         Cached entries one new token attends to; those the layer holds of a sequence [1].
     entry_elements : float or array
         Elements of a cached entry: keys and values of all cached heads, or the latent [elements].
-    index_entries, index_width : float or array
-        Index keys of a sequence [1]; the width of one, 0 without an index [elements].
 
     Returns
     -------
@@ -142,8 +130,7 @@ def decode_attention_bytes(
 
     Notes
     -----
-    bytes = sequences * (b_kv * ((min(q * entries, kept) + q) * entry + (index + q) * index_width)
-    + b_a * q * (query + output))
+    bytes = sequences * (b_kv * (min(q * entries, kept) + q) * entry + b_a * q * (query + output))
 
     References
     ----------
@@ -154,12 +141,12 @@ def decode_attention_bytes(
     DeepSeek-V3, one sequence of 4096 tokens in bf16:
 
     >>> float(decode_attention_bytes(sequences=1, query_tokens=1, entries=4096, kept_entries=4096,
-    ...                              entry_elements=576, index_entries=4096, index_width=0, cache_bytes=2,
-    ...                              query_elements=73728, output_elements=65536, activation_bytes=2))
+    ...                              entry_elements=576, cache_bytes=2, query_elements=73728,
+    ...                              output_elements=65536, activation_bytes=2))
     4998272.0
     """
     read = np.minimum(np.multiply(query_tokens, entries), kept_entries) + query_tokens
-    cached = read * entry_elements + np.multiply(np.add(index_entries, query_tokens), index_width)
+    cached = np.multiply(read, entry_elements)
     vectors = np.multiply(query_tokens, np.add(query_elements, output_elements) * activation_bytes)
     return np.multiply(sequences, cached * cache_bytes + vectors)
 
@@ -211,15 +198,12 @@ def prefill_attention_flops(
     query_width: FloatLike,
     value_width: FloatLike,
     attended: FloatLike,
-    index_heads: FloatLike = 0,
-    index_width: FloatLike = 0,
-    index_attended: FloatLike = 0,
 ) -> FloatArray:
     """Return the operations of core attention over the new tokens of a prompt in one layer.
 
     Parameters
     ----------
-    heads, index_heads, index_width
+    heads
         As in `nomenclature`.
     sequences : float or array
         Prompts on the device [1].
@@ -227,8 +211,6 @@ def prefill_attention_flops(
         Width a head reads of a key and of a value [elements].
     attended : float or array
         Entries attended to, summed over the new tokens of a prompt (`causal_entries`) [1].
-    index_attended : float or array
-        Index keys scored, summed over the new tokens of a prompt [1].
 
     Returns
     -------
@@ -237,8 +219,7 @@ def prefill_attention_flops(
 
     Notes
     -----
-    flops = 2 * sequences * (heads * (query_width + value_width) * attended
-    + index_heads * index_width * index_attended)
+    flops = 2 * sequences * heads * (query_width + value_width) * attended
 
     References
     ----------
@@ -250,8 +231,7 @@ def prefill_attention_flops(
     5120.0
     """
     core = np.multiply(np.multiply(heads, np.add(query_width, value_width)), attended)
-    index = np.multiply(np.multiply(index_heads, index_width), index_attended)
-    return np.multiply(2.0, sequences) * (core + index)
+    return np.multiply(2.0, sequences) * core
 
 
 def prefill_attention_bytes(
@@ -260,8 +240,6 @@ def prefill_attention_bytes(
     new_tokens: FloatLike,
     kept_entries: FloatLike,
     entry_elements: FloatLike,
-    index_entries: FloatLike,
-    index_width: FloatLike,
     cache_bytes: FloatLike,
     query_elements: FloatLike,
     output_elements: FloatLike,
@@ -281,8 +259,6 @@ def prefill_attention_bytes(
         Entries read of a prompt, the new ones among them [1].
     entry_elements : float or array
         Elements of an entry: keys and values of all cached heads, or the latent [elements].
-    index_entries, index_width : float or array
-        Index keys of a prompt [1]; the width of one, 0 without an index [elements].
 
     Returns
     -------
@@ -291,7 +267,7 @@ def prefill_attention_bytes(
 
     Notes
     -----
-    bytes = sequences * (b_kv * (kept * entry + index * index_width) + b_a * n * (query + output))
+    bytes = sequences * (b_kv * kept * entry + b_a * n * (query + output))
 
     References
     ----------
@@ -300,11 +276,11 @@ def prefill_attention_bytes(
     Examples
     --------
     >>> float(prefill_attention_bytes(sequences=1, new_tokens=10, kept_entries=10, entry_elements=256,
-    ...                               index_entries=0, index_width=0, cache_bytes=2, query_elements=128,
-    ...                               output_elements=128, activation_bytes=2))
+    ...                               cache_bytes=2, query_elements=128, output_elements=128,
+    ...                               activation_bytes=2))
     10240.0
     """
-    cached = np.multiply(kept_entries, entry_elements) + np.multiply(index_entries, index_width)
+    cached = np.multiply(kept_entries, entry_elements)
     vectors = np.multiply(new_tokens, np.add(query_elements, output_elements) * activation_bytes)
     return np.multiply(sequences, cached * cache_bytes + vectors)
 
@@ -356,3 +332,57 @@ def state_bytes(
     """
     vectors = np.multiply(query_tokens, np.multiply(vector_elements, activation_bytes))
     return np.multiply(sequences, np.multiply(2.0, state_elements) * state_bytes + vectors)
+
+
+def convolution_bytes(
+    *,
+    sequences: FloatLike,
+    tokens: FloatLike,
+    channels: FloatLike,
+    kept_elements: FloatLike,
+    weights: FloatLike,
+    weight_bytes: FloatLike,
+    activation_bytes: FloatLike,
+) -> FloatArray:
+    """Return the bytes the short convolution of a layer with a constant state moves in one step.
+
+    Parameters
+    ----------
+    sequences
+        As in `nomenclature`.
+    tokens : float or array
+        New tokens of all sequences, T [1].
+    channels : float or array
+        Channels convolved, each on its own, c [elements].
+    kept_elements : float or array
+        Last inputs kept of a sequence, over all channels [elements].
+    weights : float or array
+        Taps of all channels [elements].
+    weight_bytes : float or array
+        Bytes of a tap, b_w [B].
+    activation_bytes : float or array
+        Bytes of an element of inputs, kept or new, and of results, b_a [B].
+
+    Returns
+    -------
+    float or array
+        Bytes: inputs kept read and written, new ones read, results written, taps once [B].
+
+    Notes
+    -----
+    bytes = b_a * (2 * sequences * kept + 2 * T * c) + b_w * weights
+
+    References
+    ----------
+    arXiv 2312.00752 (Mamba), section 3.4: the convolution before the state.
+
+    Examples
+    --------
+    Qwen3-Next-80B-A3B, 8,192 channels and three kept inputs, one token without the taps:
+
+    >>> float(convolution_bytes(sequences=1, tokens=1, channels=8192, kept_elements=24576, weights=0,
+    ...                         weight_bytes=2, activation_bytes=2))
+    131072.0
+    """
+    moved = np.multiply(2.0, sequences) * kept_elements + np.multiply(2.0, tokens) * channels
+    return moved * activation_bytes + np.multiply(weights, weight_bytes)

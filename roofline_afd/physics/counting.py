@@ -167,7 +167,9 @@ def active_parameters(
     return total_params - routed_experts + moe_layers * round(mean_top_k * expert_params) - unused_embedding
 
 
-def cache_bytes_per_token(*, bytes_per_element: float, cached_elements: float) -> float:
+def cache_bytes_per_token(
+    *, bytes_per_element: float, cached_elements: float, index_bytes: float = 0.0
+) -> float:
     """Return the cache bytes one token adds, while every sliding window still holds it.
 
     Parameters
@@ -175,7 +177,9 @@ def cache_bytes_per_token(*, bytes_per_element: float, cached_elements: float) -
     bytes_per_element : float
         Bytes of a cached element [B].
     cached_elements : float
-        Elements cached for one token over all layers: keys and values, latents, index keys [elements].
+        Elements cached for one token over all layers: keys and values, latents [elements].
+    index_bytes : float
+        Index keys cached for one token over all layers, which have a precision of their own [B].
 
     Returns
     -------
@@ -184,7 +188,7 @@ def cache_bytes_per_token(*, bytes_per_element: float, cached_elements: float) -
 
     Notes
     -----
-    bytes = b_kv * sum over layers of (2 * kv_heads * d, or c + rope for a latent, + index keys)
+    bytes = b_kv * sum over layers of (2 * kv_heads * d, or c + rope for a latent) + bytes of index keys
 
     References
     ----------
@@ -195,4 +199,4 @@ def cache_bytes_per_token(*, bytes_per_element: float, cached_elements: float) -
     >>> cache_bytes_per_token(bytes_per_element=2.0, cached_elements=35136)
     70272.0
     """
-    return bytes_per_element * cached_elements
+    return bytes_per_element * cached_elements + index_bytes

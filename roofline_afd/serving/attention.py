@@ -9,7 +9,7 @@ import numpy as np
 from roofline_afd.catalogue.models import STATE_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.products import LATENT_UNFOLDING, products_of
-from roofline_afd.physics import attention, network
+from roofline_afd.physics import attention, index, network
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
 from roofline_afd.serving.timing import Clock, Operator, peak_of
 
@@ -56,20 +56,13 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
     rest: dict[str, Any] = {
         "depth": 0,
         "peak": peak_of(system, layers.formats.core, "bf16"),
-        "efficiency": "attention",
+        "efficiency": "state" if layer.constant_state else "attention",
     }
-    if layer.elementwise_parameters:
-        weights = precision(layers.formats.others).bytes * layer.elementwise_parameters
-        yield clock.time(
-            "convolution",
-            layer.name,
-            layer.layers,
-            flops=np.multiply(2.0 * layer.elementwise_parameters, every),
-            bytes_moved=np.multiply(every, 0.0) + weights,
-            tokens=every,
-            **rest,
-        )
     for sizes in phases:
+        if layer.elementwise_parameters:
+            yield _convolution(clock, layer, sizes, peak=rest["peak"])
+        if layer.index_heads:
+            yield from _index_operators(clock, layer, sizes)
         yield _core_operator(clock, layer, sizes, absorbed=_absorbed(layer, sizes), rest=rest)
     if layers.tensor_parallel > 1:
         yield _gathering(layers, layer, every)
@@ -83,6 +76,77 @@ def _absorbed(layer: Attention, sizes: Sizes) -> bool:
     return bool(np.any(sizes.context)) and bool(np.max(sizes.query_tokens) < layer.unfolding_pays_from())
 
 
+def _convolution(clock: Clock, layer: Attention, sizes: Sizes, *, peak: float) -> Operator:
+    """Return the short convolution before a constant state; over a prompt it streams like the update."""
+    counted = {
+        "sequences": sizes.sequences,
+        "tokens": sizes.tokens,
+        "channels": layer.conv_channels,
+        "kept_elements": layer.conv_elements,
+        "weights": layer.elementwise_parameters,
+        "weight_bytes": precision(clock.layers.formats.others).bytes,
+        "activation_bytes": ACTIVATION_BYTES,
+    }
+    return clock.time(
+        "convolution",
+        layer.name,
+        layer.layers,
+        flops=np.multiply(2.0 * layer.elementwise_parameters, sizes.tokens),
+        bytes_moved=attention.convolution_bytes(**counted),
+        tokens=sizes.tokens,
+        depth=0,
+        peak=peak,
+        efficiency="state" if sizes.prefill else "convolution",
+        counted=counted,
+    )
+
+
+def _index_operators(clock: Clock, layer: Attention, sizes: Sizes) -> Iterator[Operator]:
+    """Yield the logits of an index over all its keys, and the choice of the best."""
+    context, new = sizes.context, sizes.query_tokens
+    if sizes.prefill:  # the keys of the prompt itself are written, then read
+        scored = layer.prefill_entries(new, context)[1]
+        cached = layer.index_entries(np.add(context, new))
+    else:
+        cached = layer.index_entries(context)
+        scored = np.multiply(new, cached)
+    keys = {
+        "sequences": sizes.sequences,
+        "new_tokens": np.divide(new, layer.compress_ratio or 1),
+        "index_entries": cached,
+        "key_bytes": layer.index_key_bytes,
+        "scored": scored,
+    }
+    heads = {"index_heads": layer.index_heads or 0, "index_width": layer.index_width}
+    scores = {"sequences": sizes.sequences, "scored": scored}
+    yield clock.time(
+        "index_logits",
+        layer.name,
+        layer.layers,
+        flops=index.index_flops(**scores, **heads),
+        bytes_moved=index.index_bytes(**keys),
+        tokens=sizes.tokens,
+        depth=0,
+        peak=peak_of(clock.layers.attention, layer.index_precision, layer.index_precision),
+        efficiency="index",
+        counted={**keys, **heads, "element_bytes": precision(layer.index_precision).bytes},
+    )
+    blocks = layer.index_block_tokens or 1
+    scores["scored"] = np.divide(scored, blocks)
+    yield clock.time(
+        "index_choice",
+        layer.name,
+        layer.layers,
+        flops=0.0,
+        bytes_moved=index.choice_bytes(**scores),
+        tokens=sizes.tokens,
+        depth=np.divide(cached, blocks),
+        peak=peak_of(clock.layers.attention, "bf16", "bf16"),
+        efficiency="top_k",
+        counted=scores,
+    )
+
+
 def _core_operator(
     clock: Clock, layer: Attention, sizes: Sizes, *, absorbed: bool, rest: Mapping[str, Any]
 ) -> Operator:
@@ -92,7 +156,7 @@ def _core_operator(
     if layer.constant_state:
         counted = {
             **tokens,
-            "state_elements": layer.state_elements,
+            "state_elements": layer.matrix_elements,
             "state_bytes": STATE_BYTES,
             "vector_elements": layer.vector_elements,
             "activation_bytes": ACTIVATION_BYTES,
@@ -116,11 +180,9 @@ def _core_operator(
 def _core_vectors(layers: Layers, layer: Attention, *, absorbed: bool) -> tuple[dict[str, Any], ...]:
     """Return what the operations and the bytes of core attention depend on besides tokens."""
     query, value = layer.core_widths(absorbed=absorbed)
-    index = {"index_heads": layer.index_heads or 0, "index_width": layer.index_width}
-    widths = {"heads": layer.heads, "query_width": query, "value_width": value, **index}
+    widths = {"heads": layer.heads, "query_width": query, "value_width": value}
     vectors = {
         "entry_elements": layer.entry_elements,
-        "index_width": layer.index_width,
         "cache_bytes": precision(layers.formats.cache).bytes,
         "query_elements": layer.heads * query,
         "output_elements": layer.heads * value,
@@ -135,10 +197,7 @@ def _decode_core(
     """Return operations and bytes of core attention in decoding, and what they were counted from."""
     widths, vectors = _core_vectors(layers, layer, absorbed=absorbed)
     tokens = {"sequences": sizes.sequences, "query_tokens": sizes.query_tokens}
-    cached = {
-        "entries": layer.attended_entries(sizes.context),
-        "index_entries": layer.index_entries(sizes.context),
-    }
+    cached = {"entries": layer.attended_entries(sizes.context)}
     kept = layer.kept_entries(sizes.context)
     tiles = {"cached_heads": layer.cached_heads, "tile_rows": layers.tile_rows}
     flops = attention.decode_attention_flops(**tokens, **cached, **widths, **tiles)
@@ -153,14 +212,13 @@ def _prefill_core(
 ) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     """Return operations and bytes of core attention over prompts, and what they were counted from."""
     widths, vectors = _core_vectors(layers, layer, absorbed=absorbed)
-    attended, scored = layer.prefill_entries(sizes.query_tokens, sizes.context)
+    attended, _ = layer.prefill_entries(sizes.query_tokens, sizes.context)
     every = np.add(sizes.context, sizes.query_tokens)
     kept = layer.kept_entries(every)
     if layer.window_tokens:  # each new token has a window of its own
         window = np.minimum(every, np.add(layer.window_tokens, sizes.query_tokens))
         kept = kept - np.minimum(every, layer.window_tokens) + window
-    sums = {"attended": attended, "index_attended": scored}
-    cached = {"kept_entries": kept, "index_entries": layer.index_entries(every)}
+    sums, cached = {"attended": attended}, {"kept_entries": kept}
     flops = attention.prefill_attention_flops(sequences=sizes.sequences, **widths, **sums)
     moved = attention.prefill_attention_bytes(
         sequences=sizes.sequences, new_tokens=sizes.query_tokens, **cached, **vectors

@@ -15,6 +15,7 @@ from roofline_afd.catalogue.calibration import (
     LinkEfficiency,
     load_calibration,
     load_service_constants,
+    tables_of,
 )
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
@@ -469,6 +470,7 @@ class Deployments:
         for side in (self.attention, self.ffn):
             found = load_calibration(side)
             leaves = side.scale_out is not None and not side.superpod
-            if ESTIMATED in found.kinds.values() or (leaves and found.link.kind_out == ESTIMATED):
+            used = (found.kinds[table] for table in tables_of(self.scenario.model))
+            if ESTIMATED in used or (leaves and found.link.kind_out == ESTIMATED):
                 return True
         return False

@@ -10,8 +10,15 @@ import pytest
 
 from roofline_afd.analysis.evidence.operators.calibrate import calibrate
 from roofline_afd.analysis.evidence.operators.rows import read_measurements
-from roofline_afd.catalogue.calibration import OPERATOR_TABLES, OperatorEfficiency, load_calibration
+from roofline_afd.catalogue.calibration import (
+    EVERY_MODEL,
+    OPERATOR_TABLES,
+    OperatorEfficiency,
+    load_calibration,
+    tables_of,
+)
 from roofline_afd.catalogue.hardware import load_system
+from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from tests.analysis.evidence.operators.times import CATALOGUE, synthetic
@@ -35,12 +42,24 @@ def test_measured_alike_and_default_parts() -> None:
     def kinds(name: str) -> dict[str, str]:
         return load_calibration(load_system(name, catalogue=CATALOGUE), catalogue=CATALOGUE).kinds
 
-    assert set(kinds("h800").values()) == {"measured"}
+    assert {kinds("h800")[table] for table in (*EVERY_MODEL, "index")} == {"measured"}
+    assert kinds("h800")["top_k"] == kinds("h800")["state"] == "estimated"  # never timed there
     assert kinds("h200")["gemm"] == "estimated"
     assert set(kinds("mi300x").values()) == {"estimated"}
     h800, h200 = (load_calibration(load_system(name)) for name in ("h800", "h200"))
     assert h800.gemm.compute_efficiency == h200.gemm.compute_efficiency
     assert load_calibration(load_system("h800-roce-400")).link.kind_out == "estimated"
+
+
+def test_a_model_rests_on_the_tables_of_its_layers() -> None:
+    known = {
+        "deepseek-v3": (),
+        "deepseek-v3.2": ("index", "top_k"),
+        "qwen3-next-80b-a3b": ("convolution", "state"),
+        "minimax-m1": ("state",),  # lightning attention has no convolution
+    }
+    for name, more in known.items():
+        assert tables_of(load_model(name, catalogue=CATALOGUE)) == (*EVERY_MODEL, *more), name
 
 
 def test_memory_share_of_latent_attention_stays_an_estimate() -> None:

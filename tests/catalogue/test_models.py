@@ -260,7 +260,6 @@ def test_kv_bytes_of_full_attention_grow_with_every_token() -> None:
     assert shape("deepseek-v3").kv_bytes_per_token(2) == 61 * 576 * 2
     assert _cache("deepseek-v3", 4096) == 4096 * 61 * 576 * 2
     assert shape("qwen3-235b-a22b").kv_bytes_per_token(2) == 94 * 2 * 4 * 128 * 2
-    assert shape("deepseek-v3.2").kv_bytes_per_token(1) == 61 * (576 + 128)
 
 
 def test_windows_bound_the_cache() -> None:
@@ -294,9 +293,23 @@ def test_layers_that_borrow_a_cache_store_none_but_read_it() -> None:
 def test_a_shared_index_has_no_weights_and_no_keys() -> None:
     own, borrowed = shape("glm-5.2").attention
     assert (own.layers, borrowed.layers) == (21, 57)
-    assert own.cached_elements_per_token - borrowed.cached_elements_per_token == 128
+    assert own.cached_elements_per_token == borrowed.cached_elements_per_token == 576
+    assert (own.index_bytes_per_token, borrowed.index_bytes_per_token) == (132, 0)
+    assert shape("glm-5.2").kv_bytes_per_token(2) == 78 * 576 * 2 + 21 * 132
     assert own.attended_entries(1e6) == borrowed.attended_entries(1e6) == 2048
     assert own.core_flops(1e6) > 10 * borrowed.core_flops(1e6)
+
+
+@pytest.mark.parametrize("cache", [0.5, 1.0, 2.0])
+def test_index_keys_have_a_precision_of_their_own(cache: float) -> None:
+    """DeepGEMM's paged logits read keys of 128 fp8 elements and an fp32 scale: 132 B, whatever the cache."""
+    model = shape("deepseek-v3.2")
+    assert model.index_bytes_per_token == 61 * 132
+    assert model.kv_bytes_per_token(cache) == 61 * (576 * cache + 132)
+    assert model.kv_bytes(163_840, cache) == 163_840 * model.kv_bytes_per_token(cache)
+    assert model.kv_read_bytes(163_840, cache) == 61 * (2048 * 576 * cache + 163_840 * 132)
+    wide = load_model("deepseek-v3.2", overrides={"attention.sparse.index_head_dim": 192})
+    assert wide.index_bytes_per_token == 61 * (192 + 2 * 4)  # a scale for each 128 elements begun
 
 
 def test_keys_that_serve_as_values_save_a_matrix_not_a_cache() -> None:
@@ -308,7 +321,8 @@ def test_keys_that_serve_as_values_save_a_matrix_not_a_cache() -> None:
 def test_block_sparse_attention_reads_its_blocks_and_the_whole_index() -> None:
     sparse = next(kind for kind in shape("minimax-m3").attention if kind.index_heads)
     assert (sparse.layers, sparse.attended_entries(100_000)) == (57, 2048)
-    assert sparse.read_elements(100_000) == 2048 * 2 * 4 * 128 + 100_000 * 128
+    assert sparse.read_elements(100_000) == 2048 * 2 * 4 * 128
+    assert sparse.index_bytes(100_000) == 100_000 * 128 * 2  # its index stays in bf16
 
 
 def test_compressed_history() -> None:
@@ -321,7 +335,8 @@ def test_compressed_history() -> None:
     context = 12_800
     assert kinds["window"].cached_elements(context) == 128 * 512
     assert kinds["compressed-128"].cached_elements(context) == (128 + 100) * 512
-    assert kinds["compressed-4"].cached_elements(context) == (128 + 3200) * 512 + 3200 * 128
+    assert kinds["compressed-4"].cached_elements(context) == (128 + 3200) * 512
+    assert kinds["compressed-4"].index_bytes(context) == 3200 * 132
     assert kinds["compressed-4"].attended_entries(context) == 128 + 512
     assert kinds["compressed-128"].attended_entries(context) == 128 + 100
 

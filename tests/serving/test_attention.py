@@ -22,20 +22,18 @@ H800 = load_system("h800")
 
 def _independent_core(layer: Attention, context: int) -> float:
     """Return the cached elements one token reads, written out by type of attention."""
-    index = (layer.index_head_dim or 0) * context if layer.index_heads else 0
     chosen = min(context, layer.index_top_k or context)
     window = min(chosen, layer.window_tokens or chosen)
     if layer.type == "mla":
         assert layer.kv_lora_rank is not None
         assert layer.rope_head_dim is not None
-        return chosen * (layer.kv_lora_rank + layer.rope_head_dim) + index
+        return chosen * (layer.kv_lora_rank + layer.rope_head_dim)
     if layer.type == "compressed":
         blocks = context / layer.compress_ratio if layer.compress_ratio else 0
-        keys = (layer.index_head_dim or 0) * blocks if layer.index_heads else 0
         picked = min(blocks, layer.index_top_k or blocks)
-        return (min(context, layer.window_tokens or context) + picked) * layer.head_dim + keys
+        return (min(context, layer.window_tokens or context) + picked) * layer.head_dim
     width = layer.head_dim + (layer.value_head_dim or layer.head_dim)
-    return window * (layer.kv_heads or 0) * width + index
+    return window * (layer.kv_heads or 0) * width
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -57,7 +55,7 @@ def test_core_attention_reads_the_cache_it_attends_to(name: str) -> None:
         more = many[layer.name].flops - none[layer.name].flops
         if layer.constant_state:
             assert grown == more == 0
-            assert none[layer.name].bytes_moved > 2 * 3 * 4 * layer.state_elements
+            assert none[layer.name].bytes_moved > 2 * 3 * 4 * layer.matrix_elements
         else:
             assert grown == pytest.approx(3 * 2 * _independent_core(layer, contexts[1]))
             assert more > 0
@@ -65,15 +63,14 @@ def test_core_attention_reads_the_cache_it_attends_to(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_prefill_is_decode_token_by_token(name: str) -> None:
-    """Operations of core attention over a prompt: the sum over its tokens, each seeing itself."""
+    """Operations of index and core attention over a prompt: the sum over its tokens, each seeing itself."""
     model = load_model(name)
     layers = Layers(model=model, attention=H800)
     prompt = 64
-    found = {
-        item.part: item.flops
-        for item in prefill_operators(layers, sequences=1, new_tokens=prompt)
-        if item.name == "core_attention"
-    }
+    found: dict[str, float] = {}
+    for item in prefill_operators(layers, sequences=1, new_tokens=prompt):
+        if item.name in ("core_attention", "index_logits"):
+            found[item.part] = found.get(item.part, 0.0) + float(item.flops)
     for layer in model.attention:
         steps = float(sum(np.asarray(layer.core_flops(context)) for context in range(1, prompt + 1)))
         if layer.type == "mla" and layer.index_top_k is None:  # unfolded: narrower heads than the latent

@@ -28,7 +28,7 @@ SHAPES = {
     name: load_model(name)
     for name in ("deepseek-v3", "qwen3-next-80b-a3b", "deepseek-v4-flash", "nemotron-3-super-120b-a12b")
 }
-CORE = {"core_attention"}
+CORE = {"core_attention", "index_logits", "index_choice"}
 
 
 def _total(found: list[Operator], quantity: str, *, without: set[str] = CORE) -> float:
@@ -109,6 +109,10 @@ def _faster(calibration: Calibration, factor: float) -> Calibration:
         "gemm": ("launch_s", "depth_time_s"),
         "grouped_gemm": ("launch_s", "depth_time_s"),
         "attention": ("launch_s", "depth_time_s"),
+        "index": ("launch_s", "depth_time_s"),
+        "top_k": ("launch_s", "depth_time_s"),
+        "convolution": ("launch_s", "depth_time_s"),
+        "state": ("launch_s", "depth_time_s"),
         "link": ("latency_up_s", "latency_out_s"),
     }
     parts: dict[str, Any] = {}

@@ -274,6 +274,7 @@ def _counts(model: Model) -> dict[str, Any]:
         "mean_top_k": model.mean_top_k,
         "unused_embedding": 0 if model.tied_embeddings else model.params_by_part["embedding"],
         "cached_elements": model.cached_elements_per_token,
+        "index_bytes": model.index_bytes_per_token,
         "bytes_per_element": precision("bf16").bytes,
     }
 

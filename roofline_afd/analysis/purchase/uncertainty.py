@@ -14,6 +14,7 @@ from roofline_afd.catalogue.calibration import (
     load_service_constants,
     record_for,
     table_quantities,
+    tables_of,
 )
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.precision import operand, precision
@@ -275,6 +276,8 @@ def _of_calibration(scenario: Scenario) -> Iterator[Input]:
         default = catalogue.record("calibration", DEFAULT)
         part = system.accelerator.id
         for table in OPERATOR_TABLES:
+            if table not in tables_of(scenario.model):
+                continue
             own = record_for(table, part, "accelerators", catalogue=catalogue)
             found = own or record_for(table, part, "alike", catalogue=catalogue) or default
             yield from _fitted(found, table, OPERATOR_KEYS, measured=own is not None)

@@ -82,6 +82,7 @@ def minimax_m3(fields: Fields, shape: Shape) -> Tables:
         "index_head_dim": sparse.number("sparse_index_dim"),
         "index_top_k": Noted(block * blocks, "derived", f"{blocks} blocks of {block} tokens"),
         "index_block_tokens": block,
+        "index_precision": "bf16",
     }
     sparse.unknown(frozenset({"sparse_disable_index_value", "sparse_local_block", "sparse_score_type"}))
     return {name: gqa(fields, times, **(index if name == "sparse" else {})) for name, times in mix.items()}

@@ -98,7 +98,13 @@ def test_elasticities_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "model"), [("h800", "deepseek-v3"), ("h20", "qwen3-235b-a22b"), ("gb200-nvl72", "kimi-k2")]
+    ("system", "model"),
+    [
+        ("h800", "deepseek-v3"),
+        ("h20", "qwen3-235b-a22b"),
+        ("gb200-nvl72", "kimi-k2"),
+        ("h800", "deepseek-v3.2"),
+    ],
 )
 def test_elasticities_are_the_derivatives(system: str, model: str) -> None:
     """Without overlap a step is a sum of operators, whose times have derivatives that can be written down."""

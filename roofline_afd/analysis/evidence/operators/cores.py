@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.evidence.operators.formats import core_peak, row_format
+from roofline_afd.analysis.evidence.operators.formats import core_peak, row_format, row_peak
 from roofline_afd.catalogue.attention import Attention
 from roofline_afd.catalogue.models import STATE_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.errors import InputError
-from roofline_afd.physics import attention
+from roofline_afd.physics import attention, index
 from roofline_afd.serving.sizes import ACTIVATION_BYTES, TILE_ROWS, Formats
 
 if TYPE_CHECKING:
@@ -55,42 +55,33 @@ def _grouped(row: Measurement) -> dict[str, float]:
     return {**heads, "entry": 2 * row.numbers["kv_heads"] * width}
 
 
-def _index(row: Measurement) -> dict[str, float]:
-    return {"index_heads": row.numbers["query_heads"], "index_width": row.numbers["head_dim"]}
-
-
 def _decode(
     row: Measurement,
     shape: Mapping[str, float],
     *,
     cached_heads: float = 1,
     most: float = float("inf"),
-    index: Mapping[str, float] | None = None,
 ) -> tuple[float, ...]:
-    """Return operations and bytes of one step of cores, indexes or both."""
+    """Return operations and bytes of one step of a core."""
     heads, query, value, entry = (
         shape.get(key, 0) for key in ("heads", "query_width", "value_width", "entry")
     )
     new, context = row.numbers.get("query_tokens", 1), row.numbers["context_tokens"]
-    entries = min(context, most) if shape else 0
+    entries = min(context, most)
     tokens = {"sequences": row.numbers["batch"], "query_tokens": new}
-    scored = {"index_entries": context if index else 0, "index_width": (index or {}).get("index_width", 0)}
     flops = attention.decode_attention_flops(
         **tokens,
-        **scored,
-        heads=heads or 1,
+        heads=heads,
         query_width=query,
         value_width=value,
         entries=entries,
-        index_heads=(index or {}).get("index_heads", 0),
         cached_heads=cached_heads,
         tile_rows=TILE_ROWS,
     )
     moved = attention.decode_attention_bytes(
         **tokens,
-        **scored,
         entries=entries,
-        kept_entries=context if shape else 0,
+        kept_entries=context,
         entry_elements=entry,
         cache_bytes=_cache_bytes(row),
         query_elements=heads * query,
@@ -105,40 +96,68 @@ def _prefill(
     shape: Mapping[str, float],
     *,
     most: float = float("inf"),
-    index: Mapping[str, float] | None = None,
 ) -> tuple[float, ...]:
     """Return operations and bytes over one prompt, of whose `context_tokens` the last `tokens` are new."""
     heads, query, value, entry = (
         shape.get(key, 0) for key in ("heads", "query_width", "value_width", "entry")
     )
-    new = row.numbers["tokens"]
-    every = row.numbers.get("context_tokens", new)
-    if every < new:
-        raise InputError(f"{row.place}: {new:g} new tokens are more than the {every:g} of the context")
+    new, every = _prompt(row)
     attended = attention.causal_entries(new_tokens=new, context=every - new, most=most)
-    scored = attention.causal_entries(new_tokens=new, context=every - new)
     flops = attention.prefill_attention_flops(
         sequences=1,
         heads=heads,
         query_width=query,
         value_width=value,
         attended=attended,
-        index_attended=scored,
-        **(index or {}),
     )
     moved = attention.prefill_attention_bytes(
         sequences=1,
         new_tokens=new,
-        kept_entries=every if shape else 0,
+        kept_entries=every,
         entry_elements=entry,
-        index_entries=every if index else 0,
-        index_width=(index or {}).get("index_width", 0),
         cache_bytes=_cache_bytes(row),
         query_elements=heads * query,
         output_elements=heads * value,
         activation_bytes=ACTIVATION_BYTES,
     )
     return _arguments(row, flops, moved, tokens=new)
+
+
+def _prompt(row: Measurement) -> tuple[float, float]:
+    """Return new tokens of a prompt, and all of its context."""
+    new = row.numbers["tokens"]
+    every = row.numbers.get("context_tokens", new)
+    if every < new:
+        raise InputError(f"{row.place}: {new:g} new tokens are more than the {every:g} of the context")
+    return new, every
+
+
+def _index(row: Measurement) -> tuple[float, ...]:
+    """Return operations and bytes of the logits of an index, whose keys are fp8 where no column says."""
+    sequences = row.numbers.get("batch", 1.0)
+    if row.operator == "dsa_decode_index":
+        new, every = row.numbers.get("query_tokens", 1), row.numbers["context_tokens"]
+        scored = new * every
+    else:
+        new, every = _prompt(row)
+        scored = float(attention.causal_entries(new_tokens=new, context=every - new))
+    width = row.numbers["head_dim"]
+    form = row_format(row, "precision") if row.texts["precision"] else precision("fp8")
+    flops = index.index_flops(
+        sequences=sequences, index_heads=row.numbers["query_heads"], index_width=width, scored=scored
+    )
+    moved = index.index_bytes(
+        sequences=sequences,
+        new_tokens=new,
+        index_entries=every,
+        key_bytes=index.index_key_bytes(index_width=width, element_bytes=form.bytes),
+        scored=scored,
+    )
+    accelerator = row.system.accelerator
+    peak = row_peak(row) if row.texts["precision"] else accelerator.peak_flop_per_s.get("fp8")
+    if peak is None:
+        raise InputError(f"{row.place}: the catalogue has no fp8 rate of {accelerator.id}")
+    return float(flops), float(moved), sequences * new, 0.0, peak, accelerator.memory_bytes_per_s
 
 
 def _unfolded(row: Measurement) -> dict[str, float]:
@@ -161,8 +180,17 @@ def _delta_layer(row: Measurement) -> Attention:
 
 
 def _convolution(row: Measurement) -> tuple[float, ...]:
-    taps, batch = _delta_layer(row).elementwise_parameters, row.numbers["batch"]
-    return _arguments(row, 2.0 * taps * batch, taps * precision(Formats().others).bytes, tokens=batch)
+    layer, batch = _delta_layer(row), row.numbers["batch"]
+    moved = attention.convolution_bytes(
+        sequences=batch,
+        tokens=batch,
+        channels=layer.conv_channels,
+        kept_elements=layer.conv_elements,
+        weights=layer.elementwise_parameters,
+        weight_bytes=ACTIVATION_BYTES,
+        activation_bytes=ACTIVATION_BYTES,
+    )
+    return _arguments(row, 2.0 * layer.elementwise_parameters * batch, moved, tokens=batch)
 
 
 def _update(row: Measurement) -> tuple[float, ...]:
@@ -170,7 +198,7 @@ def _update(row: Measurement) -> tuple[float, ...]:
     moved = attention.state_bytes(
         sequences=batch,
         query_tokens=1,
-        state_elements=layer.state_elements,
+        state_elements=layer.matrix_elements,
         state_bytes=STATE_BYTES,
         vector_elements=layer.vector_elements,
         activation_bytes=ACTIVATION_BYTES,
@@ -182,11 +210,11 @@ CORES: Mapping[str, Callable[[Measurement], tuple[float, ...]]] = {
     "mla_decode": lambda row: _decode(row, _latent(row)),
     "gqa_decode": lambda row: _decode(row, _grouped(row), cached_heads=row.numbers["kv_heads"]),
     "dsa_decode_attention": lambda row: _decode(row, _latent(row), most=CHOSEN),
-    "dsa_decode_index": lambda row: _decode(row, {}, index=_index(row)),
+    "dsa_decode_index": _index,
     "gqa_prefill": lambda row: _prefill(row, _grouped(row)),
     "mla_prefill": lambda row: _prefill(row, _unfolded(row)),
     "dsa_prefill_attention": lambda row: _prefill(row, _latent(row), most=CHOSEN),
-    "dsa_prefill_index": lambda row: _prefill(row, {}, index=_index(row)),
+    "dsa_prefill_index": _index,
     "linear_decode_convolution": _convolution,
     "linear_decode_update": _update,
 }

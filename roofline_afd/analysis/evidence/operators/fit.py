@@ -41,16 +41,28 @@ FULL = {
     "gemm": ("launch_us", "depth_ns", "compute_efficiency", "half_saturation_tokens", "memory_efficiency"),
     "grouped_gemm": ("launch_us", "compute_efficiency", "half_saturation_tokens", "memory_efficiency"),
     "attention": ("launch_us", "compute_efficiency"),
+    "index": ("launch_us", "compute_efficiency", "memory_efficiency"),
+    "convolution": ("launch_us", "memory_efficiency"),
+    "state": ("launch_us", "memory_efficiency"),
 }
 """Parameters fitted for each class of operators; others are held, or 0: they do not lower held-out errors."""
-REDUCED = {"gemm": BOTH_SHARES, "grouped_gemm": BOTH_SHARES, "attention": ("compute_efficiency",)}
+REDUCED = {
+    "gemm": BOTH_SHARES,
+    "grouped_gemm": BOTH_SHARES,
+    "attention": ("compute_efficiency",),
+    "index": BOTH_SHARES,
+    "convolution": ("memory_efficiency",),
+    "state": ("memory_efficiency",),
+}
 """Parameters fitted where rows are few."""
 FROM_DEFAULT = "taken from the record default"
 HELD = {
     "attention": {
         "memory_efficiency": "all rows of latent attention do about as many operations per byte, so that one "
         f"of both shares fits them: the compute share; this one is {FROM_DEFAULT}"
-    }
+    },
+    "convolution": {"compute_efficiency": f"memory binds in every row: {FROM_DEFAULT}"},
+    "state": {"compute_efficiency": f"memory binds in every row: {FROM_DEFAULT}"},
 }
 """Parameters that no measured row can fix, and why; the record `default` has them."""
 UP = ("latency_up_us", "efficiency_up", "latency_growth")

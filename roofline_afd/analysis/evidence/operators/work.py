@@ -31,6 +31,10 @@ TABLES = {
     "grouped_gemm_up": "grouped_gemm",
     "grouped_gemm_down": "grouped_gemm",
     **dict.fromkeys(CORES, "attention"),
+    "dsa_decode_index": "index",
+    "dsa_prefill_index": "index",
+    "linear_decode_convolution": "convolution",
+    "linear_decode_update": "state",
     "dispatch": "link",
     "combine": "link",
 }

@@ -26,6 +26,51 @@ def test_known_parameters_come_back(tmp_path: Path) -> None:
     assert row["held_out_error"] < 1e-3
 
 
+def test_index_and_linear_layers_come_back(tmp_path: Path) -> None:
+    """Rows made by hand: keys of 132 B, logits of 4 B; 131,072 and 4,218,880 B a sequence of the layers."""
+    mi300x = load_system("mi300x", catalogue=CATALOGUE).accelerator
+    memory, fp8 = mi300x.memory_bytes_per_s, mi300x.peak_flop_per_s["fp8"]
+    head = (
+        "id,operator,system,precision,batch,tokens,context_tokens,query_heads,kv_heads,head_dim,query_tokens,"
+    )
+    lines = [head + "latency_us,source"]
+    for context in (4096, 16384, 65536, 262144):
+        moved = 64 * ((context + 1) * 132 + context * 4)
+        time = 7e-6 + max(moved / (0.8 * memory), 2 * 64 * 64 * 128 * context / (0.5 * fp8))
+        lines.append(
+            f"a{context},dsa_decode_index,mi300x,fp8,64,,{context},64,,128,1,{time * 1e6!r},our bench"
+        )
+        scored = 2048 * (context - 2048) + 2048 * 2049 // 2
+        time = 7e-6 + 2 * 64 * 128 * scored / (0.5 * fp8)
+        lines.append(
+            f"b{context},dsa_prefill_index,mi300x,fp8,,2048,{context},64,,128,,{time * 1e6!r},our bench"
+        )
+    for batch in (1, 16, 64, 256, 1024):
+        for operator, fixed, moved in (
+            ("linear_decode_convolution", 8e-6, batch * 131_072 + 2 * 4 * 8192),
+            ("linear_decode_update", 12e-6, batch * 4_218_880),
+        ):
+            time = fixed + moved / (0.4 * memory)
+            lines.append(f"c{batch},{operator},mi300x,,{batch},,,16,32,128,,{time * 1e6!r},our bench")
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    written, _ = calibrate(read_measurements([path], catalogue=CATALOGUE), catalogue=CATALOGUE)
+    values = record("mi300x", written["mi300x"]).quantities
+    known = {
+        "index.launch_us": 7.0,
+        "index.compute_efficiency": 0.5,
+        "index.memory_efficiency": 0.8,
+        "convolution.launch_us": 8.0,
+        "convolution.memory_efficiency": 0.4,
+        "state.launch_us": 12.0,
+        "state.memory_efficiency": 0.4,
+    }
+    for key, value in known.items():
+        assert values[key].value == pytest.approx(value, rel=5e-3), key
+        assert values[key].kind == "measured"
+    assert values["state.compute_efficiency"].kind == "estimated"  # memory binds in every row
+
+
 def test_what_rows_do_not_fix_is_estimated(tmp_path: Path) -> None:
     head = "id,operator,system,precision,m,n,k,n_devices,tokens,hidden,top_k,latency_us,source\n"
     small = [f"a{m},gemm,mi300x,fp8,{m},4096,4096,,,,,{20 + m / 100},bench" for m in (1, 2, 3, 4)]
