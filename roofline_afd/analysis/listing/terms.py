@@ -100,6 +100,10 @@ TERMS = {
     "decode_attention_bytes": Term(attention.decode_attention_bytes, operator="core_attention"),
     "state_bytes": Term(attention.state_bytes, operator="core_attention"),
     "causal_entries": Term(attention.causal_entries, operator="prefill:core_attention"),
+    "chunk_entries": Term(attention.chunk_entries, {"context": "chunk_context"}, operator="core_attention"),
+    "chunked_causal_entries": Term(
+        attention.chunked_causal_entries, {"context": "chunk_context"}, operator="prefill:core_attention"
+    ),
     "prefill_attention_flops": Term(attention.prefill_attention_flops, operator="prefill:core_attention"),
     "prefill_attention_bytes": Term(attention.prefill_attention_bytes, operator="prefill:core_attention"),
     "dispatch": Term(network.transfer_time, operator="dispatch"),
