@@ -20,6 +20,7 @@ _DESCRIPTIONS = {
         "Bytes of an element, and of the format's scales per element [B]"
     ),
     "cache_bytes": "Bytes of a cached element, b_kv [B]",
+    "chunk_tokens": "Tokens of a chunk, which attends to itself only [1]",
     "coefficients": "Of the linear times [s]",
     "compute_time": "Time of the products at peak rate [s]",
     "conv_kernel": "Taps of the short convolution c [1]",

@@ -45,6 +45,7 @@ class Attention:
     index_head_dim: int | None = None
     index_top_k: int | None = None
     window_tokens: int | None = None
+    chunk_tokens: int | None = None
     index_block_tokens: int | None = None
     index_precision: str = "fp8"
     key_heads: int | None = None
@@ -93,6 +94,10 @@ class Attention:
 
     def _kept(self, context: FloatLike) -> tuple[FloatArray, FloatArray]:
         """Return the entries, and the index keys, that one layer holds of a sequence of `context` tokens."""
+        if self.chunk_tokens:
+            from roofline_afd.physics.attention import chunk_entries  # loads NumPy: not for --help
+
+            return chunk_entries(context=context, chunk_tokens=self.chunk_tokens), context
         in_window = _least(context, self.window_tokens or math.inf)
         if self.type == "compressed":
             history = context / self.compress_ratio if self.compress_ratio else context * 0.0
@@ -134,7 +139,11 @@ class Attention:
         if self.constant_state:
             return 0.0, 0.0
 
-        from roofline_afd.physics.attention import causal_entries  # loads NumPy: not for --help
+        from roofline_afd.physics.attention import causal_entries, chunked_causal_entries  # loads NumPy
+
+        if self.chunk_tokens:
+            tokens = {"new_tokens": new_tokens, "context": context}
+            return chunked_causal_entries(**tokens, chunk_tokens=self.chunk_tokens), 0.0
 
         def total(most: float) -> FloatArray:
             return causal_entries(new_tokens=new_tokens, context=context, most=most)

@@ -333,6 +333,11 @@ def _check_shape(model: Model) -> None:
             raise InputError(
                 f"model {model.id}: attention.{kind.name}.kv_heads {kind.kv_heads} exceeds heads {kind.heads}"
             )
+        clashing = [key for key in ("window_tokens", "index_top_k") if getattr(kind, key) is not None]
+        if kind.chunk_tokens is not None and clashing:
+            raise InputError(
+                f"model {model.id}: attention.{kind.name} has chunk_tokens and {clashing[0]}: one of both"
+            )
     for low, high in ordered:
         small, large = getattr(model, low), getattr(model, high)
         if small > large:

@@ -191,6 +191,83 @@ def causal_entries(*, new_tokens: FloatLike, context: FloatLike, most: FloatLike
     return total(np.add(context, new_tokens)) - total(np.multiply(1.0, context))
 
 
+def chunk_entries(*, context: FloatLike, chunk_tokens: FloatLike) -> FloatArray:
+    """Return the entries of its own chunk that a token attends to, and a layer keeps, at a mean context.
+
+    Parameters
+    ----------
+    chunk_tokens
+        As in `nomenclature`.
+    context : float or array
+        Mean tokens cached of a sequence, c [1].
+
+    Returns
+    -------
+    float or array
+        Entries: all of the first chunk; beyond it the mean over the positions within a chunk [1].
+
+    Notes
+    -----
+    entries = c where c <= chunk, else chunk / 2: the mean of c mod chunk over a chunk of positions, since
+    sequences of a mean context stand anywhere in theirs
+
+    References
+    ----------
+    huggingface/transformers, src/transformers/models/llama4 (chunked attention mask); vllm-project/vllm,
+    vllm/v1/core/single_type_kv_cache_manager.py: blocks of earlier chunks are freed.
+
+    Examples
+    --------
+    >>> chunk_entries(context=[4096, 131072], chunk_tokens=8192).tolist()
+    [4096.0, 4096.0]
+    """
+    return np.where(np.less_equal(context, chunk_tokens), context, np.divide(chunk_tokens, 2.0))[()]
+
+
+def chunked_causal_entries(
+    *, new_tokens: FloatLike, context: FloatLike, chunk_tokens: FloatLike
+) -> FloatArray:
+    """Return the entries that all new tokens of a sequence attend to, each to those of its own chunk.
+
+    Parameters
+    ----------
+    chunk_tokens
+        As in `nomenclature`.
+    new_tokens : float or array
+        Tokens of the sequence that are computed together, n [1].
+    context : float or array
+        Tokens of it that are cached already, c [1].
+
+    Returns
+    -------
+    float or array
+        Entries, each token's own among them, summed over the new tokens [1].
+
+    Notes
+    -----
+    sum over i = 1..n of ((c + i - 1) mod chunk) + 1 = S(c + n) - S(c),
+    S(x) = w * chunk*(chunk+1)/2 + r*(r+1)/2, w = floor(x / chunk), r = x - w*chunk
+
+    References
+    ----------
+    huggingface/transformers, src/transformers/models/llama4 (chunked attention mask); arithmetic series.
+
+    Examples
+    --------
+    >>> float(chunked_causal_entries(new_tokens=4, context=2, chunk_tokens=3))
+    9.0
+    """
+
+    def total(tokens: FloatLike) -> FloatArray:
+        whole = np.floor_divide(tokens, chunk_tokens)
+        rest = tokens - whole * chunk_tokens
+        return (
+            whole * (np.multiply(chunk_tokens, np.add(chunk_tokens, 1.0)) / 2.0) + rest * (rest + 1.0) / 2.0
+        )
+
+    return total(np.add(context, new_tokens)) - total(np.multiply(1.0, context))
+
+
 def prefill_attention_flops(
     *,
     sequences: FloatLike,

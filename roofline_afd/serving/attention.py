@@ -204,6 +204,8 @@ def _decode_core(
     moved = attention.decode_attention_bytes(**tokens, **cached, **vectors, kept_entries=kept)
     rows = np.divide(np.multiply(layer.heads, sizes.query_tokens), layer.cached_heads)
     counted = {**tokens, **cached, **widths, **vectors, **tiles, "kept_entries": kept, "rows": rows}
+    if layer.chunk_tokens:
+        counted |= {"chunk_context": sizes.context, "chunk_tokens": layer.chunk_tokens}
     return flops, moved, counted
 
 
@@ -218,12 +220,18 @@ def _prefill_core(
     if layer.window_tokens:  # each new token has a window of its own
         window = np.minimum(every, np.add(layer.window_tokens, sizes.query_tokens))
         kept = kept - np.minimum(every, layer.window_tokens) + window
+    elif layer.chunk_tokens:  # what is cached of the chunk begun, and every new token
+        kept = np.add(np.mod(sizes.context, layer.chunk_tokens), sizes.query_tokens)
     sums, cached = {"attended": attended}, {"kept_entries": kept}
     flops = attention.prefill_attention_flops(sequences=sizes.sequences, **widths, **sums)
     moved = attention.prefill_attention_bytes(
         sequences=sizes.sequences, new_tokens=sizes.query_tokens, **cached, **vectors
     )
-    counted = {"sequences": sizes.sequences, "new_tokens": sizes.query_tokens, "context": sizes.context}
+    counted = {"sequences": sizes.sequences, "new_tokens": sizes.query_tokens}
+    if layer.chunk_tokens:
+        whole = {"chunk_context": sizes.context, "chunk_tokens": layer.chunk_tokens}
+        return flops, moved, {**counted, **widths, **sums, **cached, **vectors, **whole}
+    counted["context"] = sizes.context
     most = min(layer.window_tokens or np.inf, layer.index_top_k or np.inf)
     return flops, moved, {**counted, **widths, **sums, **cached, **vectors, "most": most}
 

@@ -81,6 +81,8 @@ class Block(NamedTuple):
     ffn: FloatArray
     dispatch: FloatArray
     combine: FloatArray
+    dense: bool = False
+    """Whether its FFN is dense, without experts."""
 
 
 class Step(NamedTuple):
@@ -289,8 +291,8 @@ class Deployments:
                 if layers:
                     share = count * layers / sum(ffn_layers.values())
                     attention = time + common + parts.get(("attention", dense), 0.0)
-                    rest = (parts.get((side, dense), 0.0) for side in ("ffn", "dispatch", "combine"))
-                    blocks.append(Block(share, attention, *rest))
+                    ffn, *links = (parts.get((side, dense), 0.0) for side in ("ffn", "dispatch", "combine"))
+                    blocks.append(Block(share, attention, ffn, links[0], links[1], dense=dense))
         return blocks, once
 
     def _mixing(self, times: dict[str, FloatArray]) -> list[tuple[float, FloatArray]]:

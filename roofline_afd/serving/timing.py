@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.precision import operand, precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError
-from roofline_afd.physics import operators
+from roofline_afd.physics import attention, operators
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
 
 if TYPE_CHECKING:
@@ -40,6 +41,19 @@ class Operator(NamedTuple):
     kind: str
     arguments: Mapping[str, Any]
     """What the formulas of this operator were called with, by parameter name."""
+
+    @property
+    def work(self) -> FloatArray:
+        """Operations the model needs: `flops` without those that only fill up tiles [FLOP]."""
+        if "tile_rows" not in self.arguments:
+            return self.flops
+        asked = inspect.signature(attention.decode_attention_flops).parameters
+        return attention.decode_attention_flops(
+            **{
+                **{key: self.arguments[key] for key in asked},
+                "tile_rows": 1,
+            }
+        )
 
 
 class Clock(NamedTuple):

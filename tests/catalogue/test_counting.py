@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +117,23 @@ def test_attended_entries_never_exceed_what_is_there(context: float, window: int
         assert kind.attended_entries(context) <= context
         assert kind.read_elements(context) <= full.read_elements(context)
         assert kind.core_flops(context) == pytest.approx(2 * 8 * (64 + 64) * kind.attended_entries(context))
+
+
+@given(context=st.integers(0, 100_000), chunk=st.integers(1, 20_000), new=st.integers(1, 20_000))
+def test_chunks_never_exceed_windows(context: int, chunk: int, new: int) -> None:
+    """A chunk that holds the context is full attention; beyond, it costs no more than a window as long."""
+    full = Attention("a", "gqa", 1, heads=8, head_dim=64, kv_heads=2)
+    sliding = dataclasses.replace(full, window_tokens=chunk)
+    chunked = dataclasses.replace(full, chunk_tokens=chunk)
+    for count in ("attended_entries", "kept_entries", "cached_elements", "read_elements", "core_flops"):
+        found, window, whole = (getattr(kind, count)(context) for kind in (chunked, sliding, full))
+        assert found <= window
+        assert (found == whole) == (chunk >= context)
+    one, two, every = (kind.prefill_entries(new, context)[0] for kind in (chunked, sliding, full))
+    assert one <= two <= every
+    assert (one == every) == (chunk >= context + new)
+    assert chunked.parameters(512) == full.parameters(512)
+    assert chunked.cached_elements_per_token == full.cached_elements_per_token
 
 
 @given(low=st.floats(0, 1e6), more=st.floats(0, 1e6), ratio=st.sampled_from([4, 128, None]))

@@ -367,6 +367,23 @@ def test_overrides_reach_attention_tables_and_new_keys() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "key", "says"),
+    [
+        (
+            "llama-4-scout",
+            "attention.chunked.window_tokens",
+            "has chunk_tokens and window_tokens: one of both",
+        ),
+        ("gpt-oss-120b", "attention.sliding.chunk_tokens", "has chunk_tokens and window_tokens: one of both"),
+        ("llama-4-scout", "attention.chunked.index_top_k", "has chunk_tokens and index_top_k: one of both"),
+    ],
+)
+def test_chunks_exclude_windows_and_indices(model: str, key: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_model(model, overrides={key: 2048})
+
+
+@pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"top_k": 300}, "top_k 300 exceeds routed_experts 256"),

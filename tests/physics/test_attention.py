@@ -19,6 +19,32 @@ def test_causal_entries_equal_the_sum(new: int, context: int, most: int) -> None
     )
 
 
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 80))
+def test_chunks_equal_the_sum(new: int, context: int, chunk: int) -> None:
+    """The closed form against adding token by token; one chunk that holds all is full attention."""
+    asked = {"new_tokens": new, "context": context}
+    chunked = attention.chunked_causal_entries(**asked, chunk_tokens=chunk)
+    assert chunked == sum((context + i - 1) % chunk + 1 for i in range(1, new + 1))
+    full = attention.causal_entries(**asked)
+    assert chunked <= attention.causal_entries(**asked, most=chunk) <= full
+    assert attention.chunked_causal_entries(**asked, chunk_tokens=chunk + context + new) == full
+    parts = [
+        attention.chunked_causal_entries(new_tokens=n, context=c, chunk_tokens=chunk)
+        for n, c in ((new // 3, context), (new - new // 3, context + new // 3))
+    ]
+    assert sum(parts) == chunked
+
+
+@given(st.integers(1, 40), st.integers(1, 9))
+def test_a_token_sees_half_a_chunk_on_average(chunk: int, times: int) -> None:
+    """Beyond its first chunk: the mean over the positions of whole chunks, the cached tokens before each."""
+    cached = [position % chunk for position in range(chunk * times)]
+    mean = sum(cached) / len(cached)
+    found = attention.chunk_entries(context=chunk * times + 1, chunk_tokens=chunk)
+    assert found == pytest.approx(mean + 0.5)  # the token itself, counted by half: chunk / 2
+    assert attention.chunk_entries(context=min(chunk, times), chunk_tokens=chunk) == min(chunk, times)
+
+
 @given(st.integers(1, 256), st.integers(1, 128))
 def test_padding_fills_tiles(rows: int, tile: int) -> None:
     """Whole tiles, never less than the rows, and not a tile too many."""

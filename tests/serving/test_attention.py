@@ -33,7 +33,10 @@ def _independent_core(layer: Attention, context: int) -> float:
         picked = min(blocks, layer.index_top_k or blocks)
         return (min(context, layer.window_tokens or context) + picked) * layer.head_dim
     width = layer.head_dim + (layer.value_head_dim or layer.head_dim)
-    return window * (layer.kv_heads or 0) * width
+    kept = (layer.kv_heads or 0) * width
+    if layer.chunk_tokens and context > layer.chunk_tokens:  # its own chunk, half of it on average
+        return layer.chunk_tokens / 2 * kept
+    return window * kept
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -76,6 +79,36 @@ def test_prefill_is_decode_token_by_token(name: str) -> None:
         if layer.type == "mla" and layer.index_top_k is None:  # unfolded: narrower heads than the latent
             steps *= sum(layer.core_widths(absorbed=False)) / sum(layer.core_widths())
         assert found[layer.name] == pytest.approx(steps), layer.name
+
+
+def test_chunks_of_llama_4() -> None:
+    """By hand, of 131,072 tokens: 36 layers attend to 4,096 and keep them, 12 to all.
+
+    A prompt of 16,384 tokens is two chunks of 8,192 in those 36 layers; another 4,096 tokens read what is new
+    alone, since the third chunk begins with them, and 4,096 more read both halves of it.
+    """
+    model = load_model("llama-4-maverick")
+    assert [(kind.name, kind.layers, kind.chunk_tokens) for kind in model.attention] == [
+        ("chunked", 36, 8192),
+        ("global", 12, None),
+    ]
+    entry = 2 * 8 * 128 * 2  # keys and values of 8 heads of 128 elements, in bf16
+    assert float(model.kv_bytes(131_072, 2)) == (36 * 4096 + 12 * 131_072) * entry
+    assert float(model.kv_read_bytes(131_072, 2)) == (36 * 4096 + 12 * 131_072) * entry
+    assert float(model.kv_bytes(8192, 2)) == 48 * 8192 * entry
+    layers = Layers(model=model, attention=H800)
+
+    def core(new: int, context: int) -> tuple[float, float]:
+        found = prefill_operators(layers, sequences=1, new_tokens=new, context=context)
+        (item,) = (each for each in found if each.name == "core_attention" and each.part == "chunked")
+        return float(item.flops), float(item.bytes_moved)
+
+    vectors = 2 * 40 * 128 * 2
+    chunk = 8192 * 8193 / 2
+    assert core(16_384, 0) == (2 * 40 * 256 * 2 * chunk, 16_384 * (entry + vectors))
+    assert core(4096, 16_384) == (2 * 40 * 256 * 4096 * 4097 / 2, 4096 * (entry + vectors))
+    first = 2 * 40 * 256 * 4096 * 4097 / 2
+    assert core(4096, 20_480) == (2 * 40 * 256 * chunk - first, 8192 * entry + 4096 * vectors)
 
 
 def test_padding_raises_operations_only() -> None:

@@ -56,7 +56,7 @@ def breakdown(question: Breakdown) -> Answer:
                 "layers": item.layers,
                 "time_us": time,
                 "step_time_us": time * item.layers,
-                "flops": float(np.asarray(item.flops)),
+                "flops": float(np.asarray(item.work)),
                 "bytes_moved": float(np.asarray(item.bytes_moved)),
                 "kind": item.kind,
             }

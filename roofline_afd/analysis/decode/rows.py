@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.physics import operators, pipeline
+from roofline_afd.physics import operators, pipeline, roofline
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
 from roofline_afd.serving.limits import LATENCY, MEMORY
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.timing import Operator
 
 LOOP = "pipeline loop"
+SIDES = ("attention", "ffn", "dispatch", "combine")
+"""The times of a layer, in the order of its block."""
 TABLE_KEYS = (
     "mode",
     "n_devices",
@@ -138,8 +141,9 @@ def _busiest_stage(deployments: Deployments, deployment: Deployment, step: Step)
     totals = {"attention": 0.0, "ffn": 0.0, "network": 0.0}
     busiest = loop = 0.0
     waits: tuple[tuple[str, float], ...]
-    for layers, *times in step.blocks:
-        attention, ffn, dispatch, combine = (float(np.asarray(time)) for time in times)
+    for block in step.blocks:
+        layers = block.layers
+        attention, ffn, dispatch, combine = (float(np.asarray(getattr(block, name))) for name in SIDES)
         if deployment.mode == EP and deployment.microbatches == 1:
             waits = (("attention", attention), ("ffn", ffn), ("network", dispatch + combine))
         elif deployment.mode == EP:
@@ -191,6 +195,10 @@ def estimated_share(deployments: Deployments, deployment: Deployment) -> float:
 def utilization(deployments: Deployments, deployment: Deployment, step: Step) -> dict[str, float]:
     """Return hardware FLOPS utilization three ways, and the share of a step both groups compute.
 
+    Operations are those the model needs for the sequences there are, of a mean device, each at the peak of
+    the format it runs in. What tiles, micro-batches and the fullest device are filled up with takes time
+    and is no work.
+
     Parameters
     ----------
     deployments : Deployments
@@ -203,41 +211,66 @@ def utilization(deployments: Deployments, deployment: Deployment, step: Step) ->
     Returns
     -------
     dict of str to float
-        `hfu_ffn_devices_stage`: expert operations of an FFN device over the peak in the time its stage has
-        per layer and micro-batch; `hfu_ffn_devices_step`: over the whole step; `hfu_all_devices`: all
-        operations over the peaks of all devices; `attention_busy`, `ffn_busy`: computing time over the
-        step [1].
+        `hfu_ffn_devices_stage`: what the expert operations of an FFN device take at their peak, over the time
+        that layers with experts take; `hfu_ffn_devices_step`: over the whole step; `hfu_all_devices`: what
+        all operations take at their peaks, over the step of all devices; `attention_busy`, `ffn_busy`:
+        computing time over the step [1].
     """
-    formats = deployments.ffn_scenario
-    peak_ffn = deployments.ffn.accelerator.peak_flop_per_s[formats.operand]
-    attention = deployments.attention_scenario
-    peak_attention = deployments.attention.accelerator.peak_flop_per_s[attention.native_precision]
     m = float(np.asarray(deployment.microbatches))
     senders = float(np.asarray(deployment.attention_devices))
     receivers = float(np.asarray(deployment.expert_devices))
     time = float(np.asarray(step.time))
+    filled = float(np.asarray(deployment.batch)) / (m * float(np.asarray(deployment.sequences)))
     routed = every = 0.0
     for item in deployments.operators(deployment):
-        flops = float(np.asarray(item.flops)) * item.layers * m
-        at_ffn = item.side == "ffn"
-        every += flops * (receivers if at_ffn else senders)
-        routed += flops if item.part == "experts" and at_ffn else 0.0
-    whole = senders * peak_attention + (receivers * peak_ffn if deployment.ffn_devices is not None else 0.0)
-    if deployment.ffn_devices is None:
-        whole = senders * peak_ffn
-    layers_time = time - float(np.asarray(step.once))
-    moe = deployments.scenario.model.moe_layers / max(deployments.scenario.model.layers, 1)
+        if not item.efficiency or item.side == "network":
+            continue
+        seconds = float(np.asarray(item.work)) / float(item.arguments["peak"]) * item.layers * m * filled
+        if item.part == "experts" and item.side == "ffn":
+            seconds *= _even_share(deployments, deployment)
+            routed += seconds
+        every += seconds * (receivers if item.side == "ffn" else senders * deployments.scenario.sigma_dp)
     busy = [
-        sum(float(layers) * float(np.asarray(times[side])) for layers, *times in step.blocks) * m / time
-        for side in (0, 1)
+        sum(float(block.layers) * float(np.asarray(getattr(block, side))) for block in step.blocks) * m / time
+        for side in ("attention", "ffn")
     ]
+    stage = _expert_layers_time(deployments, deployment, step)
     return {
-        "hfu_ffn_devices_stage": routed / (layers_time * moe * peak_ffn) if moe else 0.0,
-        "hfu_ffn_devices_step": routed / (time * peak_ffn),
-        "hfu_all_devices": every / (time * whole),
+        "hfu_ffn_devices_stage": _share(routed, stage) if stage else 0.0,
+        "hfu_ffn_devices_step": _share(routed, time),
+        "hfu_all_devices": _share(every, time * float(np.asarray(deployment.devices))),
         "attention_busy": busy[0],
         "ffn_busy": busy[1],
     }
+
+
+def _share(computing: float, time: float) -> float:
+    return float(roofline.hardware_utilization(compute_time=computing, stage_budget=time))
+
+
+def _even_share(deployments: Deployments, deployment: Deployment) -> float:
+    """Return the token-expert pairs of a mean device over those of the fullest, which is the one timed."""
+    devices = float(np.asarray(deployment.expert_devices))
+    redundant = float(np.asarray(deployment.redundant_experts))
+    experts = max(deployments.scenario.model.routed_experts + redundant, devices)
+    return experts / (devices * math.ceil(experts / devices))
+
+
+def _expert_layers_time(deployments: Deployments, deployment: Deployment, step: Step) -> float:
+    """Return the time that the layers with experts take for all micro-batches [s]."""
+    m = float(np.asarray(deployment.microbatches))
+    total = 0.0
+    for block in step.blocks:
+        if block.dense:
+            continue
+        times = {name: getattr(block, name) for name in SIDES}
+        loop = pipeline.serial_layer_time(**times)
+        if deployment.mode == AFD:
+            layer = m * pipeline.cycle_time(busiest=deployments.busiest(block), loop=loop, microbatches=m)
+        else:
+            layer = pipeline.lockstep_layer_time(**times) if m > 1 else loop
+        total += float(block.layers) * float(np.asarray(layer))
+    return min(total, float(np.asarray(step.time)) - float(np.asarray(step.once)))
 
 
 def _binding(
@@ -260,7 +293,7 @@ def breakdown_of(deployments: Deployments, deployment: Deployment, step: Step) -
     alike = [block for block in step.blocks if block[2:] == main[2:]]  # their attention may differ
     attention = sum(float(np.asarray(block.attention)) * block.layers for block in alike)
     attention /= sum(block.layers for block in alike)
-    ffn, dispatch, combine = (float(np.asarray(time)) for time in main[2:])
+    ffn, dispatch, combine = (float(np.asarray(getattr(main, name))) for name in SIDES[1:])
     times = {"attention": attention, "ffn": ffn, "dispatch": dispatch, "combine": combine}
     m = float(np.asarray(deployment.microbatches))
     loop = float(np.asarray(pipeline.serial_layer_time(**times)))

@@ -107,6 +107,10 @@ TERMS = {
     "index_bytes": Term(index.index_bytes, operator="index_logits"),
     "choice_bytes": Term(index.choice_bytes, operator="index_choice"),
     "causal_entries": Term(attention.causal_entries, operator="prefill:core_attention"),
+    "chunk_entries": Term(attention.chunk_entries, {"context": "chunk_context"}, operator="core_attention"),
+    "chunked_causal_entries": Term(
+        attention.chunked_causal_entries, {"context": "chunk_context"}, operator="prefill:core_attention"
+    ),
     "prefill_attention_flops": Term(attention.prefill_attention_flops, operator="prefill:core_attention"),
     "prefill_attention_bytes": Term(attention.prefill_attention_bytes, operator="prefill:core_attention"),
     "dispatch": Term(network.transfer_time, operator="dispatch"),

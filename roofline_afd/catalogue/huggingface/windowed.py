@@ -64,7 +64,7 @@ def llama4(fields: Fields, shape: Shape) -> Tables:
     whole = rotary.count(0) if rotary else layers // every
     mix = {"chunked": layers - whole, "global": whole}
     chunk = fields.number("attention_chunk_size")
-    window: Tables = {"chunked": {"window_tokens": chunk}, "global": {}}
+    window: Tables = {"chunked": {"chunk_tokens": chunk}, "global": {}}
     return {
         name: gqa(fields, times, **window[name])
         | ({} if rotary else {"layers": Noted(times, "reported", note)})

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from roofline_afd.analysis.decode.breakdown import breakdown
 from roofline_afd.analysis.decode.predict import deployment_of, predict
-from roofline_afd.analysis.decode.questions import Prediction
+from roofline_afd.analysis.decode.questions import Breakdown, Prediction
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
+from roofline_afd.catalogue.precision import PRECISIONS
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
@@ -95,19 +97,53 @@ def test_breakdown_adds_up(question: dict[str, Any], pieces: str) -> None:
 
 
 @given(
-    st.sampled_from(["deepseek-v3", "qwen3-235b-a22b", "step-3", "nemotron-3-super-120b-a12b"]),
-    st.sampled_from(["h800", "gb200-nvl72", "h20", "mi300x"]),
+    st.sampled_from(
+        [
+            "deepseek-v3",
+            "qwen3-235b-a22b",
+            "step-3",
+            "nemotron-3-super-120b-a12b",
+            "jamba-v0.1",
+            "longcat-flash",
+        ]
+    ),
+    st.sampled_from(["h800", "gb200-nvl72", "h20", "mi300x", "b300"]),
     st.integers(1, 32),
     st.integers(1, 12),
     st.integers(1, 12),
     st.sampled_from([None, 1, 2]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "expert_precision": st.sampled_from(tuple(PRECISIONS)),
+            "attention_precision": st.sampled_from(tuple(PRECISIONS)),
+            "dispatch_precision": st.sampled_from(["bf16", "fp8", "int8"]),
+            "attention_core_precision": st.sampled_from(["bf16", "fp8"]),
+            "context": st.sampled_from([1, 128, 100_000]),
+            "draft_tokens": st.integers(0, 3),
+            "redundant_experts": st.integers(0, 9),
+        },
+    ),
 )
-@settings(max_examples=40, deadline=None)
+@example("olmoe-1b-7b", "b300", 256, 1, 1, None, {"expert_precision": "int8"})
+@example("llama-4-maverick", "b300", 512, 1, 1, None, {"expert_precision": "int8", "context": 128})
+@example("jamba-v0.1", "b300", 512, 1, 1, None, {"expert_precision": "int8", "context": 128})
+@settings(max_examples=150, deadline=None)
 def test_utilization_is_a_share(  # noqa: PLR0917 - drawn in order
-    model: str, system: str, batch: int, attend: int, feed: int, microbatches: int | None
+    model: str,
+    system: str,
+    batch: int,
+    attend: int,
+    feed: int,
+    microbatches: int | None,
+    further: dict[str, Any],
 ) -> None:
-    """HFU never exceeds one, nor the stage's the share of it that computes; memory is what devices have."""
+    """HFU never exceeds one, nor the stage's the share of it that computes; memory is what devices have.
+
+    The examples were above one: their operations run at several peaks, or in layers of two kinds.
+    """
     shape: dict[str, Any] = {"system": system, "model": model, "batch": batch, "microbatches": microbatches}
+    shape |= further
     for devices in ({"devices": 8 * attend}, {"attention_devices": 8 * attend, "ffn_devices": 8 * feed}):
         try:
             row = _row(**shape, **devices)
@@ -124,20 +160,53 @@ def test_utilization_is_a_share(  # noqa: PLR0917 - drawn in order
         assert row["memory_gb"] > 0
 
 
-def test_utilization_counts_what_a_token_needs() -> None:
-    """Without context or padding: two operations a parameter, all tokens of a step, over all peaks.
+@pytest.mark.parametrize(
+    ("mode", "changes"),
+    [
+        *((mode, {"batch": batch}) for mode in SHAPES for batch in (96, 95)),
+        (EP, {"devices": 96, "redundant_experts": 0}),
+        (AFD, {"sigma_dp": 0.9, "sigma_ep": 0.7}),
+    ],
+)
+def test_utilization_counts_what_a_token_needs(mode: str, changes: dict[str, Any]) -> None:
+    """By hand: two operations a parameter and core attention, each at the peak of its format.
 
-    The lower bound leaves core attention out, which 4,096 cached tokens add.
+    Router, output head and core attention run in bf16, at half the peak. 128 heads of one cached latent fill
+    two tiles whole; 95 sequences in two or three micro-batches are not 96; of 256 experts on 96 devices some
+    hold three and a mean one 2.67; of uneven sequences a mean device has 0.9 of the fullest.
     """
     model = load_model("deepseek-v3")
-    row = _row(**EP_QUESTION)
-    products = 2 * model.active_params * row["batch_per_device"]
-    least = products / (row["step_ms"] * 1e-3 * 1979e12)
-    assert least < row["hfu_all_devices"] < 2.5 * least
-    short = _row(**EP_QUESTION | {"context": 1})
-    least = products / (short["step_ms"] * 1e-3 * 1979e12)
-    # one cached token, and the tile its heads fill: less than a thousandth
-    assert short["hfu_all_devices"] == pytest.approx(least, rel=1e-3)
+    core = 61 * 2 * 128 * (576 + 512) * 4096
+    wide = 58 * 7168 * 256 + 7168 * 129280
+    batch = changes.get("batch", 96) * changes.get("sigma_dp", 1.0)
+    seconds = (2 * (model.active_params - wide) / 1979e12 + (2 * wide + core) / 989e12) * batch
+    row = _row(**SHAPES[mode] | changes)
+    attend = row["n_attention_devices"] or row["n_devices"]
+    expected = seconds * attend / (row["step_ms"] * 1e-3 * row["n_devices"])
+    assert row["hfu_all_devices"] == pytest.approx(expected, rel=1e-9)
+    experts = 58 * 8 * 2 * 3 * 7168 * 2048 / 1979e12 * batch
+    feed = row["n_ffn_devices"] or row["n_devices"]
+    assert row["hfu_ffn_devices_step"] == pytest.approx(
+        experts * attend / feed / (row["step_ms"] * 1e-3), rel=1e-9
+    )
+
+
+def test_padding_is_no_work() -> None:
+    """Eight query heads of a cached head fill an eighth of a tile: they take its time, and do an eighth."""
+    scenario = Scenario(system="h20", model="qwen3-next-80b-a3b", devices=8, batch=256)
+    deployments = Deployments(scenario, EP)
+    deployment = deployment_of(deployments)
+    (core,) = (
+        item
+        for item in deployments.operators(deployment)
+        if item.name == "core_attention" and item.part == "full"
+    )
+    sequences = float(deployment.sequences)
+    assert core.work == pytest.approx(sequences * 16 * 2 * (256 + 256) * 4096)
+    assert core.flops == pytest.approx(8 * core.work)
+    told = [row["flops"] for row in breakdown(Breakdown(scenario)).rows() if row["layers"] == 12]
+    assert core.work in told
+    assert core.flops not in told
 
 
 def test_binding() -> None:

@@ -187,7 +187,7 @@ TOYS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]
             "attention_chunk_size": 512,
         },
         {"moe_layers": 4, "dense_intermediate": 128, "shared_expert_intermediate": 96},
-        {"chunked": {"layers": 6, "window_tokens": 512}, "global": {"layers": 2}},
+        {"chunked": {"layers": 6, "chunk_tokens": 512, "window_tokens": None}, "global": {"layers": 2}},
     ),
     "gpt_oss": (
         {

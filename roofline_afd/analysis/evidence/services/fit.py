@@ -146,8 +146,8 @@ class _Varied(Deployments):
             return one + slower * (two - one) + other * (three - one)
 
         blocks = [
-            Block(
-                alike[0].layers, *(mixed(*times) for times in zip(*(each[1:] for each in alike), strict=True))
+            alike[0]._replace(
+                **{side: mixed(*(getattr(each, side) for each in alike)) for side in Block._fields[1:5]}
             )
             for alike in zip(base, slow, more, strict=True)
         ]

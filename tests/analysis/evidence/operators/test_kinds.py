@@ -73,10 +73,10 @@ CORES: dict[str, tuple[dict[str, object], float, float]] = {
         2 * 64 * 128 * (576 + 512) * 2048,
         64 * (2049 * 576 * 1 + 128 * (576 + 512) * 2),
     ),
-    "dsa_decode_index": (  # index keys in the format of the cache: bf16 by default
+    "dsa_decode_index": (  # keys of 128 fp8 elements and a scale of 4 B; logits of 4 B
         {"batch": 64, "context_tokens": 1024, "query_tokens": 2, **INDEX},
         2 * 64 * 64 * 128 * 2 * 1024,
-        64 * (1024 + 2) * 128 * 2,
+        64 * ((1024 + 2) * 132 + 4 * 2 * 1024),
     ),
     "gqa_prefill": (
         {"precision": "bf16", "tokens": 4096, **HEADS_64},
@@ -96,18 +96,25 @@ CORES: dict[str, tuple[dict[str, object], float, float]] = {
     "dsa_prefill_index": (
         {"tokens": 4096, "context_tokens": 4096, **INDEX},
         2 * 64 * 128 * CAUSAL_4096,
-        4096 * 128 * 2,
+        (4096 + 4096) * 132 + 4 * CAUSAL_4096,
     ),
-    "linear_decode_convolution": (  # 4 taps on 16 + 16 heads of keys and queries and 32 of values
+    "linear_decode_convolution": (  # 4 taps on 64 heads' channels: 3 kept ones read and written, in and out
         DELTA,
-        2 * 4 * (32 + 32) * 128 * 64,
-        4 * (32 + 32) * 128,
+        2 * 4 * 64 * 128 * 64,
+        64 * (2 * 3 + 2) * 64 * 128 * 2 + 4 * 64 * 128 * 2,
     ),
-    "linear_decode_update": (  # state and 3 columns of the convolution in fp32, read and written
+    "linear_decode_update": (  # the matrix in fp32, read and written; queries, keys, values, result
         DELTA,
         7 * 32 * 128 * 128 * 64,
-        64 * (2 * (32 * 128 * 128 + 3 * 64 * 128) * 4 + (2 * 64 * 128 + 32 * 128) * 2),
+        64 * (2 * 32 * 128 * 128 * 4 + (16 + 16 + 32 + 32) * 128 * 2),
     ),
+}
+
+OTHER_TABLES = {
+    "dsa_decode_index": (CALIBRATION.index, FP8),
+    "dsa_prefill_index": (CALIBRATION.index, FP8),
+    "linear_decode_convolution": (CALIBRATION.convolution, BF16),
+    "linear_decode_update": (CALIBRATION.state, BF16),
 }
 
 
@@ -115,7 +122,8 @@ CORES: dict[str, tuple[dict[str, object], float, float]] = {
 def test_cores_take_the_time_of_what_they_compute_and_move(name: str, tmp_path: Path) -> None:
     columns, flops, moved = CORES[name]
     found = _answer(tmp_path, operator=name.partition(",")[0], **columns)
-    assert found["predicted"] == pytest.approx(_us(CALIBRATION.attention, flops, moved), rel=1e-9)
+    table, peak = OTHER_TABLES.get(name, (CALIBRATION.attention, BF16))
+    assert found["predicted"] == pytest.approx(_us(table, flops, moved, peak=peak), rel=1e-9)
     assert found["error"] == pytest.approx(found["predicted"] / 100 - 1)
 
 
@@ -213,11 +221,14 @@ def test_sparse_modules_have_an_index(tmp_path: Path) -> None:
     row = {"operator": "dsa_module", "precision": "fp8", "kv_precision": "fp8", "batch": 64}
     row |= {"query_heads": 128, "model": "deepseek-v3.2"}
     short, long = (_answer(tmp_path, **row, context_tokens=tokens) for tokens in (4096, 131072))
-    flops = 2 * 64 * (128 * (576 + 512) * 2048 + 64 * 128 * 4096), 2 * 64 * 64 * 128 * (131072 - 4096)
-    moved = 64 * (2049 * 576 + 4097 * 128 + 128 * 1088 * 2), 64 * (131072 - 4096) * 128
-    before = _us(CALIBRATION.attention, flops[0], moved[0])
-    after = _us(CALIBRATION.attention, sum(flops), sum(moved))
-    assert long["predicted"] - short["predicted"] == pytest.approx(after - before, rel=1e-6)
+
+    def index(tokens: int) -> float:
+        """Keys of 132 B and logits of 4 B at the fp8 peak, and the choice among the logits."""
+        moved = 64 * ((tokens + 1) * 132 + 4 * tokens)
+        logits = _us(CALIBRATION.index, 2 * 64 * 64 * 128 * tokens, moved, peak=FP8)
+        return logits + _us(CALIBRATION.top_k, 0, 64 * 4 * tokens, depth=tokens)
+
+    assert long["predicted"] - short["predicted"] == pytest.approx(index(131072) - index(4096), rel=1e-6)
 
 
 def test_collectives_are_exchanges_of_heads(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_only_rows_to_fit_are_fitted() -> None:
     assert len(fitted) > 1000
     assert {row.use_kind for row in fitted} == {"fit"}
     assert {row.operator for row in fitted} <= {
-        *("gemm", "grouped_gemm_up", "grouped_gemm_down", "mla_decode", "dispatch", "combine")
+        *("gemm", "grouped_gemm_up", "grouped_gemm_down", "mla_decode", "dispatch", "combine"),
+        *("dsa_decode_index", "dsa_prefill_index", "linear_decode_convolution", "linear_decode_update"),
     }
     assert any("check: host call, not kernel time; so 564 more rows" in why for why in left)
