@@ -91,7 +91,7 @@ def test_search_finds_the_best_there_is(
         return
     points = every_point(question, mode)
     if points and limits == "rate":
-        rate = dice.choice(points).rate * question.devices / question.workload.osl
+        rate = dice.choice(points).rate * question.devices / question.workload.osl / EDGE
         question = attrs.evolve(
             question, request_rate=rate * dice.choice([1, 0.7]), prompt_variation=dice.choice([0, 1.5])
         )
