@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FILES_HELP = (
     "CSV files of measured operator and transfer times: columns id, operator, system, the sizes the "
-    "operator needs, and latency_us, tflops or gb_per_s."
+    "operator needs, and latency_us, tflops or gb_per_s; rows whose column use is not fit are left out."
 )
 DIRECTORY_HELP = (
     "Folder for the records, made where it is absent; --hardware-db takes it. Default: none are written."

@@ -17,7 +17,7 @@ SERVICES_HELP = (
 )
 OPERATORS_HELP = (
     "CSV of measured operator and transfer times: columns id, operator, system, the sizes the operator "
-    "needs, and latency_us, tflops or gb_per_s (repeatable)."
+    "needs, and latency_us, tflops or gb_per_s; use is fit, check: why or exclude: why (repeatable)."
 )
 
 
