@@ -13,15 +13,16 @@ from roofline_afd.catalogue.calibration import (
     ESTIMATED,
     Calibration,
     LinkEfficiency,
+    kernels_of,
     load_calibration,
     load_service_constants,
-    tables_of,
 )
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import pipeline
 from roofline_afd.serving.layer import decode_operators, prefill_operators
-from roofline_afd.serving.sizes import DEPLOYMENTS, TILE_ROWS, Formats, Layers
+from roofline_afd.serving.sizes import DEPLOYMENTS, Formats, Layers
+from roofline_afd.serving.timing import operand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +161,11 @@ class Deployments:
         forced = self.scenario.routing == "balanced" or self.scenario.links == "nominal"
         return 1.0 if forced else self.constants.communication_slowdown
 
+    @property
+    def routing_exponent(self) -> float:
+        """How alike tokens choose experts; 1 where routing is forced to be even [1]."""
+        return 1.0 if self.scenario.routing == "balanced" else self.constants.routing_exponent
+
     @cached_property
     def formats(self) -> Formats:
         """Number formats of both sides."""
@@ -195,7 +201,7 @@ class Deployments:
                 dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
                 experts_reached=self.scenario.experts_per_ffn_device,
                 other_us=self.constants.other_s * 1e6,
-                tile_rows=TILE_ROWS,
+                routing_exponent=self.routing_exponent,
                 tensor_parallel=tensor_parallel,
             )
         return self._layers[key]
@@ -466,13 +472,27 @@ class Deployments:
             return np.zeros(np.shape(devices)) + given
         return np.ceil(np.divide(experts, devices)) * devices - experts
 
+    def kernels(self) -> Iterator[tuple[System, str, str]]:
+        """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""
+        formats, model = self.formats, self.scenario.model
+        for side in dict.fromkeys((self.attention, self.ffn)):
+            forms = {
+                "gemm": operand_of(side, formats.others, formats.others),
+                "experts": operand_of(side, formats.experts, formats.dispatch),
+            }
+            for kernel in kernels_of(model):
+                yield side, kernel, forms.get(kernel, formats.cache)
+            yield side, "gemm", "bf16"
+
     @property
     def estimated(self) -> bool:
-        """Whether any efficiency of its parts was never measured."""
+        """Whether any kernel or link of its parts was never measured, nor on a sibling."""
         for side in (self.attention, self.ffn):
-            found = load_calibration(side)
+            link = load_calibration(side).link
             leaves = side.scale_out is not None and not side.superpod
-            used = (found.kinds[table] for table in tables_of(self.scenario.model))
-            if ESTIMATED in used or (leaves and found.link.kind_out == ESTIMATED):
+            if ESTIMATED in (link.kind, link.kind_out if leaves else link.kind):
                 return True
-        return False
+        return any(
+            load_calibration(side).of(kernel, form).evidence == ESTIMATED
+            for side, kernel, form in self.kernels()
+        )

@@ -10,6 +10,7 @@ from roofline_afd.analysis.answer import Answer, object_columns, provenance_note
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.predict import deployment_of, mode_of
 from roofline_afd.analysis.decode.rows import row_of
+from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import Deployments
 from roofline_afd.serving.search import search
@@ -56,7 +57,7 @@ def breakdown(question: Breakdown) -> Answer:
                 "layers": item.layers,
                 "time_us": time,
                 "step_time_us": time * item.layers,
-                "flops": float(np.asarray(item.work)),
+                "flops": float(np.asarray(item.flops)),
                 "bytes_moved": float(np.asarray(item.bytes_moved)),
                 "kind": item.kind,
             }
@@ -72,7 +73,9 @@ def breakdown(question: Breakdown) -> Answer:
         f"{side} {share:.0%}" for side, share in sorted(by_side.items(), key=lambda it: -it[1])
     )
     largest = max(rows, key=lambda row: row["step_time_us"])
-    estimated = sum(row["share"] for row in rows if row["kind"] == "estimated")
+    by_kind = dict.fromkeys((SIBLING, ESTIMATED), 0.0)
+    for row in rows:
+        by_kind[row["kind"]] = by_kind.get(row["kind"], 0.0) + row["share"]
     quantities = quantities_of(deployments)
     whole = row_of(deployments, deployment)
     m = deployment.microbatches
@@ -90,7 +93,8 @@ def breakdown(question: Breakdown) -> Answer:
             "step_time_us": total,
             "step_ms": whole["step_ms"],
             "shares": by_side,
-            "estimated_share": estimated,
+            "estimated_share": by_kind[ESTIMATED],
+            "sibling_share": by_kind[SIBLING],
             "answer": (
                 f"The operators of one micro-batch take {total / 1e3:.1f} ms one after the other: {shares}. "
                 f"The largest is {largest['operator']}, {largest['share']:.0%}. "

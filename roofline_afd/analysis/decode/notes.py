@@ -124,6 +124,11 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
                 f"{row['mode']}: {share:.0%} of the operator time rests on efficiencies never measured on "
                 "these parts"
             )
+        if row.get("sibling_share"):
+            notes.append(
+                f"{row['mode']}: {row['sibling_share']:.0%} of the operator time rests on efficiencies "
+                "measured on a sibling of these parts, or in another number format"
+            )
         if row.get("transport") not in {None, MEASURED_TRANSPORT}:
             notes.append(f"{row['mode']}: kernels that send a copy per {row['transport']} were never timed")
     return notes
