@@ -11,9 +11,12 @@ from roofline_afd.analysis.evidence.fitting import Bounds, Fit, fit
 from roofline_afd.analysis.evidence.operators.formats import row_format
 from roofline_afd.catalogue.calibration import (
     ESTIMATED,
+    MEASURED,
+    SIBLING,
     load_service_constants,
     record_for,
     table_quantities,
+    weakest,
 )
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
@@ -100,7 +103,7 @@ def load_conversion(row: Measurement, *, catalogue: Catalogue) -> tuple[dict[str
     if alike is None:
         raise InputError(f"{row.place}: no calibration record has [{TABLE}] of {part}")
     found = table_quantities(alike, TABLE)
-    kind = weakest_kind(found.values()) if record else ESTIMATED
+    kind = weakest((weakest_kind(found.values()), MEASURED if record else SIBLING))
     return {key: value.value for key, value in found.items()}, kind
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from roofline_afd.analysis.evidence.fitting import Bounds, Fit, fit
 from roofline_afd.analysis.evidence.operators.formats import row_format
 from roofline_afd.analysis.evidence.operators.transfers import Exchange
-from roofline_afd.catalogue.calibration import ESTIMATED, record_for, table_quantities
+from roofline_afd.catalogue.calibration import MEASURED, SIBLING, record_for, table_quantities, weakest
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.records import KINDS, weakest_kind
+from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
 from roofline_afd.physics import experts, operators, stages, traffic
 from roofline_afd.serving.sizes import SCALE_BYTES, Formats
@@ -202,7 +202,8 @@ def load_stage(row: Measurement, *, catalogue: Catalogue) -> tuple[dict[str, flo
         raise InputError(f"{row.place}: no calibration record has [{TABLE}] of {part}")
     found = table_quantities(alike, TABLE)
     kind = weakest_kind(value for key, value in found.items() if key != "compute_efficiency")
-    return {key: value.value for key, value in found.items()}, kind if record else ESTIMATED
+    values = {key: value.value for key, value in found.items()}
+    return values, weakest((kind, MEASURED if record else SIBLING))
 
 
 def _one_by_one(
@@ -219,7 +220,7 @@ def _one_by_one(
         product(dataclasses.replace(row, operator=name, numbers=shape))
         for name in ("grouped_gemm_up", "grouped_gemm_down")
     ]
-    kind = max((link.kind, *(kind for _, kind in products)), key=KINDS.index)
+    kind = weakest((link.kind, *(kind for _, kind in products)))
     return float(np.sum(exchange.times(link))) + sum(time for time, _ in products), kind
 
 

@@ -27,7 +27,7 @@ def test_quantisation_reads_two_bytes_and_writes_one(tmp_path: Path) -> None:
     quantities = CATALOGUE.record("calibration", "quantize-gb200").quantities
     launch, share = (quantities[f"quantize.{key}"].value for key in ("launch_us", "memory_efficiency"))
     assert narrow["predicted"] == pytest.approx(launch + 1024 * 7168 * (2 + 9 / 16) / (8e6 * share), rel=1e-9)
-    assert narrow["kind"] == "estimated"  # the same chip, not the part that was timed
+    assert narrow["kind"] == "sibling"  # the same chip, not the part that was timed
     unknown = one_answer(tmp_path, operator="quantize", system="mi300x", precision="fp8", m=1, k=1)
     assert unknown["why"] == "no calibration record has [quantize] of mi300x"
     wrong = one_answer(tmp_path, operator="quantize", system="h200", precision="fp9", m=1, k=1)

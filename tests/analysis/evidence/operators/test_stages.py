@@ -62,6 +62,8 @@ def test_a_fused_stage_reads_multiplies_and_moves(tmp_path: Path) -> None:
     expected = _us(values, "ep_fixed_us", experts=16, pairs=16 * 24, moved=moved)
     assert found["predicted"] == pytest.approx(expected, rel=1e-9)
     assert found["kind"] == "measured"
+    sibling = one_answer(tmp_path, **QWEN3 | row | {"system": "b300"})
+    assert sibling["kind"] == "sibling"
     many = one_answer(tmp_path, **QWEN3 | row | {"tokens_per_expert": 1000})  # products bind
     moved = 16 * 1000 * 7 / 8 * VECTOR_BYTES
     expected = _us(values, "ep_fixed_us", experts=16, pairs=16 * 1000, moved=moved)
