@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
     from typing import Any
 
     from roofline_afd.catalogue.records import Record
@@ -165,8 +166,17 @@ def calibration() -> str:
         ),
         "| table | time |\n|---|---|",
     ]
-    tables = ("gemm", "grouped_gemm", "attention", "link")
+    tables = ("gemm", "grouped_gemm", "attention", "link", "fused_stage", "quantize")
     parts += [f"| `{table}` | {properties('calibration')[table]['description']} |" for table in tables]
+    parts += [
+        "\n## Which rows stand where\n",
+        (
+            "Rows of the measured systems that each kernel's parameters were fitted to, number formats and "
+            "libraries together, and the error held out (medians of tables, averaged by rows). A dash: nothing was measured there, and what is "
+            "predicted rests on a part of the same make, else on the record `default`.\n"
+        ),
+        _page("standing").table(Catalogue().records("calibration")),
+    ]
     for record in Catalogue().records("calibration"):
         lists = ", ".join(
             f"{key.replace('_', '-')}: {', '.join(record.data[key])}"
@@ -235,9 +245,14 @@ def models() -> str:
 
 def serving_modes() -> str:
     """Return the page on serving modes."""
+    return str(_page("serving_modes").page())
+
+
+def _page(name: str) -> ModuleType:
+    """Return a module of the folder of the docs."""
     sys.path.insert(0, str(DOCS))
     try:
-        return str(importlib.import_module("serving_modes").page())
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(DOCS))
 

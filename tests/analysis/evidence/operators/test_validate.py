@@ -42,6 +42,11 @@ def test_every_row_of_the_second_set_is_predicted_or_skipped_with_a_reason() -> 
     assert summary["skipped_share_to_fit"] == sum(to_fit) / len(to_fit) < 0.05
     assert sum(row["why"].startswith("unknown system ") for row in skipped) == 5
     assert sum(group["n"] for group in summary["errors_by_kernel"]) == summary["n"]
+    standing = {(each["system"], each["operator"]): each for each in summary["rows_by_system_and_operator"]}
+    assert sum(each["predicted"] for each in standing.values()) == summary["n"]
+    assert sum(each["fit"] for each in standing.values()) == len(to_fit)
+    counts = {"fit": 11, "check": 0, "exclude": 11, "predicted": 11}
+    assert standing["h200", "quantize"] == {"system": "h200", "operator": "quantize", **counts}
     assert set(summary["median_abs_error_by_use"]) == {row["use"] for row in rows if row["error"] is not None}
 
 
