@@ -172,8 +172,9 @@ def calibration() -> str:
         "\n## Which rows stand where\n",
         (
             "Rows of the measured systems that each kernel's parameters were fitted to, number formats and "
-            "libraries together, and the error held out (medians of tables, averaged by rows). A dash: nothing was measured there, and what is "
-            "predicted rests on a part of the same make, else on the record `default`.\n"
+            "libraries together, and the error held out (medians of tables, averaged by rows). A dash: "
+            "nothing was measured there, and what is predicted rests on a part of the same make, else on the "
+            "record `default`.\n"
         ),
         _page("standing").table(Catalogue().records("calibration")),
     ]
