@@ -29,8 +29,10 @@ Without an ending products are of 8 bits, and caches of any width that the table
 times whole modules, products and the handling of what they receive; `grouped_gemm` a product alone."""
 EARLIER = {"mla_decode": "attention"}
 """Names that records of earlier versions have for tables."""
-EVERY_MODEL = ("gemm", "experts")
+EVERY_MODEL = ("gemm", "grouped_gemm")
 """Kernels that the times of every model rest on; the others only where it has such layers."""
+EXPERT_KERNELS = ("experts", "grouped_gemm")
+"""Kernels of experts: modules that sort what they are handed, and products of vectors that arrive sorted."""
 DEFAULT = "default"
 """Record with the efficiencies of parts that were never measured."""
 SERVICE = "service"
@@ -229,7 +231,7 @@ class Calibration:
 
 
 KERNELS = tuple(table for table in OPERATOR_TABLES if not table.endswith(("_bf16", "_fp4", "_fp8")))
-"""Kernels that efficiencies are asked of; products of experts alone stand in for their modules."""
+"""Kernels that efficiencies are asked of; of both kinds of experts' kernels one stands in for the other."""
 
 
 def kernels_of(model: Model) -> tuple[str, ...]:
@@ -243,9 +245,13 @@ def kernels_of(model: Model) -> tuple[str, ...]:
 
 def _tables_for(kernel: str, form: str) -> list[tuple[str, ...]]:
     """Return the tables that may serve a kernel, those of its number format first."""
+    modules = f"experts_{form}"
+    if kernel in EXPERT_KERNELS:
+        tiers = [(modules,)] if modules in OPERATOR_TABLES else []
+        both = EXPERT_KERNELS if kernel == "experts" else EXPERT_KERNELS[::-1]
+        return [*tiers, *((each,) for each in both)]
     own = f"{kernel}_{form}"
-    tiers = [(own,)] if own in OPERATOR_TABLES else []
-    return [*tiers, ("experts", "grouped_gemm") if kernel == "experts" else (kernel,)]
+    return [(own,), (kernel,)] if own in OPERATOR_TABLES else [(kernel,)]
 
 
 def _lists(record: Record, table: str, part: str) -> str:
@@ -296,7 +302,7 @@ def choose(
     InputError
         If two tables serve alike: which is meant cannot be told.
     """
-    asked = list(families.get(kernel, ()))
+    asked = list(families.get("experts" if kernel in EXPERT_KERNELS else kernel, ()))
     for tier in _tables_for(kernel, form):
         found = []
         for record in catalogue.naming("calibration", part):

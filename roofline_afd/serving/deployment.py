@@ -475,7 +475,7 @@ class Deployments:
     def kernels(self) -> Iterator[tuple[System, str, str]]:
         """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""
         formats, model = self.formats, self.scenario.model
-        for side in dict.fromkeys((self.attention, self.ffn)):
+        for side in (self.attention, *((self.ffn,) if self.ffn is not self.attention else ())):
             forms = {
                 "gemm": operand_of(side, formats.others, formats.others),
                 "experts": operand_of(side, formats.experts, formats.dispatch),
