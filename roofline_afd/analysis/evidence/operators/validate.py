@@ -9,8 +9,8 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.analysis.evidence.accuracy import estimated_note, files_of, medians, sentence, spread
-from roofline_afd.analysis.evidence.operators.predict import predict
-from roofline_afd.analysis.evidence.operators.work import measured_us
+from roofline_afd.analysis.evidence.operators.every import predict_row
+from roofline_afd.analysis.evidence.operators.forwarded import implied_us
 from roofline_afd.catalogue.calibration import Calibration, load_calibration
 from roofline_afd.errors import InputError
 
@@ -131,8 +131,8 @@ def _row(row: Measurement, calibrations: Mapping[str, Calibration], catalogue: C
     if row.why_not:
         return answer | {"why": row.why_not}
     try:
-        measured = measured_us(row)
-        time, kind = predict(row, calibrations[row.system.id], catalogue=catalogue)
+        measured = implied_us(row)
+        time, kind = predict_row(row, calibrations[row.system.id], catalogue=catalogue)
         predicted = time * 1e6
     except InputError as error:
         return answer | {"why": str(error).removeprefix(f"{row.place}: ")}
