@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SYSTEM_KEYS = (
     "memory_gb",
+    "memory_driver_mib",
     "memory_gb_per_s",
     "scale_up_gb_per_s",
     "scale_out_gb_per_s",

@@ -37,6 +37,7 @@ TABLE_KEYS = {
         "int8_tops",
         "fp4_tflops",
         "memory_gb",
+        "memory_driver_mib",
         "memory_gb_per_s",
         "tdp_w",
     ),
