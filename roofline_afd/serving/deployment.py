@@ -420,7 +420,7 @@ class Deployments:
         return cached * (1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0))
 
     def _usable(self, system: System) -> float:
-        return system.accelerator.memory_bytes * (1.0 - self.scenario.memory_reserve)
+        return system.accelerator.memory_bytes * (1.0 - self.scenario.reserve)
 
     def memory(self, deployment: Deployment) -> tuple[FloatArray, FloatArray]:
         """Return the bytes of an attention device and of an FFN device; the same twice under `ep` [B]."""

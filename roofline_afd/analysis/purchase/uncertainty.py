@@ -366,7 +366,7 @@ def _of_options(scenario: Scenario) -> Iterator[Input]:
     }
     gap = constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms
     for name in (*OPTIONS, *ASKED_OPTIONS):
-        value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms}.get(name)
+        value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms, "memory_reserve": scenario.reserve}.get(name)
         value = float(getattr(scenario, name)) if value is None else value
         unit = "ms" if name.endswith("_ms") else "1"
         spread = SPREADS.get(name, Spread(0.0))
