@@ -6,6 +6,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from roofline_afd.catalogue.engines import load_engine
 from roofline_afd.catalogue.records import KINDS, weakest_kind
 from roofline_afd.errors import InputError
 
@@ -68,17 +69,6 @@ STRUCTURE = ("tile_rows", "processors")
 """Keys that say how a device is built."""
 ROWS_ALONE = ("cache_mb", "pacing_us", "warm_memory_efficiency")
 """Keys that say how rows were timed, and nothing of a service."""
-
-
-IDEAL: Mapping[str, Sequence[str]] = MappingProxyType(
-    {
-        "gqa_decode": ("fa3", "flashinfer", "trtllm"),
-        "mla_decode": ("trtllm", "flashmla", "fa3"),
-        "gemm": ("deepgemm", "torch-flow"),
-        "experts": ("deepgemm", "trtllm-gen", "cutlass"),
-    }
-)
-"""Libraries whose kernels run where no engine is named."""
 
 
 def weakest(kinds: Iterable[str]) -> str:
@@ -412,7 +402,7 @@ def load_calibration(
         part=system.accelerator.id,
         catalogue=catalogue,
         link=_link(system, catalogue),
-        families=IDEAL if families is None else families,
+        families=load_engine(catalogue=catalogue).families if families is None else families,
     )
 
 

@@ -184,8 +184,10 @@ class Deployments:
         key = (transport, tensor_parallel)
         if key not in self._layers:
             sides = (self.attention, self.ffn)
-            first = load_calibration(self.attention)
-            found = [first, first if self.ffn is self.attention else load_calibration(self.ffn)]
+            families = self.scenario.engine.families
+            first = load_calibration(self.attention, families=families)
+            alike = self.ffn is self.attention
+            found = [first, first if alike else load_calibration(self.ffn, families=families)]
             if self.scenario.links == "nominal":
                 found = [_nominal(each, side) for each, side in zip(found, sides, strict=True)]
             self._layers[key] = Layers(
@@ -492,7 +494,8 @@ class Deployments:
             leaves = side.scale_out is not None and not side.superpod
             if ESTIMATED in (link.kind, link.kind_out if leaves else link.kind):
                 return True
+        families = self.scenario.engine.families
         return any(
-            load_calibration(side).of(kernel, form).evidence == ESTIMATED
+            load_calibration(side, families=families).of(kernel, form).evidence == ESTIMATED
             for side, kernel, form in self.kernels()
         )

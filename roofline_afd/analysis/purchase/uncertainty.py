@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from roofline_afd.catalogue.calibration import (
     DEFAULT,
     ESTIMATED,
-    IDEAL,
     LAW_UNITS,
     MEASURED,
     ROUTING,
@@ -311,7 +310,11 @@ def _tables(scenario: Scenario) -> list[Choice]:
     for mode in (EP, AFD):
         for system, kernel, form in Deployments(scenario, mode).kernels():
             choice = choose(
-                kernel, form, system.accelerator.id, catalogue=system.parts.catalogue, families=IDEAL
+                kernel,
+                form,
+                system.accelerator.id,
+                catalogue=system.parts.catalogue,
+                families=scenario.engine.families,
             )
             key = (choice.record.id, choice.table)
             if key not in found or STRENGTH.index(choice.kind) < STRENGTH.index(found[key].kind):
