@@ -227,7 +227,7 @@ def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[
         "fan_out": scenario.fan_out,
         "duplex": scenario.duplex,
         "links": scenario.links,
-        "memory_reserve": scenario.memory_reserve,
+        "memory_reserve": scenario.reserve,
         "values": {
             name: {
                 "value": value.value,

@@ -6,6 +6,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from roofline_afd.catalogue.engines import load_engine
 from roofline_afd.catalogue.records import KINDS, weakest_kind
 from roofline_afd.errors import InputError
 
@@ -29,8 +30,10 @@ Without an ending products are of 8 bits, and caches of any width that the table
 times whole modules, products and the handling of what they receive; `grouped_gemm` a product alone."""
 EARLIER = {"mla_decode": "attention"}
 """Names that records of earlier versions have for tables."""
-EVERY_MODEL = ("gemm", "experts")
+EVERY_MODEL = ("gemm", "grouped_gemm")
 """Kernels that the times of every model rest on; the others only where it has such layers."""
+EXPERT_KERNELS = ("experts", "grouped_gemm")
+"""Kernels of experts: modules that sort what they are handed, and products of vectors that arrive sorted."""
 DEFAULT = "default"
 """Record with the efficiencies of parts that were never measured."""
 SERVICE = "service"
@@ -66,17 +69,6 @@ STRUCTURE = ("tile_rows", "processors")
 """Keys that say how a device is built."""
 ROWS_ALONE = ("cache_mb", "pacing_us", "warm_memory_efficiency")
 """Keys that say how rows were timed, and nothing of a service."""
-
-
-IDEAL: Mapping[str, Sequence[str]] = MappingProxyType(
-    {
-        "gqa_decode": ("fa3", "flashinfer", "trtllm"),
-        "mla_decode": ("trtllm", "flashmla", "fa3"),
-        "gemm": ("deepgemm", "torch-flow"),
-        "experts": ("deepgemm", "trtllm-gen", "cutlass"),
-    }
-)
-"""Libraries whose kernels run where no engine is named."""
 
 
 def weakest(kinds: Iterable[str]) -> str:
@@ -229,7 +221,7 @@ class Calibration:
 
 
 KERNELS = tuple(table for table in OPERATOR_TABLES if not table.endswith(("_bf16", "_fp4", "_fp8")))
-"""Kernels that efficiencies are asked of; products of experts alone stand in for their modules."""
+"""Kernels that efficiencies are asked of; of both kinds of experts' kernels one stands in for the other."""
 
 
 def kernels_of(model: Model) -> tuple[str, ...]:
@@ -243,9 +235,13 @@ def kernels_of(model: Model) -> tuple[str, ...]:
 
 def _tables_for(kernel: str, form: str) -> list[tuple[str, ...]]:
     """Return the tables that may serve a kernel, those of its number format first."""
+    modules = f"experts_{form}"
+    if kernel in EXPERT_KERNELS:
+        tiers = [(modules,)] if modules in OPERATOR_TABLES else []
+        both = EXPERT_KERNELS if kernel == "experts" else EXPERT_KERNELS[::-1]
+        return [*tiers, *((each,) for each in both)]
     own = f"{kernel}_{form}"
-    tiers = [(own,)] if own in OPERATOR_TABLES else []
-    return [*tiers, ("experts", "grouped_gemm") if kernel == "experts" else (kernel,)]
+    return [(own,), (kernel,)] if own in OPERATOR_TABLES else [(kernel,)]
 
 
 def _lists(record: Record, table: str, part: str) -> str:
@@ -296,7 +292,7 @@ def choose(
     InputError
         If two tables serve alike: which is meant cannot be told.
     """
-    asked = list(families.get(kernel, ()))
+    asked = list(families.get("experts" if kernel in EXPERT_KERNELS else kernel, ()))
     for tier in _tables_for(kernel, form):
         found = []
         for record in catalogue.naming("calibration", part):
@@ -406,7 +402,7 @@ def load_calibration(
         part=system.accelerator.id,
         catalogue=catalogue,
         link=_link(system, catalogue),
-        families=IDEAL if families is None else families,
+        families=load_engine(catalogue=catalogue).families if families is None else families,
     )
 
 

@@ -6,9 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.overrides import override
+from roofline_afd.catalogue.records import GIVEN, Source
 from roofline_afd.catalogue.schema import properties
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
+from roofline_afd.units import to_si
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 PEAK_KEYS = {"bf16": "bf16_tflops", "fp8": "fp8_tflops", "int8": "int8_tops", "fp4": "fp4_tflops"}
 """Peak of a precision to the record key that holds it."""
+DRIVER = "memory_driver_mib"
+"""Key of the memory that the driver reports."""
+AS_STATED = Source(title="the maker's figure in decimal bytes", date="2026-11")
+"""Source of the driver's memory where no listing of a part was read: the least that its maker can mean."""
 NEEDED = (
     "memory_gb",
     "memory_gb_per_s",
@@ -30,7 +36,7 @@ NEEDED = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Accelerator:
-    """One device: peak dense rates [FLOP/s] by precision, memory [B], memory bandwidth [B/s]."""
+    """One device: peak dense rates [FLOP/s] by precision, memory its driver reports [B], bandwidth [B/s]."""
 
     id: str
     name: str
@@ -151,9 +157,34 @@ def system_parts(name: str, *, catalogue: Catalogue | None = None) -> SystemPart
                 for key, value in fabric.quantities.items()
             }
     merged |= record.quantities
+    if "memory_gb" in merged and DRIVER not in merged:
+        merged[DRIVER] = _as_stated(merged["memory_gb"])
     order = {key: rank for rank, key in enumerate(properties("system"))}
     quantities = dict(sorted(merged.items(), key=lambda item: order[item[0]]))
     return SystemParts(record, accelerator, scale_up, scale_out, quantities, catalogue)
+
+
+def _as_stated(memory: Quantity) -> Quantity:
+    """Return the driver's figure of a part without one: what its maker states in decimal bytes, estimated."""
+    return dataclasses.replace(
+        memory,
+        key=DRIVER,
+        value=memory.si / to_si(1.0, "MiB"),
+        unit="MiB",
+        kind="estimated",
+        sources=(AS_STATED,),
+        note="no listing of the part was read: the least that memory_gb can mean",
+        alternatives=(),
+    )
+
+
+def _memory(parts: SystemParts, quantities: Mapping[str, Quantity]) -> float:
+    """Return the memory of a device [B]: the driver's, in proportion where the maker's figure is changed."""
+    stated, own = quantities["memory_gb"], {**parts.accelerator.quantities, **parts.system.quantities}
+    if DRIVER not in quantities or "memory_gb" not in own:
+        return stated.si
+    driver = quantities[DRIVER]
+    return driver.si if driver.kind == GIVEN else driver.si * (stated.value / own["memory_gb"].value)
 
 
 def _refuse_part(name: str, catalogue: Catalogue) -> None:
@@ -263,7 +294,7 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
             peak_flop_per_s={
                 precision: quantities[key].si for precision, key in PEAK_KEYS.items() if key in quantities
             },
-            memory_bytes=quantities["memory_gb"].si,
+            memory_bytes=_memory(parts, quantities),
             memory_bytes_per_s=quantities["memory_gb_per_s"].si,
         ),
         scale_up=fabric("scale_up_", parts.scale_up),

@@ -15,6 +15,7 @@ FOLDERS = {
     "interconnect": "interconnects",
     "system": "systems",
     "calibration": "calibration",
+    "engine": "engines",
 }
 """Folder of each kind of hardware record below `hardware_db`; models lie in folders by vendor."""
 

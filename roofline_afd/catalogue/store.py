@@ -190,7 +190,7 @@ class Catalogue:
         Parameters
         ----------
         record : str
-            `accelerator`, `interconnect`, `system` or `model`.
+            `accelerator`, `interconnect`, `system`, `engine` or `model`.
         name : str
             The id.
 

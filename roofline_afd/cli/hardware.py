@@ -10,8 +10,8 @@ import typer
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
 
-NAME_HELP = "Ids of systems, accelerators or interconnects; several are shown side by side."
-KIND_HELP = "system, accelerator, interconnect or calibration."
+NAME_HELP = "Ids of systems, accelerators, interconnects or engines; several are shown side by side."
+KIND_HELP = "system, accelerator, interconnect, calibration or engine."
 CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
 VENDOR_HELP = "Only of vendors whose name holds this."
 SORT_HELP = "Key to sort by; with a minus before it the largest first (--sort=-KEY)."

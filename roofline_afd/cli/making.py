@@ -149,7 +149,8 @@ def _candidate(values: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 def _make_scenario(values: dict[str, Any]) -> Scenario:
     """Build the scenario the options describe."""
-    from roofline_afd.catalogue.hardware import load_system  # not for --help
+    from roofline_afd.catalogue.engines import load_engine  # not for --help
+    from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
 
@@ -158,6 +159,8 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     for name in SYSTEMS:
         if values.get(name) is not None:
             values[name] = load_system(values[name], catalogue=catalogue)
+    if values.get("engine") is not None:
+        values["engine"] = load_engine(values["engine"], catalogue=catalogue)
     system, model = values.pop("system"), values.pop("model")
     tables = catalogue.record("model", model).data["attention"]
     pairs = parse_pairs(values.pop("set") or ())

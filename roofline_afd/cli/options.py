@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SYSTEMS = ("attention_system", "ffn_system")
 """Fields of a scenario that name a system."""
+RECORDS = dict.fromkeys(SYSTEMS, "system") | {"engine": "engine"}
+"""Fields of a scenario that name a record, and its kind."""
 HARDWARE_PANEL, QUESTION_PANEL, OUTPUT_PANEL = "What is asked about", "Question", "Output and catalogues"
 
 

@@ -12,6 +12,7 @@ from roofline_afd.cli.commands import register
 from roofline_afd.cli.options import (
     HARDWARE_PANEL,
     QUESTION_PANEL,
+    RECORDS,
     SYSTEMS,
     Databases,
     Output,
@@ -39,7 +40,7 @@ def _of_scenario(name: str, parser: Callable[[str], float] | None = None) -> obj
     """Return the option that sets a field of a scenario, with that field's own help text."""
     text = _TEXTS[name].text.replace("`", "")
     words = CHOICES.get(name)
-    metavar = "|".join(words) if words else "NUMBER" if parser else "ID" if name in SYSTEMS else "FORMAT"
+    metavar = "|".join(words) if words else "NUMBER" if parser else "ID" if name in RECORDS else "FORMAT"
     if parser and _TEXTS[name].unit not in {"", "1"}:
         metavar = _TEXTS[name].unit.upper()
     panel = HARDWARE_PANEL if name in SYSTEMS else QUESTION_PANEL
@@ -78,6 +79,7 @@ class Hardware:
     ] = None
     max_devices: Annotated[int | None, _of_scenario("max_devices", whole_number)] = None
     draft_tokens: Annotated[int | None, _of_scenario("draft_tokens", whole_number)] = None
+    engine: Annotated[str | None, _of_scenario("engine")] = None
     memory_reserve: Annotated[float | None, _of_scenario("memory_reserve", number)] = None
     granularity: Annotated[str | None, _of_scenario("granularity")] = None
     fan_out: Annotated[str | None, _of_scenario("fan_out")] = None

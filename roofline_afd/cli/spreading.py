@@ -19,6 +19,7 @@ import typer
 from roofline_afd.cli.options import (
     HARDWARE_PANEL,
     QUESTION_PANEL,
+    RECORDS,
     SYSTEMS,
     Candidates,
     Changes,
@@ -54,8 +55,8 @@ def _metavar(unit: str, hint: object) -> str:
 
 
 def _hints() -> dict[str, Any]:
-    """Return the type of each option of a scenario: a system is given by its id."""
-    return typing.get_type_hints(Scenario) | dict.fromkeys(SYSTEMS, str | None)
+    """Return the type of each option of a scenario: a record is given by its id."""
+    return typing.get_type_hints(Scenario) | dict.fromkeys(RECORDS, str | None)
 
 
 def _scenario_parameters(*, serving: bool) -> Iterator[inspect.Parameter]:
@@ -73,12 +74,12 @@ def _scenario_parameters(*, serving: bool) -> Iterator[inspect.Parameter]:
             metavar="|".join(words)
             if words
             else "ID"
-            if field.name in SYSTEMS
+            if field.name in RECORDS
             else _metavar(texts[field.name].unit, hints[field.name]),
             autocompletion=among(*words)
             if words
-            else complete_ids("system")
-            if field.name in SYSTEMS
+            else complete_ids(RECORDS[field.name])
+            if field.name in RECORDS
             else None,
             parser=_parser(hints[field.name]),
             rich_help_panel=QUESTION_PANEL,

@@ -184,8 +184,10 @@ class Deployments:
         key = (transport, tensor_parallel)
         if key not in self._layers:
             sides = (self.attention, self.ffn)
-            first = load_calibration(self.attention)
-            found = [first, first if self.ffn is self.attention else load_calibration(self.ffn)]
+            families = self.scenario.engine.families
+            first = load_calibration(self.attention, families=families)
+            alike = self.ffn is self.attention
+            found = [first, first if alike else load_calibration(self.ffn, families=families)]
             if self.scenario.links == "nominal":
                 found = [_nominal(each, side) for each, side in zip(found, sides, strict=True)]
             self._layers[key] = Layers(
@@ -420,7 +422,7 @@ class Deployments:
         return cached * (1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0))
 
     def _usable(self, system: System) -> float:
-        return system.accelerator.memory_bytes * (1.0 - self.scenario.memory_reserve)
+        return system.accelerator.memory_bytes * (1.0 - self.scenario.reserve)
 
     def memory(self, deployment: Deployment) -> tuple[FloatArray, FloatArray]:
         """Return the bytes of an attention device and of an FFN device; the same twice under `ep` [B]."""
@@ -475,7 +477,7 @@ class Deployments:
     def kernels(self) -> Iterator[tuple[System, str, str]]:
         """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""
         formats, model = self.formats, self.scenario.model
-        for side in dict.fromkeys((self.attention, self.ffn)):
+        for side in (self.attention, *((self.ffn,) if self.ffn is not self.attention else ())):
             forms = {
                 "gemm": operand_of(side, formats.others, formats.others),
                 "experts": operand_of(side, formats.experts, formats.dispatch),
@@ -492,7 +494,8 @@ class Deployments:
             leaves = side.scale_out is not None and not side.superpod
             if ESTIMATED in (link.kind, link.kind_out if leaves else link.kind):
                 return True
+        families = self.scenario.engine.families
         return any(
-            load_calibration(side).of(kernel, form).evidence == ESTIMATED
+            load_calibration(side, families=families).of(kernel, form).evidence == ESTIMATED
             for side, kernel, form in self.kernels()
         )

@@ -188,18 +188,20 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         input_bytes=precision(form).bytes,
         weight_bytes=precision(formats.experts).bytes,
     )
-    found = layers.calibration("ffn").of("experts", form)
+    packed = layers.transport == MEASURED_TRANSPORT
+    kernel = "grouped_gemm" if packed else "experts"
+    found = layers.calibration("ffn").of(kernel, form)
     for name, work, counted in module.products():
         yield clock.timed(
             name,
             "experts",
             model.moe_layers,
             work,
-            kernel="experts",
+            kernel=kernel,
             found=of_product(found),
             counted={**counted, **routing, "routed_tokens": tokens},
         )
-    yield _handling(clock, module, found)
+    yield _handling(clock, module, found, packed=packed)
     yield clock.fixed("ffn_other", "experts", model.moe_layers, layers.other_us)
 
 
@@ -211,12 +213,16 @@ def _handed(layers: Layers, sizes: Sizes, pairs: FloatArray, tokens: FloatArray)
     return tokens * places_hit(layers, devices) / devices
 
 
-def _handling(clock: Clock, module: Module, found: OperatorEfficiency) -> Operator:
-    """Return what a device does to the vectors it is handed, before and after the products."""
+def _handling(clock: Clock, module: Module, found: OperatorEfficiency, *, packed: bool) -> Operator:
+    """Return what a device does to the vectors it is handed, before, between and after the products.
+
+    Kernels that send a copy per expert deliver them sorted by expert, and take results as they lie: between
+    the products alone something is left to do.
+    """
     layers = clock.layers
     counted = {
         "pairs": module.pairs,
-        "width": module.width,
+        "width": 0 if packed and not found.module else module.width,
         "intermediate": module.intermediate,
         "expert_matrices": module.matrices,
         "dispatch_bytes": precision(layers.formats.dispatch).bytes,

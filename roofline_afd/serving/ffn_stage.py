@@ -193,7 +193,7 @@ def ffn_stage_inputs(scenario: Scenario) -> FfnStageInputs:
         ),
         peak=system.accelerator.peak_flop_per_s[scenario.operand],
         memory_bandwidth=system.accelerator.memory_bytes_per_s,
-        usable_memory=system.accelerator.memory_bytes * (1 - scenario.memory_reserve),
+        usable_memory=system.accelerator.memory_bytes * (1 - scenario.reserve),
         scale_up=system.scale_up.bytes_per_s * up,
         scale_out=scale_out,
         superpod=system.superpod,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from roofline_afd.catalogue.engines import IDEAL, Engine, load_engine
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
 from roofline_afd.catalogue.precision import Precision, operand, precision
@@ -68,7 +69,12 @@ def _as_model(value: Model | str) -> Model:
     return value if isinstance(value, Model) else load_model(value)
 
 
-def _id(value: System | Model | None) -> str:
+def _as_engine(value: Engine | str) -> Engine:
+    """Let a name pass: the catalogue of the system, where it is looked up, is known once all fields are."""
+    return cast("Engine", value)
+
+
+def _id(value: System | Model | Engine | None) -> str:
     return repr(value and value.id)
 
 
@@ -199,8 +205,8 @@ class Scenario:
     links : str, optional
         Efficiency of the links: the `nominal` convention, or `calibrated`, as published measurements; where
         absent nominal for the roofline, calibrated for predictions.
-    memory_reserve : float
-        Share of device memory kept free [1].
+    memory_reserve : float, optional
+        Share of device memory kept free; where absent as the engine plans, 0.1 without one [1].
     context : int
         Mean tokens cached of a sequence [1].
     draft_tokens : int, optional
@@ -238,6 +244,9 @@ class Scenario:
         Side of shared experts and dense layers under AFD: `ffn` or `attention`.
     sigma_dp, sigma_ep : float
         Mean load over largest load, of attention devices and of expert devices [1].
+    engine : Engine or str
+        Serving software, an id of `hardware list --kind engine`: its kernels, and what it holds in memory;
+        `ideal`: the best kernels that were measured.
     routing : str
         `natural`: transfers slow down as fitted to live services; `balanced`: forced, they do not.
 
@@ -260,7 +269,7 @@ class Scenario:
     fan_out: str | None = None
     duplex: str | None = None
     links: str | None = None
-    memory_reserve: float = 0.1
+    memory_reserve: float | None = None
     context: int = attrs.field(default=4096, metadata=SERVING)
     draft_tokens: int | None = attrs.field(default=None, metadata=SERVING)
     batch: int | None = attrs.field(default=None, metadata=SERVING)
@@ -284,9 +293,16 @@ class Scenario:
     shared_experts: str = attrs.field(default="ffn", metadata=SERVING)
     sigma_dp: float = attrs.field(default=1.0, metadata=SERVING)
     sigma_ep: float = attrs.field(default=1.0, metadata=SERVING)
+    engine: Engine = attrs.field(
+        default=cast("Engine", IDEAL), converter=_as_engine, repr=_id, metadata=SERVING
+    )
     routing: str = attrs.field(default="natural", metadata=SERVING)
 
     def __attrs_post_init__(self) -> None:
+        engine: object = self.engine
+        if not isinstance(engine, Engine):
+            found = load_engine(str(engine), catalogue=self.system.parts.catalogue)
+            object.__setattr__(self, "engine", found)
         self._check_numbers()
         for name, words in CHOICES.items():
             if getattr(self, name) is not None:
@@ -322,7 +338,8 @@ class Scenario:
         for name, most in COUNTS.items():
             if getattr(self, name) is not None:
                 whole(option(name), getattr(self, name), most=most)
-        finite("--memory-reserve", self.memory_reserve, least=0, below=1)
+        if self.memory_reserve is not None:
+            finite("--memory-reserve", self.memory_reserve, least=0, below=1)
         for name in ("sigma_dp", "sigma_ep"):
             finite(option(name), getattr(self, name), least=1e-3)
             finite(option(name), getattr(self, name), most=1)
@@ -351,6 +368,12 @@ class Scenario:
         """Return the system of one group under AFD: `attention` or `ffn`."""
         given = self.attention_system if name == "attention" else self.ffn_system
         return _as_system(given) if given is not None else self.system
+
+    @property
+    def reserve(self) -> float:
+        """Share of device memory that the engine does not plan with, or that is kept free where given [1]."""
+        given = self.memory_reserve
+        return round(1.0 - self.engine.memory_fraction, 12) if given is None else given
 
     @property
     def latency_ms(self) -> float:

@@ -119,6 +119,8 @@ def scenario_text(scenario: Scenario) -> str:
     lines = [f'system = "{scenario.system.id}"', f'model = "{scenario.model.id}"']
     for field in attrs.fields(Scenario):
         value = getattr(scenario, field.name)
+        if field.name == "engine":
+            value = scenario.engine.id
         if field.name in {"system", "model"} or value is None or value == field.default:
             continue
         if field.name in {"attention_system", "ffn_system"}:

@@ -115,6 +115,19 @@ def test_what_is_missing_can_be_supplied() -> None:
     assert system.scale_up.bytes_per_s == 400e9
 
 
+def test_memory_is_the_drivers_and_follows_the_makers_figure_where_that_is_set() -> None:
+    """In proportion, so that a change of either kind of figure changes what a device holds."""
+    h800 = load_system("h800", catalogue=CATALOGUE).accelerator.memory_bytes
+    assert h800 == 81559 * 2**20
+    for given, share in (({"memory_gb": 160.0}, 2.0), ({"memory_gb": 80.0}, 1.0)):
+        changed = load_system("h800", overrides=given, catalogue=CATALOGUE)
+        assert changed.accelerator.memory_bytes == pytest.approx(h800 * share)
+    read = load_system(
+        "h800", overrides={"memory_driver_mib": 1024.0, "memory_gb": 10.0}, catalogue=CATALOGUE
+    )
+    assert read.accelerator.memory_bytes == 2**30
+
+
 def test_a_system_without_a_fabric_can_be_completed() -> None:
     """Even a part without any scale-up record takes the missing values from the user."""
     given = {"bf16_tflops": 1.0, "scale_up_gb_per_s": 1.0, "scale_up_efficiency": 0.5}

@@ -39,7 +39,13 @@ def test_estimates_are_visible() -> None:
     """Estimates keep their kind up to the merged values of a system, where results look for it."""
     parts = system_parts("rubin-nvl72", catalogue=CATALOGUE)
     estimated = {key for key, quantity in parts.quantities.items() if quantity.kind == "estimated"}
-    assert estimated == {"fp4_tflops", "tdp_w", "scale_out_gb_per_s", "scale_out_latency_us"}
+    assert estimated == {
+        "fp4_tflops",
+        "memory_driver_mib",
+        "tdp_w",
+        "scale_out_gb_per_s",
+        "scale_out_latency_us",
+    }
 
 
 def test_secondary_readings_are_never_datasheet_or_measured() -> None:
@@ -175,6 +181,33 @@ def test_trap_mi355x_links() -> None:
     quantity = INTERCONNECTS["xgmi-mi355x"].quantities["gb_per_s"]
     assert quantity.value == pytest.approx(7 * 76.8)
     assert 576 in figures(quantity)
+
+
+@pytest.mark.parametrize("record", ACCELERATORS.values(), ids=lambda record: record.id)
+def test_a_driver_reports_about_what_the_maker_states(record: Record) -> None:
+    """At least the maker's figure in decimal bytes, at most the same number of GiB."""
+    if not {"memory_gb", "memory_driver_mib"} <= set(record.quantities):
+        return
+    stated, driver = record.quantities["memory_gb"], record.quantities["memory_driver_mib"]
+    assert stated.si <= driver.si <= stated.value * 2**30
+    assert float(driver.value).is_integer()
+
+
+@pytest.mark.parametrize(
+    ("name", "mib"),
+    [("h100", 81559), ("h800", 81559), ("h200", 143771), ("h20", 97871), ("a100", 81920), ("gb200", 189471)],
+)
+def test_memory_is_what_drivers_report(name: str, mib: float) -> None:
+    """The figures people read off their devices, in MiB."""
+    assert accelerator(name, "memory_driver_mib") == mib
+    assert ACCELERATORS[name].quantities["memory_driver_mib"].kind == "measured"
+
+
+def test_memory_of_a_part_whose_driver_was_never_read_is_an_estimate() -> None:
+    """It stands beside the maker's figure, marked, and means as many decimal bytes."""
+    quantities = system_parts("rubin-nvl72", catalogue=CATALOGUE).quantities
+    assert quantities["memory_driver_mib"].kind == "estimated"
+    assert quantities["memory_driver_mib"].si == quantities["memory_gb"].si
 
 
 @pytest.mark.parametrize(

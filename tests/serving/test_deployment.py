@@ -339,7 +339,7 @@ def test_largest_batch_is_the_last_that_fits(name: str, context: int) -> None:
         deployment = _deployment(mode, attention_devices=64, ffn_devices=64)
         most = float(deployments.largest_batch(deployment))
         room = deployments.usable_memory()
-        assert room == (80e9 * 0.9, 80e9 * 0.9)
+        assert room == (81559 * 2**20 * 0.9,) * 2
         if most >= 1:
             fitting = deployments.memory(_deployment(mode, attention_devices=64, ffn_devices=64, batch=most))
             assert max(map(float, fitting)) <= room[0]
@@ -380,8 +380,8 @@ def test_each_group_has_its_own_system() -> None:
     ):
         assert block.attention == attends.attention
         assert block.ffn == feeds.ffn
-    assert mixed.usable_memory() == (96e9 * 0.9, 80e9 * 0.9)
-    assert Deployments(scenario, EP).usable_memory() == (80e9 * 0.9, 80e9 * 0.9)
+    assert mixed.usable_memory() == (97871 * 2**20 * 0.9, 81559 * 2**20 * 0.9)
+    assert Deployments(scenario, EP).usable_memory() == (81559 * 2**20 * 0.9,) * 2
 
 
 @given(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SYSTEM_KEYS = (
     "memory_gb",
+    "memory_driver_mib",
     "memory_gb_per_s",
     "scale_up_gb_per_s",
     "scale_out_gb_per_s",
@@ -78,7 +79,7 @@ def quantities_of(*deployments: Deployments) -> tuple[Quantity, ...]:
 
 def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:
     """Return the inputs of a prediction: the question as understood, and each catalogue value."""
-    shown = {name: getattr(scenario, name) for name in SERVING_FIELDS}
+    shown = {name: getattr(scenario, name) for name in SERVING_FIELDS} | {"engine": scenario.engine.id}
     constants = load_service_constants(scenario.system.parts.catalogue)
     resolved = {
         "gap_ms": constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms,

@@ -37,6 +37,7 @@ TABLE_KEYS = {
         "int8_tops",
         "fp4_tflops",
         "memory_gb",
+        "memory_driver_mib",
         "memory_gb_per_s",
         "tdp_w",
     ),
@@ -58,6 +59,17 @@ TABLE_KEYS = {
         "scale_up",
         "scale_out",
         "fitted",
+    ),
+    "engine": (
+        "id",
+        "name",
+        "memory_fraction",
+        "fraction_holds",
+        "libraries_gib",
+        "collectives_gib",
+        "graphs_gib",
+        "step_tokens",
+        "exchange",
     ),
     "model": (
         "id",
@@ -151,7 +163,7 @@ def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose 
     catalogue : Catalogue
         Where to look.
     kind : str
-        `system`, `accelerator`, `interconnect` or `calibration`.
+        `system`, `accelerator`, `interconnect`, `calibration` or `engine`.
     choose : Choose, optional
         Which of them, and in which order; all by id where None.
 

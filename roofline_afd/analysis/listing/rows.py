@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.store import Catalogue
 
-HARDWARE_KINDS = ("system", "accelerator", "interconnect", "calibration")
+HARDWARE_KINDS = ("system", "accelerator", "interconnect", "calibration", "engine")
 TEXTS = (
     "name",
     "vendor",
@@ -30,6 +30,8 @@ TEXTS = (
     "accelerators",
     "alike",
     "fitted",
+    "fraction_holds",
+    "exchange",
 )
 FITTED = ("points", "training_error", "held_out_error")
 """What a table of a calibration record says of its fit."""
@@ -69,6 +71,9 @@ def hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[st
     """
     if record.record == "calibration":
         return _calibration_row(record, full=full)
+    if record.record == "engine":
+        families = {f"families.{table}": names for table, names in record.data["families"].items()}
+        return _row(record, record.quantities, full=full) | families
     if record.record != "system":
         row = _row(record, record.quantities, full=full)
         return row | ({"prices": _prices(record.prices)} if full and record.prices else {})

@@ -47,8 +47,8 @@ def show_hardware(
     catalogue : Catalogue
         Where to look.
     names : sequence of str
-        Ids of systems, accelerators or interconnects; several are shown side by side. A calibration record is
-        shown where nothing else has its id, or its kind is given.
+        Ids of systems, accelerators, interconnects or engines; several are shown side by side. A calibration
+        record is shown where nothing else has its id, or its kind is given.
     kind : str, optional
         Which of them, where several share an id.
     where : bool

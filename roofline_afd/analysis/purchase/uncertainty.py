@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from roofline_afd.catalogue.calibration import (
     DEFAULT,
     ESTIMATED,
-    IDEAL,
     LAW_UNITS,
     MEASURED,
     ROUTING,
@@ -311,7 +310,11 @@ def _tables(scenario: Scenario) -> list[Choice]:
     for mode in (EP, AFD):
         for system, kernel, form in Deployments(scenario, mode).kernels():
             choice = choose(
-                kernel, form, system.accelerator.id, catalogue=system.parts.catalogue, families=IDEAL
+                kernel,
+                form,
+                system.accelerator.id,
+                catalogue=system.parts.catalogue,
+                families=scenario.engine.families,
             )
             key = (choice.record.id, choice.table)
             if key not in found or STRENGTH.index(choice.kind) < STRENGTH.index(found[key].kind):
@@ -366,7 +369,7 @@ def _of_options(scenario: Scenario) -> Iterator[Input]:
     }
     gap = constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms
     for name in (*OPTIONS, *ASKED_OPTIONS):
-        value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms}.get(name)
+        value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms, "memory_reserve": scenario.reserve}.get(name)
         value = float(getattr(scenario, name)) if value is None else value
         unit = "ms" if name.endswith("_ms") else "1"
         spread = SPREADS.get(name, Spread(0.0))
