@@ -24,10 +24,10 @@ def operator_time(
     compute_efficiency: FloatLike,
     memory_efficiency: FloatLike,
     launch: FloatLike,
-    padding: FloatLike | None = None,
+    padding: FloatLike = 1.0,
     half_saturation_tokens: FloatLike = 0.0,
     depth_time: FloatLike = 0.0,
-    growth: FloatLike | None = None,
+    growth: FloatLike = 0.0,
     growth_time: FloatLike = 0.0,
     vector_bytes: FloatLike = 0.0,
     vector_efficiency: FloatLike = 0.0,
@@ -54,14 +54,14 @@ def operator_time(
         Share of the memory bandwidth reached, e_m in (0, 1] [1].
     launch : float or array
         Fixed time, t_0 [s].
-    padding : float or array, optional
+    padding : float or array
         Operations done over those needed, p: rows filled up to tiles (`padded_share`), processors that the
-        last wave leaves idle (`filled_waves`); 1 where absent [1].
+        last wave leaves idle (`filled_waves`) [1].
     half_saturation_tokens : float or array
         Rows at which half of that share is reached, T_half [1].
     depth_time : float or array
         Fixed time per element of depth, t_k [s/element].
-    growth : float or array, optional
+    growth : float or array
         Growth of the fixed time where few pieces of work share a device, g (`few_items_growth`) [1].
     growth_time : float or array
         Time of that growth, t_g [s].
@@ -94,12 +94,10 @@ def operator_time(
     >>> round(float(t) * 1e6, 2)
     19.83
     """
-    needed = flops if padding is None else np.multiply(flops, padding)
+    needed = np.multiply(flops, padding)
     if np.any(half_saturation_tokens):
         needed = needed * (1.0 + np.divide(half_saturation_tokens, np.maximum(tokens, LEAST_ROWS)))
-    fixed = launch + np.multiply(depth_time, depth)
-    if growth is not None:
-        fixed = fixed + np.multiply(growth_time, growth)
+    fixed = launch + np.multiply(depth_time, depth) + np.multiply(growth_time, growth)
     streamed = bytes_moved
     apart = np.greater(vector_efficiency, 0)
     if np.any(apart):

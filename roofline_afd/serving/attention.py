@@ -208,7 +208,7 @@ def _decode_core(
         "vector_bytes": np.multiply(sizes.tokens, elements * ACTIVATION_BYTES),
         **cached,
     }
-    return work, {**counted, "rows": work["rows"], "items": work["items"]}
+    return work, counted
 
 
 def _prefill_core(

@@ -47,9 +47,18 @@ class Operator(NamedTuple):
     bytes_moved: FloatArray
     time: FloatArray
     efficiency: str
-    kind: str
+    basis: str | tuple[Work, OperatorEfficiency]
+    """Kind of its efficiencies, or what it is told from when asked."""
     arguments: Mapping[str, Any]
     """What the formulas of this operator were called with, by parameter name."""
+
+    @property
+    def kind(self) -> str:
+        """Weakest kind that a good part of its time rests on, anywhere in its arrays."""
+        if isinstance(self.basis, str):
+            return self.basis
+        work, found = self.basis
+        return weakest(np.unique(work.kinds(found)).tolist())
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +132,13 @@ class Work:
             padding = np.divide(1.0 if padding is None else padding, share)
         return padding
 
+    def filled(self, found: OperatorEfficiency) -> dict[str, FloatLike]:
+        """Return what fills tiles and processors, where the kernel's law has them."""
+        tiles = {"rows": self.rows, "tile_rows": found.tile_rows} if found.tile_rows > 1 else {}
+        waves = {"items": self.items, "processors": found.processors} if found.processors else {}
+        pieces = {"items": self.items, "entries": self.entries} if found.few_items_s else {}
+        return {**tiles, **waves, **pieces}
+
     def times(self, found: OperatorEfficiency) -> FloatArray:
         """Return the time [s]."""
         return operators.operator_time(**self.arguments(found))
@@ -189,10 +205,9 @@ class Clock(NamedTuple):
         """Return an operator of some work under given efficiencies."""
         arguments = work.arguments(found)
         time = operators.operator_time(**arguments)
-        kind = weakest(np.unique(work.kinds(found)).tolist())
         return Operator(
-            *(name, self.side, part, count, work.flops, work.bytes_moved, time, kernel, kind),
-            {**(counted or {}), **arguments},
+            *(name, self.side, part, count, work.flops, work.bytes_moved, time, kernel, (work, found)),
+            {**(counted or {}), **work.filled(found), **arguments},
         )
 
     def product(

@@ -11,7 +11,6 @@ from roofline_afd.analysis.evidence.fitting import Bounds, best
 from roofline_afd.analysis.evidence.services.predict import deployment_of
 from roofline_afd.analysis.evidence.services.rows import CALIBRATION, ServiceMeasurement
 from roofline_afd.analysis.evidence.services.validate import answer_of
-from roofline_afd.catalogue.calibration import ServiceConstants
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import MODES, Block, Deployment, Deployments
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.sizes import Prompt
 

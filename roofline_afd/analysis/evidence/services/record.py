@@ -36,10 +36,10 @@ OTHER = {
     "value": 4.8,
     "kind": "derived",
     "source": ["modules"],
-    "note": "per layer and side: norms, rotary, quantisation, writes to the cache and the like. What 51 whole "
-    "latent modules of one engine (GB200, H200) take beyond their products and cores, in the median; half of "
-    "them lie between 0 and 10. Those of another engine take 30 to 70 more. Taken for the side of the experts "
-    "too, where a fused router takes 3 beyond its product",
+    "note": "per layer and side: norms, rotary, quantisation, writes to the cache and the like. What 51 "
+    "whole latent modules of one engine (GB200, H200) take beyond their products and cores, in the median; "
+    "half of them lie between 0 and 10. Those of another engine take 30 to 70 more. Taken for the side of "
+    "the experts too, where a fused router takes 3 beyond its product",
 }
 """Small kernels, which modules tell."""
 MODULES = {
