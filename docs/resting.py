@@ -40,18 +40,19 @@ def page() -> str:
             "# What rests on what\n",
             (
                 "A prediction is as good as what it rests on. The first table tells, for the best "
-                f"expert-parallel deployment at {TPOT_MS} ms per token (within one scale-up domain where that "
-                "holds more than a node), which share of the operator time of a step rests on kernels and links "
-                "timed on that very part, on those of a sibling (a part of the same make, or the same part in "
-                "another number format), and on estimates. Small kernels between them (norms, rotary embedding, "
-                "quantisation) are one constant taken from whole modules: a class of its own.\n"
+                f"expert-parallel deployment at {TPOT_MS} ms per token (within one scale-up domain where "
+                "that holds more than a node), which share of the operator time of a step rests on kernels "
+                "and links timed on that very part, on those of a sibling (a part of the same make, or the "
+                "same part in another number format), and on estimates. Small kernels between them (norms, "
+                "rotary embedding, quantisation) are one constant taken from whole modules: a class of its "
+                "own.\n"
             ),
             _shares(catalogue),
             "\n## Whose kernels\n",
             (
                 "Which library's kernel stands behind each time where no engine is named, and its error on "
-                "rows held out of the fit. `--engine` takes the order of another engine. A dagger: nothing of "
-                "the kind was measured on the part or a sibling; medians of all parts are taken.\n"
+                "rows held out of the fit. `--engine` takes the order of another engine. A dagger: nothing "
+                "of the kind was measured on the part or a sibling; medians of all parts are taken.\n"
             ),
             _libraries(catalogue),
         ]

@@ -54,6 +54,37 @@ def padded_share(*, rows: FloatLike, tile_rows: FloatLike) -> FloatArray:
     return np.ceil(np.divide(given, tile_rows)) * tile_rows / given
 
 
+def least_tile_share(*, rows: FloatLike, tile_rows: FloatLike) -> FloatArray:
+    """Return by how much a product grows when its rows fill at least one tile, whatever they are beyond it.
+
+    Parameters
+    ----------
+    rows : float or array
+        Rows of a product whose batch is chosen: whole tiles are what one would choose [1].
+    tile_rows : float or array
+        Rows of one tile of the matrix unit; 1 without padding [1].
+
+    Returns
+    -------
+    float or array
+        Rows computed over rows needed, at least 1 [1].
+
+    Notes
+    -----
+    share = max(1, tile / rows): never less time for more rows, nor more per row
+
+    References
+    ----------
+    This project: `padded_share` without its steps beyond the first tile.
+
+    Examples
+    --------
+    >>> least_tile_share(rows=[16, 64, 96], tile_rows=64).tolist()
+    [4.0, 1.0, 1.0]
+    """
+    return np.maximum(1.0, np.divide(tile_rows, np.maximum(rows, LEAST_ROWS)))
+
+
 def spread_padded_share(*, rows: FloatLike, tile_rows: FloatLike) -> FloatArray:
     """Return by how much a grouped product grows when the rows of each group are filled up to whole tiles.
 
@@ -119,6 +150,40 @@ def filled_waves(*, items: FloatLike, processors: FloatLike) -> FloatArray:
     """
     waves = np.multiply(processors, np.ceil(np.divide(items, processors)))
     return np.maximum(LEAST_FILL, np.divide(items, np.maximum(waves, 1.0)))
+
+
+def mean_filled_waves(*, items: FloatLike, processors: FloatLike) -> FloatArray:
+    """Return the share of the processors that pieces of work of unlike lengths keep busy.
+
+    Parameters
+    ----------
+    items : float or array
+        Pieces of work, of which a processor takes one at a time [1].
+    processors : float or array
+        Processors of the device [1].
+
+    Returns
+    -------
+    float or array
+        Share, at least 0.75 [1].
+
+    Notes
+    -----
+    share = max(0.75, 1 - P / (8 * n)): about the mean of `filled_waves` over counts of pieces near n, without
+    its steps: sequences of a service are unlike, and end their waves apart
+
+    References
+    ----------
+    This project, from `filled_waves`.
+
+    Examples
+    --------
+    >>> mean_filled_waves(items=[39, 78, 780], processors=78).tolist()
+    [0.75, 0.875, 0.9875]
+    """
+    return np.maximum(
+        LEAST_FILL, 1.0 - np.divide(processors, np.multiply(8.0, np.maximum(items, LEAST_ROWS)))
+    )
 
 
 def few_items_growth(*, items: FloatLike, entries: FloatLike) -> FloatArray:

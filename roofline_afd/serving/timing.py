@@ -82,6 +82,8 @@ class Work:
     """Cached entries that each attends to [1]."""
     vector_bytes: FloatLike = 0.0
     """Bytes of queries and results [B]."""
+    alike: bool = False
+    """Whether all pieces are of one length, and rows as many as said: so that whole tiles and waves show."""
     cache_peak: FloatLike = 0.0
     """Peak rate in the format of the cache, for cores that multiply in it; 0 where there is none [FLOP/s]."""
 
@@ -124,11 +126,16 @@ class Work:
     def _padding(self, found: OperatorEfficiency) -> FloatArray | None:
         """Return operations done over those needed; None where nothing is filled up."""
         padding: FloatArray | None = None
+        core = not np.all(np.isinf(self.items))
         if found.tile_rows > 1 and np.any(self.rows):
             tiles = {"rows": self.rows, "tile_rows": found.tile_rows}
-            padding = (filling.spread_padded_share if self.spread else filling.padded_share)(**tiles)
-        if found.processors and not np.all(np.isinf(self.items)):
-            share = filling.filled_waves(items=self.items, processors=found.processors)
+            if self.spread:
+                padding = filling.spread_padded_share(**tiles)
+            else:
+                padding = (filling.padded_share if core or self.alike else filling.least_tile_share)(**tiles)
+        if found.processors and core:
+            waves = filling.filled_waves if self.alike else filling.mean_filled_waves
+            share = waves(items=self.items, processors=found.processors)
             padding = np.divide(1.0 if padding is None else padding, share)
         return padding
 
@@ -188,7 +195,7 @@ class Clock(NamedTuple):
         """
         found = self.layers.calibration(self.side).of(kernel, form)
         accelerator = self.layers.system(self.side).accelerator
-        held = Work(memory_bandwidth=accelerator.memory_bytes_per_s, spread=False, **work)
+        held = Work(memory_bandwidth=accelerator.memory_bytes_per_s, spread=False, alike=False, **work)
         return self.timed(name, part, count, held, kernel=kernel, found=found, counted=counted)
 
     def timed(

@@ -372,7 +372,7 @@ def _parameters(group: Group, wanted: tuple[str, ...]) -> tuple[tuple[str, ...],
 
 
 def _subset(work: RowWork, rows: NDArray[np.intp]) -> RowWork:
-    columns = {field.name: getattr(work, field.name) for field in dataclasses.fields(work)}
+    columns: dict[str, Any] = {field.name: getattr(work, field.name) for field in dataclasses.fields(work)}
     return type(work)(
         **{key: value[rows] if isinstance(value, np.ndarray) else value for key, value in columns.items()}
     )
