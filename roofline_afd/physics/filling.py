@@ -152,40 +152,6 @@ def filled_waves(*, items: FloatLike, processors: FloatLike) -> FloatArray:
     return np.maximum(LEAST_FILL, np.divide(items, np.maximum(waves, 1.0)))
 
 
-def mean_filled_waves(*, items: FloatLike, processors: FloatLike) -> FloatArray:
-    """Return the share of the processors that pieces of work of unlike lengths keep busy.
-
-    Parameters
-    ----------
-    items : float or array
-        Pieces of work, of which a processor takes one at a time [1].
-    processors : float or array
-        Processors of the device [1].
-
-    Returns
-    -------
-    float or array
-        Share, at least 0.75 [1].
-
-    Notes
-    -----
-    share = max(0.75, 1 - P / (8 * n)): about the mean of `filled_waves` over counts of pieces near n, without
-    its steps: sequences of a service are unlike, and end their waves apart
-
-    References
-    ----------
-    This project, from `filled_waves`.
-
-    Examples
-    --------
-    >>> mean_filled_waves(items=[39, 78, 780], processors=78).tolist()
-    [0.75, 0.875, 0.9875]
-    """
-    return np.maximum(
-        LEAST_FILL, 1.0 - np.divide(processors, np.multiply(8.0, np.maximum(items, LEAST_ROWS)))
-    )
-
-
 def few_items_growth(*, items: FloatLike, entries: FloatLike) -> FloatArray:
     """Return how many times the fixed time of a decode core grows where few pieces of work share a device.
 

@@ -21,7 +21,7 @@ from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import pipeline
 from roofline_afd.serving.layer import decode_operators, prefill_operators
-from roofline_afd.serving.sizes import DEPLOYMENTS, Formats, Layers
+from roofline_afd.serving.sizes import DEPLOYMENTS, MEASURED_TRANSPORT, Formats, Layers
 from roofline_afd.serving.timing import operand_of
 
 if TYPE_CHECKING:
@@ -473,6 +473,16 @@ class Deployments:
         if given is not None:
             return np.zeros(np.shape(devices)) + given
         return np.ceil(np.divide(experts, devices)) * devices - experts
+
+    @cached_property
+    def grains(self) -> tuple[float, ...]:
+        """Sequences of a micro-batch in whole waves of the attention side's processors: one more costs a wave."""
+        found = self.layers(MEASURED_TRANSPORT).calibration("attention")
+        waves = (
+            found.of(kind.kernel, self.formats.cache).processors / kind.work_items
+            for kind in self.scenario.model.attention
+        )
+        return tuple(sorted({wave for wave in waves if wave}))
 
     def kernels(self) -> Iterator[tuple[System, str, str]]:
         """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""

@@ -82,8 +82,6 @@ class Work:
     """Cached entries that each attends to [1]."""
     vector_bytes: FloatLike = 0.0
     """Bytes of queries and results [B]."""
-    alike: bool = False
-    """Whether all pieces are of one length, and rows as many as said: so that whole tiles and waves show."""
     cache_peak: FloatLike = 0.0
     """Peak rate in the format of the cache, for cores that multiply in it; 0 where there is none [FLOP/s]."""
 
@@ -132,10 +130,9 @@ class Work:
             if self.spread:
                 padding = filling.spread_padded_share(**tiles)
             else:
-                padding = (filling.padded_share if core or self.alike else filling.least_tile_share)(**tiles)
+                padding = (filling.padded_share if core else filling.least_tile_share)(**tiles)
         if found.processors and core:
-            waves = filling.filled_waves if self.alike else filling.mean_filled_waves
-            share = waves(items=self.items, processors=found.processors)
+            share = filling.filled_waves(items=self.items, processors=found.processors)
             padding = np.divide(1.0 if padding is None else padding, share)
         return padding
 
@@ -195,7 +192,7 @@ class Clock(NamedTuple):
         """
         found = self.layers.calibration(self.side).of(kernel, form)
         accelerator = self.layers.system(self.side).accelerator
-        held = Work(memory_bandwidth=accelerator.memory_bytes_per_s, spread=False, alike=False, **work)
+        held = Work(memory_bandwidth=accelerator.memory_bytes_per_s, spread=False, **work)
         return self.timed(name, part, count, held, kernel=kernel, found=found, counted=counted)
 
     def timed(

@@ -102,7 +102,6 @@ TERMS = {
     "spread_padded_share": Term(filling.spread_padded_share, operator="experts_up"),
     "least_tile_share": Term(filling.least_tile_share, operator="query_key_value"),
     "filled_waves": Term(filling.filled_waves, operator="core_attention"),
-    "mean_filled_waves": Term(filling.mean_filled_waves, operator="core_attention"),
     "few_items_growth": Term(filling.few_items_growth, operator="core_attention"),
     "expert_handling_time": Term(operators.expert_handling_time, operator="rank:experts_handling"),
     "decode_attention_flops": Term(attention.decode_attention_flops, operator="core_attention"),

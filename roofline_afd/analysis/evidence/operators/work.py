@@ -104,7 +104,7 @@ def work_of(rows: Sequence[Measurement]) -> TimedRows | ExpertRows:
     every = [_fields(row) for row in rows]
     columns: dict[str, Any] = {key: np.array([fields[key] for fields in every]) for key in every[0]}
     spread = KERNELS[rows[0].operator] == "grouped_gemm"
-    return TimedRows(**columns, spread=spread, alike=True, warm=_warm(rows, columns["bytes_moved"]))
+    return TimedRows(**columns, spread=spread, warm=_warm(rows, columns["bytes_moved"]))
 
 
 def _warm(rows: Sequence[Measurement], bytes_moved: Array) -> NDArray[np.bool_]:
