@@ -476,7 +476,7 @@ class Deployments:
 
     @cached_property
     def grains(self) -> tuple[float, ...]:
-        """Sequences of a micro-batch in whole waves of the attention side's processors: one more costs a wave."""
+        """Sequences of a micro-batch that fill whole waves of the attention side's processors."""
         found = self.layers(MEASURED_TRANSPORT).calibration("attention")
         waves = (
             found.of(kind.kernel, self.formats.cache).processors / kind.work_items

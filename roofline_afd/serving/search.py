@@ -9,7 +9,6 @@ import numpy as np
 
 from roofline_afd.serving.batches import largest
 from roofline_afd.serving.candidates import (
-    ALL,
     Candidates,
     blocks_of,
     deployments_of,
@@ -18,7 +17,6 @@ from roofline_afd.serving.candidates import (
     transports_of,
 )
 from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO, SAME
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +123,7 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
 
 
 def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Deployment:
-    """Return one of the candidates as plain numbers, a copy per expert where that is as fast.
+    """Return one of the candidates as plain numbers.
 
     Parameters
     ----------
@@ -141,7 +139,7 @@ def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Depl
     Deployment
         Its devices, batch, micro-batches and transport.
     """
-    chosen = deployments.deployment_of(
+    return deployments.deployment_of(
         int(found.attention_devices[row]),
         int(found.ffn_devices[row]),
         batch=int(found.batch[row]),
@@ -149,11 +147,6 @@ def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Depl
         transport=transports_of(deployments.scenario)[int(found.transport[row])],
         redundant_experts=int(found.redundant_experts[row]),
     )
-    if deployments.scenario.transport == ALL:
-        plain = dataclasses.replace(chosen, transport=MEASURED_TRANSPORT)
-        if float(deployments.step(plain).time) <= found.step[row] * (1.0 + SAME):
-            return plain
-    return chosen
 
 
 class _Search:

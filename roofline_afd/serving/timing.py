@@ -162,6 +162,8 @@ class Work:
         if len({kind for kind, _ in terms}) == 1:
             return np.full(whole.shape, found.kind)
         for kind, changed in terms:
+            if kind == STRENGTH[0]:
+                continue
             slower = operators.operator_time(**arguments | changed)
             counts = np.greater(slower - whole, COUNTS * STEP * whole)
             ranks = np.where(counts, np.maximum(ranks, STRENGTH.index(kind)), ranks)
