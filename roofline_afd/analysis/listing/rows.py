@@ -155,7 +155,14 @@ def model_row(record: Record, *, full: bool) -> dict[str, Any]:
         )
         for key, value in counted.items()
     }
-    return _row(record, {**model.quantities, **derived}, full=full)
+    row = _row(record, {**model.quantities, **derived}, full=full)
+    published = [
+        f"{each.experts}/{each.rest}" + (f" {each.repository}".rstrip() if full else "")
+        for each in model.checkpoints
+    ]
+    if published:
+        row["published"] = ", ".join(dict.fromkeys(published))
+    return row
 
 
 def _row(record: Record, quantities: Mapping[str, Quantity], *, full: bool) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def weights(data: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, str]
     if expert_dtype is not None:
         if expert_dtype not in ("fp4", "fp8"):
             refuse(f"expert_dtype: {shown(expert_dtype)} is not known; valid: fp4, fp8")
-        experts, text = str(expert_dtype), f"experts {expert_dtype}, the rest {text}"
+        experts = {"fp4": "mxfp4"}.get(expert_dtype, str(expert_dtype))  # one E8M0 scale for 32 elements
+        text = f"experts {experts}, the rest {text}"
     elif rest != experts:
         text = f"experts {text}; attention bf16"
     return {"weights": text, "expert_weights": experts, "attention_weights": rest}
