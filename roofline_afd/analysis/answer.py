@@ -263,7 +263,7 @@ def formats_said(scenario: Scenario, *, stage: bool = False) -> str:
     Returns
     -------
     str
-        Half a sentence, to stand in brackets.
+        A clause.
     """
     ffn, mine = (attrs.evolve(scenario, system=scenario.side(side)) for side in ("ffn", "attention"))
     experts = None if scenario.expert_precision else ffn.weights.id
@@ -282,7 +282,7 @@ def formats_said(scenario: Scenario, *, stage: bool = False) -> str:
 
 
 def with_formats(sentence: str, *scenarios: Scenario, stage: bool = False) -> str:
-    """Return a sentence that names the formats taken by default at its end.
+    """Return an answer followed by the formats taken by default: a sentence, in brackets after a refusal.
 
     Parameters
     ----------
@@ -296,14 +296,13 @@ def with_formats(sentence: str, *scenarios: Scenario, stage: bool = False) -> st
     Returns
     -------
     str
-        The sentence.
+        The answer.
     """
     said = dict.fromkeys(formats_said(scenario, stage=stage) for scenario in scenarios)
     text = "; ".join(each for each in said if each)
     if not text:
         return sentence
-    stop = "." if sentence.endswith(".") else ""
-    return f"{sentence.removesuffix('.')} ({text}){stop}"
+    return f"{sentence} {text[0].upper()}{text[1:]}." if sentence.endswith(".") else f"{sentence} ({text})"
 
 
 def _published(scenario: Scenario) -> str:
