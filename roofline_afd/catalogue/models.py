@@ -35,6 +35,8 @@ class Checkpoint:
     repository: str
     experts: str
     rest: str
+    activations: str = ""
+    """Format that experts take vectors in, where the weights are narrower and it is stated."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -408,6 +410,9 @@ def checkpoints_of(record: Record) -> tuple[Checkpoint, ...]:
     if not experts:
         return ()
     first = next(iter(data.get("hugging_face_ids", ())), "")
-    own = Checkpoint(first, experts, record.text("attention_weights") or "bf16")
-    listed = data.get("checkpoints", ())
-    return (own, *(Checkpoint(each["repository"], each["experts"], each["rest"]) for each in listed))
+    rest, activations = record.text("attention_weights") or "bf16", record.text("expert_activations")
+    listed = (
+        Checkpoint(each["repository"], each["experts"], each["rest"], each.get("activations", ""))
+        for each in data.get("checkpoints", ())
+    )
+    return (Checkpoint(first, experts, rest, activations), *listed)

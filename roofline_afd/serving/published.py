@@ -11,6 +11,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.catalogue.models import Checkpoint
+    from roofline_afd.catalogue.precision import Precision
+
+
+def sent_to(weights: Precision, peaks: Mapping[str, float], checkpoint: Checkpoint | None) -> str | None:
+    """Return the format that vectors are sent to experts in by default.
+
+    Parameters
+    ----------
+    weights : Precision
+        Format of the expert weights.
+    peaks : mapping of str to float
+        Peak rate of the accelerator by precision [FLOP/s].
+    checkpoint : Checkpoint, optional
+        The checkpoint the weights are of: it may state what its experts take.
+
+    Returns
+    -------
+    str or None
+        As stated, if the accelerator multiplies in that or in the nearest to it; else as `arriving` says.
+    """
+    stated = checkpoint.activations if checkpoint is not None else ""
+    nearest = nearest_format(stated, peaks) if stated else ""
+    return nearest if nearest in peaks else arriving(weights, peaks)
 
 
 def quickest(
@@ -48,7 +71,7 @@ def quickest(
 
     def rank(each: Checkpoint) -> tuple[float, float]:
         weights = precision(nearest_format(each.experts, peaks))
-        sent = arriving(weights, peaks)
+        sent = sent_to(weights, peaks, each)
         peak = operand(weights, precision(sent), peaks) if sent else None
         return precision(peak).bytes if peak else math.inf, weights.bytes
 

@@ -10,16 +10,9 @@ import attrs
 
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Checkpoint, Model, load_model
-from roofline_afd.catalogue.precision import (
-    Precision,
-    arriving,
-    native,
-    nearest_format,
-    operand,
-    precision,
-)
+from roofline_afd.catalogue.precision import Precision, native, nearest_format, operand, precision
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.serving.published import quickest
+from roofline_afd.serving.published import quickest, sent_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,8 +190,9 @@ class Scenario:
         narrowest on the accelerator, the narrowest of those alike, or the nearest to it; where the record
         names none, the first of fp8, int8, bf16 the accelerator computes in.
     dispatch_precision : str, optional
-        Format of the vectors sent to the experts; where absent bf16 for weights in bf16 and for those that
-        the accelerator widens, else the first of fp8, int8, bf16 it computes in.
+        Format of the vectors sent to the experts; where absent as the checkpoint states, or else bf16 for
+        weights in bf16 and for those that the accelerator widens, the first of fp8, int8, bf16 it computes
+        in for others.
     combine_precision : str, optional
         Format of the vectors sent back; where absent bf16.
     fan_out : str, optional
@@ -423,7 +417,10 @@ class Scenario:
     @property
     def dispatched(self) -> Precision:
         """Format of the vectors sent to the experts."""
-        found = self.dispatch_precision or arriving(self.weights, self._peaks)
+        taken = self.checkpoint
+        if taken is not None and self.expert_precision not in {None, taken.experts}:
+            taken = None
+        found = self.dispatch_precision or sent_to(self.weights, self._peaks, taken)
         return precision(found or self.native_precision)
 
     @property
