@@ -178,3 +178,5 @@ def test_listings_show_what_is_published() -> None:
     assert rows["qwen3-235b-a22b"]["published"] == "bf16/bf16, fp8/fp8, int4/int4"
     (row,) = ask("models", "show", "qwen3-235b-a22b")["results"]
     assert "fp8/fp8 Qwen/Qwen3-235B-A22B-FP8" in row["published"]
+    assert "config.json of Qwen/Qwen3-235B-A22B-FP8" in row["published_source"]
+    assert row["published_kind"] == "reported"  # of the int4 one, known by its name alone
