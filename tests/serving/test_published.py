@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from roofline_afd.catalogue.models import Checkpoint, load_model
@@ -180,3 +182,17 @@ def test_listings_show_what_is_published() -> None:
     assert "fp8/fp8 Qwen/Qwen3-235B-A22B-FP8" in row["published"]
     assert "config.json of Qwen/Qwen3-235B-A22B-FP8" in row["published_source"]
     assert row["published_kind"] == "reported"  # of the int4 one, known by its name alone
+
+
+def test_scenario_files_with_and_without_formats(tmp_path: Path) -> None:
+    """Those that state formats are read as before; those that state none take the default, and say so."""
+    file = tmp_path / "question.toml"
+    text = 'system = "h800"\nmodel = "kimi-k2.5"\ndevices = 64\nbatch = 16\n'
+    file.write_text(text, "utf-8")
+    without = ask("predict", "--scenario", str(file))
+    assert without["inputs"]["expert_precision"] == "int4"
+    assert any(note.startswith("taken by default: expert precision int4") for note in without["notes"])
+    file.write_text(text + 'expert-precision = "fp8"\nattention_precision = "fp8"\n', "utf-8")
+    stated = ask("predict", "--scenario", str(file))
+    assert (stated["inputs"]["expert_precision"], stated["inputs"]["attention_precision"]) == ("fp8", "fp8")
+    assert "by default" not in stated["summary"]["answer"]
