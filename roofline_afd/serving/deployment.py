@@ -172,7 +172,7 @@ class Deployments:
         mine, theirs = self.attention_scenario, self.ffn_scenario
         return Formats(
             experts=theirs.weights.id,
-            others=mine.attention_precision or mine.native_precision,
+            others=mine.others.id,
             cache=mine.kv_precision,
             core=mine.attention_core_precision,
             dispatch=theirs.dispatched.id,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.predict import deployment_of, mode_of
 from roofline_afd.analysis.decode.rows import row_of
@@ -95,11 +95,12 @@ def breakdown(question: Breakdown) -> Answer:
             "shares": by_side,
             "estimated_share": by_kind[ESTIMATED],
             "sibling_share": by_kind[SIBLING],
-            "answer": (
+            "answer": with_formats(
                 f"The operators of one micro-batch take {total / 1e3:.1f} ms one after the other: {shares}. "
                 f"The largest is {largest['operator']}, {largest['share']:.0%}. "
                 f"{'Overlapped, a' if m > 1 else 'A'} step of {m} micro-batch{'es' if m > 1 else ''} takes "
-                f"{whole['step_ms']:.1f} ms."
+                f"{whole['step_ms']:.1f} ms.",
+                scenario,
             ),
         },
         notes=[

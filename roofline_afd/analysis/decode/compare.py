@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.rows import TABLE_KEYS
 from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
@@ -54,7 +54,7 @@ def compare(scenario: Scenario) -> Answer:
     sides = search_modes(scenario)
     ep, afd = sides[EP], sides[AFD]
     if ep.rate is None and afd.rate is None:
-        raise InfeasibleError(f"no: {refusal_of(sides)}")
+        raise InfeasibleError(with_formats(f"no: {refusal_of(sides)}", scenario))
     constants = load_service_constants(scenario.system.parts.catalogue)
     error = constants.validated_error
     ratio = afd.rate / ep.rate if ep.rate and afd.rate else None
@@ -95,7 +95,7 @@ def compare(scenario: Scenario) -> Answer:
             },
             "any_transport": any_transport,
             "deployments_examined": examined,
-            "answer": reason,
+            "answer": with_formats(reason, scenario),
         },
         notes=notes,
         table_keys=TABLE_KEYS,

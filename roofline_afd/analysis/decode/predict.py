@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
@@ -58,7 +58,7 @@ def predict(question: Prediction) -> Answer:
         command="predict",
         inputs=serving_inputs(scenario, quantities),
         columns=object_columns([row]),
-        summary={"answer": _sentence(row, scenario.accept_length)},
+        summary={"answer": with_formats(_sentence(row, scenario.accept_length), scenario)},
         notes=[*notes_of(deployments, [row]), *provenance_notes(scenario, quantities)],
         table_keys=TABLE_KEYS,
     )
@@ -166,7 +166,7 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
     most = float(np.asarray(deployments.largest_batch(deployment)))
     batch = float(np.asarray(deployment.batch))
     if most < batch:
-        raise InfeasibleError(f"no: {_memory_refusal(deployments, deployment, most)}")
+        raise InfeasibleError(with_formats(f"no: {_memory_refusal(deployments, deployment, most)}", scenario))
     time = float(np.asarray(deployments.step(deployment).time))
     if not np.isfinite(time):
         raise InfeasibleError(
