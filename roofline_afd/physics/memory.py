@@ -59,7 +59,7 @@ def low_latency_buffer_bytes(*, tokens: FloatLike, experts: FloatLike, width: Fl
         Most tokens of a rank, T [1].
     experts : float or array
         Experts of a layer on all ranks, redundant ones too, E [1].
-    width : float or array
+    width
         As in `nomenclature`.
 
     Returns
@@ -92,3 +92,49 @@ def low_latency_buffer_bytes(*, tokens: FloatLike, experts: FloatLike, width: Fl
     receive = copies * np.maximum(dispatched, combined)
     signal = np.ceil(np.multiply(4.0, experts) / ALIGNED) * ALIGNED
     return 2.0 * (send + receive + signal)
+
+
+def one_sided_buffer_bytes(
+    *,
+    tokens: FloatLike,
+    ranks: FloatLike,
+    width: FloatLike,
+    top_k: FloatLike,
+    dispatch_bytes: FloatLike,
+    combine_bytes: FloatLike,
+) -> FloatArray:
+    """Return the buffers of a rank that others write tokens for its experts, and results, into.
+
+    Parameters
+    ----------
+    tokens : float or array
+        Most tokens of a rank, T [1].
+    ranks : float or array
+        Ranks that exchange, G [1].
+    width, top_k
+        As in `nomenclature`.
+    dispatch_bytes, combine_bytes : float or array
+        Bytes per element on the way to the expert with its scales, b_d, and back, b_c [B].
+
+    Returns
+    -------
+    float or array
+        Memory [B].
+
+    Notes
+    -----
+    bytes = G * T * (H * (b_d + b_c) + 8 k): each rank has room for all tokens of each, with the places and
+    shares of their experts. What keeps the counts is left out: some kB.
+
+    References
+    ----------
+    FlashInfer, flashinfer/comm/trtllm_moe_alltoall.py, moe_a2a_get_workspace_size_per_rank.
+
+    Examples
+    --------
+    >>> float(one_sided_buffer_bytes(tokens=1024, ranks=32, width=7168, top_k=8, dispatch_bytes=2,
+    ...                              combine_bytes=2)) / 1e9
+    0.941621248
+    """
+    payload = np.add(np.multiply(width, np.add(dispatch_bytes, combine_bytes)), np.multiply(8.0, top_k))
+    return np.multiply(np.multiply(ranks, tokens), payload)

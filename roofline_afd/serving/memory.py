@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.catalogue.engines import ALL, CACHE, DEEPEP, WEIGHTS_AND_CACHE
+from roofline_afd.catalogue.engines import ALL, CACHE, DEEPEP, ONE_SIDED, WEIGHTS_AND_CACHE
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import memory, serving_modes
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, Deployment, Side
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES, Deployment, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -206,14 +206,24 @@ class DeviceMemory:
 
         There are none where all devices share the heads of the same sequences: each has all tokens then.
         """
-        if self.engine.exchange != DEEPEP:
+        model, tokens = self.scenario.model, self._exchanged(deployment)
+        if self.engine.exchange == DEEPEP:
+            experts = np.add(model.routed_experts, deployment.redundant_experts)
+            buffers = memory.low_latency_buffer_bytes(
+                tokens=tokens, experts=experts, width=model.dispatch_width
+            )
+        elif self.engine.exchange == ONE_SIDED:
+            dispatched, combined = self.formats.dispatch, self.formats.combine
+            buffers = memory.one_sided_buffer_bytes(
+                tokens=tokens,
+                ranks=np.multiply(deployment.devices, 1.0),
+                width=model.dispatch_width,
+                top_k=model.mean_top_k,
+                dispatch_bytes=precision(dispatched).bytes + SCALE_BYTES.get(dispatched, 0.0),
+                combine_bytes=precision(combined).bytes,
+            )
+        else:
             return 0.0
-        model = self.scenario.model
-        buffers = memory.low_latency_buffer_bytes(
-            tokens=self._exchanged(deployment),
-            experts=np.add(model.routed_experts, deployment.redundant_experts),
-            width=model.dispatch_width,
-        )
         return np.where(np.greater(deployment.devices, deployment.tensor_parallel), buffers, 0.0)
 
     @functools.cached_property

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.engines import Engine, load_engine
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.store import Catalogue
-from roofline_afd.physics.memory import low_latency_buffer_bytes, sampling_bytes
+from roofline_afd.physics.memory import low_latency_buffer_bytes, one_sided_buffer_bytes, sampling_bytes
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.memory import BESIDE, PARTS
 from roofline_afd.serving.scenario import Scenario
@@ -43,6 +43,15 @@ def test_low_latency_buffers_are_those_the_library_asks_for(tokens: int, gib: fl
     """256 experts and a width of 7,168: the sizes DeepEP reports for 128 and 512 tokens of a rank."""
     size = float(low_latency_buffer_bytes(tokens=tokens, experts=256, width=7168))
     assert size / GIB == pytest.approx(gib, abs=5e-4)
+
+
+def test_one_sided_buffers_hold_all_tokens_of_each_rank() -> None:
+    """As FlashInfer sizes them: ranks times tokens times what travels with one, both ways."""
+    payload = 7168 // 2 + 7168 // 16 + 8 * 4 + 8 * 4 + 7168 * 2
+    size = one_sided_buffer_bytes(
+        tokens=1024, ranks=32, width=7168, top_k=8, dispatch_bytes=1 / 2 + 1 / 16, combine_bytes=2
+    )
+    assert float(size) == 32 * 1024 * payload
 
 
 def test_buffers_and_logits_grow_with_what_they_are_for() -> None:
