@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
+from roofline_afd import Scenario, predict_afd, predict_ep
 from tests.conftest import ask, command
 
 BASE = ("--system", "h800", "--model", "deepseek-v3")
@@ -70,6 +72,17 @@ def test_the_longest_context_is_the_last_that_is_not_refused() -> None:
     assert "HBM capacity" in refused.complaint
     half = ask(*PREDICT, "--batch", "32", "--largest-context", "--engine", "vllm")
     assert half["summary"]["largest_context"] < longest
+
+
+def test_python_answers_the_same() -> None:
+    """The same questions as arguments of a function, answered as a table."""
+    scenario = Scenario(system="h800", model="deepseek-v3", devices=64, engine="vllm")
+    found = predict_ep(scenario, largest_batch=True)
+    told = ask(*PREDICT, "--largest-batch", "--engine", "vllm")["results"][0]
+    assert found["largest_batch"].tolist() == [told["largest_batch"]]
+    pair = attrs.evolve(scenario, devices=None, attention_devices=32, ffn_devices=16, batch=16)
+    longest = predict_afd(pair, largest_context=True)
+    assert longest.attrs["summary"]["largest_context"] > 4096
 
 
 def test_a_deployment_without_room_is_refused_by_both_questions() -> None:

@@ -73,14 +73,15 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
     most = min(float(np.asarray(deployments.largest_batch(one))), LARGEST_BATCH)
     if most < 1:
         raise InfeasibleError(f"no: {memory_refusal(deployments, one, most)}")
-    binding, batch = MEMORY, int(most)
+    binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
     if scenario.tpot_ms is not None:
         full = dataclasses.replace(one, batch=batch)
         in_time = largest_batch_in_time(deployments, full, scenario.step_limit)
         if 1 <= in_time < batch:
             binding, batch = LATENCY, in_time
     found = dataclasses.replace(one, batch=batch)
-    why = f"bound by {binding}" if binding == LATENCY else _terms(deployments, found)
+    why = {None: "the most that are looked at", LATENCY: f"bound by {LATENCY}"}.get(binding)
+    why = why or _terms(deployments, found)
     return Found(
         attrs.evolve(scenario, batch=batch),
         found,

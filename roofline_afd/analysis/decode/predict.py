@@ -65,14 +65,14 @@ def predict(question: Prediction) -> Answer:
     )
 
 
-def predict_ep(scenario: Scenario) -> Answer:
+def predict_ep(scenario: Scenario, **largest: bool) -> Answer:
     """Answer what one expert-parallel deployment reaches; as `predict` with mode `ep`."""
-    return predict(Prediction(scenario, mode=EP))
+    return predict(Prediction(scenario, mode=EP, **largest))
 
 
-def predict_afd(scenario: Scenario) -> Answer:
+def predict_afd(scenario: Scenario, **largest: bool) -> Answer:
     """Answer what one deployment of two groups reaches; as `predict` with mode `afd`."""
-    return predict(Prediction(scenario, mode=AFD))
+    return predict(Prediction(scenario, mode=AFD, **largest))
 
 
 def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) -> None:
