@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import ModuleType
     from typing import Any
 
     from roofline_afd.catalogue.records import Record
@@ -33,6 +34,7 @@ def pages() -> dict[Path, str]:
         DOCS / "formulas.md": formulas(),
         DOCS / "hardware.md": hardware(),
         DOCS / "models.md": models(),
+        DOCS / "resting.md": NOTICE + _page("resting").page() + "\n",
         DOCS / "serving-modes.md": NOTICE + serving_modes(),
         DOCS / "validation.md": validation(),
     }
@@ -149,6 +151,7 @@ def hardware() -> str:
 
 def calibration() -> str:
     """Return the page of the fitted efficiencies: parameters, errors, and the reasons for large ones."""
+    from roofline_afd.catalogue.calibration import OPERATOR_TABLES
     from roofline_afd.catalogue.schema import properties
     from roofline_afd.catalogue.store import Catalogue
 
@@ -165,8 +168,33 @@ def calibration() -> str:
         ),
         "| table | time |\n|---|---|",
     ]
-    tables = ("gemm", "grouped_gemm", "attention", "link")
-    parts += [f"| `{table}` | {properties('calibration')[table]['description']} |" for table in tables]
+    tables = (*OPERATOR_TABLES, "link", "fused_stage", "quantize")
+    laws = {properties("calibration")[table]["description"]: table for table in reversed(tables)}
+    named = {table: law for law, table in laws.items()}
+    parts += [
+        f"| `{table}`{' and all other kernels' * (table == tables[0])} | {named[table]} |"
+        for table in tables
+        if table in named
+    ]
+    parts += [
+        "\n## Errors at a glance\n",
+        (
+            "Every table of kernels that was fitted: the library whose kernel it is, the parts and number "
+            "formats it was timed on, and the median absolute error on rows held out: a fifth of the rows at "
+            "a time, and every whole shape once (where all rows have one shape: every context, or batch).\n"
+        ),
+        _errors(Catalogue().records("calibration")),
+    ]
+    parts += [
+        "\n## Which rows stand where\n",
+        (
+            "Rows of the measured systems that each kernel's parameters were fitted to, number formats and "
+            "libraries together, and the error held out (medians of tables, averaged by rows). A dash: "
+            "nothing was measured there, and what is predicted rests on a part of the same make, else on the "
+            "record `default`.\n"
+        ),
+        _page("standing").table(Catalogue().records("calibration")),
+    ]
     for record in Catalogue().records("calibration"):
         lists = ", ".join(
             f"{key.replace('_', '-')}: {', '.join(record.data[key])}"
@@ -182,6 +210,34 @@ def calibration() -> str:
         parts += [f"{text[0].upper()}{text[1:].rstrip('.')}.\n" for text in said if text]
         parts += [_calibration_table(record, table) for table in tables if table in record.data]
     return NOTICE + "\n".join(parts)
+
+
+def _errors(records: Iterable[Record]) -> str:
+    """Return the fitted tables of all records with their held-out errors."""
+    from roofline_afd.catalogue.calibration import OPERATOR_TABLES
+
+    lines = [
+        "| kernel | library | record | measured on | formats | rows | rows held out | shapes held out |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    found = [(table, record) for record in records for table in OPERATOR_TABLES if table in record.data]
+    for table, record in sorted(found, key=lambda pair: (OPERATOR_TABLES.index(pair[0]), pair[1].id)):
+        data = record.data[table]
+        if "points" not in data:
+            continue
+        shapes = data.get("held_out_shape_error")
+        cells = (
+            f"`{table}`",
+            data.get("family", ""),
+            f"`{record.id}`",
+            ", ".join(data.get("measured_on", ())),
+            ", ".join(data.get("formats", ())),
+            str(data["points"]),
+            f"{data['held_out_error']:.1%}",
+            "" if shapes is None else f"{shapes:.1%}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _calibration_table(record: Record, table: str) -> str:
@@ -235,9 +291,14 @@ def models() -> str:
 
 def serving_modes() -> str:
     """Return the page on serving modes."""
+    return str(_page("serving_modes").page())
+
+
+def _page(name: str) -> ModuleType:
+    """Return a module of the folder of the docs."""
     sys.path.insert(0, str(DOCS))
     try:
-        return str(importlib.import_module("serving_modes").page())
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(DOCS))
 

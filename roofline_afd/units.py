@@ -37,6 +37,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "ms": ("s", 1e-3),
     "us": ("s", 1e-6),
     "ns": ("s", 1e-9),
+    "ps": ("s", 1e-12),
     "W": ("W", 1.0),
     "kW": ("W", 1e3),
 }

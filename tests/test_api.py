@@ -93,7 +93,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
             "trn2",
             "llama-4-scout",
             "paper",
-            "No dead zone: scale-out binds at every FFN node count, HFU 31.5%.",
+            "No dead zone: scale-out binds at every FFN node count, HFU 46.1%.",
         ),
         ("h20", "step-3", "paper", "No dead zone: compute binds at every FFN node count, HFU 100.0%."),
         ("gb200-nvl72", "step-3", "paper", "No dead zone inside the scale-up domain: compute binds at every"),
@@ -130,10 +130,12 @@ def test_a_torus_is_said_to_be_an_upper_bound() -> None:
 
 
 def test_weights_narrower_than_the_accelerator_computes() -> None:
-    """Weight-only formats run at the activations' peak, and the notes say so."""
+    """Formats that only store weights run at the peak of the vectors, and the notes say so."""
     table = roofline(Scenario(system="h800", model="deepseek-v3", expert_precision="int4"), ffn_nodes=[2])
     inputs, notes = table.attrs["inputs"], table.attrs["notes"]
-    assert inputs["expert_operand_precision"] == "fp8"
+    assert (inputs["expert_operand_precision"], inputs["dispatch_precision"]) == ("bf16", "bf16")
+    asked = Scenario(system="h800", model="deepseek-v3", expert_precision="int4", dispatch_precision="fp8")
+    assert roofline(asked, ffn_nodes=[2]).attrs["inputs"]["expert_operand_precision"] == "fp8"
     assert any("does not multiply in int4" in note for note in notes)
     native = roofline(Scenario(system="b200", model="deepseek-v3", expert_precision="nvfp4"), ffn_nodes=[2])
     assert native.attrs["inputs"]["expert_operand_precision"] == "fp4"

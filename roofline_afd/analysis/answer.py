@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 
 from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
@@ -242,6 +243,82 @@ def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[
     }
 
 
+def _together(experts: str, rest: str | None) -> str:
+    """Return formats of experts and of the rest in words; `rest` is None where nothing asks for it."""
+    if rest is None:
+        return f"experts in {experts}"
+    return f"weights in {experts}" if experts == rest else f"experts in {experts}, the rest in {rest}"
+
+
+def formats_said(scenario: Scenario, *, stage: bool = False) -> str:
+    """Return which formats of weights were taken by default, and whose they are; empty where all were given.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    stage : bool
+        Whether it asks about routed experts alone.
+
+    Returns
+    -------
+    str
+        A clause.
+    """
+    ffn, mine = (attrs.evolve(scenario, system=scenario.side(side)) for side in ("ffn", "attention"))
+    experts = None if scenario.expert_precision else ffn.weights.id
+    rest = None if stage or scenario.attention_precision else mine.others.id
+    if experts is None and rest is None:
+        return ""
+    said = _together(experts, rest) if experts else f"weights beside experts in {rest}"
+    published = (ffn if experts else mine).checkpoint
+    if published is None:
+        return f"{said} by default"
+    whose = scenario.model.vendor or "its maker"
+    own = {published.experts if experts else None, published.rest if rest else None} - {None}
+    if own == {experts, rest} - {None}:
+        return f"{said} by default, as {whose} publishes them"
+    return f"{said} by default, the nearest to what {whose} publishes"
+
+
+def with_formats(sentence: str, *scenarios: Scenario, stage: bool = False) -> str:
+    """Return an answer followed by the formats taken by default: a sentence, in brackets after a refusal.
+
+    Parameters
+    ----------
+    sentence : str
+        An answer, or a refusal.
+    *scenarios : Scenario
+        The questions it answers.
+    stage : bool
+        As in `formats_said`.
+
+    Returns
+    -------
+    str
+        The answer.
+    """
+    said = dict.fromkeys(formats_said(scenario, stage=stage) for scenario in scenarios)
+    text = "; ".join(each for each in said if each)
+    if not text:
+        return sentence
+    return f"{sentence} {text[0].upper()}{text[1:]}." if sentence.endswith(".") else f"{sentence} ({text})"
+
+
+def _published(scenario: Scenario) -> str:
+    """Return which checkpoint the formats taken by default go back to, and what else its maker publishes."""
+    model, taken = scenario.model, scenario.checkpoint
+    if taken is None:
+        return f"; the record of {model.id} does not say in which formats its weights are published"
+    whose = model.vendor or "its maker"
+    others = (_together(each.experts, each.rest) for each in model.checkpoints if each != taken)
+    also = "; ".join(dict.fromkeys(others))
+    return (
+        f"; {whose} publishes {_together(taken.experts, taken.rest)} ({taken.repository or model.id})"
+        f"{f', and {also}' if also else ''}"
+    )
+
+
 def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list[str]:
     """Return the notes every answer owes its reader: defaults taken, values set, estimates, weakest kind.
 
@@ -269,11 +346,18 @@ def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list
         if getattr(scenario, name) is None
     ]
     if unset:
-        notes.append(f"taken by default: {', '.join(unset)}")
-    if scenario.weights.peak != scenario.operand:
+        published = "" if scenario.expert_precision else _published(scenario)
+        notes.append(f"taken by default: {', '.join(unset)}{published}")
+    weights, peaks = scenario.weights, scenario.system.accelerator.peak_flop_per_s
+    if weights.peak not in peaks:
         notes.append(
-            f"{scenario.system.accelerator.id} does not multiply in {scenario.weights.id}: "
+            f"{scenario.system.accelerator.id} does not multiply in {weights.id}: "
             f"weights are widened, and the product runs at the {scenario.operand} peak"
+        )
+    elif weights.peak != scenario.operand:
+        notes.append(
+            f"weights in {weights.id} are multiplied with vectors in {scenario.operand}: the product runs at "
+            "the peak of those"
         )
     given = [value for value in used if value.kind == GIVEN]
     notes += [f"set by the user: {value.key} = {value.value:g} ({value.note})" for value in given]

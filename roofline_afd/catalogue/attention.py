@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 OVERLAP_RATIO = 4
 """Compression up to which windows overlap, so that the compressor's projections are twice as wide."""
+LATENTS = ("mla", "compressed")
+"""Types of layers whose query heads all read the one vector cached of a token."""
+LATENT_BLOCK = 64
+"""Query heads that a piece of work takes where all of them read one cached vector."""
 _STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
 """Kinds of constant-state layers, and the passes over the state a step takes (`mixing.state_flops`)."""
 
@@ -232,13 +236,26 @@ class Attention:
         """Heads whose keys are cached; query heads of one share its tiles."""
         return self.kv_heads or 1
 
+    @property
+    def kernel(self) -> str:
+        """Kernel of its core in decoding, of `catalogue.calibration.KERNELS`."""
+        if self.constant_state:
+            return "state"
+        return "mla_decode" if self.type in LATENTS else "gqa_decode"
+
+    @property
+    def work_items(self) -> int:
+        """Pieces that the core of a sequence is dealt out in: cached heads, or blocks of a latent's heads."""
+        if self.type in LATENTS:
+            return -(-self.heads // LATENT_BLOCK)
+        return self.cached_heads
+
     def core_flops(
         self,
         context: FloatLike,
         *,
         sequences: FloatLike = 1,
         query_tokens: FloatLike = 1,
-        tile_rows: FloatLike = 1,
     ) -> FloatArray:
         """Count FLOPs of one layer's decode step other than products with weights: index, core, state."""
         if self.constant_state:
@@ -260,8 +277,6 @@ class Attention:
             query_width=query,
             value_width=value,
             entries=self.attended_entries(context),
-            cached_heads=self.cached_heads,
-            tile_rows=tile_rows,
         )
 
     @property

@@ -70,7 +70,7 @@ def load_engine(name: str = IDEAL, *, catalogue: Catalogue | None = None) -> Eng
     Examples
     --------
     >>> load_engine("vllm").families["gqa_decode"]
-    ('flashinfer', 'fa3')
+    ('fa3', 'flashinfer')
     """
     record = (catalogue or Catalogue()).record("engine", name)
     si = {key: quantity.si for key, quantity in record.quantities.items()}

@@ -29,6 +29,17 @@ EMBEDDING_BYTES = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights as a model's maker publishes them: formats of routed experts, and of the other matrices."""
+
+    repository: str
+    experts: str
+    rest: str
+    activations: str = ""
+    """Format that experts take vectors in, where the weights are narrower and it is stated."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Model:
     """The shape of a mixture-of-experts model; widths in elements (see `model_db/schema.json`)."""
 
@@ -61,6 +72,9 @@ class Model:
     mtp_layers: int = 0
     expert_weights: str = ""
     attention_weights: str = ""
+    vendor: str = ""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """What its maker publishes, the one that the record describes first; none where it states no formats."""
 
     @property
     def attention_layers(self) -> int:
@@ -290,6 +304,8 @@ def model_of(record: Record, *, overrides: Mapping[str, float | str] | None = No
         tied_embeddings=bool(record.data.get("tied_embeddings", False)),
         expert_weights=record.text("expert_weights"),
         attention_weights=record.text("attention_weights"),
+        vendor=record.text("vendor"),
+        checkpoints=checkpoints_of(record),
         attention=tuple(
             Attention(name=kind, **_attention_fields(kind, table, quantities))
             for kind, table in record.data["attention"].items()
@@ -374,3 +390,29 @@ def _check_whole(model: Model, *, irregular: bool) -> None:
             f"model {model.id}: {tables} must add up to layers {model.layers}, "
             "unless dense_layers is written out"
         )
+
+
+def checkpoints_of(record: Record) -> tuple[Checkpoint, ...]:
+    """Return the checkpoints a model's maker publishes, as its record lists them.
+
+    Parameters
+    ----------
+    record : Record
+        A record of a model.
+
+    Returns
+    -------
+    tuple of Checkpoint
+        The one whose formats the record states first; empty where it states none.
+    """
+    data = record.data
+    experts = record.text("expert_weights")
+    if not experts:
+        return ()
+    first = next(iter(data.get("hugging_face_ids", ())), "")
+    rest, activations = record.text("attention_weights") or "bf16", record.text("expert_activations")
+    listed = (
+        Checkpoint(each["repository"], each["experts"], each["rest"], each.get("activations", ""))
+        for each in data.get("checkpoints", ())
+    )
+    return (Checkpoint(first, experts, rest, activations), *listed)

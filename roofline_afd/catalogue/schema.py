@@ -55,6 +55,13 @@ def quantity_keys(record: str) -> dict[str, str]:
     return {key: node["x-unit"] for key, node in properties(record).items() if "x-unit" in node}
 
 
+@functools.cache
+def table_units(record: str, table: str) -> dict[str, str]:
+    """Return the numeric keys of a table of a record kind and the unit of each."""
+    nodes = properties(record)[table]["properties"]
+    return {key: node["x-unit"] for key, node in nodes.items() if "x-unit" in node}
+
+
 def resolve(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """Follow `$ref` until none is left; what stands beside a `$ref` wins over what it points to."""
     merged = dict(node)

@@ -100,6 +100,7 @@ class Catalogue:
     ) -> None:
         self.faults: list[RecordError] = []
         self._collect = collect_faults
+        self._naming: dict[tuple[str, str], list[Record]] = {}
         self._shipped: dict[tuple[str, str], Traversable] = {}
         self._records: dict[tuple[str, str], Record] = {}
         self._files: dict[tuple[str, str], str] = {}
@@ -158,6 +159,7 @@ class Catalogue:
     def laid_over(self, records: Iterable[Record]) -> Catalogue:
         """Return this catalogue with other records in place of those of the same kind and id."""
         found = copy.copy(self)
+        found._naming = {}  # noqa: SLF001 - a copy of this one
         found._records = {  # noqa: SLF001 - a copy of this one
             **self._records,
             **{(record.record, record.id): record for record in records},
@@ -218,8 +220,12 @@ class Catalogue:
         return (self.record(record, name) for name in self.ids(record))
 
     def naming(self, record: str, word: str) -> Iterable[Record]:
-        """Yield the records of a kind whose text holds a word, by id; what else they hold is not read."""
-        key = word.encode()
+        """Return the records of a kind whose text holds a word, by id; what else they hold is not read."""
+        if (record, word) not in self._naming:
+            self._naming[record, word] = list(self._named(record, word.encode()))
+        return self._naming[record, word]
+
+    def _named(self, record: str, key: bytes) -> Iterable[Record]:
         for name in self.ids(record):
             entry = None if (record, name) in self._records else self._shipped[record, name]
             if entry is None or key in entry.read_bytes():

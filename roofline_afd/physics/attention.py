@@ -10,37 +10,6 @@ if TYPE_CHECKING:
     from roofline_afd.physics.arrays import FloatArray, FloatLike
 
 
-def padded_share(*, rows: FloatLike, tile_rows: FloatLike) -> FloatArray:
-    """Return by how much a product grows when its rows are filled up to whole tiles.
-
-    Parameters
-    ----------
-    rows : float or array
-        Rows that share one operand: query heads of a cached head times query tokens of a sequence [1].
-    tile_rows : float or array
-        Rows of one tile of the matrix unit; 1 without padding [1].
-
-    Returns
-    -------
-    float or array
-        Rows computed over rows needed, at least 1 [1].
-
-    Notes
-    -----
-    share = ceil(rows / tile) * tile / rows
-
-    References
-    ----------
-    arXiv 2507.19427 (Step-3): query heads of one cached head against the rows of a tile.
-
-    Examples
-    --------
-    >>> float(padded_share(rows=16, tile_rows=64))
-    4.0
-    """
-    return np.ceil(np.divide(rows, tile_rows)) * tile_rows / rows
-
-
 def decode_attention_flops(
     *,
     sequences: FloatLike,
@@ -49,8 +18,6 @@ def decode_attention_flops(
     query_width: FloatLike,
     value_width: FloatLike,
     entries: FloatLike,
-    cached_heads: FloatLike = 1,
-    tile_rows: FloatLike = 1,
 ) -> FloatArray:
     """Return the operations of core attention in one decode step of one layer.
 
@@ -65,10 +32,6 @@ def decode_attention_flops(
         attention kv_lora + rope and kv_lora.
     entries : float or array
         Cached entries one new token attends to: all, those of a window, or those an index picks [1].
-    cached_heads : float or array
-        Heads that are cached: 1 for a latent [1].
-    tile_rows : float or array
-        Rows of a matrix-unit tile that the query rows of a cached head fill up; 1 without padding [1].
 
     Returns
     -------
@@ -77,8 +40,7 @@ def decode_attention_flops(
 
     Notes
     -----
-    flops = 2 * sequences * q * heads * (query_width + value_width) * entries * pad,
-    pad = padded_share(q * heads / cached_heads)
+    flops = 2 * sequences * q * heads * (query_width + value_width) * entries
 
     References
     ----------
@@ -94,8 +56,7 @@ def decode_attention_flops(
     """
     rows = np.multiply(query_tokens, heads)
     per_entry = rows * np.add(query_width, value_width)
-    pad = padded_share(rows=np.divide(rows, cached_heads), tile_rows=tile_rows)
-    return np.multiply(sequences, np.multiply(per_entry * pad * 2.0, entries))
+    return np.multiply(sequences, np.multiply(per_entry * 2.0, entries))
 
 
 def decode_attention_bytes(

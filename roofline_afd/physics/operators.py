@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from roofline_afd.physics.arrays import FloatArray, FloatLike
 
 LEAST_ROWS = 1e-30
-"""Rows below any real product's: keeps the ramp finite where there is nothing to compute."""
+"""Rows below any real product's: keeps shares finite where there is nothing to compute."""
 
 
 def operator_time(
@@ -22,37 +22,54 @@ def operator_time(
     peak: FloatLike,
     memory_bandwidth: FloatLike,
     compute_efficiency: FloatLike,
-    half_saturation_tokens: FloatLike,
     memory_efficiency: FloatLike,
     launch: FloatLike,
-    depth_time: FloatLike,
+    padding: FloatLike = 1.0,
+    half_saturation_tokens: FloatLike = 0.0,
+    depth_time: FloatLike = 0.0,
+    growth: FloatLike = 0.0,
+    growth_time: FloatLike = 0.0,
+    vector_bytes: FloatLike = 0.0,
+    vector_efficiency: FloatLike = 0.0,
 ) -> FloatArray:
-    """Return the time of one operator: a roofline with a ramp in its rows and a floor that grows in depth.
+    """Return the time of one operator: a roofline above a fixed time that grows with depth and splitting.
 
     Parameters
     ----------
     memory_bandwidth
         As in `nomenclature`.
     flops : float or array
-        Operations [FLOP].
+        Operations that the result needs [FLOP].
     bytes_moved : float or array
         Bytes read from and written to device memory [B].
     tokens : float or array
-        Rows of the product, T: tokens, tokens of one expert, query tokens of all sequences [1].
+        Rows of the product, T: tokens, tokens of one expert, new tokens of a prompt [1].
     depth : float or array
         Elements each output sums over, k; 0 where none is meant [elements].
     peak : float or array
         Peak rate at the operands' precision, F [FLOP/s].
     compute_efficiency : float or array
-        Share of the peak that many rows reach, e_c in (0, 1] [1].
-    half_saturation_tokens : float or array
-        Rows at which half of that share is reached, T_half [1].
+        Share of the peak that large calls reach, e_c in (0, 1] [1].
     memory_efficiency : float or array
         Share of the memory bandwidth reached, e_m in (0, 1] [1].
     launch : float or array
         Fixed time, t_0 [s].
+    padding : float or array
+        Operations done over those needed, p: rows filled up to tiles (`padded_share`), processors that the
+        last wave leaves idle (`filled_waves`) [1].
+    half_saturation_tokens : float or array
+        Rows at which half of that share is reached, T_half [1].
     depth_time : float or array
         Fixed time per element of depth, t_k [s/element].
+    growth : float or array
+        Growth of the fixed time where few pieces of work share a device, g (`few_items_growth`) [1].
+    growth_time : float or array
+        Time of that growth, t_g [s].
+    vector_bytes : float or array
+        Bytes among `bytes_moved` of queries and results, V [B].
+    vector_efficiency : float or array
+        Share of the memory bandwidth at which these pass by themselves, e_v; 0 where they pass with the rest
+        [1].
 
     Returns
     -------
@@ -61,26 +78,84 @@ def operator_time(
 
     Notes
     -----
-    t = t_0 + t_k * k + max(flops * (T + T_half) / (T * F * e_c), bytes / (W * e_m))
+    t = t_0 + t_k * k + t_g * g + V / (W * e_v)
+        + max(flops * p * (T + T_half) / (T * F * e_c), (bytes - V) / (W * e_m)); V = 0 where e_v is 0
 
     References
     ----------
     This project; the roofline of Williams, Waterman, Patterson (2009, doi 10.1145/1498765.1498785) with the
-    saturation and the serial depth that published kernel timings show.
+    fixed times, tiles and serial depth that published kernel timings show.
 
     Examples
     --------
     >>> t = operator_time(flops=2 * 64 * 24576 * 1536, bytes_moved=41.0e6, tokens=64, depth=1536,
     ...                   peak=1.979e15, memory_bandwidth=3.35e12, compute_efficiency=0.75,
-    ...                   half_saturation_tokens=100, memory_efficiency=0.8, launch=3e-6, depth_time=1e-9)
+    ...                   memory_efficiency=0.8, launch=3e-6, depth_time=1e-9)
     >>> round(float(t) * 1e6, 2)
     19.83
     """
-    ramp = 1.0 + np.divide(half_saturation_tokens, np.maximum(tokens, LEAST_ROWS))
-    computing = np.multiply(flops, ramp) / np.multiply(peak, compute_efficiency)
-    moving = np.divide(bytes_moved, np.multiply(memory_bandwidth, memory_efficiency))
-    time = launch + np.multiply(depth_time, depth) + np.maximum(computing, moving)
+    needed = np.multiply(flops, padding)
+    if np.any(half_saturation_tokens):
+        needed = needed * (1.0 + np.divide(half_saturation_tokens, np.maximum(tokens, LEAST_ROWS)))
+    fixed = launch + np.multiply(depth_time, depth) + np.multiply(growth_time, growth)
+    streamed = bytes_moved
+    apart = np.greater(vector_efficiency, 0)
+    if np.any(apart):
+        vectors = np.where(apart, vector_bytes, 0.0)
+        rate = np.multiply(memory_bandwidth, np.where(apart, vector_efficiency, 1.0))
+        fixed = fixed + vectors / rate
+        streamed = np.subtract(bytes_moved, vectors)
+    computing = np.divide(needed, np.multiply(peak, compute_efficiency))
+    moving = np.divide(streamed, np.multiply(memory_bandwidth, memory_efficiency))
+    time = fixed + np.maximum(computing, moving)
     return np.where(np.add(flops, bytes_moved) > 0, time, 0.0)[()]
+
+
+def expert_handling_time(
+    *,
+    pairs: FloatLike,
+    tokens_handed: FloatLike,
+    width: FloatLike,
+    pair_time: FloatLike,
+    token_time: FloatLike,
+) -> FloatArray:
+    """Return the time that an expert module takes to sort, quantise and sum up what it is handed.
+
+    Parameters
+    ----------
+    pairs : float or array
+        Token-expert pairs on the device [1].
+    tokens_handed : float or array
+        Vectors that the module is handed, N: all tokens of the group behind an all-gather, copies received
+        behind an exchange that sends a copy per expert [1].
+    width : float or array
+        Width of a vector, H [elements].
+    pair_time, token_time : float or array
+        Time per element of a pair, t_p, and of a vector handed, t_n [s/element].
+
+    Returns
+    -------
+    float or array
+        Time [s].
+
+    Notes
+    -----
+    t = H * (t_p * pairs + t_n * N)
+
+    References
+    ----------
+    This project: published times of whole expert modules on GB200 (DeepGEMM, CUTLASS, trtllm-gen), which grow
+    with the tokens handed to a device even where it works on few of them.
+
+    Examples
+    --------
+    >>> t = expert_handling_time(pairs=1024, tokens_handed=4096, width=7168, pair_time=1.4e-12,
+    ...                          token_time=1.2e-12)
+    >>> round(float(t) * 1e6, 2)
+    45.51
+    """
+    per_element = np.multiply(pairs, pair_time) + np.multiply(tokens_handed, token_time)
+    return np.multiply(width, per_element)
 
 
 def gemm_flops(*, m: FloatLike, n: FloatLike, k: FloatLike) -> FloatArray:
@@ -155,7 +230,12 @@ def gemm_bytes(
 
 
 def experts_touched(
-    *, experts_per_device: FloatLike, top_k: FloatLike, routed_experts: FloatLike, tokens: FloatLike
+    *,
+    experts_per_device: FloatLike,
+    top_k: FloatLike,
+    routed_experts: FloatLike,
+    tokens: FloatLike,
+    routing_exponent: FloatLike = 1.0,
 ) -> FloatArray:
     """Return the experts of a device that at least one token reaches.
 
@@ -169,6 +249,8 @@ def experts_touched(
         Experts they are drawn from, E [1].
     tokens : float or array
         Tokens routed together, of all devices, T [1].
+    routing_exponent : float or array
+        How alike live tokens choose, a in (0, 1]: so many reach as many experts as T^a that choose apart [1].
 
     Returns
     -------
@@ -177,11 +259,11 @@ def experts_touched(
 
     Notes
     -----
-    touched = e * (1 - (1 - k/E)^T)
+    touched = e * (1 - (1 - k/E)^(T^a)); a = 1: tokens choose independently and uniformly
 
     References
     ----------
-    This project; tokens choose independently and uniformly.
+    This project; the exponent from the times of the experts' products in a live service (FastAFD on GB200).
 
     Examples
     --------
@@ -189,7 +271,8 @@ def experts_touched(
     27.805
     """
     miss = np.subtract(1.0, np.divide(top_k, routed_experts))
-    return experts_per_device * (1.0 - np.power(miss, tokens))
+    apart = tokens if np.all(np.equal(routing_exponent, 1.0)) else np.power(tokens, routing_exponent)
+    return experts_per_device * (1.0 - np.power(miss, apart))
 
 
 def grouped_gemm_flops(*, pairs: FloatLike, n: FloatLike, k: FloatLike) -> FloatArray:

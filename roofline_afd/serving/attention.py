@@ -14,7 +14,7 @@ from roofline_afd.serving.sizes import ACTIVATION_BYTES
 from roofline_afd.serving.timing import Clock, Operator, peak_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from roofline_afd.catalogue.attention import Attention
     from roofline_afd.catalogue.products import Product
@@ -51,19 +51,14 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
             products[item] = products[item] + tokens if item in products else tokens
     for item, tokens in products.items():
         yield clock.product(item, layer.name, layer.layers, tokens=tokens)
-    system = layers.attention
     every: FloatArray = sum(sizes.tokens for sizes in phases)
-    rest: dict[str, Any] = {
-        "depth": 0,
-        "peak": peak_of(system, layers.formats.core, "bf16"),
-        "efficiency": "state" if layer.constant_state else "attention",
-    }
+    peak = peak_of(layers.attention, layers.formats.core, "bf16")
     for sizes in phases:
         if layer.elementwise_parameters:
-            yield _convolution(clock, layer, sizes, peak=rest["peak"])
+            yield _convolution(clock, layer, sizes, peak=peak)
         if layer.index_heads:
             yield from _index_operators(clock, layer, sizes)
-        yield _core_operator(clock, layer, sizes, absorbed=_absorbed(layer, sizes), rest=rest)
+        yield _core_operator(clock, layer, sizes, absorbed=_absorbed(layer, sizes), peak=peak)
     if layers.tensor_parallel > 1:
         yield _gathering(layers, layer, every)
     yield clock.fixed("attention_other", layer.name, layer.layers, layers.other_us)
@@ -96,7 +91,7 @@ def _convolution(clock: Clock, layer: Attention, sizes: Sizes, *, peak: float) -
         tokens=sizes.tokens,
         depth=0,
         peak=peak,
-        efficiency="state" if sizes.prefill else "convolution",
+        kernel="state" if sizes.prefill else "convolution",
         counted=counted,
     )
 
@@ -128,7 +123,7 @@ def _index_operators(clock: Clock, layer: Attention, sizes: Sizes) -> Iterator[O
         tokens=sizes.tokens,
         depth=0,
         peak=peak_of(clock.layers.attention, layer.index_precision, layer.index_precision),
-        efficiency="index",
+        kernel="index",
         counted={**keys, **heads, "element_bytes": precision(layer.index_precision).bytes},
     )
     blocks = layer.index_block_tokens or 1
@@ -142,16 +137,15 @@ def _index_operators(clock: Clock, layer: Attention, sizes: Sizes) -> Iterator[O
         tokens=sizes.tokens,
         depth=np.divide(cached, blocks),
         peak=peak_of(clock.layers.attention, "bf16", "bf16"),
-        efficiency="top_k",
+        kernel="top_k",
         counted=scores,
     )
 
 
-def _core_operator(
-    clock: Clock, layer: Attention, sizes: Sizes, *, absorbed: bool, rest: Mapping[str, Any]
-) -> Operator:
+def _core_operator(clock: Clock, layer: Attention, sizes: Sizes, *, absorbed: bool, peak: float) -> Operator:
     """Return core attention, or the update of a constant state."""
     tokens = {"sequences": sizes.sequences, "query_tokens": sizes.query_tokens}
+    work: dict[str, Any] = {"tokens": sizes.tokens, "depth": 0, "peak": peak}
     counted: dict[str, Any]
     if layer.constant_state:
         counted = {
@@ -161,19 +155,20 @@ def _core_operator(
             "vector_elements": layer.vector_elements,
             "activation_bytes": ACTIVATION_BYTES,
         }
-        flops, moved = layer.core_flops(0, **tokens), attention.state_bytes(**counted)
+        work |= {"flops": layer.core_flops(0, **tokens), "bytes_moved": attention.state_bytes(**counted)}
     else:
         count = _prefill_core if sizes.prefill else _decode_core
-        flops, moved, counted = count(clock.layers, layer, sizes, absorbed=absorbed)
+        counts, counted = count(clock.layers, layer, sizes, absorbed=absorbed)
+        work |= counts
+    prompt = sizes.prefill and not layer.constant_state
     return clock.time(
         "core_attention",
         layer.name,
         layer.layers,
-        flops=flops,
-        bytes_moved=moved,
-        tokens=sizes.tokens,
+        kernel="prefill_attention" if prompt else layer.kernel,
+        form="" if prompt or layer.constant_state else clock.layers.formats.cache,
         counted=counted,
-        **rest,
+        **work,
     )
 
 
@@ -193,26 +188,33 @@ def _core_vectors(layers: Layers, layer: Attention, *, absorbed: bool) -> tuple[
 
 def _decode_core(
     layers: Layers, layer: Attention, sizes: Sizes, *, absorbed: bool
-) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
-    """Return operations and bytes of core attention in decoding, and what they were counted from."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the work of core attention in decoding, and what it was counted from."""
     widths, vectors = _core_vectors(layers, layer, absorbed=absorbed)
     tokens = {"sequences": sizes.sequences, "query_tokens": sizes.query_tokens}
     cached = {"entries": layer.attended_entries(sizes.context)}
     kept = layer.kept_entries(sizes.context)
-    tiles = {"cached_heads": layer.cached_heads, "tile_rows": layers.tile_rows}
-    flops = attention.decode_attention_flops(**tokens, **cached, **widths, **tiles)
-    moved = attention.decode_attention_bytes(**tokens, **cached, **vectors, kept_entries=kept)
-    rows = np.divide(np.multiply(layer.heads, sizes.query_tokens), layer.cached_heads)
-    counted = {**tokens, **cached, **widths, **vectors, **tiles, "kept_entries": kept, "rows": rows}
+    heads = {"cached_heads": layer.cached_heads}
+    counted = {**tokens, **cached, **widths, **vectors, **heads, "kept_entries": kept}
     if layer.chunk_tokens:
         counted |= {"chunk_context": sizes.context, "chunk_tokens": layer.chunk_tokens}
-    return flops, moved, counted
+    elements = vectors["query_elements"] + vectors["output_elements"]
+    work = {
+        "flops": attention.decode_attention_flops(**tokens, **cached, **widths),
+        "bytes_moved": attention.decode_attention_bytes(**tokens, **cached, **vectors, kept_entries=kept),
+        "rows": np.divide(np.multiply(layer.heads, sizes.query_tokens), layer.cached_heads),
+        "items": np.multiply(sizes.sequences, layer.work_items),
+        "cache_peak": layers.attention.accelerator.peak_flop_per_s.get(layers.formats.cache, 0.0),
+        "vector_bytes": np.multiply(sizes.tokens, elements * ACTIVATION_BYTES),
+        **cached,
+    }
+    return work, counted
 
 
 def _prefill_core(
     layers: Layers, layer: Attention, sizes: Sizes, *, absorbed: bool
-) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
-    """Return operations and bytes of core attention over prompts, and what they were counted from."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the work of core attention over prompts, and what it was counted from."""
     widths, vectors = _core_vectors(layers, layer, absorbed=absorbed)
     attended, _ = layer.prefill_entries(sizes.query_tokens, sizes.context)
     every = np.add(sizes.context, sizes.query_tokens)
@@ -227,13 +229,14 @@ def _prefill_core(
     moved = attention.prefill_attention_bytes(
         sequences=sizes.sequences, new_tokens=sizes.query_tokens, **cached, **vectors
     )
+    work = {"flops": flops, "bytes_moved": moved, "tokens": sizes.query_tokens}
     counted = {"sequences": sizes.sequences, "new_tokens": sizes.query_tokens}
     if layer.chunk_tokens:
         whole = {"chunk_context": sizes.context, "chunk_tokens": layer.chunk_tokens}
-        return flops, moved, {**counted, **widths, **sums, **cached, **vectors, **whole}
+        return work, {**counted, **widths, **sums, **cached, **vectors, **whole}
     counted["context"] = sizes.context
     most = min(layer.window_tokens or np.inf, layer.index_top_k or np.inf)
-    return flops, moved, {**counted, **widths, **sums, **cached, **vectors, "most": most}
+    return work, {**counted, **widths, **sums, **cached, **vectors, "most": most}
 
 
 def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator:

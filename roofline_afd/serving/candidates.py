@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 ALL = "all"
-SEARCHED_TRANSPORTS = ("rank", "node")
-"""What `all` searches: a copy per device hit never sends more than a copy per expert, which is named where
-both are equal."""
+SEARCHED_TRANSPORTS = ("pair", "rank", "node")
+"""What `all` searches: a copy per device sends less than one per expert, but arrives unsorted."""
 MOST_PAIRS = 550_000
 """Pairs of groups a search takes on: half of 1024 squared, and a few."""
 BLOCK = 1 << 15

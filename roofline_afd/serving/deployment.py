@@ -13,9 +13,9 @@ from roofline_afd.catalogue.calibration import (
     ESTIMATED,
     Calibration,
     LinkEfficiency,
+    kernels_of,
     load_calibration,
     load_service_constants,
-    tables_of,
 )
 from roofline_afd.physics import pipeline
 from roofline_afd.serving.layer import decode_operators, prefill_operators
@@ -23,11 +23,11 @@ from roofline_afd.serving.memory import DeviceMemory
 from roofline_afd.serving.sizes import (
     DEPLOYMENTS,
     MEASURED_TRANSPORT,
-    TILE_ROWS,
     Deployment,
     Formats,
     Layers,
 )
+from roofline_afd.serving.timing import operand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,13 +131,18 @@ class Deployments:
         forced = self.scenario.routing == "balanced" or self.scenario.links == "nominal"
         return 1.0 if forced else self.constants.communication_slowdown
 
+    @property
+    def routing_exponent(self) -> float:
+        """How alike tokens choose experts; 1 where routing is forced to be even [1]."""
+        return 1.0 if self.scenario.routing == "balanced" else self.constants.routing_exponent
+
     @cached_property
     def formats(self) -> Formats:
         """Number formats of both sides."""
         mine, theirs = self.attention_scenario, self.ffn_scenario
         return Formats(
             experts=theirs.weights.id,
-            others=mine.attention_precision or mine.native_precision,
+            others=mine.others.id,
             cache=mine.kv_precision,
             core=mine.attention_core_precision,
             dispatch=theirs.dispatched.id,
@@ -149,8 +154,10 @@ class Deployments:
         key = (transport, tensor_parallel)
         if key not in self._layers:
             sides = (self.attention, self.ffn)
-            first = load_calibration(self.attention)
-            found = [first, first if self.ffn is self.attention else load_calibration(self.ffn)]
+            families = self.scenario.engine.families
+            first = load_calibration(self.attention, families=families)
+            alike = self.ffn is self.attention
+            found = [first, first if alike else load_calibration(self.ffn, families=families)]
             if self.scenario.links == "nominal":
                 found = [_nominal(each, side) for each, side in zip(found, sides, strict=True)]
             self._layers[key] = Layers(
@@ -166,7 +173,7 @@ class Deployments:
                 dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
                 experts_reached=self.scenario.experts_per_ffn_device,
                 other_us=self.constants.other_s * 1e6,
-                tile_rows=TILE_ROWS,
+                routing_exponent=self.routing_exponent,
                 tensor_parallel=tensor_parallel,
             )
         return self._layers[key]
@@ -405,13 +412,38 @@ class Deployments:
             return np.zeros(np.shape(devices)) + given
         return np.ceil(np.divide(experts, devices)) * devices - experts
 
+    @cached_property
+    def grains(self) -> tuple[float, ...]:
+        """Sequences of a micro-batch that fill whole waves of the attention side's processors."""
+        found = self.layers(MEASURED_TRANSPORT).calibration("attention")
+        waves = (
+            found.of(kind.kernel, self.formats.cache).processors / kind.work_items
+            for kind in self.scenario.model.attention
+        )
+        return tuple(sorted({wave for wave in waves if wave}))
+
+    def kernels(self) -> Iterator[tuple[System, str, str]]:
+        """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""
+        formats, model = self.formats, self.scenario.model
+        for side in (self.attention, *((self.ffn,) if self.ffn is not self.attention else ())):
+            forms = {
+                "gemm": operand_of(side, formats.others, formats.others),
+                "experts": operand_of(side, formats.experts, formats.dispatch),
+            }
+            for kernel in kernels_of(model):
+                yield side, kernel, forms.get(kernel, formats.cache)
+            yield side, "gemm", "bf16"
+
     @property
     def estimated(self) -> bool:
-        """Whether any efficiency of its parts was never measured."""
+        """Whether any kernel or link of its parts was never measured, nor on a sibling."""
         for side in (self.attention, self.ffn):
-            found = load_calibration(side)
+            link = load_calibration(side).link
             leaves = side.scale_out is not None and not side.superpod
-            used = (found.kinds[table] for table in tables_of(self.scenario.model))
-            if ESTIMATED in used or (leaves and found.link.kind_out == ESTIMATED):
+            if ESTIMATED in (link.kind, link.kind_out if leaves else link.kind):
                 return True
-        return False
+        families = self.scenario.engine.families
+        return any(
+            load_calibration(side, families=families).of(kernel, form).evidence == ESTIMATED
+            for side, kernel, form in self.kernels()
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,15 +11,16 @@ from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.products import Product
 from roofline_afd.physics import operators
 from roofline_afd.physics.counting import hyper_connection_parameters
-from roofline_afd.serving.sizes import ACTIVATION_BYTES
-from roofline_afd.serving.timing import Clock, input_bytes_of, peak_of
+from roofline_afd.serving.fan_out import places_hit
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, MEASURED_TRANSPORT
+from roofline_afd.serving.timing import Clock, Operator, Work, operand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.catalogue.calibration import OperatorEfficiency
+    from roofline_afd.physics.arrays import FloatArray, FloatLike
     from roofline_afd.serving.sizes import Layers, Side, Sizes
-    from roofline_afd.serving.timing import Operator
 
 
 def ffn_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
@@ -89,6 +91,70 @@ def _ffn_tokens(sizes: Sizes) -> FloatArray:
     return np.multiply(sizes.sent, np.divide(sizes.attention_devices, sizes.ffn_devices))
 
 
+class Module(NamedTuple):
+    """What expert modules do: sizes of their experts, and of what they are handed; numbers or arrays."""
+
+    pairs: FloatLike
+    """Token-expert pairs on the device [1]."""
+    touched: FloatLike
+    """Experts that at least one token reaches [1]."""
+    tokens_handed: FloatLike
+    """Vectors handed to the module [1]."""
+    width: FloatLike
+    intermediate: FloatLike
+    matrices: FloatLike
+    peak: FloatLike
+    memory_bandwidth: FloatLike
+    input_bytes: FloatLike
+    weight_bytes: FloatLike
+
+    def products(self) -> Iterator[tuple[str, Work, dict[str, Any]]]:
+        """Yield both products: name, work, and what it was counted from."""
+        rows = self.pairs / np.maximum(self.touched, operators.LEAST_ROWS)
+        for name, n, k in (
+            ("experts_up", np.subtract(self.matrices, 1) * self.intermediate, self.width),
+            ("experts_down", self.width, self.intermediate),
+        ):
+            shape = {"pairs": self.pairs, "n": n, "k": k}
+            memory = {
+                "experts_touched": self.touched,
+                "input_bytes": self.input_bytes,
+                "weight_bytes": self.weight_bytes,
+                "output_bytes": ACTIVATION_BYTES,
+            }
+            work = Work(
+                flops=operators.grouped_gemm_flops(**shape),
+                bytes_moved=operators.grouped_gemm_bytes(**shape, **memory),
+                tokens=rows,
+                rows=rows,
+                spread=True,
+                depth=k,
+                peak=self.peak,
+                memory_bandwidth=self.memory_bandwidth,
+            )
+            yield name, work, {**shape, **memory}
+
+    def handling(self, found: OperatorEfficiency) -> dict[str, Any]:
+        """Return the arguments of `expert_handling_time`."""
+        return {
+            "pairs": self.pairs,
+            "tokens_handed": self.tokens_handed,
+            "width": self.width,
+            "pair_time": found.pair_time_s,
+            "token_time": found.token_time_s,
+        }
+
+    def times(self, found: OperatorEfficiency) -> FloatArray:
+        """Return the time of whole modules under efficiencies of whole modules [s]."""
+        halves = (work.times(of_product(found)) for _, work, _ in self.products())
+        return sum(halves) + operators.expert_handling_time(**self.handling(found))
+
+
+def of_product(found: OperatorEfficiency) -> OperatorEfficiency:
+    """Return the efficiencies of one of both products of experts: half the fixed time of a whole module."""
+    return dataclasses.replace(found, launch_s=found.launch_s / 2.0) if found.module else found
+
+
 def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     """Yield the routed experts of the device that holds most of them."""
     model, formats, clock = layers.model, layers.formats, Clock(layers, "ffn")
@@ -100,57 +166,77 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     slots = np.maximum(experts, sizes.ffn_devices)
     tokens = np.multiply(sizes.sent, sizes.attention_devices)
     pairs = tokens * (held * (model.mean_top_k / slots))
-    routing = {"experts_per_device": held, "top_k": model.mean_top_k, "routed_experts": slots}
+    routing = {
+        "experts_per_device": held,
+        "top_k": model.mean_top_k,
+        "routed_experts": slots,
+        "routing_exponent": layers.routing_exponent,
+    }
     touched = operators.experts_touched(tokens=tokens, **routing)
     if layers.experts_reached is not None:
         touched = np.minimum(touched, layers.experts_reached)
-    rows = pairs / np.maximum(touched, operators.LEAST_ROWS)
-    width, inner = model.dispatch_width, model.expert_intermediate
-    weight_bytes = precision(formats.experts).bytes
-    input_bytes = input_bytes_of(system, formats.experts, formats.dispatch)
-    peak = peak_of(system, formats.experts, formats.dispatch)
-    for name, n, k in (
-        ("experts_up", (model.expert_matrices - 1) * inner, width),
-        ("experts_down", width, inner),
-    ):
-        shape = {"pairs": pairs, "n": n, "k": k}
-        memory = {
-            "experts_touched": touched,
-            "input_bytes": input_bytes,
-            "weight_bytes": weight_bytes,
-            "output_bytes": ACTIVATION_BYTES,
-        }
-        yield clock.time(
+    form = operand_of(system, formats.experts, formats.dispatch)
+    module = Module(
+        pairs=pairs,
+        touched=touched,
+        tokens_handed=_handed(layers, sizes, pairs, tokens),
+        width=model.dispatch_width,
+        intermediate=model.expert_intermediate,
+        matrices=model.expert_matrices,
+        peak=system.accelerator.peak_flop_per_s[form],
+        memory_bandwidth=system.accelerator.memory_bytes_per_s,
+        input_bytes=precision(form).bytes,
+        weight_bytes=precision(formats.experts).bytes,
+    )
+    packed = layers.transport == MEASURED_TRANSPORT
+    kernel = "grouped_gemm" if packed else "experts"
+    found = layers.calibration("ffn").of(kernel, form)
+    for name, work, counted in module.products():
+        yield clock.timed(
             name,
             "experts",
             model.moe_layers,
-            flops=operators.grouped_gemm_flops(**shape),
-            bytes_moved=operators.grouped_gemm_bytes(**shape, **memory),
-            tokens=rows,
-            depth=k,
-            peak=peak,
-            efficiency="grouped_gemm",
-            counted={**shape, **memory, **routing, "routed_tokens": tokens},
+            work,
+            kernel=kernel,
+            found=of_product(found),
+            counted={**counted, **routing, "routed_tokens": tokens},
         )
-    handling = {
-        "pairs": pairs,
-        "width": width,
-        "intermediate": inner,
-        "expert_matrices": model.expert_matrices,
-        "dispatch_bytes": precision(formats.dispatch).bytes,
-        "operand_bytes": input_bytes,
-        "combine_bytes": precision(formats.combine).bytes,
-    }
-    yield clock.time(
-        "experts_handling",
-        "experts",
-        model.moe_layers,
-        flops=0.0,
-        bytes_moved=operators.expert_handling_bytes(**handling),
-        tokens=rows,
-        depth=0,
-        peak=peak,
-        efficiency="gemm",
-        counted=handling,
-    )
+    yield _handling(clock, module, found, packed=packed)
     yield clock.fixed("ffn_other", "experts", model.moe_layers, layers.other_us)
+
+
+def _handed(layers: Layers, sizes: Sizes, pairs: FloatArray, tokens: FloatArray) -> FloatArray:
+    """Return the vectors that an expert module is handed: the copies that its device receives."""
+    if layers.transport == MEASURED_TRANSPORT:
+        return pairs
+    devices = np.asarray(sizes.ffn_devices)
+    return tokens * places_hit(layers, devices) / devices
+
+
+def _handling(clock: Clock, module: Module, found: OperatorEfficiency, *, packed: bool) -> Operator:
+    """Return what a device does to the vectors it is handed, before, between and after the products.
+
+    Kernels that send a copy per expert deliver them sorted by expert, and take results as they lie: between
+    the products alone something is left to do.
+    """
+    layers = clock.layers
+    counted = {
+        "pairs": module.pairs,
+        "width": 0 if packed and not found.module else module.width,
+        "intermediate": module.intermediate,
+        "expert_matrices": module.matrices,
+        "dispatch_bytes": precision(layers.formats.dispatch).bytes,
+        "operand_bytes": module.input_bytes,
+        "combine_bytes": precision(layers.formats.combine).bytes,
+    }
+    moved = operators.expert_handling_bytes(**counted)
+    place = ("experts_handling", "experts", layers.model.moe_layers)
+    if found.module:
+        arguments = module.handling(found)
+        time = operators.expert_handling_time(**arguments)
+        return Operator(
+            *(place[0], clock.side, *place[1:], 0.0, moved, time, "experts", found.kind),
+            {**counted, **arguments},
+        )
+    rows: dict[str, Any] = {"tokens": module.pairs, "depth": 0, "peak": module.peak}
+    return clock.time(*place, kernel="gemm", counted=counted, flops=0.0, bytes_moved=moved, **rows)

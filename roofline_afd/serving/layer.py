@@ -184,5 +184,5 @@ def _head_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         tokens=sizes.tokens,
         depth=0,
         peak=peak_of(layers.attention, "bf16", "bf16"),
-        efficiency="gemm",
+        kernel="gemm",
     )

@@ -10,9 +10,10 @@ import attrs
 
 from roofline_afd.catalogue.engines import IDEAL, Engine, load_engine
 from roofline_afd.catalogue.hardware import System, load_system
-from roofline_afd.catalogue.models import Model, load_model
-from roofline_afd.catalogue.precision import Precision, operand, precision
+from roofline_afd.catalogue.models import Checkpoint, Model, load_model
+from roofline_afd.catalogue.precision import Precision, native, nearest_format, operand, precision
 from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.serving.published import quickest, sent_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,9 +192,13 @@ class Scenario:
     attention_devices : int, optional
         Attention devices; for the roofline those that send, where absent only the receiving end counts [1].
     expert_precision : str, optional
-        Format of the expert weights; where absent the first of fp8, int8, bf16 the accelerator computes in.
+        Format of the expert weights; where absent the one published by the model's maker whose products run
+        narrowest on the accelerator, the narrowest of those alike, or the nearest to it; where the record
+        names none, the first of fp8, int8, bf16 the accelerator computes in.
     dispatch_precision : str, optional
-        Format of the vectors sent to the experts; where absent chosen as for the weights.
+        Format of the vectors sent to the experts; where absent as the checkpoint states, or else bf16 for
+        weights in bf16 and for those that the accelerator widens, the first of fp8, int8, bf16 it computes
+        in for others.
     combine_precision : str, optional
         Format of the vectors sent back; where absent bf16.
     fan_out : str, optional
@@ -228,7 +233,7 @@ class Scenario:
     attention_system, ffn_system : System or str, optional
         Systems of the two groups under AFD, where they differ from the system.
     attention_precision : str, optional
-        Format of projections, shared experts and dense layers; where absent chosen as for the experts.
+        Format of projections, shared experts and dense layers; where absent that of the same checkpoint.
     attention_core_precision : str
         Format of the products of core attention.
     kv_precision : str
@@ -394,24 +399,52 @@ class Scenario:
     @property
     def native_precision(self) -> str:
         """The narrowest of fp8, int8 and bf16 that the accelerator has a peak for."""
-        return next(name for name in ("fp8", "int8", "bf16") if name in self._peaks)
+        found = native(self.system.accelerator.peak_flop_per_s)
+        if found is None:
+            raise InputError(f"system {self.system.id} has no fp8, int8 or bf16 peak; supply one with --set")
+        return found
 
     @property
     def _peaks(self) -> dict[str, float]:
-        peaks = dict(self.system.accelerator.peak_flop_per_s)
-        if not {"fp8", "int8", "bf16"} & set(peaks):
-            raise InputError(f"system {self.system.id} has no fp8, int8 or bf16 peak; supply one with --set")
-        return peaks
+        return dict(self.system.accelerator.peak_flop_per_s) if self.native_precision else {}
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint whose formats are taken where none are given; None where the record names none."""
+        vendor = self.system.parts.accelerator.text("vendor")
+        return quickest(self.model.checkpoints, self._peaks, vendor=vendor, experts=self.expert_precision)
 
     @property
     def weights(self) -> Precision:
         """Format of the expert weights."""
-        return precision(self.expert_precision or self.native_precision)
+        found = self.checkpoint
+        return precision(self._taken(self.expert_precision, found.experts if found else None))
+
+    @property
+    def others(self) -> Precision:
+        """Format of projections, shared experts and dense layers."""
+        found = self.checkpoint
+        return precision(self._taken(self.attention_precision, found.rest if found else None))
+
+    def _taken(self, given: str | None, published: str | None) -> str:
+        """Return a format as given, else the one that stands for what is published."""
+        if given:
+            return given
+        return nearest_format(published, self._peaks) if published else self.native_precision
+
+    @property
+    def others_operand(self) -> str | None:
+        """Peak their products run at, applied to vectors of the same format; None where none serves."""
+        return operand(self.others, self.others, self._peaks)
 
     @property
     def dispatched(self) -> Precision:
         """Format of the vectors sent to the experts."""
-        return precision(self.dispatch_precision or self.native_precision)
+        taken = self.checkpoint
+        if taken is not None and self.expert_precision not in {None, taken.experts}:
+            taken = None
+        found = self.dispatch_precision or sent_to(self.weights, self._peaks, taken)
+        return precision(found or self.native_precision)
 
     @property
     def combined(self) -> Precision:

@@ -9,7 +9,6 @@ import numpy as np
 
 from roofline_afd.serving.batches import largest
 from roofline_afd.serving.candidates import (
-    ALL,
     Candidates,
     blocks_of,
     deployments_of,
@@ -18,7 +17,6 @@ from roofline_afd.serving.candidates import (
     transports_of,
 )
 from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO, SAME
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +123,7 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
 
 
 def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Deployment:
-    """Return one of the candidates as plain numbers, a copy per expert where that is as fast.
+    """Return one of the candidates as plain numbers.
 
     Parameters
     ----------
@@ -141,7 +139,7 @@ def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Depl
     Deployment
         Its devices, batch, micro-batches and transport.
     """
-    chosen = deployments.deployment_of(
+    return deployments.deployment_of(
         int(found.attention_devices[row]),
         int(found.ffn_devices[row]),
         batch=int(found.batch[row]),
@@ -149,11 +147,6 @@ def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Depl
         transport=transports_of(deployments.scenario)[int(found.transport[row])],
         redundant_experts=int(found.redundant_experts[row]),
     )
-    if deployments.scenario.transport == ALL:
-        plain = dataclasses.replace(chosen, transport=MEASURED_TRANSPORT)
-        if float(deployments.step(plain).time) <= found.step[row] * (1.0 + SAME):
-            return plain
-    return chosen
 
 
 class _Search:
@@ -163,6 +156,7 @@ class _Search:
         self.deployments = deployments
         self.transports = transports
         self.limit = deployments.scenario.step_limit
+        self.grains = (1.0, *deployments.grains)
 
     def steps(self, found: Candidates, batch: Numbers) -> Numbers:
         """Return the time of a step of each candidate at some batch [s]."""
@@ -182,9 +176,9 @@ class _Search:
     def settle(self, found: Candidates) -> Candidates:
         """Return candidates with the largest batch that memory and latency allow, by bisection.
 
-        A step takes no less time for a larger batch and never grows faster than the batch, so the largest
-        feasible one is the best; one that memory ends between two multiples of the micro-batches is held
-        against the multiple below it.
+        A step takes no less time for a larger batch and never grows faster than the batch, but where one more
+        sequence begins a wave of processors, or a micro-batch is not filled. So the largest feasible batch is
+        the best, or the one below it that fills whole waves, or whole micro-batches.
         """
         m, most = found.microbatches, found.most
         high = np.ceil(most / m)
@@ -198,9 +192,12 @@ class _Search:
         steps = self.steps(found, np.maximum(batch, 1.0))
         feasible = (batch >= 1) & (steps <= self.limit)
         rate = np.where(feasible, self.rates(found, batch, steps), 0.0)
-        below = np.floor(batch / m) * m
-        odd = np.flatnonzero(feasible & (below < batch) & (below >= 1))
-        if odd.size:
+        most_of_all = batch.copy()
+        for grain in self.grains:
+            below = np.floor(np.floor(most_of_all / m / grain) * grain) * m
+            odd = np.flatnonzero(feasible & (below < most_of_all) & (below >= 1))
+            if not odd.size:
+                continue
             part = taken(found, odd)
             other = self.steps(part, below[odd])
             better = self.rates(part, below[odd], other)
@@ -248,9 +245,14 @@ class _Search:
 
         The time is that of the largest batch rounded down to whole micro-batches, or less.
         """
-        times = self.steps(part, np.floor(part.most / part.microbatches) * part.microbatches)
-        times = np.where(part.most < part.microbatches, self.steps(part, part.most), times)
-        return self.rates(part, part.most, times)
+        m = part.microbatches
+        times = self.steps(part, np.floor(part.most / m) * m)
+        times = np.where(part.most < m, self.steps(part, part.most), times)
+        bound = self.rates(part, part.most, times)
+        for grain in self.grains[1:]:  # a batch of whole waves may be better than the largest
+            below = np.maximum(np.floor(np.floor(part.most / m / grain) * grain) * m, 1.0)
+            bound = np.maximum(bound, self.rates(part, below, self.steps(part, below)))
+        return bound
 
 
 def _examined(found: Candidates) -> int:

@@ -25,8 +25,6 @@ ACTIVATION_BYTES = 2.0
 """Bytes of an element between operators, which kernels leave in bf16 but for the products' inputs."""
 SCALE_BYTES = {"fp8": 4 / 128}
 """Bytes per element of the block scales that travel with a format."""
-TILE_ROWS = 64
-"""Rows of a matrix-unit tile that query heads sharing a cached head fill up, as on NVIDIA since Hopper."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +101,8 @@ class Layers:
         Experts of a device that tokens reach at most, where routing is forced to fewer than it holds [1].
     other_us : float
         Small kernels of one layer on each side [us]: norms, rotary embedding, quantisation, bookkeeping.
-    tile_rows : int
-        Rows that query heads of one cached head fill up to, 1 without padding [1].
+    routing_exponent : float
+        How alike tokens choose experts (`physics.operators.experts_touched`); 1: apart from each other [1].
     tensor_parallel : int
         Devices of a scale-up domain that share the heads of their sequences; experts stay whole [1].
 
@@ -126,7 +124,7 @@ class Layers:
     dense_side: str = "ffn"
     experts_reached: int | None = None
     other_us: float = 0.0
-    tile_rows: int = 1
+    routing_exponent: float = 1.0
     tensor_parallel: int = 1
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from tests.conftest import ask, command
 
 BASE = ("--system", "h800", "--model", "deepseek-v3")
 PREDICT = ("predict", *BASE, "--devices", "64")
-GPT_OSS = ("--model", "gpt-oss-120b", "--expert-precision", "mxfp4", "--attention-precision", "bf16")
+GPT_OSS = ("--model", "gpt-oss-120b")
 
 
 def test_predict_and_compare_say_where_memory_goes() -> None:
@@ -44,7 +44,7 @@ def test_the_largest_batch_is_the_last_that_is_not_refused() -> None:
         assert refused.status == 1
         assert "cache" in refused.complaint
         assert "attention weights" in refused.complaint
-        assert refused.complaint.endswith(f"--batch {most} does")
+        assert f"; --batch {most} does" in refused.complaint
 
 
 def test_a_latency_target_can_bind_the_largest_batch() -> None:
@@ -115,7 +115,7 @@ def test_gpt_oss_does_not_fit_one_h100_with_vllm() -> None:
     assert outcome.status == 1
     assert "weights and what the engine holds take" in outcome.complaint
     assert "activations" in outcome.complaint
-    assert outcome.complaint.endswith("2 devices hold them")
+    assert "; 2 devices hold them" in outcome.complaint
     assert command(*one).status == 0
     assert command("predict", "--system", "h100", *GPT_OSS, "--devices", "2", "--batch", "1").status == 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, Words, describe_inputs, provenance_notes
+from roofline_afd.analysis.answer import Answer, Words, describe_inputs, provenance_notes, with_formats
 from roofline_afd.analysis.bounds.regimes import (
     COMPUTE_BOUND,
     EQUAL,
@@ -103,7 +103,8 @@ def roofline(question: Roofline) -> Answer:
     summary["best_ffn_nodes"] = None if best is None else int(nodes[best])
     summary["best_hfu"] = None if best is None else float(hfu[best])
     summary["weakest_kind"] = weakest_kind(inputs.quantities)
-    summary["answer"] = _sentence(inputs, edges, summary, BINDINGS[int(binding[0])])
+    said = _sentence(inputs, edges, summary, BINDINGS[int(binding[0])])
+    summary["answer"] = with_formats(said, scenario, stage=True)
     return Answer(
         command="roofline",
         inputs=describe_inputs(scenario, inputs.quantities),

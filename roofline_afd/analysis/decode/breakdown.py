@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.one import deployment_of, mode_of
 from roofline_afd.analysis.decode.rows import row_of
+from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import Deployments
 from roofline_afd.serving.search import search
@@ -56,7 +57,7 @@ def breakdown(question: Breakdown) -> Answer:
                 "layers": item.layers,
                 "time_us": time,
                 "step_time_us": time * item.layers,
-                "flops": float(np.asarray(item.work)),
+                "flops": float(np.asarray(item.flops)),
                 "bytes_moved": float(np.asarray(item.bytes_moved)),
                 "kind": item.kind,
             }
@@ -72,7 +73,9 @@ def breakdown(question: Breakdown) -> Answer:
         f"{side} {share:.0%}" for side, share in sorted(by_side.items(), key=lambda it: -it[1])
     )
     largest = max(rows, key=lambda row: row["step_time_us"])
-    estimated = sum(row["share"] for row in rows if row["kind"] == "estimated")
+    by_kind = dict.fromkeys((SIBLING, ESTIMATED), 0.0)
+    for row in rows:
+        by_kind[row["kind"]] = by_kind.get(row["kind"], 0.0) + row["share"]
     quantities = quantities_of(deployments)
     whole = row_of(deployments, deployment)
     m = deployment.microbatches
@@ -90,12 +93,14 @@ def breakdown(question: Breakdown) -> Answer:
             "step_time_us": total,
             "step_ms": whole["step_ms"],
             "shares": by_side,
-            "estimated_share": estimated,
-            "answer": (
+            "estimated_share": by_kind[ESTIMATED],
+            "sibling_share": by_kind[SIBLING],
+            "answer": with_formats(
                 f"The operators of one micro-batch take {total / 1e3:.1f} ms one after the other: {shares}. "
                 f"The largest is {largest['operator']}, {largest['share']:.0%}. "
                 f"{'Overlapped, a' if m > 1 else 'A'} step of {m} micro-batch{'es' if m > 1 else ''} takes "
-                f"{whole['step_ms']:.1f} ms."
+                f"{whole['step_ms']:.1f} ms.",
+                scenario,
             ),
         },
         notes=[

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.memory import memory_notes
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.rows import TABLE_KEYS
 from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.errors import InfeasibleError
-from roofline_afd.serving.candidates import ALL
+from roofline_afd.serving.candidates import SEARCHED_TRANSPORTS
 from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ def compare(scenario: Scenario) -> Answer:
     sides = search_modes(scenario)
     ep, afd = sides[EP], sides[AFD]
     if ep.rate is None and afd.rate is None:
-        raise InfeasibleError(f"no: {refusal_of(sides)}")
+        raise InfeasibleError(with_formats(f"no: {refusal_of(sides)}", scenario))
     constants = load_service_constants(scenario.system.parts.catalogue)
     error = constants.validated_error
     ratio = afd.rate / ep.rate if ep.rate and afd.rate else None
@@ -63,7 +64,7 @@ def compare(scenario: Scenario) -> Answer:
     quantities = quantities_of(*(side.deployments for side in sides.values()))
     rows = [side.row for side in sides.values()]
     examined = sum(side.found.examined for side in sides.values())
-    any_transport = _any_transport(scenario)
+    any_transport = _any_transport(scenario, ep.rate or 0.0, afd.rate or 0.0)
     notes = [
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
         *(
@@ -96,7 +97,7 @@ def compare(scenario: Scenario) -> Answer:
             },
             "any_transport": any_transport,
             "deployments_examined": examined,
-            "answer": reason,
+            "answer": with_formats(reason, scenario),
         },
         notes=notes,
         table_keys=TABLE_KEYS,
@@ -166,11 +167,14 @@ def _decider(sides: Mapping[str, Side]) -> str:
     return f"a timing of dispatch and combine over {most} devices in service"
 
 
-def _any_transport(scenario: Scenario) -> dict[str, Any] | None:
+def _any_transport(scenario: Scenario, ep: float, afd: float) -> dict[str, Any] | None:
     """Return what becomes of the answer if kernels may send copies per device or node, which nobody timed."""
     if scenario.transport is not None:
         return None
-    ep, afd = rates(attrs.evolve(scenario, transport=ALL, granularity="node"))
+    for transport in SEARCHED_TRANSPORTS:
+        if transport != MEASURED_TRANSPORT:
+            other = rates(attrs.evolve(scenario, transport=transport, granularity="node"))
+            ep, afd = max(ep, other[0]), max(afd, other[1])
     if not (ep and afd):
         return None
     return {"ep_tokens_per_s_per_device": ep, "afd_tokens_per_s_per_device": afd, "afd_over_ep": afd / ep}

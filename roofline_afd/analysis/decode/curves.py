@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, question_line, serving_inputs
 from roofline_afd.analysis.decode.rows import row_of
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of, search_modes
@@ -125,7 +125,9 @@ def frontier(question: Frontier) -> Answer:
             "at_target": at_target,
             "validated_error": error,
             "estimated": any(row["estimated_share"] > 0 for row in typical.values()),
-            "answer": f"{_headline(parts, points, error)} {_at_target(own, at_target, curves)}".strip(),
+            "answer": with_formats(
+                f"{_headline(parts, points, error)} {_at_target(own, at_target, curves)}".strip(), scenario
+            ),
         },
         notes=notes,
         table_keys=("mode", "tpot_limit_ms", *POINT_KEYS[:-1]),

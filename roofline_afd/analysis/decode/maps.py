@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.changes import SUBJECTS, changed, value_of
@@ -97,7 +97,7 @@ def grid(question: Map) -> Answer:
         "infeasible_points": sum(row[metric] is None for row in rows),
         "estimated": estimated,
     }
-    summary["answer"] = _map_sentence(rows, summary)
+    summary["answer"] = with_formats(_map_sentence(rows, summary), scenario)
     return Answer(
         command="hfu-map",
         inputs=serving_inputs(scenario, quantities),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from roofline_afd.analysis.answer import describe_inputs
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.engines import IDEAL
@@ -68,12 +70,12 @@ def quantities_of(*deployments: Deployments) -> tuple[Quantity, ...]:
                 found.setdefault((key, values[key].record), values[key])
 
     for each in deployments:
-        sides: tuple[tuple[System, str], ...] = (
+        sides: tuple[tuple[System, str | None], ...] = (
             (each.ffn, each.ffn_scenario.operand),
-            (each.attention, each.attention_scenario.native_precision),
+            (each.attention, each.attention_scenario.others_operand),
         )
         for system, peak in sides:
-            take(system.quantities, (PEAK_KEYS[peak], *SYSTEM_KEYS))
+            take(system.quantities, ((PEAK_KEYS[peak],) if peak else ()) + SYSTEM_KEYS)
         take(each.scenario.model.quantities, MODEL_KEYS)
         if each.scenario.engine.id != IDEAL:
             take(each.scenario.engine.quantities, each.scenario.engine.quantities)
@@ -94,7 +96,7 @@ def serving_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[s
     pair = {
         "attention_system": scenario.side("attention").id,
         "ffn_system": scenario.side("ffn").id,
-        "attention_precision": scenario.attention_precision or scenario.native_precision,
+        "attention_precision": attrs.evolve(scenario, system=scenario.side("attention")).others.id,
         "attention_core_precision": scenario.attention_core_precision,
         "kv_precision": scenario.kv_precision,
     }
@@ -127,6 +129,11 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
             notes.append(
                 f"{row['mode']}: {share:.0%} of the operator time rests on efficiencies never measured on "
                 "these parts"
+            )
+        if row.get("sibling_share"):
+            notes.append(
+                f"{row['mode']}: {row['sibling_share']:.0%} of the operator time rests on efficiencies "
+                "measured on a sibling of these parts, or in another number format"
             )
         if row.get("transport") not in {None, MEASURED_TRANSPORT}:
             notes.append(f"{row['mode']}: kernels that send a copy per {row['transport']} were never timed")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.memory import memory_notes, memory_refusal
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.one import asked, largest_batch_in_time
@@ -55,7 +55,7 @@ def predict(question: Prediction) -> Answer:
         command="predict",
         inputs=serving_inputs(scenario, quantities),
         columns=object_columns([row]),
-        summary={**found.largest, "answer": f"{found.answer}{said}"},
+        summary={**found.largest, "answer": with_formats(f"{found.answer}{said}", scenario)},
         notes=[
             *memory_notes([row]),
             *notes_of(deployments, [row]),
@@ -81,7 +81,7 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
     most = float(np.asarray(deployments.largest_batch(deployment)))
     batch = float(np.asarray(deployment.batch))
     if most < batch:
-        raise InfeasibleError(f"no: {memory_refusal(deployments, deployment, most)}")
+        raise InfeasibleError(with_formats(f"no: {memory_refusal(deployments, deployment, most)}", scenario))
     time = float(np.asarray(deployments.step(deployment).time))
     if not np.isfinite(time):
         raise InfeasibleError(

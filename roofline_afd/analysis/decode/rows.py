@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.decode.memory import memory_of
+from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.physics import operators, pipeline, roofline
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
 from roofline_afd.serving.limits import LATENCY, MEMORY
@@ -60,7 +61,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
     rate = float(np.asarray(deployments.tokens_per_s_per_device(deployment, step.time)))
     memory, ffn_memory = (float(np.asarray(value)) for value in deployments.memory(deployment))
     bottleneck = bottleneck_of(deployments, deployment, step)
-    share = estimated_share(deployments, deployment)
+    shares = kind_shares(deployments, deployment)
     used = utilization(deployments, deployment, step)
     afd = deployment.ffn_devices is not None
     tpot = time / scenario.accept_length
@@ -86,7 +87,8 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "memory_gb": memory / 1e9,
         "ffn_memory_gb": ffn_memory / 1e9 if afd else None,
         **memory_of(deployments, deployment),
-        "estimated_share": share,
+        "estimated_share": shares.get(ESTIMATED, 0.0),
+        "sibling_share": shares.get(SIBLING, 0.0),
         "breakdown": breakdown_of(deployments, deployment, step),
     }
 
@@ -177,21 +179,22 @@ def _computes(item: Operator) -> bool:
     """Whether an operator waits for the matrix units rather than for memory."""
     if not item.efficiency:
         return False
+    if "peak" not in item.arguments:
+        return False
     names = inspect.signature(operators.operator_time).parameters
-    given = {name: item.arguments[name] for name in names}
+    given = {name: item.arguments[name] for name in names if name in item.arguments}
     faster = operators.operator_time(**{**given, "memory_bandwidth": given["memory_bandwidth"] * 2})
     return float(np.asarray(faster)) >= float(np.asarray(item.time))
 
 
-def estimated_share(deployments: Deployments, deployment: Deployment) -> float:
-    """Return the share of a step's operator time that rests on efficiencies never measured."""
-    total = estimated = 0.0
+def kind_shares(deployments: Deployments, deployment: Deployment) -> dict[str, float]:
+    """Return the shares of a step's operator time that rest on each kind of efficiencies [1]."""
+    times: dict[str, float] = {}
     for item in deployments.operators(deployment):
-        time = float(np.asarray(item.time)) * item.layers
-        total += time
-        if item.efficiency and item.kind == "estimated":
-            estimated += time
-    return estimated / total if total else 0.0
+        kind = item.kind if item.efficiency else ""
+        times[kind] = times.get(kind, 0.0) + float(np.asarray(item.time)) * item.layers
+    total = sum(times.values())
+    return {kind: time / total for kind, time in times.items()} if total else {}
 
 
 def utilization(deployments: Deployments, deployment: Deployment, step: Step) -> dict[str, float]:
@@ -227,7 +230,9 @@ def utilization(deployments: Deployments, deployment: Deployment, step: Step) ->
     for item in deployments.operators(deployment):
         if not item.efficiency or item.side == "network":
             continue
-        seconds = float(np.asarray(item.work)) / float(item.arguments["peak"]) * item.layers * m * filled
+        seconds = (
+            float(np.asarray(item.flops)) / float(item.arguments.get("peak", 1.0)) * item.layers * m * filled
+        )
         if item.part == "experts" and item.side == "ffn":
             seconds *= _even_share(deployments, deployment)
             routed += seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.changes import changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, Side, rates, refusal_of, search_modes
@@ -71,7 +71,9 @@ def what_if(question: WhatIf) -> Answer:
     before, after = search_modes(scenario), search_modes(other)
     for name, sides in (("before", before), ("after", after)):
         if all(side.rate is None for side in sides.values()):
-            raise InfeasibleError(f"no: {name} the change: {refusal_of(sides)}")
+            raise InfeasibleError(
+                with_formats(f"no: {name} the change: {refusal_of(sides)}", scenario, other)
+            )
     rows = _rows(before, after)
     winners = [_winner(sides) for sides in (before, after)]
     flip = _break_even(scenario, other, changes, before, after)
@@ -98,7 +100,8 @@ def what_if(question: WhatIf) -> Answer:
         },
         "deployments_examined": examined,
     }
-    summary["answer"] = _sentence(scenario, changes, before, after, summary)
+    said = _sentence(scenario, changes, before, after, summary)
+    summary["answer"] = with_formats(said, scenario, other)
     return Answer(
         command="what-if",
         inputs=serving_inputs(scenario, quantities),

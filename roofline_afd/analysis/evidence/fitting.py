@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,8 @@ SPLITS = 4
 OUTLIER = 0.1
 """Relative error from which a row pulls no harder the further off it is [1]."""
 STARTS = 12
+AGAIN = 3
+"""Starts of a search with rows held out, the first of them where the search with all rows ended."""
 STEPS = 200
 SETTLED = 1e-12
 """Relative fall of the cost below which a search has arrived."""
@@ -39,11 +41,15 @@ class Bounds:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fit:
-    """Parameters, and relative errors: of rows fitted (rows,), and held out (splits, rows) [1]."""
+    """Parameters, and relative errors: of rows fitted (rows,), and held out (splits, rows) [1].
+
+    `shape_errors` are those of rows whose whole shape was held out (rows,), nan where it was the only one.
+    """
 
     parameters: tuple[float, ...]
     errors: NDArray[np.float64]
     held_out_errors: NDArray[np.float64]
+    shape_errors: NDArray[np.float64]
 
     @property
     def training_error(self) -> float:
@@ -55,8 +61,19 @@ class Fit:
         """Median absolute relative error on rows that the fit had not seen, over all splits [1]."""
         return float(np.median(np.abs(self.held_out_errors)))
 
+    @property
+    def shape_error(self) -> float | None:
+        """Median absolute relative error on whole shapes that the fit had not seen [1]; None without."""
+        known = self.shape_errors[np.isfinite(self.shape_errors)]
+        return float(np.median(np.abs(known))) if known.size else None
 
-def fit(times: Times, measured: NDArray[np.float64], bounds: tuple[Bounds, ...]) -> Fit:
+
+def fit(
+    times: Times,
+    measured: NDArray[np.float64],
+    bounds: tuple[Bounds, ...],
+    shapes: Sequence[str] = (),
+) -> Fit:
     """Fit parameters to measured times, and again with each fifth of the rows held out, in several splits.
 
     Parameters
@@ -67,6 +84,8 @@ def fit(times: Times, measured: NDArray[np.float64], bounds: tuple[Bounds, ...])
         Measured times, all above 0 [s].
     bounds : tuple of Bounds
         One per parameter.
+    shapes : sequence of str
+        Name of each row's shape: each is held out whole, once; none where absent.
 
     Returns
     -------
@@ -81,24 +100,47 @@ def fit(times: Times, measured: NDArray[np.float64], bounds: tuple[Bounds, ...])
         order = shuffle.permutation(rows)
         for fold in range(min(FOLDS, measured.size)):
             out = order[fold::FOLDS]
-            kept = np.setdiff1d(rows, out)
-            split[out] = times(best(times, measured, bounds, kept), out) / measured[out] - 1
+            split[out] = _unseen(times, measured, bounds, out, parameters)
+    unseen = np.full(measured.size, np.nan)
+    names = np.array(list(shapes))
+    for name in sorted(set(shapes)):
+        out = np.flatnonzero(names == name)
+        if measured.size - out.size > len(bounds):
+            unseen[out] = _unseen(times, measured, bounds, out, parameters)
     errors = times(parameters, rows) / measured - 1
-    return Fit(tuple(map(float, parameters)), errors, held_out)
+    return Fit(tuple(map(float, parameters)), errors, held_out, unseen)
+
+
+def _unseen(
+    times: Times,
+    measured: NDArray[np.float64],
+    bounds: tuple[Bounds, ...],
+    out: NDArray[np.intp],
+    start: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the errors on some rows of a fit to all others."""
+    kept = np.setdiff1d(np.arange(measured.size), out)
+    return times(best(times, measured, bounds, kept, start=start), out) / measured[out] - 1
 
 
 def best(
-    times: Times, measured: NDArray[np.float64], bounds: tuple[Bounds, ...], rows: NDArray[np.intp]
+    times: Times,
+    measured: NDArray[np.float64],
+    bounds: tuple[Bounds, ...],
+    rows: NDArray[np.intp],
+    *,
+    start: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the parameters of the least cost that searches from several places find."""
+    """Return the parameters of the least cost that searches from several places find, `start` first."""
     low = np.array([bound.low for bound in bounds])
     span = np.array([bound.high for bound in bounds]) - low
 
     def misfit(position: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.log(times(low + span * position, rows) / measured[rows])
 
-    first = (np.array([bound.start for bound in bounds]) - low) / span
-    others = np.random.default_rng(0).random((STARTS - 1, len(bounds)))
+    first = (np.array([bound.start for bound in bounds]) if start is None else start) - low
+    first, starts = first / span, STARTS if start is None else AGAIN
+    others = np.random.default_rng(0).random((starts - 1, len(bounds)))
     found = [_search(misfit, start) for start in (first, *others)]
     position = min(found, key=lambda pair: pair[0])[1]
     return np.asarray(low + span * position)

@@ -85,6 +85,7 @@ TABLE_KEYS = {
         "total_params",
         "active_params",
         "kv_bytes_per_token",
+        "published",
     ),
 }
 CLASSES = ("superpod", "scale-out")

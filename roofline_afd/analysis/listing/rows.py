@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from roofline_afd.catalogue.hardware import load_system, system_parts
 from roofline_afd.catalogue.models import model_of
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.records import Price, Quantity, Record, Source, weakest_kind
+from roofline_afd.catalogue.records import KINDS, Price, Quantity, Record, Source, weakest_kind
 from roofline_afd.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from roofline_afd.catalogue.models import Model
     from roofline_afd.catalogue.store import Catalogue
 
 HARDWARE_KINDS = ("system", "accelerator", "interconnect", "calibration", "engine")
@@ -160,7 +161,28 @@ def model_row(record: Record, *, full: bool) -> dict[str, Any]:
         )
         for key, value in counted.items()
     }
-    return _row(record, {**model.quantities, **derived}, full=full)
+    return _row(record, {**model.quantities, **derived}, full=full) | _published(record, model, full=full)
+
+
+def _published(record: Record, model: Model, *, full: bool) -> dict[str, Any]:
+    """Return the formats a model is published in, experts/rest each, the kind of the weakest, and sources."""
+    if not model.checkpoints:
+        return {}
+    listed = record.data.get("checkpoints", ())
+    stated = [str(record.data.get("default_kind", "datasheet")), *(each["kind"] for each in listed)]
+    formats = [f"{each.experts}/{each.rest}" for each in model.checkpoints]
+    if not full:
+        return {"published": ", ".join(formats)}
+    named = [f"{form} {each.repository}" for form, each in zip(formats, model.checkpoints, strict=True)]
+    sources = dict.fromkeys(str(record.sources[name]) for each in listed for name in each["source"])
+    return {
+        "published": ", ".join(named),
+        "published_kind": max(stated, key=KINDS.index),
+        "published_source": "; ".join(sources),
+        "published_note": "; ".join(each["note"] for each in listed if "note" in each) or None,
+        "published_record": f"model {record.id}",
+        "published_file": record.file,
+    }
 
 
 def _row(record: Record, quantities: Mapping[str, Quantity], *, full: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.prices import PURCHASE
@@ -88,7 +88,7 @@ def procure(question: Purchase) -> Answer:
             rows.append(fleet_row(scenario, fleet, devices, buyer, wanted))
     rank(rows, buyer)
     if not any(row["feasible"] for row in rows):
-        raise InfeasibleError(f"no: {'; '.join(refusals)}")
+        raise InfeasibleError(with_formats(f"no: {'; '.join(refusals)}", *scenarios))
     rows.sort(key=lambda row: row["rank"] or math.inf)  # the list is empty while it is sorted
     keys = list(dict.fromkeys(key for row in rows if row["feasible"] for key in row))
     rows = [{key: row.get(key) for key in keys} for row in rows]
@@ -123,7 +123,9 @@ def procure(question: Purchase) -> Answer:
             "ranked_by": "usd_per_million_tokens" if priced else "n_devices",
             "flips": flips,
             "validated_error": constants.validated_error,
-            "answer": _sentence(rows, wanted.tokens_per_s, buyer, flips, constants.validated_error),
+            "answer": with_formats(
+                _sentence(rows, wanted.tokens_per_s, buyer, flips, constants.validated_error), *scenarios
+            ),
         },
         notes=[
             f"demand {_short(wanted.tokens_per_s)} output tokens a second{wanted.source}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of
 from roofline_afd.analysis.purchase.break_even import WIDEST, break_even, distance
@@ -176,7 +176,7 @@ def _answer(
     }
     sought = question.break_evens
     some = sought if sought is not None and sought < len(rows) else None
-    summary["answer"] = _sentence(rows, paired, summary, some)
+    summary["answer"] = with_formats(_sentence(rows, paired, summary, some), scenario)
     table_rows = [*moved, *range(len(rows), len(rows) + len(paired))]
     keys = TABLE_KEYS if not paired else (*TABLE_KEYS, *PAIR_KEYS)
     return Answer(

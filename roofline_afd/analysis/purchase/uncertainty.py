@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from roofline_afd.catalogue.calibration import (
     DEFAULT,
     ESTIMATED,
-    OPERATOR_TABLES,
+    LAW_UNITS,
+    MEASURED,
+    ROUTING,
+    ROWS_ALONE,
     SERVICE,
+    SIBLING,
+    STRENGTH,
+    STRUCTURE,
+    Choice,
+    choose,
     load_service_constants,
     record_for,
     table_quantities,
-    tables_of,
+    weakest,
 )
 from roofline_afd.catalogue.engines import ALL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
@@ -33,7 +41,6 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.records import Quantity, Record
     from roofline_afd.serving.scenario import Scenario
 
-MEASURED = "measured"
 OPTION = "option"
 
 
@@ -50,6 +57,7 @@ SPREADS = {
     GIVEN: Spread(0.05),
     "derived": Spread(0.10),
     "reported": Spread(0.10),
+    SIBLING: Spread(0.20),
     ESTIMATED: Spread(0.30),
     "context": Spread(0.20),
     "accept_length": Spread(0.05),
@@ -66,17 +74,13 @@ ASKED_OPTIONS = ("tpot_ms",)
 """Options that are what one asks for: they vary only where a range is given."""
 WHOLE = ("context",)
 SIDES = ("attention_system", "ffn_system")
-FASTER = ("compute_efficiency", "memory_efficiency", "efficiency_up", "efficiency_out")
+FASTER = (
+    *("compute_efficiency", "compute_efficiency_wide", "memory_efficiency", "vector_efficiency"),
+    *("efficiency_up", "efficiency_out"),
+)
 """Fitted parameters that shorten times; all others lengthen them."""
 UP_KEYS = ("latency_up_us", "efficiency_up", "latency_growth")
 OUT_KEYS = ("latency_out_us", "efficiency_out", "scale_penalty")
-OPERATOR_KEYS = (
-    "compute_efficiency",
-    "memory_efficiency",
-    "launch_us",
-    "depth_ns",
-    "half_saturation_tokens",
-)
 LARGEST = 1e6
 """Most that a fitted parameter may be, as in the schema of its record."""
 NARROW = 1.5
@@ -272,16 +276,12 @@ def _ranged(value: float, spread: Spread, least: float, most: float) -> tuple[fl
 
 def _of_calibration(scenario: Scenario) -> Iterator[Input]:
     """Yield what operators and links reach of their peaks, and what a service adds."""
+    for choice in _tables(scenario):
+        keys = [key for key in LAW_UNITS if key not in {*ROWS_ALONE, *STRUCTURE}]
+        yield from _fitted(choice.record, choice.table, keys, kind=choice.kind)
     for system in systems_of(scenario).values():
         catalogue = system.parts.catalogue
         default = catalogue.record("calibration", DEFAULT)
-        part = system.accelerator.id
-        for table in OPERATOR_TABLES:
-            if table not in tables_of(scenario.model):
-                continue
-            own = record_for(table, part, "accelerators", catalogue=catalogue)
-            found = own or record_for(table, part, "alike", catalogue=catalogue) or default
-            yield from _fitted(found, table, OPERATOR_KEYS, measured=own is not None)
         if scenario.links == "nominal":
             continue
         link = record_for("link", system.scale_up.id, "scale_up", catalogue=catalogue)
@@ -293,28 +293,54 @@ def _of_calibration(scenario: Scenario) -> Iterator[Input]:
         for parts, measured in directions:
             for key in parts:
                 home = link if link is not None and key in own_keys else default
-                yield from _fitted(home, "link", [key], measured=measured and home is link)
+                kind = MEASURED if measured and home is link else ESTIMATED
+                yield from _fitted(home, "link", [key], kind=kind)
     keys = ["other_us"]
     if scenario.links != "nominal" and scenario.routing != "balanced":
         keys.append("communication_slowdown")
     record = scenario.system.parts.catalogue.record("calibration", SERVICE)
-    yield from _fitted(record, SERVICE, keys, measured=True)
+    yield from _fitted(record, SERVICE, keys, kind=MEASURED)
+    if scenario.routing != "balanced":
+        record = scenario.system.parts.catalogue.record("calibration", ROUTING)
+        yield from _fitted(record, ROUTING, ["exponent"], kind=MEASURED)
 
 
-def _fitted(record: Record, table: str, keys: Iterable[str], *, measured: bool) -> Iterator[Input]:
+def _tables(scenario: Scenario) -> list[Choice]:
+    """Return the tables of calibration records that a scenario's times rest on, each once."""
+    found: dict[tuple[str, str], Choice] = {}
+    for mode in (EP, AFD):
+        for system, kernel, form in Deployments(scenario, mode).kernels():
+            choice = choose(
+                kernel,
+                form,
+                system.accelerator.id,
+                catalogue=system.parts.catalogue,
+                families=scenario.engine.families,
+            )
+            key = (choice.record.id, choice.table)
+            if key not in found or STRENGTH.index(choice.kind) < STRENGTH.index(found[key].kind):
+                found[key] = choice
+    return list(found.values())
+
+
+def _fitted(record: Record, table: str, keys: Iterable[str], *, kind: str) -> Iterator[Input]:
     """Yield the parameters of a table of a calibration record; all that it measured are off together."""
     values = table_quantities(record, table)
-    held_out = record.data[table].get("held_out_error", record.data[table].get("validated_error"))
+    data = record.data[table]
+    held_out = data.get("held_out_error", data.get("validated_error"))
     for key in keys:
         if key not in values:
             continue
         quantity = values[key]
-        kind = quantity.kind if measured else ESTIMATED
-        spread = SPREADS[kind]
-        why = f"default of kind {kind}"
-        if kind == MEASURED and held_out:
+        own = weakest((kind, quantity.kind))
+        spread = SPREADS[own]
+        why = f"default of kind {own}"
+        if own == MEASURED and held_out:
             spread = Spread(float(held_out))
             why = f"held-out error of [{table}] in calibration record {record.id}"
+        elif own == SIBLING and held_out and "sibling_error" in data:
+            spread = Spread(math.hypot(held_out, data["sibling_error"]))
+            why = f"held-out and sibling error of [{table}] in calibration record {record.id}"
         least = 1.0 if key == "communication_slowdown" else 0.0
         name = f"{record.id}.{table}.{key}" if table != record.id else f"{record.id}.{key}"
         yield _made(

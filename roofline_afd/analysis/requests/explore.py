@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.requests.modes import (
     Rates,
@@ -213,7 +213,7 @@ def _lengths(question: Exploration) -> tuple[Workload, float]:
 def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, objective: str) -> Answer:
     if all(each.best is None for each in found.values()):
         reasons = "; ".join(f"{NAMES[mode]}: {why_not(question, each)}" for mode, each in found.items())
-        raise InfeasibleError(f"no: {reasons}")
+        raise InfeasibleError(with_formats(f"no: {reasons}", question.scenario))
     key = OBJECTIVES[objective]
     rows: list[dict[str, Any]] = []
     best: dict[str, dict[str, Any] | None] = {}
@@ -240,7 +240,8 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
     rows = [{name: row.get(name) for name in order} for row in rows]
     winner = max((row for row in best.values() if row), key=lambda row: row[key])
     constants = load_service_constants(question.scenario.system.parts.catalogue)
-    answer = sentence(question, best, found, key=key, error=constants.validated_error)
+    said = sentence(question, best, found, key=key, error=constants.validated_error)
+    answer = with_formats(said, question.scenario)
     deployments = [Deployments(question.scenario, mode) for mode in (EP, AFD)]
     quantities = quantities_of(*deployments)
     examined = sum(each.examined for each in found.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, object_columns, with_formats
 from roofline_afd.analysis.requests.checks import PLUGIN, batch_of, latency_of, microbatches_of, settings_of
 from roofline_afd.analysis.requests.load import workload_of
 from roofline_afd.analysis.requests.plan import Plan
@@ -113,6 +113,7 @@ def provision(question: Provisioning) -> Answer:
     rows = recommended(plan, source, settings["deployable_with"])
     results = [_result(row, head, work.load) for row in rows]
     sensitivity = _sensitivity(plan, rows[0])
+    asked = () if source.operators is None else (source.operators.scenario,)
     summary: dict[str, Any] = {
         **{key: results[0][key] for key in HEAD_KEYS},
         "tpot_ms": results[0]["tpot_ms"],
@@ -129,7 +130,7 @@ def provision(question: Provisioning) -> Answer:
         },
         "fit": None if source.fit is None else dataclasses.asdict(source.fit),
         "sensitivity": sensitivity,
-        "answer": _sentence(rows[0], results[0], head, sensitivity, source),
+        "answer": with_formats(_sentence(rows[0], results[0], head, sensitivity, source), *asked),
     }
     return Answer(
         command="provision",

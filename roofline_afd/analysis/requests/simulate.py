@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer
+from roofline_afd.analysis.answer import Answer, with_formats
 from roofline_afd.analysis.requests.prepare import FEW_TURNS, Prepared, prepare
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.physics import barrier, linear
@@ -240,7 +240,8 @@ def _summary(prepared: Prepared, columns: Mapping[str, NDArray[Any]], rates: Flo
         f"{found['tpot']:.4g} ms per token, attention idle {found['attention_idle']:.1%} and FFN "
         f"{found['ffn_idle']:.1%} of the time{alike}."
     )
-    return {**found, "answer": sentence}
+    asked = () if prepared.operators is None else (prepared.operators.scenario,)
+    return {**found, "answer": with_formats(sentence, *asked)}
 
 
 def _listed(ratios: Sequence[int]) -> str:

@@ -25,8 +25,9 @@ def weights(data: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, str]
     Returns
     -------
     dict of str to str
-        `weights` in words, `expert_weights` and `attention_weights` as formats known here; empty where the
-        file states none.
+        `weights` in words, `expert_weights` and `attention_weights` as formats known here, and
+        `expert_activations` where it states that of experts narrower than the rest; empty where the file
+        states none.
 
     Raises
     ------
@@ -55,12 +56,22 @@ def weights(data: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, str]
     kept = block.get("modules_to_not_convert") or block.get("ignore") or block.get("exclude_modules")
     rest = "bf16" if _leaves_attention(kept) else experts
     if expert_dtype is not None:
-        if expert_dtype not in ("fp4", "fp8"):
-            refuse(f"expert_dtype: {shown(expert_dtype)} is not known; valid: fp4, fp8")
-        experts, text = str(expert_dtype), f"experts {expert_dtype}, the rest {text}"
-    elif rest != experts:
+        return _experts_apart(expert_dtype, block, (experts, text)) | {"attention_weights": rest}
+    if rest != experts:
         text = f"experts {text}; attention bf16"
     return {"weights": text, "expert_weights": experts, "attention_weights": rest}
+
+
+def _experts_apart(stated: object, block: Mapping[str, Any], common: tuple[str, str]) -> dict[str, str]:
+    """Read experts whose format is stated apart from that of the rest, which quantises activations too."""
+    if stated not in ("fp4", "fp8"):
+        refuse(f"expert_dtype: {shown(stated)} is not known; valid: fp4, fp8")
+    experts = "mxfp4" if stated == "fp4" else "fp8"  # one E8M0 scale for 32 elements
+    form, text = common
+    found = {"weights": f"experts {experts}, the rest {text}", "expert_weights": experts}
+    if experts != form and block.get("activation_scheme") == "dynamic":
+        found["expert_activations"] = form
+    return found
 
 
 def _leaves_attention(modules: object) -> bool:

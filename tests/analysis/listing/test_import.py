@@ -38,7 +38,8 @@ def test_import_answers(tmp_path: Path) -> None:
 
 def test_import_writes_a_record_that_answers_questions(tmp_path: Path) -> None:
     record = tmp_path / "mine.toml"
-    outcome = command("models", "import", _config(tmp_path), "--vendor", "Me", "--output", str(record))
+    config = _config(tmp_path, torch_dtype="bfloat16")
+    outcome = command("models", "import", config, "--vendor", "Me", "--output", str(record))
     assert (outcome.status, outcome.out) == (0, "")
     question = ("roofline", "--system", "h800", "--ffn-nodes", "1:4")
     mine = ask(*question, "--model", "mine", "--model-db", str(record))

@@ -20,6 +20,10 @@ from tests.conftest import SHARED
 
 FILES = sorted((SHARED / "data" / "hf_configs").glob("*_config.json"))
 needs_files = pytest.mark.skipif(not FILES, reason="the published configurations are not there")
+NOT_OF_THE_SHAPE = {
+    *("id", "name", "vendor", "quantities", "attention", "expert_weights", "attention_weights"),
+    "checkpoints",
+}
 
 
 def _of(repository: str) -> Model | None:
@@ -48,18 +52,20 @@ def test_published_file_agrees_with_the_catalogue(file: Path) -> None:
     for field in dataclasses.fields(Model):
         if field.name == "mtp_layers" and "mtp_layers" not in model.quantities:
             continue  # the file does not speak of them
-        if field.name not in {"id", "name", "quantities", "attention", "expert_weights", "attention_weights"}:
+        if field.name not in NOT_OF_THE_SHAPE:
             assert getattr(model, field.name) == getattr(known, field.name), field.name
     by_name = {kind.name: kind for kind in known.attention}
     assert {kind.name: kind for kind in model.attention} == by_name
     context = "max_context_tokens"
     if "VL" not in repository and repository != "GLM-5.1-FP8":
         assert model.quantities[context].value == known.quantities[context].value
-    if "FP8" not in repository and vendor != "sgl-project":
-        assert (model.expert_weights, model.attention_weights) == (
-            known.expert_weights,
-            known.attention_weights,
-        )
+    stated = (model.expert_weights, model.attention_weights)
+    if "FP8" not in repository:
+        assert stated == (known.expert_weights, known.attention_weights)
+    if vendor != "sgl-project":
+        (found,) = model.checkpoints
+        shapes = {(each.experts, each.rest, each.activations) for each in known.checkpoints}
+        assert (found.experts, found.rest, found.activations) in shapes
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "Über", "a b", "", "\ud800", "x" * 100, 'a"\nb = 1'])

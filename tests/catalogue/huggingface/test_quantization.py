@@ -56,7 +56,12 @@ def test_quantization_blocks(fields: dict[str, Any], experts: str, rest: str) ->
 def test_experts_of_a_precision_of_their_own() -> None:
     fp8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
     model = imported(toy("deepseek_v4", expert_dtype="fp4", quantization_config=fp8))
-    assert (model.expert_weights, model.attention_weights) == ("fp4", "fp8")
+    assert (model.expert_weights, model.attention_weights) == ("mxfp4", "fp8")
+    (open_,) = model.checkpoints
+    assert open_.activations == ""
+    stated = fp8 | {"activation_scheme": "dynamic"}
+    (checkpoint,) = imported(toy("deepseek_v4", expert_dtype="fp4", quantization_config=stated)).checkpoints
+    assert checkpoint.activations == "fp8"
 
 
 def test_a_precision_nobody_states_stays_open() -> None:

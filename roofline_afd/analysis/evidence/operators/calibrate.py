@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.answer import Answer, object_columns
-from roofline_afd.analysis.evidence.operators.fit import FittedTable, fit_group, groups_of
+from roofline_afd.analysis.evidence.operators.fit import FittedTable, Group, fit_group, groups_of
 from roofline_afd.analysis.evidence.operators.record import record_text
-from roofline_afd.catalogue.calibration import BALANCE, DEFAULT, table_quantities
+from roofline_afd.catalogue.calibration import DEFAULT, table_quantities
 from roofline_afd.catalogue.writing import rounded, today
 from roofline_afd.errors import InputError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from roofline_afd.analysis.evidence.operators.rows import Measurement
+    from roofline_afd.catalogue.records import Quantity
     from roofline_afd.catalogue.store import Catalogue
 
 TABLE_KEYS = ("operator", "system", "points", "training_error", "held_out_error", "record", "parameters")
@@ -57,12 +58,10 @@ def calibrate(
     few: list[str] = []
     groups, left = groups_of(rows, catalogue=catalogue)
     for group in groups:
-        values = {
-            key: value.value
-            for key, value in table_quantities(default, group.table).items()
-            if key != BALANCE
-        }
-        fitted = fit_group(group, values)
+        kernel = "grouped_gemm" if group.kernel == "experts" else group.kernel
+        nearest = group.table if group.table in default.data else kernel
+        values = {key: value.value for key, value in table_quantities(default, nearest).items()}
+        fitted = fit_group(group, values, _earlier(group, catalogue))
         if fitted is None:
             few.append(
                 f"{group.record} [{group.table}]: {len(group.rows)} rows are too few, nothing is fitted"
@@ -79,6 +78,12 @@ def calibrate(
         for name, held in sorted(records.items())
     }
     return written, _answer(tables, [*few, *(f"not fitted: {why}" for why in left)])
+
+
+def _earlier(group: Group, catalogue: Catalogue) -> dict[str, Quantity]:
+    """Return the values of the table that a group's record has already; none where it has none."""
+    record = catalogue.find("calibration", group.record)
+    return table_quantities(record, group.table) if record and group.table in record.data else {}
 
 
 def _answer(tables: Iterable[FittedTable], few: Iterable[str]) -> Answer:

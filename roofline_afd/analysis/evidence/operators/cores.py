@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.evidence.operators.formats import core_peak, row_format, row_peak
-from roofline_afd.catalogue.attention import Attention
+import numpy as np
+
+from roofline_afd.analysis.evidence.operators.formats import cache_peak, core_peak, row_format, row_peak
+from roofline_afd.catalogue.attention import LATENT_BLOCK, Attention
 from roofline_afd.catalogue.models import STATE_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.errors import InputError
 from roofline_afd.physics import attention, index
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, TILE_ROWS, Formats
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, Formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,11 +39,14 @@ def _cache_bytes(row: Measurement) -> float:
     return precision(Formats().cache).bytes
 
 
-def _arguments(row: Measurement, flops: FloatArray, moved: FloatArray, *, tokens: float) -> tuple[float, ...]:
+def _work(
+    row: Measurement, flops: FloatArray, moved: FloatArray, *, tokens: float, **more: float
+) -> dict[str, float]:
     if row.texts["precision"]:
         row_format(row, "precision")
     bandwidth = row.system.accelerator.memory_bytes_per_s
-    return float(flops), float(moved), tokens, 0.0, core_peak(row), bandwidth
+    counts = {"flops": float(flops), "bytes_moved": float(moved), "tokens": tokens, "depth": 0.0}
+    return {"peak": core_peak(row), "memory_bandwidth": bandwidth, **counts, **more}
 
 
 def _latent(row: Measurement) -> dict[str, float]:
@@ -60,9 +65,10 @@ def _decode(
     shape: Mapping[str, float],
     *,
     cached_heads: float = 1,
+    latent: bool = False,
     most: float = float("inf"),
-) -> tuple[float, ...]:
-    """Return operations and bytes of one step of a core."""
+) -> dict[str, float]:
+    """Return the work of one step of a core."""
     heads, query, value, entry = (
         shape.get(key, 0) for key in ("heads", "query_width", "value_width", "entry")
     )
@@ -75,8 +81,6 @@ def _decode(
         query_width=query,
         value_width=value,
         entries=entries,
-        cached_heads=cached_heads,
-        tile_rows=TILE_ROWS,
     )
     moved = attention.decode_attention_bytes(
         **tokens,
@@ -88,7 +92,18 @@ def _decode(
         output_elements=heads * value,
         activation_bytes=ACTIVATION_BYTES,
     )
-    return _arguments(row, flops, moved, tokens=row.numbers["batch"] * new)
+    batch = row.numbers["batch"]
+    return _work(
+        row,
+        flops,
+        moved,
+        tokens=batch * new,
+        rows=heads * new / cached_heads,
+        items=batch * (np.ceil(heads / LATENT_BLOCK) if latent else cached_heads),
+        entries=entries,
+        cache_peak=cache_peak(row),
+        vector_bytes=batch * new * heads * (query + value) * ACTIVATION_BYTES,
+    )
 
 
 def _prefill(
@@ -96,8 +111,8 @@ def _prefill(
     shape: Mapping[str, float],
     *,
     most: float = float("inf"),
-) -> tuple[float, ...]:
-    """Return operations and bytes over one prompt, of whose `context_tokens` the last `tokens` are new."""
+) -> dict[str, float]:
+    """Return the work over one prompt, of whose `context_tokens` the last `tokens` are new."""
     heads, query, value, entry = (
         shape.get(key, 0) for key in ("heads", "query_width", "value_width", "entry")
     )
@@ -120,7 +135,7 @@ def _prefill(
         output_elements=heads * value,
         activation_bytes=ACTIVATION_BYTES,
     )
-    return _arguments(row, flops, moved, tokens=new)
+    return _work(row, flops, moved, tokens=new)
 
 
 def _prompt(row: Measurement) -> tuple[float, float]:
@@ -132,8 +147,8 @@ def _prompt(row: Measurement) -> tuple[float, float]:
     return new, every
 
 
-def _index(row: Measurement) -> tuple[float, ...]:
-    """Return operations and bytes of the logits of an index, whose keys are fp8 where no column says."""
+def _index(row: Measurement) -> dict[str, float]:
+    """Return the work of the logits of an index, whose keys are fp8 where no column says."""
     sequences = row.numbers.get("batch", 1.0)
     if row.operator == "dsa_decode_index":
         new, every = row.numbers.get("query_tokens", 1), row.numbers["context_tokens"]
@@ -157,7 +172,14 @@ def _index(row: Measurement) -> tuple[float, ...]:
     peak = row_peak(row) if row.texts["precision"] else accelerator.peak_flop_per_s.get("fp8")
     if peak is None:
         raise InputError(f"{row.place}: the catalogue has no fp8 rate of {accelerator.id}")
-    return float(flops), float(moved), sequences * new, 0.0, peak, accelerator.memory_bytes_per_s
+    return {
+        "flops": float(flops),
+        "bytes_moved": float(moved),
+        "tokens": sequences * new,
+        "depth": 0.0,
+        "peak": peak,
+        "memory_bandwidth": accelerator.memory_bytes_per_s,
+    }
 
 
 def _unfolded(row: Measurement) -> dict[str, float]:
@@ -179,7 +201,7 @@ def _delta_layer(row: Measurement) -> Attention:
     )
 
 
-def _convolution(row: Measurement) -> tuple[float, ...]:
+def _convolution(row: Measurement) -> dict[str, float]:
     layer, batch = _delta_layer(row), row.numbers["batch"]
     moved = attention.convolution_bytes(
         sequences=batch,
@@ -190,10 +212,10 @@ def _convolution(row: Measurement) -> tuple[float, ...]:
         weight_bytes=ACTIVATION_BYTES,
         activation_bytes=ACTIVATION_BYTES,
     )
-    return _arguments(row, 2.0 * layer.elementwise_parameters * batch, moved, tokens=batch)
+    return _work(row, 2.0 * layer.elementwise_parameters * batch, moved, tokens=batch)
 
 
-def _update(row: Measurement) -> tuple[float, ...]:
+def _update(row: Measurement) -> dict[str, float]:
     layer, batch = _delta_layer(row), row.numbers["batch"]
     moved = attention.state_bytes(
         sequences=batch,
@@ -203,13 +225,13 @@ def _update(row: Measurement) -> tuple[float, ...]:
         vector_elements=layer.vector_elements,
         activation_bytes=ACTIVATION_BYTES,
     )
-    return _arguments(row, layer.core_flops(0, sequences=batch), moved, tokens=batch)
+    return _work(row, layer.core_flops(0, sequences=batch), moved, tokens=batch)
 
 
-CORES: Mapping[str, Callable[[Measurement], tuple[float, ...]]] = {
-    "mla_decode": lambda row: _decode(row, _latent(row)),
+CORES: Mapping[str, Callable[[Measurement], dict[str, float]]] = {
+    "mla_decode": lambda row: _decode(row, _latent(row), latent=True),
     "gqa_decode": lambda row: _decode(row, _grouped(row), cached_heads=row.numbers["kv_heads"]),
-    "dsa_decode_attention": lambda row: _decode(row, _latent(row), most=CHOSEN),
+    "dsa_decode_attention": lambda row: _decode(row, _latent(row), latent=True, most=CHOSEN),
     "dsa_decode_index": _index,
     "gqa_prefill": lambda row: _prefill(row, _grouped(row)),
     "mla_prefill": lambda row: _prefill(row, _unfolded(row)),
@@ -218,4 +240,4 @@ CORES: Mapping[str, Callable[[Measurement], tuple[float, ...]]] = {
     "linear_decode_convolution": _convolution,
     "linear_decode_update": _update,
 }
-"""Operator to the arguments of `operator_time` that do not depend on efficiencies."""
+"""Operator to the fields of `Work` of its rows."""

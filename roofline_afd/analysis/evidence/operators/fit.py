@@ -8,26 +8,54 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.evidence.fitting import Bounds, Fit, fit
+from roofline_afd.analysis.evidence.operators.families import (
+    KERNELS,
+    UNNAMED,
+    family_of,
+    table_of,
+    why_unfit,
+)
 from roofline_afd.analysis.evidence.operators.transfers import Exchange, exchange_of
-from roofline_afd.analysis.evidence.operators.work import FITTED, Work, measured_us, work_of
-from roofline_afd.catalogue.calibration import LinkEfficiency, OperatorEfficiency, record_for
+from roofline_afd.analysis.evidence.operators.work import TimedRows, measured_us, work_of
+from roofline_afd.catalogue.calibration import (
+    LAW_UNITS,
+    MEASURED,
+    OPERATOR_TABLES,
+    LinkEfficiency,
+    OperatorEfficiency,
+    record_for,
+)
+from roofline_afd.catalogue.schema import table_units
 from roofline_afd.errors import InputError
+from roofline_afd.units import to_si
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from roofline_afd.analysis.evidence.operators.modules import ExpertRows
     from roofline_afd.analysis.evidence.operators.rows import Measurement
+    from roofline_afd.catalogue.records import Quantity
     from roofline_afd.catalogue.store import Catalogue
+
+    RowWork = TimedRows | ExpertRows | Exchange
 
 SHARE = Bounds(0.02, 1.0, 0.7)
 BOUNDS = {
-    "launch_us": Bounds(0.0, 100.0, 5.0),
+    "launch_us": Bounds(0.0, 100.0, 10.0),
     "depth_ns": Bounds(0.0, 10.0, 0.5),
+    "few_items_us": Bounds(0.0, 30.0, 2.0),
+    "cold_us": Bounds(0.0, 100.0, 10.0),
+    "pacing_us": Bounds(0.0, 200.0, 28.0),
     "compute_efficiency": SHARE,
+    "compute_efficiency_wide": SHARE,
     "half_saturation_tokens": Bounds(0.0, 2000.0, 50.0),
     "memory_efficiency": SHARE,
+    "warm_memory_efficiency": Bounds(0.1, 1.5, 0.9),
+    "vector_efficiency": Bounds(0.02, 1.0, 0.5),
+    "pair_ps": Bounds(0.0, 40.0, 2.0),
+    "token_ps": Bounds(0.0, 40.0, 2.0),
     "latency_up_us": Bounds(0.0, 200.0, 10.0),
     "efficiency_up": SHARE,
     "latency_out_us": Bounds(0.0, 200.0, 20.0),
@@ -38,35 +66,34 @@ BOUNDS = {
 """Range of each parameter, in the unit of its key."""
 BOTH_SHARES = ("compute_efficiency", "memory_efficiency")
 FULL = {
-    "gemm": ("launch_us", "depth_ns", "compute_efficiency", "half_saturation_tokens", "memory_efficiency"),
-    "grouped_gemm": ("launch_us", "compute_efficiency", "half_saturation_tokens", "memory_efficiency"),
-    "attention": ("launch_us", "compute_efficiency"),
-    "index": ("launch_us", "compute_efficiency", "memory_efficiency"),
+    "gemm": ("launch_us", "depth_ns", *BOTH_SHARES),
+    "experts": ("launch_us", "memory_efficiency", "pair_ps", "token_ps"),
+    "grouped_gemm": ("launch_us", *BOTH_SHARES),
+    "gqa_decode": ("launch_us", "memory_efficiency", "few_items_us"),
+    "mla_decode": ("launch_us", "compute_efficiency"),
+    "prefill_attention": ("compute_efficiency",),
+    "index": ("launch_us", *BOTH_SHARES),
     "convolution": ("launch_us", "memory_efficiency"),
     "state": ("launch_us", "memory_efficiency"),
 }
-"""Parameters fitted for each class of operators; others are held, or 0: they do not lower held-out errors."""
+"""Parameters fitted for each kernel where no record says which terms its law has."""
 REDUCED = {
     "gemm": BOTH_SHARES,
+    "experts": ("memory_efficiency",),
     "grouped_gemm": BOTH_SHARES,
-    "attention": ("compute_efficiency",),
+    "gqa_decode": ("memory_efficiency",),
+    "mla_decode": ("compute_efficiency",),
+    "prefill_attention": ("compute_efficiency",),
     "index": BOTH_SHARES,
     "convolution": ("memory_efficiency",),
     "state": ("memory_efficiency",),
 }
 """Parameters fitted where rows are few."""
 FROM_DEFAULT = "taken from the record default"
-HELD = {
-    "attention": {
-        "memory_efficiency": "all rows of latent attention do about as many operations per byte, so that one "
-        f"of both shares fits them: the compute share; this one is {FROM_DEFAULT}"
-    },
-    "convolution": {"compute_efficiency": f"memory binds in every row: {FROM_DEFAULT}"},
-    "state": {"compute_efficiency": f"memory binds in every row: {FROM_DEFAULT}"},
-}
-"""Parameters that no measured row can fix, and why; the record `default` has them."""
 UP = ("latency_up_us", "efficiency_up", "latency_growth")
 OUT = ("latency_out_us", "efficiency_out", "scale_penalty")
+REQUIRED = ("launch_us", *BOTH_SHARES)
+"""Values that every table states."""
 ROWS_PER_PARAMETER = 2
 """Fewer rows than this per parameter fix no more than the shares of the peaks."""
 UNMOVED = 1e-9
@@ -80,26 +107,34 @@ class Group:
     record: str
     table: str
     rows: tuple[Measurement, ...]
-    work: Work | Exchange = dataclasses.field(repr=False)
+    work: RowWork = dataclasses.field(repr=False)
     measured: NDArray[np.float64] = dataclasses.field(repr=False)
+    core_in_cache_format: bool = False
+
+    @property
+    def kernel(self) -> str:
+        """Kernel of the table, or `link`."""
+        return KERNELS[self.rows[0].operator]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FittedTable:
-    """One table of a record: parameters by key, which of them are estimates and why, and the fit."""
+    """One table of a record: parameters by key, which of them are no fits and why, and the fit."""
 
     record: str
     table: str
     rows: tuple[Measurement, ...]
     values: Mapping[str, float]
     estimated: Mapping[str, str]
+    held: Mapping[str, Quantity]
+    """Values that an earlier record states and no row fixes: kept as they are."""
     fit: Fit
 
     @property
     def stated(self) -> dict[str, float]:
         """Values a record states: all but those of links that come whole from the default."""
         if self.table != "link":
-            return dict(self.values)
+            return {key: self.values[key] for key in LAW_UNITS if key in self.values}
         needed = UP[:2]  # the schema wants these in any case
         return {
             key: value
@@ -127,7 +162,9 @@ class FittedTable:
         return found
 
 
-def efficiency_of(table: str, values: Mapping[str, float]) -> OperatorEfficiency | LinkEfficiency:
+def efficiency_of(
+    table: str, values: Mapping[str, float], *, core_in_cache_format: bool = False
+) -> OperatorEfficiency | LinkEfficiency:
     """Return efficiencies in SI from the values of a table.
 
     Parameters
@@ -136,6 +173,8 @@ def efficiency_of(table: str, values: Mapping[str, float]) -> OperatorEfficiency
         A member of `OPERATOR_TABLES`, or `link`.
     values : mapping of str to float
         Values in the units the keys name.
+    core_in_cache_format : bool
+        Whether a core multiplies in the format of its cache.
 
     Returns
     -------
@@ -151,18 +190,19 @@ def efficiency_of(table: str, values: Mapping[str, float]) -> OperatorEfficiency
             scale_penalty=values["scale_penalty"],
             latency_growth=values["latency_growth"],
         )
+    units = table_units("calibration", "gemm")
+    fields: dict[str, Any] = {LAW_UNITS[key]: to_si(value, units[key]) for key, value in values.items()}
     return OperatorEfficiency(
-        compute_efficiency=values["compute_efficiency"],
-        half_saturation_tokens=values["half_saturation_tokens"],
-        memory_efficiency=values["memory_efficiency"],
-        launch_s=values["launch_us"] * 1e-6,
-        depth_time_s=values["depth_ns"] * 1e-9,
+        **fields,
+        module=table.startswith("experts"),
+        core_in_cache_format=core_in_cache_format,
     )
 
 
-def times_of(table: str, work: Work | Exchange, values: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return the time of each row under the values of a table [s]."""
-    return work.times(efficiency_of(table, values))  # type: ignore[arg-type]  # table and work belong together
+def times_of(group: Group, work: RowWork, values: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return the time of each row under the values of a group's table [s]."""
+    found = efficiency_of(group.table, values, core_in_cache_format=group.core_in_cache_format)
+    return work.times(found)  # type: ignore[arg-type]  # table and work belong together
 
 
 def groups_of(rows: Iterable[Measurement], *, catalogue: Catalogue) -> tuple[list[Group], list[str]]:
@@ -196,7 +236,9 @@ def groups_of(rows: Iterable[Measurement], *, catalogue: Catalogue) -> tuple[lis
     for (record, table), held in sorted_rows.items():
         work = exchange_of(held) if table == "link" else work_of(held)
         measured = np.array([measured_us(row) for row in held]) * 1e-6
-        groups.append(Group(record, table, tuple(held), work, measured))
+        known = catalogue.find("calibration", record)
+        follows = bool(known and known.data.get(table, {}).get("core_in_cache_format"))
+        groups.append(Group(record, table, tuple(held), work, measured, follows))
     return groups, [
         f"{places[0]}: {why}" + (f"; so {len(places) - 1} more rows" if len(places) > 1 else "")
         for why, places in left.items()
@@ -207,12 +249,13 @@ def _table_of(row: Measurement, catalogue: Catalogue) -> tuple[str, str]:
     """Return the record and the table a row is fitted to; InputError says why it is not."""
     if row.use_kind != "fit":
         raise InputError(f"{row.place}: {row.use}")
-    if row.operator not in FITTED:
+    if row.operator not in KERNELS:
         raise InputError(f"{row.place}: {row.operator} is not fitted: no table of a record is for it alone")
     if row.missing:
         raise InputError(f"{row.place}: lacks {', '.join(row.missing)}")
-    table = FITTED[row.operator]
-    link = table == "link"
+    if why_unfit(row):
+        raise InputError(f"{row.place}: {why_unfit(row)}")
+    link = KERNELS[row.operator] == "link"
     if link and not row.texts["precision"]:
         raise InputError(f"{row.place}: lacks precision")
     part = row.system.scale_up.id if link else row.system.accelerator.id
@@ -220,11 +263,29 @@ def _table_of(row: Measurement, catalogue: Catalogue) -> tuple[str, str]:
         raise InputError(f"{row.place}: {row.system.id} names no scale-up fabric")
     (exchange_of if link else work_of)([row])  # its formats and peaks are known
     measured_us(row)
-    known = record_for(table, part, "scale_up" if link else "accelerators", catalogue=catalogue)
-    return (known.id if known else part), table
+    if link:
+        known = record_for("link", part, "scale_up", catalogue=catalogue)
+        return (known.id if known else part), "link"
+    return _kernel_table(row, part, catalogue)
 
 
-def fit_group(group: Group, defaults: Mapping[str, float]) -> FittedTable | None:
+def _kernel_table(row: Measurement, part: str, catalogue: Catalogue) -> tuple[str, str]:
+    """Return the record and table of a row of a kernel: of its part and its library."""
+    library = family_of(row)
+    for record in catalogue.naming("calibration", part):
+        table = table_of(row, tuple(key for key in OPERATOR_TABLES if key in record.data))
+        held = record.data.get(table)
+        pooled = part in record.data.get("accelerators", ())
+        if held is not None and pooled and held.get("family", library) == library:
+            return record.id, table
+    others = [record.id for record in catalogue.naming("calibration", part) if record.id == part]
+    named = f"{part}-{library}" if library and (others or library not in UNNAMED.values()) else part
+    return named, table_of(row)
+
+
+def fit_group(
+    group: Group, defaults: Mapping[str, float], earlier: Mapping[str, Quantity] | None = None
+) -> FittedTable | None:
     """Fit the parameters of a table.
 
     Parameters
@@ -233,34 +294,60 @@ def fit_group(group: Group, defaults: Mapping[str, float]) -> FittedTable | None
         Its rows.
     defaults : mapping of str to float
         Values of parameters that the rows do not fix, in the units of the keys.
+    earlier : mapping of str to Quantity, optional
+        Values of an earlier record's table: it says which terms the law has, and those of them that are not
+        `measured` are kept.
 
     Returns
     -------
     FittedTable or None
         None where the rows are too few for even one parameter.
     """
-    fitted, estimated = _parameters(group)
+    law = dict(earlier or {}) if group.table != "link" else {}
+    held = {key: value for key, value in law.items() if value.kind != MEASURED}
+    wanted = tuple(key for key in law if key not in held) or FULL.get(group.kernel, ())
+    fitted, estimated = _parameters(group, wanted)
     if not fitted:
         return None
-    base = {key: defaults[key] for key in (*UP, *OUT)} if group.table == "link" else dict(defaults)
-    if group.table in FULL:
-        kept = {*FULL[group.table], *HELD.get(group.table, {})}
-        base |= {key: 0.0 for key in base if key not in kept}
+    if group.table == "link":
+        base = {key: defaults[key] for key in (*UP, *OUT)}
+    else:
+        base = {key: defaults[key] for key in REQUIRED} | {key: value.value for key, value in held.items()}
+        base |= {key: defaults[key] for key in wanted if key not in fitted and key in defaults}
+        for key in REQUIRED:
+            if key not in {*fitted, *held}:
+                estimated.setdefault(key, f"no row fixes it: {FROM_DEFAULT}")
 
     def times(parameters: NDArray[np.float64], rows: NDArray[np.intp]) -> NDArray[np.float64]:
         values = {**base, **dict(zip(fitted, parameters.tolist(), strict=True))}
-        return times_of(group.table, _subset(group.work, rows), values)
+        return times_of(group, _subset(group.work, rows), values)
 
-    found = fit(times, group.measured, tuple(BOUNDS[key] for key in fitted))
+    bounds = tuple(BOUNDS[key] for key in fitted)
+    found = fit(times, group.measured, bounds, [] if group.table == "link" else shapes_of(group.rows))
     values = {**base, **dict(zip(fitted, found.parameters, strict=True))}
     for key in fitted:
         if not _matters(group, values, key):
-            values[key] = defaults[key]
+            values[key] = defaults.get(key, 0.0)
             estimated[key] = f"no row depends on it: {FROM_DEFAULT}"
-    return FittedTable(group.record, group.table, group.rows, values, estimated, found)
+    return FittedTable(group.record, group.table, group.rows, values, estimated, held, found)
 
 
-def _parameters(group: Group) -> tuple[tuple[str, ...], dict[str, str]]:
+def shapes_of(rows: Sequence[Measurement]) -> list[str]:
+    """Return the name of each row's shape; where all have one, its context or its size."""
+    for keys in (
+        ("n", "k", "hidden", "intermediate", "query_heads", "kv_heads", "head_dim", "model", "n_devices"),
+        ("context_tokens",),
+        ("batch", "tokens"),
+    ):
+        names = [
+            "/".join(f"{key} {row.numbers.get(key, row.texts.get(key, ''))}" for key in keys) for row in rows
+        ]
+        if len(set(names)) > 1:
+            return names
+    return [row.id for row in rows]
+
+
+def _parameters(group: Group, wanted: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return which parameters the rows can fix, and why each other one, or any, is an estimate."""
     estimated: dict[str, str] = {}
     if isinstance(group.work, Exchange):
@@ -271,9 +358,8 @@ def _parameters(group: Group) -> tuple[tuple[str, ...], dict[str, str]]:
             (OUT, [OUT, OUT[:2], OUT[1:2]], across),
         ]
     else:
-        full = FULL[group.table]
-        choices = [(full, [full, REDUCED[group.table]], len(group.rows))]
-        estimated |= HELD.get(group.table, {})
+        fewer = tuple(key for key in REDUCED[group.kernel] if key in wanted)
+        choices = [(wanted, [wanted, fewer], len(group.rows))]
     fitted: list[str] = []
     for every, tiers, rows in choices:
         chosen = next((tier for tier in tiers if rows >= ROWS_PER_PARAMETER * len(tier)), ())
@@ -285,15 +371,17 @@ def _parameters(group: Group) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(fitted), estimated
 
 
-def _subset(work: Work | Exchange, rows: NDArray[np.intp]) -> Work | Exchange:
-    columns = {field.name: getattr(work, field.name)[rows] for field in dataclasses.fields(work)}
-    return type(work)(**columns)
+def _subset(work: RowWork, rows: NDArray[np.intp]) -> RowWork:
+    columns: dict[str, Any] = {field.name: getattr(work, field.name) for field in dataclasses.fields(work)}
+    return type(work)(
+        **{key: value[rows] if isinstance(value, np.ndarray) else value for key, value in columns.items()}
+    )
 
 
 def _matters(group: Group, values: Mapping[str, float], key: str) -> bool:
     """Whether any predicted time changes when a parameter does."""
     moved = {**values, key: values[key] * 1.1 if values[key] else BOUNDS[key].start}
-    before, after = (times_of(group.table, group.work, each) for each in (values, moved))
-    less = times_of(group.table, group.work, {**values, key: values[key] * 0.9})
+    before, after = (times_of(group, group.work, each) for each in (values, moved))
+    less = times_of(group, group.work, {**values, key: values[key] * 0.9})
     change = np.maximum(np.abs(after / before - 1), np.abs(less / before - 1))
     return bool(np.max(change) > UNMOVED)

@@ -37,3 +37,9 @@ def core_peak(row: Measurement) -> float:
     if name not in peaks:
         raise InputError(f"{row.place}: the catalogue has no {name} rate of {row.system.accelerator.id}")
     return peaks[name]
+
+
+def cache_peak(row: Measurement) -> float:
+    """Return the peak rate in the format of a row's cache; that of the core where there is none [FLOP/s]."""
+    cache = row.texts.get("kv_precision", "")
+    return row.system.accelerator.peak_flop_per_s.get(cache, core_peak(row))

@@ -1,4 +1,4 @@
-"""Measured rows that hold several operators of a layer: whole attention layers, and experts."""
+"""Measured rows that hold several operators of a layer: whole attention layers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import re
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.evidence.operators.formats import row_format, row_peak
+from roofline_afd.catalogue.calibration import weakest
 from roofline_afd.catalogue.models import load_model
-from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.serving.experts import ffn_operators
 from roofline_afd.serving.layer import decode_operators
-from roofline_afd.serving.sizes import TILE_ROWS, Formats, Layers, Sizes
+from roofline_afd.serving.sizes import Formats, Layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +66,6 @@ def layer_time(row: Measurement, calibration: Calibration, *, catalogue: Catalog
         attention=row.system,
         attention_calibration=calibration,
         formats=formats,
-        tile_rows=TILE_ROWS,
         tensor_parallel=int(kind.heads // heads),
     )
     batch, context = row.numbers["batch"], row.numbers["context_tokens"]
@@ -78,71 +76,10 @@ def layer_time(row: Measurement, calibration: Calibration, *, catalogue: Catalog
     )
 
 
-def experts_time(row: Measurement, calibration: Calibration, *, catalogue: Catalogue) -> tuple[float, str]:
-    """Return the time of a device's experts: both products, and the handling of what they receive.
-
-    Parameters
-    ----------
-    row : Measurement
-        A row of the operator `moe_experts`; its sizes take the place of the model's.
-    calibration : Calibration
-        Efficiencies of its system.
-    catalogue : Catalogue
-        Where the model is looked up, which says how many matrices an expert has.
-
-    Returns
-    -------
-    float
-        Time under even routing [s].
-    str
-        Kind of the weakest efficiency it rests on.
-
-    Raises
-    ------
-    InputError
-        If the model is unknown, the groups do not make up the experts, or a precision has no peak.
-    """
-    row_peak(row)
-    values = row.numbers
-    devices, experts, top_k = values["n_devices"], values["experts"], values["top_k"]
-    if values["groups"] * devices != experts:
-        raise InputError(
-            f"{row.place}: {values['groups']:g} groups on each of {devices:g} devices are not the "
-            f"{experts:g} experts"
-        )
-    model = dataclasses.replace(
-        layer_model(row, catalogue),
-        hidden_size=int(values["hidden"]),
-        dispatch_width=int(values["hidden"]),
-        routed_experts=int(experts),
-        zero_experts=0,
-        top_k=int(top_k),
-        expert_intermediate=int(values["intermediate"]),
-    )
-    layers = Layers(
-        model=model,
-        attention=row.system,
-        attention_calibration=calibration,
-        formats=Formats(experts=row.texts["precision"]),
-    )
-    tokens = values["tokens_per_expert"] * experts / top_k / devices
-    sizes = Sizes(
-        sequences=tokens,
-        tokens=tokens,
-        context=1,
-        query_tokens=1,
-        attention_devices=devices,
-        ffn_devices=devices,
-        prefill=False,
-    )
-    names = ("experts_up", "experts_down", "experts_handling")
-    return _sum(operator for operator in ffn_operators(layers, sizes) if operator.name in names)
-
-
 def _sum(operators: Iterable[Operator]) -> tuple[float, str]:
     """Return the time of operators one after another, and the kind of the weakest that take any."""
     held = [operator for operator in operators if float(operator.time) > 0]
-    kind = max((operator.kind for operator in held), key=KINDS.index)
+    kind = weakest(operator.kind for operator in held)
     return sum(float(operator.time) for operator in held), kind
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.evidence.operators.layers import experts_time, layer_time
+from roofline_afd.analysis.evidence.operators.families import KERNELS, family_of, form_of
+from roofline_afd.analysis.evidence.operators.layers import layer_time
 from roofline_afd.analysis.evidence.operators.transfers import (
     HALVES,
     collective_time,
     exchange_of,
     exchange_time,
 )
-from roofline_afd.analysis.evidence.operators.work import TABLES, work_of
+from roofline_afd.analysis.evidence.operators.work import work_of
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.operators.rows import Measurement
@@ -27,7 +29,7 @@ def predict(row: Measurement, calibration: Calibration, *, catalogue: Catalogue)
     row : Measurement
         A complete row.
     calibration : Calibration
-        Efficiencies of its system.
+        Efficiencies of its system; those of the library that the row timed are taken.
     catalogue : Catalogue
         Where the model of a whole attention layer, or of experts, is looked up.
 
@@ -49,13 +51,13 @@ def predict(row: Measurement, calibration: Calibration, *, catalogue: Catalogue)
     if row.operator in ("exchange", "alltoall"):
         time, crosses = exchange_time(row, link)
         return time, link.kind_out if crosses else link.kind
-    if row.operator == "moe_experts":
-        return experts_time(row, calibration, catalogue=catalogue)
-    if row.operator not in TABLES:
+    kernel = KERNELS.get(row.operator)
+    if kernel is None:
         return layer_time(row, calibration, catalogue=catalogue)
-    if TABLES[row.operator] == "link":
+    if kernel == "link":
         exchange = exchange_of([row])
         return float(exchange.times(link)[0]), link.kind_out if exchange.crosses[0] else link.kind
-    efficiency = getattr(calibration, TABLES[row.operator])
     work = work_of([row])
-    return float(work.times(efficiency)[0]), work.kinds(efficiency)[0]
+    kernels = dataclasses.replace(calibration, families={kernel: [family_of(row)]})
+    found = kernels.of(kernel, form_of(row))
+    return float(work.times(found)[0]), str(work.kinds(found)[0])

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.evidence.operators.fit import FULL, FittedTable
-from roofline_afd.analysis.evidence.operators.work import FITTED
-from roofline_afd.catalogue.calibration import ESTIMATED, OPERATOR_TABLES
+from roofline_afd.analysis.evidence.operators.families import KERNELS, family_of, form_of
+from roofline_afd.catalogue.calibration import ESTIMATED, MEASURED, OPERATOR_TABLES
 from roofline_afd.catalogue.writing import address, bare_key, block, entries, literal, rounded, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from roofline_afd.analysis.evidence.operators.fit import FittedTable
     from roofline_afd.analysis.evidence.operators.rows import Measurement
     from roofline_afd.catalogue.records import Record
     from roofline_afd.catalogue.store import Catalogue
-
-ZERO = "held at 0: fitting it does not lower the held-out error"
 
 
 def record_text(
@@ -74,7 +72,7 @@ def _part_lists(
     """Return which parts a record is for: those named before, and those measured now."""
     lists = {key: list(data.get(key, ())) for key in ("accelerators", "alike", "scale_up", "scale_out")}
     for row in rows:
-        if FITTED[row.operator] != "link":
+        if KERNELS[row.operator] != "link":
             lists["accelerators"] += [row.system.accelerator.id] if operators else []
             continue
         lists["scale_up"] += [row.system.scale_up.id] if link else []
@@ -120,25 +118,30 @@ class _Sources:
 
 def _table_text(table: FittedTable, sources: _Sources, earlier: Record | None, *, shipped: bool) -> str:
     named = list(dict.fromkeys(sources.key(row.texts["source"]) for row in table.rows))
-    note = earlier.data.get(table.table, {}).get("note") if earlier and shipped else None
+    before = earlier.data.get(table.table, {}) if earlier else {}
     series = [
         {**each, "source": sources.key(each["source"])}
         | {key: rounded(each[key]) for key in ("training_error", "held_out_error")}
         for each in table.series
     ]
+    unseen = table.fit.shape_error
     head = {
-        **({"note": note} if note else {}),
+        **({"note": before["note"]} if "note" in before and shipped else {}),
+        **(_rows_of(table, before) if table.table != "link" else {}),
         "points": len(table.rows),
         "training_error": rounded(table.fit.training_error),
         "held_out_error": rounded(table.fit.held_out_error),
+        **({} if unseen is None else {"held_out_shape_error": rounded(unseen)}),
+        **{key: before[key] for key in ("sibling_error", "core_in_cache_format") if key in before},
     }
     values = {
-        key: {
+        key: _kept_value(before[key], sources)
+        if key in table.held
+        else {
             "value": rounded(value),
-            "kind": ESTIMATED if key in table.estimated else "measured",
+            "kind": ESTIMATED if key in table.estimated else MEASURED,
             "source": named,
-            "note": table.estimated.get(key)
-            or (ZERO if _held_at_zero(table, key) else "fitted to measured times"),
+            "note": table.estimated.get(key) or "fitted to measured times",
         }
         for key, value in table.stated.items()
     }
@@ -146,8 +149,21 @@ def _table_text(table: FittedTable, sources: _Sources, earlier: Record | None, *
     return "\n".join([block(table.table, head), *listed, *entries(values)])
 
 
-def _held_at_zero(table: FittedTable, key: str) -> bool:
-    return table.table in FULL and key not in FULL[table.table]
+def _rows_of(table: FittedTable, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the library that a table's rows timed, on which parts, and in which number formats."""
+    family = before.get("family") or family_of(table.rows[0])
+    forms = list(dict.fromkeys(filter(None, map(form_of, table.rows))))
+    return {
+        **({"family": family} if family else {}),
+        "measured_on": list(dict.fromkeys(row.system.accelerator.id for row in table.rows)),
+        **({"formats": forms} if forms else {}),
+    }
+
+
+def _kept_value(value: Mapping[str, Any], sources: _Sources) -> dict[str, Any]:
+    for source in value["source"]:
+        sources.keep(source)
+    return dict(value)
 
 
 def _kept_text(name: str, table: Mapping[str, Any], sources: _Sources) -> str:

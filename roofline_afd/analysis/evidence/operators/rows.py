@@ -23,6 +23,7 @@ TRANSFER = ("n_devices", "tokens", "hidden", "top_k")
 COLLECTIVE = ("n_devices", "message_bytes")
 HEADS = ("query_heads", "kv_heads", "head_dim")
 MODULE = ("precision", "batch", "context_tokens", "model")
+STAGE = ("precision", "n_devices", "hidden", "intermediate", "top_k", "experts")
 INPUTS: Mapping[str, tuple[str, ...]] = {
     "gemm": ("precision", "m", "n", "k"),
     "grouped_gemm": ("precision", "n", "k", "groups", "tokens_per_expert"),
@@ -49,6 +50,12 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "allgather": COLLECTIVE,
     "reducescatter": COLLECTIVE,
     "alltoall": COLLECTIVE,
+    "moe_stage": STAGE,
+    "afd_moe_stage": STAGE,
+    "a2a_prepare": ("n_devices", "tokens"),
+    "p2p": ("n_devices",),
+    "quantize": ("precision", "m", "k"),
+    "router": ("precision", "tokens", "hidden", "experts"),
 }
 """Operator to the columns its time is computed from."""
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
@@ -62,17 +69,10 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "mla_prefill": ("context_tokens",),
     "dsa_decode_attention": ("query_tokens",),
     "dsa_decode_index": ("query_tokens",),
+    "moe_stage": ("tokens", "groups", "tokens_per_expert"),
+    "afd_moe_stage": ("tokens", "groups", "tokens_per_expert"),
 }
 """Operator to columns that say more where they are filled."""
-UNMODELLED: Mapping[str, str] = {
-    "quantize": "quantisation alone is not modelled: it is among the other small kernels of a layer",
-    "router": "router kernels alone are not modelled: a step times the router's product, without top-k",
-    "moe_stage": "fused expert stages are not modelled: transfers and products are timed one by one",
-    "afd_moe_stage": "fused expert stages are not modelled: transfers and products are timed one by one",
-    "p2p": "a hand-over between two devices is not modelled",
-    "a2a_prepare": "what a kernel prepares before an exchange is not modelled",
-}
-"""Operators that files hold and that no step has as such, and why."""
 MEASURES = ("latency_us", "tflops", "gb_per_s")
 """Columns with a measurement; the first that a row fills counts."""
 TEXTS = (
@@ -87,6 +87,8 @@ MESSAGE = re.compile(r"message (\d{1,12}(?:\.\d{1,6})?) ?([KM]?i?B)\b")
 """How notes state the size of a message."""
 MESSAGE_UNITS = {"B": 1, "KB": 2**10, "MB": 2**20}
 """Bytes of their units: benchmarks of collectives count in powers of two, whichever way they write them."""
+RANK_ROWS = re.compile(r"\b(\d{1,6}) rows per rank\b")
+"""How notes of stages state the tokens of a device."""
 USES = ("fit", "check", "exclude")
 """First words of the column `use`: to be fitted, only to be predicted, or neither."""
 
@@ -136,8 +138,6 @@ class Measurement:
         """Why it cannot be predicted as far as the row alone tells; empty where it may be."""
         if self.use_kind == "exclude":
             return self.use
-        if self.operator in UNMODELLED:
-            return UNMODELLED[self.operator]
         if isinstance(self.part, str):
             return self.part
         return f"the row lacks {', '.join(self.missing)}" if self.missing else ""
@@ -179,10 +179,9 @@ def _row(row: TableRow, catalogue: Catalogue, systems: dict[str, System | str]) 
     place, filled, header = row
     require_filled(row, ID_COLUMNS)
     operator = filled["operator"]
-    if operator not in INPUTS and operator not in UNMODELLED:
-        known = (*INPUTS, *UNMODELLED)
-        raise InputError(f"{place}: operator {shown(operator)} is not known{nearest(operator, known)}")
-    needed = INPUTS.get(operator, ())
+    if operator not in INPUTS:
+        raise InputError(f"{place}: operator {shown(operator)} is not known{nearest(operator, INPUTS)}")
+    needed = INPUTS[operator]
     absent = [name for name in needed if name not in header]
     if absent:
         raise InputError(f"{place}: the file lacks the column {', '.join(absent)}, needed for {operator}")
@@ -197,6 +196,7 @@ def _row(row: TableRow, catalogue: Catalogue, systems: dict[str, System | str]) 
     }
     _share_out(operator, numbers)
     _message(operator, filled.get("note", ""), numbers)
+    _rank_rows(operator, filled.get("note", ""), numbers)
     texts = {key: filled.get(key, "") for key in TEXTS}
     part = _system(filled["system"], catalogue, systems)
     return Measurement(place, filled["id"], operator, part, texts, numbers, use)
@@ -226,3 +226,10 @@ def _message(operator: str, note: str, numbers: dict[str, float]) -> None:
     stated = MESSAGE.match(note)
     if "message_bytes" in INPUTS.get(operator, ()) and "message_bytes" not in numbers and stated:
         numbers["message_bytes"] = float(stated[1]) * MESSAGE_UNITS[stated[2].upper().replace("I", "")]
+
+
+def _rank_rows(operator: str, note: str, numbers: dict[str, float]) -> None:
+    """Fill in the tokens of a device from the note of a stage, where no column has them."""
+    stated = RANK_ROWS.search(note)
+    if operator == "moe_stage" and "tokens" not in numbers and stated:
+        numbers["tokens"] = float(stated[1])

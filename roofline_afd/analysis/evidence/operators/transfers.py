@@ -28,6 +28,8 @@ PER_EXPERT = "low-latency"
 """Kernels whose published rate counts a copy per expert; others count places, or do not say."""
 DEFAULTS = {"dispatch": Formats().dispatch, "combine": Formats().combine, "exchange": Formats().dispatch}
 """Formats that a service sends in by default, for rows that state none."""
+LOW_PRECISION = {"low-precision": "nvfp4"}
+"""What TensorRT-LLM calls a combine that it sends in nvfp4, a scale for 16 elements with it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +105,12 @@ def _over(row: Measurement, sent: traffic.Traffic) -> tuple[float, ...]:
     out = system.scale_out.bytes_per_s if system.scale_out else 1.0
     up = system.scale_up.bytes_per_s
     return float(sent.scale_up_bytes), float(sent.scale_out_bytes), devices, up, out
+
+
+def as_sent(row: Measurement) -> Measurement:
+    """Return a row with the format that it sends in by the name the catalogue has for it."""
+    name = LOW_PRECISION.get(row.texts["precision"]) if row.operator == "combine" else None
+    return dataclasses.replace(row, texts={**row.texts, "precision": name}) if name else row
 
 
 def exchange_of(rows: Sequence[Measurement]) -> Exchange:

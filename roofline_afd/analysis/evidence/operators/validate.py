@@ -9,8 +9,9 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.analysis.evidence.accuracy import estimated_note, files_of, medians, sentence, spread
-from roofline_afd.analysis.evidence.operators.predict import predict
-from roofline_afd.analysis.evidence.operators.work import measured_us
+from roofline_afd.analysis.evidence.operators.every import predict_row
+from roofline_afd.analysis.evidence.operators.forwarded import implied_us
+from roofline_afd.analysis.evidence.operators.rows import USES
 from roofline_afd.catalogue.calibration import Calibration, load_calibration
 from roofline_afd.errors import InputError
 
@@ -40,7 +41,8 @@ def validate_operators(rows: Sequence[Measurement], *, catalogue: Catalogue) -> 
     Answer
         A row per measurement: measured and predicted time [us], signed error as a fraction of the measured
         time, null with the reason where it is skipped, besides kernel, engine and use; in the summary medians
-        over all, by operator, by system, and by kernel, and the shares skipped with the reasons.
+        over all, by operator, by system, and by kernel, which rows stand where, and the shares skipped with
+        the reasons.
     """
     calibrations: dict[str, Calibration] = {}
     for row in rows:
@@ -55,6 +57,7 @@ def validate_operators(rows: Sequence[Measurement], *, catalogue: Catalogue) -> 
         "median_abs_error_by_operator_and_system": by_both,
         "median_abs_error_by_use": medians((answer["use"], answer["error"]) for answer in known),
         "errors_by_kernel": _by_kernel(known),
+        "rows_by_system_and_operator": _standing(answers),
     }
     summary |= _skipped(answers)
     if known:
@@ -101,6 +104,19 @@ def _by_kernel(known: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def _standing(answers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return how many rows of each system and operator there are by use, and how many are predicted."""
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    for answer in answers:
+        group = groups.setdefault((answer["system"], answer["operator"]), Counter())
+        group[answer["use"].partition(":")[0].strip()] += 1
+        group["predicted"] += answer["error"] is not None
+    return [
+        {"system": system, "operator": operator} | {key: counts[key] for key in (*USES, "predicted")}
+        for (system, operator), counts in sorted(groups.items())
+    ]
+
+
 def _skipped(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the shares of rows skipped, of all and of those to fit, and how many for which reason."""
     to_fit = [answer["why"] is not None for answer in answers if answer["use"].startswith("fit")]
@@ -131,8 +147,8 @@ def _row(row: Measurement, calibrations: Mapping[str, Calibration], catalogue: C
     if row.why_not:
         return answer | {"why": row.why_not}
     try:
-        measured = measured_us(row)
-        time, kind = predict(row, calibrations[row.system.id], catalogue=catalogue)
+        measured = implied_us(row)
+        time, kind = predict_row(row, calibrations[row.system.id], catalogue=catalogue)
         predicted = time * 1e6
     except InputError as error:
         return answer | {"why": str(error).removeprefix(f"{row.place}: ")}

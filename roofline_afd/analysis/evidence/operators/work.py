@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roofline_afd.analysis.evidence.operators.cores import CORES
+from roofline_afd.analysis.evidence.operators.families import KERNELS
 from roofline_afd.analysis.evidence.operators.formats import operand_format, row_format, row_peak
+from roofline_afd.analysis.evidence.operators.modules import ExpertRows, expert_rows
 from roofline_afd.analysis.evidence.operators.transfers import copies_bytes
-from roofline_afd.catalogue.records import KINDS
 from roofline_afd.errors import InputError
 from roofline_afd.physics import operators
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
+from roofline_afd.serving.timing import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,59 +27,33 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-TABLES = {
-    "gemm": "gemm",
-    "grouped_gemm": "grouped_gemm",
-    "grouped_gemm_up": "grouped_gemm",
-    "grouped_gemm_down": "grouped_gemm",
-    **dict.fromkeys(CORES, "attention"),
-    "dsa_decode_index": "index",
-    "dsa_prefill_index": "index",
-    "linear_decode_convolution": "convolution",
-    "linear_decode_update": "state",
-    "dispatch": "link",
-    "combine": "link",
-}
-"""Operator of a measured row to the calibration table that its time depends on."""
-FITTED = {name: table for name, table in TABLES.items() if table != "attention" or name == "mla_decode"}
-"""Those that tables are fitted to: of core attention only latent decoding, which the tables describe."""
+WARM = "cache-warm"
+"""How the use of a row says that its weights may lie in the cache on the chip."""
+WARM_BYTES = 150e6
+"""Bytes of a product up to which a loop that repeats it reads part of its weights from that cache: products
+of 117 MB on Hopper show more than the memory gives, those of 235 MB on Blackwell do not."""
+EMPTY_FROM = 1.0
+"""Mean tokens of an expert down to which the benchmark of grouped products leaves about half of them empty:
+it draws the rows of each from 0.7 to 1.3 of the mean, and rounds down."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Work:
-    """What operators compute and move, an element per row: the arguments of `operator_time`."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TimedRows(Work):
+    """Work of rows, an element each, and how they were timed."""
 
-    flops: Array
-    bytes_moved: Array
-    tokens: Array
-    depth: Array
-    peak: Array
-    memory_bandwidth: Array
+    warm: NDArray[np.bool_]
 
-    def kinds(self, efficiency: OperatorEfficiency) -> list[str]:
-        """Return the kind of what each row's time rests on: the memory share's too where memory binds."""
-        better = dataclasses.replace(efficiency, memory_efficiency=2 * efficiency.memory_efficiency)
-        bound = self.times(better) < self.times(efficiency)
-        weakest = max(efficiency.kind, efficiency.memory_kind, key=KINDS.index)
-        return [weakest if by_memory else efficiency.kind for by_memory in bound]
-
-    def times(self, efficiency: OperatorEfficiency) -> Array:
-        """Return the time of each row [s]."""
-        return np.asarray(
-            operators.operator_time(
-                flops=self.flops,
-                bytes_moved=self.bytes_moved,
-                tokens=self.tokens,
-                depth=self.depth,
-                peak=self.peak,
-                memory_bandwidth=self.memory_bandwidth,
-                compute_efficiency=efficiency.compute_efficiency,
-                half_saturation_tokens=efficiency.half_saturation_tokens,
-                memory_efficiency=efficiency.memory_efficiency,
-                launch=efficiency.launch_s,
-                depth_time=efficiency.depth_time_s,
-            )
-        )
+    def times(self, found: OperatorEfficiency) -> Array:
+        """Return the time of each row [s]: as it was timed, not as a service runs it."""
+        arguments = self.arguments(found)
+        if found.warm_memory_efficiency:
+            shares = (found.warm_memory_efficiency, found.memory_efficiency)
+            arguments["memory_efficiency"] = np.where(self.warm, *shares)
+        if found.cold_s:
+            fits = np.less_equal(self.bytes_moved, found.cache_bytes)
+            arguments["launch"] = arguments["launch"] - np.where(fits, found.cold_s, 0.0)
+        time = operators.operator_time(**arguments)
+        return np.asarray(np.maximum(time, found.pacing_s))
 
 
 def _sizes(row: Measurement) -> tuple[float, float, float, float]:
@@ -94,28 +70,46 @@ def _sizes(row: Measurement) -> tuple[float, float, float, float]:
     return groups, rows, hidden, intermediate
 
 
-def _operator(row: Measurement) -> tuple[float, ...]:
-    """Return the arguments of `operator_time` that do not depend on efficiencies."""
+def _fields(row: Measurement) -> dict[str, float]:
+    """Return the fields of `Work` of a row."""
     if row.operator in CORES:
         return CORES[row.operator](row)
     groups, tokens, n, depth = _sizes(row)
-    flops = operators.grouped_gemm_flops(pairs=groups * tokens, n=n, k=depth)
-    peak = row_peak(row)
+    grouped = row.operator != "gemm"
+    touched = groups / 2 if grouped and tokens <= EMPTY_FROM else groups
     moved = operators.grouped_gemm_bytes(
         pairs=groups * tokens,
         n=n,
         k=depth,
-        experts_touched=groups,
+        experts_touched=touched,
         input_bytes=operand_format(row).bytes,
         weight_bytes=row_format(row, "precision").bytes,
         output_bytes=ACTIVATION_BYTES,
     )
-    return float(flops), float(moved), tokens, depth, peak, row.system.accelerator.memory_bytes_per_s
+    return {
+        "flops": float(operators.grouped_gemm_flops(pairs=groups * tokens, n=n, k=depth)),
+        "bytes_moved": float(moved),
+        "tokens": tokens,
+        "rows": tokens * groups / touched,
+        "depth": depth,
+        "peak": row_peak(row),
+        "memory_bandwidth": row.system.accelerator.memory_bytes_per_s,
+    }
 
 
-def work_of(rows: Sequence[Measurement]) -> Work:
-    """Return what the operators of rows compute and move; InputError where a format or peak is unknown."""
-    return Work(*np.array([_operator(row) for row in rows], dtype=float).T)
+def work_of(rows: Sequence[Measurement]) -> TimedRows | ExpertRows:
+    """Return what rows of one kernel compute and move; InputError where a format or peak is unknown."""
+    if KERNELS[rows[0].operator] == "experts":
+        return expert_rows(rows)
+    every = [_fields(row) for row in rows]
+    columns: dict[str, Any] = {key: np.array([fields[key] for fields in every]) for key in every[0]}
+    spread = KERNELS[rows[0].operator] == "grouped_gemm"
+    return TimedRows(**columns, spread=spread, warm=_warm(rows, columns["bytes_moved"]))
+
+
+def _warm(rows: Sequence[Measurement], bytes_moved: Array) -> NDArray[np.bool_]:
+    """Return which rows may have found weights in the cache: they say so, or their weights are few."""
+    return np.array([WARM in row.use for row in rows]) | np.less(bytes_moved, WARM_BYTES)
 
 
 def measured_us(row: Measurement) -> float:
@@ -123,14 +117,14 @@ def measured_us(row: Measurement) -> float:
     values = row.numbers
     if "latency_us" in values:
         return values["latency_us"]
-    table = TABLES.get(row.operator)
-    if table is None:
+    kernel = KERNELS.get(row.operator)
+    if kernel is None:
         raise InputError(f"{row.place}: a rate says nothing of the time of {row.operator}: give latency_us")
-    if table == "link":
+    if kernel == "link":
         if "gb_per_s" not in values:
             raise InputError(f"{row.place}: tflops says nothing of a transfer: give latency_us or gb_per_s")
         return copies_bytes(row) / (values["gb_per_s"] * 1e3)
-    flops, moved, *_ = _operator(row)
+    fields = _fields(row)
     if "tflops" in values:
-        return flops / (values["tflops"] * 1e6)
-    return moved / (values["gb_per_s"] * 1e3)
+        return fields["flops"] / (values["tflops"] * 1e6)
+    return fields["bytes_moved"] / (values["gb_per_s"] * 1e3)

@@ -1,4 +1,4 @@
-"""What running a service adds to its operators: three constants, fitted to the rows that set them."""
+"""What running a service adds to its operators: two constants, fitted to the rows that set them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from roofline_afd.analysis.evidence.fitting import Bounds, best
 from roofline_afd.analysis.evidence.services.predict import deployment_of
 from roofline_afd.analysis.evidence.services.rows import CALIBRATION, ServiceMeasurement
 from roofline_afd.analysis.evidence.services.validate import answer_of
-from roofline_afd.catalogue.calibration import ServiceConstants
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import MODES, Block, Deployment, Deployments
 
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.sizes import Prompt
 
 CONSTANTS = {
     "gap_ms": Bounds(0.0, 15.0, 1.0),
     "communication_slowdown": Bounds(1.0, 2.0, 1.3),
-    "other_us": Bounds(0.0, 40.0, 5.0),
 }
 """Range of each constant, in the unit of its key."""
 
@@ -97,7 +96,7 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
     values = found(every)
     errors = times(np.array(list(values.values())), every) / measured - 1
     without = {row.id: found(np.delete(every, index)) for index, row in enumerate(used)}
-    answers = [answer_of(row, _constants(values)) for row in rows if row.headline]
+    answers = [answer_of(row, _constants(values, varied[0].constants)) for row in rows if row.headline]
     unseen = [answer["error"] for answer in answers if answer["error"] is not None]
     by_mode = {
         mode: [
@@ -120,7 +119,7 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
 
 
 class _Varied(Deployments):
-    """A deployment whose layers under any constants come from those under three: they depend linearly."""
+    """A deployment whose layers under any slowdown come from those under two: they depend linearly."""
 
     def __init__(self, row: ServiceMeasurement) -> None:
         super().__init__(row.scenario, row.mode)
@@ -135,21 +134,24 @@ class _Varied(Deployments):
         wanted = self.constants
         if query_tokens not in self._known:
             self._known[query_tokens] = [
-                self._computed(ServiceConstants(0.0, slowdown, other), deployment, query_tokens)
-                for slowdown, other in ((1.0, 0.0), (2.0, 0.0), (1.0, 1e-6))
+                self._computed(
+                    dataclasses.replace(wanted, gap_s=0.0, communication_slowdown=slowdown),
+                    deployment,
+                    query_tokens,
+                )
+                for slowdown in (1.0, 2.0)
             ]
             self.constants = wanted
-        (base, once), (slow, _), (more, _) = self._known[query_tokens]
-        slower, other = wanted.communication_slowdown - 1.0, wanted.other_s * 1e6
-
-        def mixed(one: FloatArray, two: FloatArray, three: FloatArray) -> FloatArray:
-            return one + slower * (two - one) + other * (three - one)
-
+        (base, once), (slow, _) = self._known[query_tokens]
+        slower = wanted.communication_slowdown - 1.0
         blocks = [
-            alike[0]._replace(
-                **{side: mixed(*(getattr(each, side) for each in alike)) for side in Block._fields[1:5]}
+            one._replace(
+                **{
+                    side: getattr(one, side) + slower * (getattr(two, side) - getattr(one, side))
+                    for side in Block._fields[1:5]
+                }
             )
-            for alike in zip(base, slow, more, strict=True)
+            for one, two in zip(base, slow, strict=True)
         ]
         return blocks, once
 
@@ -162,14 +164,15 @@ class _Varied(Deployments):
 
     def seconds_per_token(self, values: Mapping[str, float]) -> float:
         """Return the time of a device per output token under some constants [s]."""
-        self.constants = _constants(values)
+        self.constants = _constants(values, self.constants)
         step = self.step(self.deployment).time
         return 1.0 / float(self.tokens_per_s_per_device(self.deployment, step))
 
 
-def _constants(values: Mapping[str, float]) -> ServiceConstants:
-    return ServiceConstants(
+def _constants(values: Mapping[str, float], known: ServiceConstants) -> ServiceConstants:
+    """Return known constants with fitted ones in their place."""
+    return dataclasses.replace(
+        known,
         gap_s=values["gap_ms"] * 1e-3,
         communication_slowdown=values["communication_slowdown"],
-        other_s=values["other_us"] * 1e-6,
     )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from roofline_afd.analysis.evidence.operators.rows import UNMODELLED, read_measurements
-from roofline_afd.analysis.evidence.operators.validate import validate_operators
 from roofline_afd.catalogue.calibration import load_calibration
 from roofline_afd.catalogue.hardware import load_system
-from tests.analysis.evidence.operators.times import CATALOGUE
+from tests.analysis.evidence.operators.times import CATALOGUE, one_answer
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.calibration import OperatorEfficiency
@@ -19,15 +17,6 @@ if TYPE_CHECKING:
 SYSTEM = load_system("h800", catalogue=CATALOGUE)
 CALIBRATION = load_calibration(SYSTEM, catalogue=CATALOGUE)
 BF16, FP8 = (SYSTEM.accelerator.peak_flop_per_s[name] for name in ("bf16", "fp8"))
-
-
-def _answer(tmp_path: Path, **columns: object) -> dict[str, Any]:
-    """Return the answer for one row on the H800, or another system, with a time of 100 us."""
-    cells = {"id": "a", "system": "h800", "latency_us": 100, **columns}
-    path = tmp_path / "one.csv"
-    path.write_text(",".join(cells) + "\n" + ",".join(map(str, cells.values())) + "\n", encoding="utf-8")
-    (row,) = validate_operators(read_measurements([path], catalogue=CATALOGUE), catalogue=CATALOGUE).rows()
-    return row
 
 
 def _us(
@@ -121,7 +110,7 @@ OTHER_TABLES = {
 @pytest.mark.parametrize("name", CORES)
 def test_cores_take_the_time_of_what_they_compute_and_move(name: str, tmp_path: Path) -> None:
     columns, flops, moved = CORES[name]
-    found = _answer(tmp_path, operator=name.partition(",")[0], **columns)
+    found = one_answer(tmp_path, operator=name.partition(",")[0], **columns)
     table, peak = OTHER_TABLES.get(name, (CALIBRATION.attention, BF16))
     assert found["predicted"] == pytest.approx(_us(table, flops, moved, peak=peak), rel=1e-9)
     assert found["error"] == pytest.approx(found["predicted"] / 100 - 1)
@@ -130,7 +119,7 @@ def test_cores_take_the_time_of_what_they_compute_and_move(name: str, tmp_path: 
 def test_experts_are_two_grouped_products_and_handling(tmp_path: Path) -> None:
     """8 of 128 experts on each of 16 devices, 2 tokens a device: 16 pairs, a token hits one with p = 1/16."""
     columns = {"hidden": 4096, "intermediate": 1536, "top_k": 8, "experts": 128, "groups": 8}
-    found = _answer(
+    found = one_answer(
         tmp_path,
         operator="moe_experts",
         precision="fp8",
@@ -163,9 +152,9 @@ def test_experts_are_two_grouped_products_and_handling(tmp_path: Path) -> None:
 def test_experts_need_columns_that_agree(tmp_path: Path) -> None:
     columns = {"hidden": 4096, "intermediate": 1536, "top_k": 8, "experts": 128, "precision": "fp8"}
     row = {**columns, "operator": "moe_experts", "tokens_per_expert": 2, "n_devices": 16}
-    wrong = _answer(tmp_path, **row, groups=9, model="qwen3-235b-a22b")
+    wrong = one_answer(tmp_path, **row, groups=9, model="qwen3-235b-a22b")
     assert wrong["why"] == "9 groups on each of 16 devices are not the 128 experts"
-    unknown = _answer(tmp_path, **row, groups=8, model="qwen4-235b-a22b")
+    unknown = one_answer(tmp_path, **row, groups=8, model="qwen4-235b-a22b")
     assert unknown["why"].startswith("unknown model 'qwen4-235b-a22b'; did you mean 'qwen3-235b-a22b'")
 
 
@@ -178,15 +167,15 @@ def test_grouped_rows_follow_from_the_tokens_of_a_device(tmp_path: Path) -> None
         "intermediate": 1536,
     }
     row |= {"groups": 32, "top_k": 8, "experts": 128}
-    stated = _answer(tmp_path, **row, tokens_per_expert=5.25)
-    derived = _answer(tmp_path, **row, tokens_per_expert="", tokens=21, n_devices=4)
+    stated = one_answer(tmp_path, **row, tokens_per_expert=5.25)
+    derived = one_answer(tmp_path, **row, tokens_per_expert="", tokens=21, n_devices=4)
     assert derived["predicted"] == stated["predicted"] is not None
 
 
 def test_narrow_products_read_their_scales(tmp_path: Path) -> None:
     """An nvfp4 weight takes 9/16 of a byte; B200 multiplies it at its fp4 rate."""
     system = load_system("b200", catalogue=CATALOGUE)
-    found = _answer(tmp_path, operator="gemm", system="b200", precision="nvfp4", m=1, n=65536, k=7168)
+    found = one_answer(tmp_path, operator="gemm", system="b200", precision="nvfp4", m=1, n=65536, k=7168)
     gemm = load_calibration(system, catalogue=CATALOGUE).gemm
     moved = 7168 * 0.5 + 65536 * 7168 * 9 / 16 + 65536 * 2
     time = gemm.launch_s + gemm.depth_time_s * 7168
@@ -202,8 +191,8 @@ def test_modules_take_less_where_heads_are_fewer(tmp_path: Path) -> None:
         "model": "deepseek-v3",
     }
     row |= {"batch": 64, "context_tokens": 8192}
-    layer = _answer(tmp_path, **row | {"operator": "attention_layer", "note": "deepseek-v3"})
-    whole, half = (_answer(tmp_path, **row, query_heads=heads) for heads in (128, 64))
+    layer = one_answer(tmp_path, **row | {"operator": "attention_layer", "note": "deepseek-v3"})
+    whole, half = (one_answer(tmp_path, **row, query_heads=heads) for heads in (128, 64))
     assert whole["predicted"] == layer["predicted"]
     assert half["predicted"] < whole["predicted"]
     core = _us(
@@ -212,7 +201,7 @@ def test_modules_take_less_where_heads_are_fewer(tmp_path: Path) -> None:
         64 * (8193 * 576 + 128 * (576 + 512) * 2),
     )
     assert whole["predicted"] > core
-    assert _answer(tmp_path, **row, query_heads=96)["why"] == (
+    assert one_answer(tmp_path, **row, query_heads=96)["why"] == (
         "96 query heads are no share of the 128 of deepseek-v3"
     )
 
@@ -220,7 +209,7 @@ def test_modules_take_less_where_heads_are_fewer(tmp_path: Path) -> None:
 def test_sparse_modules_have_an_index(tmp_path: Path) -> None:
     row = {"operator": "dsa_module", "precision": "fp8", "kv_precision": "fp8", "batch": 64}
     row |= {"query_heads": 128, "model": "deepseek-v3.2"}
-    short, long = (_answer(tmp_path, **row, context_tokens=tokens) for tokens in (4096, 131072))
+    short, long = (one_answer(tmp_path, **row, context_tokens=tokens) for tokens in (4096, 131072))
 
     def index(tokens: int) -> float:
         """Keys of 132 B and logits of 4 B at the fp8 peak, and the choice among the logits."""
@@ -237,11 +226,11 @@ def test_collectives_are_exchanges_of_heads(tmp_path: Path) -> None:
     half = (link.latency_up_s + size * 7 / 8 / rate) * 1e6
     row = {"n_devices": devices, "precision": "bf16"}
     for operator, halves in (("allreduce", 2), ("reducescatter", 1), ("allgather", 1)):
-        found = _answer(tmp_path, operator=operator, message_bytes=size, **row)
+        found = one_answer(tmp_path, operator=operator, message_bytes=size, **row)
         assert found["predicted"] == pytest.approx(halves * half, rel=1e-9)
-    noted = _answer(tmp_path, operator="allgather", note="message 1MiB of it", message_bytes="", **row)
+    noted = one_answer(tmp_path, operator="allgather", note="message 1MiB of it", message_bytes="", **row)
     assert noted["predicted"] == pytest.approx(half, rel=1e-9)
-    across = _answer(tmp_path, operator="allreduce", message_bytes=size, n_devices=16)
+    across = one_answer(tmp_path, operator="allreduce", message_bytes=size, n_devices=16)
     assert across["why"] == "allreduce beyond one scale-up domain is not modelled"
 
 
@@ -255,38 +244,32 @@ def test_exchanges_are_a_dispatch_and_a_combine(tmp_path: Path) -> None:
         "combine": (link.latency_up_s + copies * 2 / rate) * 1e6,
     }
     for operator, time in times.items():  # rows that state no format send in the default one
-        assert _answer(tmp_path, operator=operator, **row)["predicted"] == pytest.approx(time, rel=1e-9)
-    whole = _answer(tmp_path, operator="exchange", precision="fp8", **row)
+        assert one_answer(tmp_path, operator=operator, **row)["predicted"] == pytest.approx(time, rel=1e-9)
+    whole = one_answer(tmp_path, operator="exchange", precision="fp8", **row)
     assert whole["predicted"] == pytest.approx(sum(times.values()), rel=1e-9)
-    swapped = _answer(tmp_path, operator="alltoall", n_devices=8, message_bytes=128 * 8 * 7168 * 2)
+    swapped = one_answer(tmp_path, operator="alltoall", n_devices=8, message_bytes=128 * 8 * 7168 * 2)
     assert swapped["predicted"] == pytest.approx(times["combine"], rel=1e-9)
 
 
 def test_rates_say_nothing_where_what_they_count_is_open(tmp_path: Path) -> None:
     row = {"operator": "combine", "n_devices": 8, "tokens": 128, "hidden": 7168, "top_k": 8}
     row |= {"precision": "bf16", "latency_us": "", "gb_per_s": 100, "engine": "deepep-v1 abc"}
-    counted = _answer(tmp_path, **row, kernel="low-latency")
+    counted = one_answer(tmp_path, **row, kernel="low-latency")
     assert counted["measured"] == pytest.approx(128 * 8 * 7168 * 2 / 100e3)
-    assert "counts a copy per expert or per place" in _answer(tmp_path, **row, kernel="normal")["why"]
-    bus = _answer(tmp_path, operator="allreduce", n_devices=8, message_bytes=64, latency_us="", gb_per_s=100)
+    assert "counts a copy per expert or per place" in one_answer(tmp_path, **row, kernel="normal")["why"]
+    row = {"operator": "allreduce", "n_devices": 8, "message_bytes": 64, "latency_us": "", "gb_per_s": 100}
+    bus = one_answer(tmp_path, **row)
     assert bus["why"] == "a rate says nothing of the time of allreduce: give latency_us"
-
-
-@pytest.mark.parametrize("operator", UNMODELLED)
-def test_what_no_step_has_is_skipped_with_the_reason(operator: str, tmp_path: Path) -> None:
-    found = _answer(tmp_path, operator=operator)
-    assert found["predicted"] is None
-    assert found["why"] == UNMODELLED[operator]
 
 
 def test_uses_kernels_and_unknown_systems_are_told(tmp_path: Path) -> None:
     product = {"operator": "gemm", "precision": "fp8", "m": 64, "n": 4096, "k": 7168}
     named = {"kernel": "deepgemm", "engine": "trtllm 1.3.0", "use": "check: cache-warm"}
-    found = _answer(tmp_path, **product, **named)
+    found = one_answer(tmp_path, **product, **named)
     assert {key: found[key] for key in named} == named
     assert found["family"] == "trtllm deepgemm"
     assert found["error"] is not None
-    left = _answer(tmp_path, **product, use="exclude: above peak")
+    left = one_answer(tmp_path, **product, use="exclude: above peak")
     assert (left["why"], left["error"]) == ("exclude: above peak", None)
-    away = _answer(tmp_path, **product | {"system": "h8000"})
+    away = one_answer(tmp_path, **product | {"system": "h8000"})
     assert away["why"].startswith("unknown system 'h8000'; did you mean 'h800'")

@@ -23,7 +23,7 @@ def test_whole_attention_layers_are_predicted_within_a_fifth() -> None:
 
 
 def test_every_row_of_the_second_set_is_predicted_or_skipped_with_a_reason() -> None:
-    """4,363 rows; 60 are excluded by their file, 95 stand on systems that the catalogue lacks."""
+    """4,363 rows; 60 are excluded by their file, 5 stand on a system that the catalogue lacks."""
     require(present=all(file.is_file() for file in SECOND), what="the second set of measured operators")
     began = time.process_time()
     answer = validate_operators(read_measurements(SECOND, catalogue=CATALOGUE), catalogue=CATALOGUE)
@@ -38,16 +38,28 @@ def test_every_row_of_the_second_set_is_predicted_or_skipped_with_a_reason() -> 
     assert not any(row["use"].startswith("exclude") for row in rows if row["error"] is not None)
     assert summary["skipped"] == len(skipped) == sum(summary["skipped_reasons"].values())
     assert summary["skipped_share"] == len(skipped) / len(rows) < 0.15
+    to_fit = [row["why"] is not None for row in rows if row["use"].startswith("fit")]
+    assert summary["skipped_share_to_fit"] == sum(to_fit) / len(to_fit) < 0.05
+    assert sum(row["why"].startswith("unknown system ") for row in skipped) == 5
     assert sum(group["n"] for group in summary["errors_by_kernel"]) == summary["n"]
+    standing = {(each["system"], each["operator"]): each for each in summary["rows_by_system_and_operator"]}
+    assert sum(each["predicted"] for each in standing.values()) == summary["n"]
+    assert sum(each["fit"] for each in standing.values()) == len(to_fit)
+    counts = {"fit": 11, "check": 0, "exclude": 11, "predicted": 11}
+    assert standing["h200", "quantize"] == {"system": "h200", "operator": "quantize", **counts}
     assert set(summary["median_abs_error_by_use"]) == {row["use"] for row in rows if row["error"] is not None}
 
 
-def test_kernels_to_fit_are_predicted_but_for_fused_stages_and_quantisation() -> None:
+def test_all_kernels_to_fit_but_few_are_predicted() -> None:
     require(present=SECOND[0].is_file(), what="the second set of measured operators")
     rows = read_measurements(SECOND[:1], catalogue=CATALOGUE)
     summary = validate_operators(rows, catalogue=CATALOGUE).summary
     assert summary["skipped_share"] < 0.05
-    assert summary["skipped_share_to_fit"] < 0.03
+    assert summary["skipped_share_to_fit"] < 0.01
+    errors = summary["median_abs_error_by_operator"]
+    assert errors["moe_stage"] < 0.30  # DeepEP's kernels for large batches are among its rows
+    assert errors["afd_moe_stage"] < 0.05
+    assert errors["quantize"] < 0.10
 
 
 def test_errors_by_kernel_tell_sign_and_spread() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.evidence.operators.calibrate import calibrate
 from roofline_afd.analysis.evidence.operators.rows import read_measurements
+from roofline_afd.analysis.evidence.operators.validate import validate_operators
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.catalogue.store import Catalogue
@@ -45,6 +47,16 @@ def published() -> tuple[dict[str, str], list[dict[str, Any]]]:
 
 def record(name: str, text: str) -> Record:
     return parse_record(text.encode(), file=f"{name}.toml")
+
+
+def one_answer(tmp_path: Path, **columns: object) -> dict[str, Any]:
+    """Return the answer for one row on the H800, or another system, with a time of 100 us."""
+    cells = {"id": "a", "system": "h800", "latency_us": 100, **columns}
+    path = tmp_path / "one.csv"
+    with path.open("w", encoding="utf-8", newline="") as lines:
+        csv.writer(lines).writerows([cells.keys(), cells.values()])
+    (row,) = validate_operators(read_measurements([path], catalogue=CATALOGUE), catalogue=CATALOGUE).rows()
+    return row
 
 
 def synthetic(path: Path, *, system: str = "mi300x") -> Path:
