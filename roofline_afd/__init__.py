@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         what_if,
     )
     from roofline_afd.catalogue.calibration import load_calibration
+    from roofline_afd.catalogue.engines import load_engine
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.errors import InfeasibleError, InputError, RooflineAfdError
@@ -47,6 +48,7 @@ __all__ = [
     "explore",
     "imbalance",
     "load_calibration",
+    "load_engine",
     "load_model",
     "load_system",
     "plot",
@@ -70,6 +72,7 @@ _HOMES = {
     "RooflineAfdError": "roofline_afd.errors",
     "Scenario": "roofline_afd.serving.scenario",
     "load_calibration": "roofline_afd.catalogue.calibration",
+    "load_engine": "roofline_afd.catalogue.engines",
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
     "compare": "roofline_afd.api",

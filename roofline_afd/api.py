@@ -46,13 +46,19 @@ def roofline(question: Roofline) -> pd.DataFrame:
     return analyse(question).frame()
 
 
-def predict_ep(scenario: Scenario) -> pd.DataFrame:
+def predict_ep(
+    scenario: Scenario, *, largest_batch: bool = False, largest_context: bool = False
+) -> pd.DataFrame:
     """Answer what one expert-parallel deployment reaches, as a table of one row.
 
     Parameters
     ----------
     scenario : Scenario
         The question, with `devices` and `batch`.
+    largest_batch : bool
+        Take the largest batch that memory holds, and a latency target that is given allows.
+    largest_context : bool
+        Take the longest context that memory holds the batch with.
 
     Returns
     -------
@@ -75,16 +81,22 @@ def predict_ep(scenario: Scenario) -> pd.DataFrame:
     """
     from roofline_afd.analysis.decode.predict import predict_ep as analyse
 
-    return analyse(scenario).frame()
+    return analyse(scenario, largest_batch=largest_batch, largest_context=largest_context).frame()
 
 
-def predict_afd(scenario: Scenario) -> pd.DataFrame:
+def predict_afd(
+    scenario: Scenario, *, largest_batch: bool = False, largest_context: bool = False
+) -> pd.DataFrame:
     """Answer what one deployment of two groups reaches, as a table of one row.
 
     Parameters
     ----------
     scenario : Scenario
         The question, with `attention_devices`, `ffn_devices` and `batch`.
+    largest_batch : bool
+        Take the largest batch that memory holds, and a latency target that is given allows.
+    largest_context : bool
+        Take the longest context that memory holds the batch with.
 
     Returns
     -------
@@ -100,7 +112,7 @@ def predict_afd(scenario: Scenario) -> pd.DataFrame:
     """
     from roofline_afd.analysis.decode.predict import predict_afd as analyse
 
-    return analyse(scenario).frame()
+    return analyse(scenario, largest_batch=largest_batch, largest_context=largest_context).frame()
 
 
 def compare(scenario: Scenario) -> pd.DataFrame:

@@ -16,8 +16,8 @@ IDEAL = "ideal"
 """The engine where none is named: the best kernels, and nothing in memory but weights and cache."""
 ALL, WEIGHTS_AND_CACHE, CACHE = "all", "weights-and-cache", "cache"
 """What the memory fraction of an engine holds."""
-DEEPEP = "deepep-v1"
-"""The library of exchanges whose buffers are known."""
+DEEPEP, ONE_SIDED = "deepep-v1", "nvlink-one-sided"
+"""Libraries of exchanges whose buffers are known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from roofline_afd.cli.commands import Shelf, register
-from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
+from roofline_afd.cli.options import Databases, Minimums, Output, Where, complete_ids, minimum, whole
+from roofline_afd.errors import InputError
+
+if TYPE_CHECKING:
+    from roofline_afd.analysis.listing.holds import Held
+    from roofline_afd.catalogue.store import Catalogue
 
 NAME_HELP = "Ids of systems, accelerators, interconnects or engines; several are shown side by side."
 KIND_HELP = "system, accelerator, interconnect, calibration or engine."
 CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
 VENDOR_HELP = "Only of vendors whose name holds this."
+HOLDS_HELP = "Only systems that hold this model at its default formats: devices needed, and memory by part."
+ENGINE_HELP = "Software that plans with the memory for --holds: see --kind engine. Default: ideal."
+CONTEXT_HELP = "Tokens of the sequence held besides, for --holds. Default: 4096."
 SORT_HELP = "Key to sort by; with a minus before it the largest first (--sort=-KEY)."
 
 
@@ -33,6 +41,24 @@ class HardwareMinimums(Minimums):
     scale_up_domain_devices: Annotated[float | None, minimum("scale_up_domain_devices")] = None
 
 
+def _held(catalogue: Catalogue, model: str | None, engine: str | None, context: int | None) -> Held | None:
+    """Return what systems are to hold; InputError where options of that stand without a model."""
+    from roofline_afd.analysis.listing.holds import DEFAULT_CONTEXT, Held  # not for --help
+    from roofline_afd.catalogue.engines import IDEAL, load_engine
+    from roofline_afd.catalogue.models import load_model
+
+    if model is None:
+        for name, given in (("engine", engine), ("context", context)):
+            if given is not None:
+                raise InputError(f"--{name} belongs to --holds, which is missing")
+        return None
+    return Held(
+        load_model(model, catalogue=catalogue),
+        load_engine(engine or IDEAL, catalogue=catalogue),
+        DEFAULT_CONTEXT if context is None else context,
+    )
+
+
 def add(app: Shelf) -> None:
     """Add the commands to the program."""
     group = app.group(
@@ -49,11 +75,22 @@ def add(app: Shelf) -> None:
         vendor: Annotated[str | None, typer.Option(metavar="NAME", help=VENDOR_HELP)] = None,
         network: Annotated[str | None, typer.Option("--class", metavar="CLASS", help=CLASS_HELP)] = None,
         sort: Annotated[str | None, typer.Option(metavar="KEY", help=SORT_HELP)] = None,
+        holds: Annotated[
+            str | None,
+            typer.Option(metavar="MODEL", help=HOLDS_HELP, autocompletion=complete_ids("model")),
+        ] = None,
+        engine: Annotated[
+            str | None,
+            typer.Option(metavar="ID", help=ENGINE_HELP, autocompletion=complete_ids("engine")),
+        ] = None,
+        context: Annotated[int | None, whole(CONTEXT_HELP)] = None,
     ) -> None:
         from roofline_afd.analysis.listing.list import Choose, list_hardware  # not for --help
 
         choose = Choose(vendor=vendor, network=network, least=least.given(), sort=sort)
-        output.deliver(list_hardware(databases.catalogue(), kind=kind, choose=choose))
+        catalogue = databases.catalogue()
+        held = _held(catalogue, holds, engine, context)
+        output.deliver(list_hardware(catalogue, kind=kind, choose=choose, holds=held))
 
     @register(
         group, "show", help_text="Show everything known of a system, an accelerator or an interconnect."

@@ -17,11 +17,16 @@ from roofline_afd.catalogue.calibration import (
     load_calibration,
     load_service_constants,
 )
-from roofline_afd.catalogue.models import EMBEDDING_BYTES
-from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import pipeline
 from roofline_afd.serving.layer import decode_operators, prefill_operators
-from roofline_afd.serving.sizes import DEPLOYMENTS, MEASURED_TRANSPORT, Formats, Layers
+from roofline_afd.serving.memory import DeviceMemory
+from roofline_afd.serving.sizes import (
+    DEPLOYMENTS,
+    MEASURED_TRANSPORT,
+    Deployment,
+    Formats,
+    Layers,
+)
 from roofline_afd.serving.timing import operand_of
 
 if TYPE_CHECKING:
@@ -29,49 +34,14 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.catalogue.hardware import System
-    from roofline_afd.catalogue.models import Model
     from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.sizes import Prompt
     from roofline_afd.serving.timing import Operator
 
+__all__ = ["AFD", "EP", "MODES", "Block", "Deployment", "Deployments", "Step"]
+
 EP, AFD = MODES = DEPLOYMENTS
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """Devices and how they are used; under `ep` the attention devices are all devices.
-
-    `batch` counts the sequences of one (attention) device over all micro-batches, or of the
-    `tensor_parallel` devices that share heads. Fields may be arrays that broadcast against each other, but
-    for `mode`, `transport` and `tensor_parallel`.
-    """
-
-    mode: str
-    attention_devices: Count
-    ffn_devices: Count | None = None
-    batch: Count
-    microbatches: Count
-    transport: str = "pair"
-    redundant_experts: Count = 0
-    tensor_parallel: int = 1
-
-    @property
-    def devices(self) -> Count:
-        """All devices [1]."""
-        if self.ffn_devices is None:
-            return self.attention_devices
-        return np.add(self.attention_devices, self.ffn_devices)
-
-    @property
-    def expert_devices(self) -> Count:
-        """Devices that hold experts [1]."""
-        return self.attention_devices if self.ffn_devices is None else self.ffn_devices
-
-    @property
-    def sequences(self) -> FloatArray:
-        """Sequences of one micro-batch on one attention device [1]."""
-        return np.ceil(np.divide(self.batch, self.microbatches))
 
 
 class Block(NamedTuple):
@@ -388,26 +358,20 @@ class Deployments:
         groups = np.divide(deployment.attention_devices, deployment.tensor_parallel)
         return rate * np.divide(groups, deployment.devices)
 
-    def _weights(self, tensor_parallel: int) -> tuple[float, float, float, float]:
-        """Bytes of the attention side, shared experts, dense layers, and one expert of every layer [B]."""
-        model, formats = self._split(tensor_parallel), self.formats
-        parts = model.params_by_part
-        others, experts = (precision(name).bytes for name in (formats.others, formats.experts))
-        drafting = 1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0)
-        wide = sum(parts[name] for name in ("router", "latent", "residual_streams"))
-        attention = (parts["attention"] + wide) * others * drafting
-        attention += (parts["embedding"] + parts["output_head"]) * EMBEDDING_BYTES
-        shared, dense = (parts[name] * others * drafting for name in ("shared_experts", "dense"))
-        expert = model.expert_params * model.moe_layers * experts * drafting
-        return attention, shared, dense, expert
-
-    def _split(self, tensor_parallel: int) -> Model:
-        """Return the model with the heads that one of the devices holds that share them."""
-        model = self.scenario.model
-        if tensor_parallel == 1:
-            return model
-        found = (kind.split(tensor_parallel) for kind in model.attention)
-        return dataclasses.replace(model, attention=tuple(kind for kind in found if kind is not None))
+    @cached_property
+    def held(self) -> DeviceMemory:
+        """What devices hold."""
+        apart = self.mode == AFD
+        return DeviceMemory(
+            scenario=self.scenario,
+            formats=self.formats,
+            attention=self.attention,
+            ffn=self.ffn,
+            apart=apart,
+            held_tokens=self.held_tokens,
+            shared_side=self.layers(MEASURED_TRANSPORT).shared_side if apart else "attention",
+            dense_side=self.scenario.shared_experts if apart else "attention",
+        )
 
     @property
     def cache_bytes(self) -> float:
@@ -416,32 +380,15 @@ class Deployments:
 
     def cache_of(self, tokens: float, tensor_parallel: int = 1) -> float:
         """Return the bytes of cache and state of a sequence, on one of the devices that share heads [B]."""
-        model = self._split(tensor_parallel)
-        size = precision(self.formats.cache).bytes
-        cached = float(np.asarray(model.kv_bytes(tokens, size))) + model.state_bytes()
-        return cached * (1.0 + (1.0 / model.layers if self.scenario.query_tokens > 1 else 0.0))
-
-    def _usable(self, system: System) -> float:
-        return system.accelerator.memory_bytes * (1.0 - self.scenario.reserve)
+        return self.held.cache_of(tokens, tensor_parallel)
 
     def memory(self, deployment: Deployment) -> tuple[FloatArray, FloatArray]:
         """Return the bytes of an attention device and of an FFN device; the same twice under `ep` [B]."""
-        attention, shared, dense, expert = self._weights(deployment.tensor_parallel)
-        experts = np.add(self.scenario.model.routed_experts, deployment.redundant_experts)
-        held = np.ceil(np.divide(experts, deployment.expert_devices)) * expert
-        cache = np.multiply(deployment.batch, self.cache_of(self.held_tokens, deployment.tensor_parallel))
-        if self.mode == EP:
-            whole = attention + shared + dense + held + cache
-            return whole, whole
-        sides = {"attention": attention + cache, "ffn": held}
-        layers = self.layers(deployment.transport, deployment.tensor_parallel)
-        sides[layers.shared_side] = sides[layers.shared_side] + shared
-        sides[layers.dense_side] = sides[layers.dense_side] + dense
-        return sides["attention"], sides["ffn"]
+        return self.held.planned(deployment)
 
     def usable_memory(self) -> tuple[float, float]:
         """Return the bytes of a device that may be used, attention and FFN side [B]."""
-        return self._usable(self.attention), self._usable(self.ffn)
+        return self.held.usable("attention"), self.held.usable("ffn")
 
     def largest_batch(
         self,
@@ -455,16 +402,7 @@ class Deployments:
         `working` is what else an attention and an FFN device hold [B]; `shared_tokens` are cached once for
         all sequences, where they share them.
         """
-        empty = dataclasses.replace(deployment, batch=0)
-        held, experts = self.memory(empty)
-        room, ffn_room = self.usable_memory()
-        used, own = held + working[0], self.held_tokens
-        if shared_tokens is not None:
-            used = used + self.cache_of(shared_tokens, deployment.tensor_parallel)
-            own = own - shared_tokens
-        cache = self.cache_of(own, deployment.tensor_parallel)
-        most = np.floor((room - used) / max(cache, 1.0))
-        return np.where(np.greater(experts + working[1], ffn_room), -1.0, most) * 1.0
+        return self.held.largest_batch(deployment, working=working, shared_tokens=shared_tokens)
 
     def fill(self, devices: Count) -> FloatArray:
         """Return the redundant experts that fill devices evenly, without one more on any [1]."""

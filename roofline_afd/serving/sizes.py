@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
+
 from roofline_afd.catalogue.calibration import Calibration, load_calibration
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import choice
@@ -12,7 +14,7 @@ from roofline_afd.serving.scenario import choice
 if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
-    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
 
 Side = Literal["attention", "ffn", "network"]
 DEPLOYMENTS = ("ep", "afd")
@@ -23,6 +25,42 @@ ACTIVATION_BYTES = 2.0
 """Bytes of an element between operators, which kernels leave in bf16 but for the products' inputs."""
 SCALE_BYTES = {"fp8": 4 / 128}
 """Bytes per element of the block scales that travel with a format."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Devices and how they are used; under `ep` the attention devices are all devices.
+
+    `batch` counts the sequences of one (attention) device over all micro-batches, or of the
+    `tensor_parallel` devices that share heads. Fields may be arrays that broadcast against each other, but
+    for `mode`, `transport` and `tensor_parallel`.
+    """
+
+    mode: str
+    attention_devices: Count
+    ffn_devices: Count | None = None
+    batch: Count
+    microbatches: Count
+    transport: str = "pair"
+    redundant_experts: Count = 0
+    tensor_parallel: int = 1
+
+    @property
+    def devices(self) -> Count:
+        """All devices [1]."""
+        if self.ffn_devices is None:
+            return self.attention_devices
+        return np.add(self.attention_devices, self.ffn_devices)
+
+    @property
+    def expert_devices(self) -> Count:
+        """Devices that hold experts [1]."""
+        return self.attention_devices if self.ffn_devices is None else self.ffn_devices
+
+    @property
+    def sequences(self) -> FloatArray:
+        """Sequences of one micro-batch on one attention device [1]."""
+        return np.ceil(np.divide(self.batch, self.microbatches))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,7 +147,7 @@ def test_heads_that_do_not_divide_are_refused() -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_memory_of_groups(mode: str, heads: int) -> None:
-    """All devices of a group hold the weights of attention and the cache of its sequences, once for gqa."""
+    """All devices of a group hold attention weights, words and the cache of its sequences, once for gqa."""
     deployments = Deployments(Scenario(system="b200", model="qwen3-235b-a22b", context=100_000), mode)
     shape: dict[str, Any] = {"mode": mode, "attention_devices": 8, "microbatches": 1}
     if mode == AFD:
@@ -159,7 +159,8 @@ def test_memory_of_groups(mode: str, heads: int) -> None:
 
     assert heads * (held(8, heads) - held(0, heads)) == pytest.approx(held(8, 1) - held(0, 1), rel=1e-9)
     attention = deployments.scenario.model.params_by_part["attention"]
-    saved = attention * (1 - 1 / heads)
+    words = sum(deployments.scenario.model.params_by_part[name] for name in ("embedding", "output_head"))
+    saved = (attention + 2 * words) * (1 - 1 / heads)
     norms = 1e-3 * attention
     assert held(0, 1) - held(0, heads) == pytest.approx(saved, abs=norms)
     whole = deployments.cache_of(100_000)

@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
-from roofline_afd.analysis.decode.predict import deployment_of, mode_of
+from roofline_afd.analysis.decode.one import deployment_of, mode_of
 from roofline_afd.analysis.decode.rows import row_of
 from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.errors import InfeasibleError

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.decode.memory import memory_notes
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.rows import TABLE_KEYS
 from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
@@ -74,6 +75,7 @@ def compare(scenario: Scenario) -> Answer:
         *_neighbours(sides),
         *_validated(constants),
         *_transport_note(any_transport, ratio),
+        *memory_notes(row for row in rows if row["feasible"]),
         *_unique(note for side in sides.values() for note in notes_of(side.deployments, [side.row])),
         *provenance_notes(scenario, quantities),
     ]

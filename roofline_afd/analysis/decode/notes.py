@@ -8,6 +8,7 @@ import attrs
 
 from roofline_afd.analysis.answer import describe_inputs
 from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
@@ -76,6 +77,8 @@ def quantities_of(*deployments: Deployments) -> tuple[Quantity, ...]:
         for system, peak in sides:
             take(system.quantities, ((PEAK_KEYS[peak],) if peak else ()) + SYSTEM_KEYS)
         take(each.scenario.model.quantities, MODEL_KEYS)
+        if each.scenario.engine.id != IDEAL:
+            take(each.scenario.engine.quantities, each.scenario.engine.quantities)
     return tuple(found.values())
 
 

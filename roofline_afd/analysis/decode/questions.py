@@ -31,8 +31,8 @@ _AXIS_WORDS = tuple(f"{key}=" for key in AXIS_KEYS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What one deployment reaches.
+class OneDeployment:
+    """A question about one deployment.
 
     Parameters
     ----------
@@ -48,7 +48,23 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Breakdown(Prediction):
+class Prediction(OneDeployment):
+    """What one deployment reaches.
+
+    Parameters
+    ----------
+    largest_batch : bool
+        Take the largest batch that memory holds, and a latency target that is given allows.
+    largest_context : bool
+        Take the longest context that memory holds the batch with.
+    """
+
+    largest_batch: bool = option(default=False)
+    largest_context: bool = option(default=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Breakdown(OneDeployment):
     """Where a decode step spends its time.
 
     Parameters

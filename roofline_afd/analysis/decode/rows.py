@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roofline_afd.analysis.decode.memory import memory_of
 from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.physics import operators, pipeline, roofline
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
@@ -52,7 +53,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
     Returns
     -------
     dict
-        A row: rates, times, utilization, memory, what binds, and the breakdown per layer and micro-batch.
+        A row: rates, times, utilization, memory by part, what binds, the breakdown per layer and micro-batch.
     """
     scenario = deployments.scenario
     step = deployments.step(deployment)
@@ -85,6 +86,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         **{key: value for key, value in used.items() if key != "hfu_all_devices"},
         "memory_gb": memory / 1e9,
         "ffn_memory_gb": ffn_memory / 1e9 if afd else None,
+        **memory_of(deployments, deployment),
         "estimated_share": shares.get(ESTIMATED, 0.0),
         "sibling_share": shares.get(SIBLING, 0.0),
         "breakdown": breakdown_of(deployments, deployment, step),

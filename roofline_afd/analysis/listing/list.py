@@ -6,7 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.listing.holds import SHOWN, Held, holding, notes_on
 from roofline_afd.analysis.listing.rows import check_kind, hardware_row, model_row, note_estimates
+from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 
 if TYPE_CHECKING:
@@ -156,7 +158,13 @@ class Choose:
         return known_rows + [row for row in rows if row.get(key) is None]
 
 
-def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose | None = None) -> Answer:
+def list_hardware(
+    catalogue: Catalogue,
+    *,
+    kind: str = "system",
+    choose: Choose | None = None,
+    holds: Held | None = None,
+) -> Answer:
     """List the hardware records of a kind.
 
     Parameters
@@ -167,11 +175,14 @@ def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose 
         `system`, `accelerator`, `interconnect`, `calibration` or `engine`.
     choose : Choose, optional
         Which of them, and in which order; all by id where None.
+    holds : Held, optional
+        A model: only systems that hold it, those that need the fewest devices first.
 
     Returns
     -------
     Answer
-        A row per record: id, record keys, and the kind of each value.
+        A row per record: id, record keys, and the kind of each value; where a model is to be held, with
+        the devices that takes and the memory of one by part.
 
     Raises
     ------
@@ -181,8 +192,38 @@ def list_hardware(catalogue: Catalogue, *, kind: str = "system", choose: Choose 
         If nothing passes the filters; names what comes nearest.
     """
     check_kind(kind)
+    if holds is not None and kind != "system":
+        raise InputError(f"--holds applies to systems, not to the kind {kind}")
     rows = [hardware_row(catalogue, record, full=False) for record in catalogue.records(kind)]
-    return _listed("hardware list", kind, rows, choose or Choose())
+    if holds is None:
+        return _listed("hardware list", kind, rows, choose or Choose())
+    return _holding(catalogue, rows, choose or Choose(), holds)
+
+
+def _holding(catalogue: Catalogue, rows: list[dict[str, Any]], choose: Choose, holds: Held) -> Answer:
+    """List the systems that hold a model."""
+    incomplete = [row["id"] for row in rows if row["missing"]]
+    found, unheld = [], []
+    for row in rows:
+        if row["missing"]:
+            continue
+        terms = holding(load_system(row["id"], catalogue=catalogue), holds)
+        if terms is None:
+            unheld.append(row["id"])
+        else:
+            found.append({**row, **terms})
+    if not found:
+        raise InfeasibleError(f"no system holds {holds.model.id} with a context of {holds.context:,} tokens")
+    found.sort(key=lambda row: (row["devices_needed"], row["memory_needed_gb"]))
+    answer = _listed("hardware list", "system", found, choose)
+    asked = {"holds": holds.model.id, "engine": holds.engine.id, "context": holds.context}
+    return dataclasses.replace(
+        answer,
+        inputs={**answer.inputs, **asked},
+        summary={**answer.summary, "of": len(rows)},
+        notes=[*notes_on(holds, unheld=unheld, incomplete=incomplete), *answer.notes],
+        table_keys=SHOWN,
+    )
 
 
 def list_models(catalogue: Catalogue, *, choose: Choose | None = None) -> Answer:

@@ -24,6 +24,7 @@ from roofline_afd.catalogue.calibration import (
     table_quantities,
     weakest,
 )
+from roofline_afd.catalogue.engines import ALL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.catalogue.precision import operand, precision
 from roofline_afd.catalogue.records import GIVEN
@@ -368,7 +369,10 @@ def _of_options(scenario: Scenario) -> Iterator[Input]:
         "tpot_ms": (max(SHORTEST_TPOT_MS, (scenario.gap_ms or 0.0) * (1.0 + 1e-6)), 1e9),
     }
     gap = constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms
+    fixed = scenario.memory_reserve is None and scenario.engine.fraction_holds != ALL
     for name in (*OPTIONS, *ASKED_OPTIONS):
+        if name == "memory_reserve" and fixed:  # one that is given would be of all that is held
+            continue
         value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms, "memory_reserve": scenario.reserve}.get(name)
         value = float(getattr(scenario, name)) if value is None else value
         unit = "ms" if name.endswith("_ms") else "1"

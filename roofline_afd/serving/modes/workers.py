@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 
 from roofline_afd.errors import InputError
-from roofline_afd.physics import serving_modes
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.candidates import asked_for
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import alike
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, MEASURED_TRANSPORT, Prompt
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,37 +153,11 @@ class Workers:
         empty = self.deployment(attention, ffn, tensor_parallel=tensor_parallel, batch=0)
         most = self.deployments.largest_batch(
             empty,
-            working=self._working_bytes(empty, tokens),
+            working=self.deployments.held.working(empty, tokens),
             shared_tokens=self.question.workload.prefix if self.question.shared_prefix else None,
         )
         found: Numbers = np.minimum(most, LARGEST_BATCH)
         return found
-
-    def _working_bytes(self, deployment: Deployment, tokens: float) -> tuple[FloatArray, FloatArray]:
-        """Return the working memory of a step's prompt tokens on a device of either side [B]."""
-        model = self.scenario.model
-        tp = deployment.tensor_parallel
-        width = max(
-            kind.heads * sum(kind.core_widths(absorbed=False)) + kind.entry_elements
-            for kind in model.attention
-        )
-        common: dict[str, Any] = {
-            "hidden_size": model.hidden_size,
-            "attention_width": width / tp,
-            "dispatch_width": model.dispatch_width,
-            "intermediate": model.expert_intermediate,
-            "expert_matrices": model.expert_matrices,
-            "activation_bytes": ACTIVATION_BYTES,
-        }
-        pairs = np.divide(
-            tokens / tp * model.mean_top_k * np.asarray(deployment.attention_devices),
-            deployment.expert_devices,
-        )
-        mine = serving_modes.working_bytes(tokens=tokens, pairs=0.0, **common)
-        theirs = serving_modes.working_bytes(tokens=0.0, pairs=pairs, **common)
-        if self.mode == EP:
-            return mine + theirs, mine + theirs
-        return mine, theirs
 
     def replicas(self, attention: FloatArray, ffn: FloatArray) -> Numbers:
         """Return the whole replicas of a shape that the cluster has room for."""

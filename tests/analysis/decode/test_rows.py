@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.analysis.decode.breakdown import breakdown
-from roofline_afd.analysis.decode.predict import deployment_of, predict
+from roofline_afd.analysis.decode.one import deployment_of
+from roofline_afd.analysis.decode.predict import predict
 from roofline_afd.analysis.decode.questions import Breakdown, Prediction
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model

@@ -1,0 +1,213 @@
+"""The one deployment a question describes, or the largest that fits: devices, batch, context."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import attrs
+import numpy as np
+
+from roofline_afd.analysis.answer import with_formats
+from roofline_afd.analysis.decode.memory import largest_context, largest_parts, memory_of, memory_refusal
+from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.batches import LARGEST_BATCH
+from roofline_afd.serving.candidates import ALL
+from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
+from roofline_afd.serving.limits import LATENCY, MEMORY, RATIO
+from roofline_afd.serving.scenario import COUNTS, choice
+from roofline_afd.serving.sizes import MEASURED_TRANSPORT, TRANSPORTS
+
+if TYPE_CHECKING:
+    from roofline_afd.analysis.decode.questions import Prediction
+    from roofline_afd.serving.scenario import Scenario
+
+DEFAULT_MICROBATCHES = {EP: 2, AFD: 3}
+
+
+class Found(NamedTuple):
+    """A deployment, the question with its batch or context put in, and what is said of that."""
+
+    scenario: Scenario
+    deployment: Deployment
+    largest: dict[str, Any]
+    answer: str
+
+
+def asked(question: Prediction) -> Found:
+    """Return the deployment a question is about.
+
+    Parameters
+    ----------
+    question : Prediction
+        What is asked: one deployment, or the largest batch or context of one.
+
+    Returns
+    -------
+    Found
+        The deployment, and what was found of it.
+
+    Raises
+    ------
+    InputError
+        If devices or batch are missing, or contradict each other.
+    InfeasibleError
+        If memory, or the latency target, does not hold one sequence of one token.
+    """
+    scenario = question.scenario
+    mode = mode_of(scenario, question.mode)
+    if question.largest_batch and question.largest_context:
+        raise InputError("--largest-batch and --largest-context exclude each other: one is given, one found")
+    if question.largest_batch:
+        return _largest_batch(scenario, mode)
+    if question.largest_context:
+        return _largest_context(scenario, mode)
+    return Found(scenario, deployment_of(Deployments(scenario, mode)), {}, "")
+
+
+def _largest_batch(scenario: Scenario, mode: str) -> Found:
+    """Return the deployment with the largest batch that memory, and a latency target given, allow."""
+    if scenario.batch is not None:
+        raise InputError("--batch and --largest-batch exclude each other: it is what is asked for")
+    deployments = Deployments(scenario, mode)
+    one = deployment_of(Deployments(attrs.evolve(scenario, batch=1), mode))
+    most = min(float(np.asarray(deployments.largest_batch(one))), LARGEST_BATCH)
+    if most < 1:
+        raise InfeasibleError(with_formats(f"no: {memory_refusal(deployments, one, most)}", scenario))
+    binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
+    if scenario.tpot_ms is not None:
+        full = dataclasses.replace(one, batch=batch)
+        in_time = largest_batch_in_time(deployments, full, scenario.step_limit)
+        if 1 <= in_time < batch:
+            binding, batch = LATENCY, in_time
+    found = dataclasses.replace(one, batch=batch)
+    why = {None: "the most that are looked at", LATENCY: f"bound by {LATENCY}"}.get(binding)
+    why = why or _terms(deployments, found)
+    return Found(
+        attrs.evolve(scenario, batch=batch),
+        found,
+        {"largest_batch": batch, "largest_binding": binding},
+        f"The largest batch is {batch:,} sequences of {scenario.context:,} tokens a device, {why}. ",
+    )
+
+
+def _largest_context(scenario: Scenario, mode: str) -> Found:
+    """Return the deployment with the longest context that memory holds its batch with."""
+    deployments = Deployments(scenario, mode)
+    deployment = deployment_of(deployments)
+    context = largest_context(deployments, deployment)
+    if context < 1:
+        shortest = Deployments(attrs.evolve(scenario, context=1), mode)
+        most = float(np.asarray(shortest.largest_batch(deployment)))
+        raise InfeasibleError(with_formats(f"no: {memory_refusal(shortest, deployment, most)}", scenario))
+    longest = attrs.evolve(scenario, context=context)
+    limit = scenario.model.quantities.get("max_context_tokens")
+    over = limit is not None and context > limit.value
+    made = f"; {scenario.model.id} is made for {limit.value:,.0f}" if limit is not None and over else ""
+    every = context >= COUNTS["context"]
+    why = "no cache grows with it" if every else _terms(Deployments(longest, mode), deployment)
+    return Found(
+        longest,
+        deployment,
+        {"largest_context": context, "largest_binding": None if every else MEMORY},
+        f"The longest context is {context:,} tokens of {deployment.batch} sequences a device, {why}{made}. ",
+    )
+
+
+def _terms(deployments: Deployments, deployment: Deployment) -> str:
+    """Return that memory binds, with its largest terms."""
+    both = memory_of(deployments, deployment)
+    return f"bound by {MEMORY} ({largest_parts(both['memory'])} of {both['memory']['driver_gb']:.4g} GB)"
+
+
+def mode_of(scenario: Scenario, mode: str | None) -> str:
+    """Return the mode asked for: `afd` where FFN devices are named and nothing else is said."""
+    if mode is None:
+        return AFD if scenario.ffn_devices is not None else EP
+    return choice("--mode", mode, MODES)
+
+
+def deployment_of(deployments: Deployments) -> Deployment:
+    """Return the one deployment a scenario describes.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+
+    Returns
+    -------
+    Deployment
+        Its devices, batch, micro-batches and transport.
+
+    Raises
+    ------
+    InputError
+        If the scenario does not say how many devices and which batch, or contradicts itself.
+    InfeasibleError
+        If the software it is to be deployable with does not run that ratio.
+    """
+    scenario, mode = deployments.scenario, deployments.mode
+    if scenario.batch is None:
+        raise InputError("--batch is missing: sequences of one device; `compare` finds the best")
+    m = scenario.microbatches or (2 if scenario.deployable_with else DEFAULT_MICROBATCHES[mode])
+    senders, receivers = _groups(scenario, mode)
+    if mode == EP and m > 2:  # noqa: PLR2004 - two halves overlap, more would not hide more
+        raise InputError(
+            f"--microbatches {m}: expert parallelism overlaps two micro-batches at most; valid: 1, 2"
+        )
+    if mode == AFD and scenario.deployable_with and (senders % (receivers or 1) or m != 2):  # noqa: PLR2004
+        share = max(round(senders / (receivers or 1)), 1) * (receivers or 1)
+        raise InfeasibleError(
+            f"no: binding is {RATIO}: {scenario.deployable_with} needs attention devices that are a multiple "
+            f"of the FFN devices, and two micro-batches: {senders} and {receivers}, {m} micro-batches are "
+            f"not; nearest: --attention-devices {share} --ffn-devices {receivers} --microbatches 2"
+        )
+    found = Deployment(
+        mode=mode,
+        attention_devices=senders,
+        ffn_devices=receivers,
+        batch=scenario.batch,
+        microbatches=m,
+        transport=scenario.transport or MEASURED_TRANSPORT,
+        redundant_experts=int(deployments.fill(np.array([receivers or senders]))[0]),
+    )
+    if scenario.transport == ALL:
+        every = [dataclasses.replace(found, transport=name) for name in TRANSPORTS]
+        return min(every, key=lambda each: float(deployments.step(each).time))
+    return found
+
+
+def _groups(scenario: Scenario, mode: str) -> tuple[int, int | None]:
+    """Return attention and FFN devices; under `ep` all devices, and None."""
+    total, senders, receivers = scenario.devices, scenario.attention_devices, scenario.ffn_devices
+    if mode == EP:
+        if receivers is not None:
+            raise InputError("--ffn-devices belongs to --mode afd; under ep every device does both sides")
+        if total is None and senders is None:
+            raise InputError("--devices is missing: devices that share the experts")
+        if total is not None and senders is not None and total != senders:
+            raise InputError(
+                f"--devices {total} and --attention-devices {senders} contradict each other: under ep "
+                "they are the same"
+            )
+        return total or senders or 0, None
+    given = [total, senders, receivers]
+    if sum(value is not None for value in given) < 2:  # noqa: PLR2004 - two of three fix the third
+        raise InputError("--attention-devices and --ffn-devices are needed, or one of them and --devices")
+    if senders is None:
+        senders = (total or 0) - (receivers or 0)
+    if receivers is None:
+        receivers = (total or 0) - senders
+    if senders < 1 or receivers < 1 or (total is not None and senders + receivers != total):
+        raise InputError(
+            f"--devices {total} is not the sum of {senders} attention devices and {receivers} FFN devices"
+        )
+    return senders, receivers
+
+
+def largest_batch_in_time(deployments: Deployments, deployment: Deployment, limit: float) -> int:
+    """Return the most sequences whose step takes at most `limit` [s]; 0 where one is too many."""
+    batches = np.arange(1, int(np.asarray(deployment.batch)) + 1)
+    times = np.asarray(deployments.step(dataclasses.replace(deployment, batch=batches)).time)
+    return int(np.max(batches, where=times <= limit, initial=0))
