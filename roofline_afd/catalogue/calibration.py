@@ -152,6 +152,8 @@ class ServiceConstants:
     gap_s: float
     communication_slowdown: float
     other_s: float
+    router_s: float = 0.0
+    """Choice of a token's experts beyond the product of the router, a layer [s]."""
     routing_exponent: float = 1.0
     """How alike live tokens choose experts [1]."""
     source: str = ""
@@ -414,6 +416,7 @@ def load_service_constants(catalogue: Catalogue) -> ServiceConstants:
         gap_s=values["gap_ms"].si,
         communication_slowdown=values["communication_slowdown"].si,
         other_s=values["other_us"].si,
+        router_s=values["router_us"].si if "router_us" in values else 0.0,
         routing_exponent=table_quantities(catalogue.record("calibration", ROUTING), ROUTING)["exponent"].si,
         source=_source(found, values.values()),
         validated_error=float(found.data[SERVICE].get("validated_error", 0.0)),

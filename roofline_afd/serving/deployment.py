@@ -173,6 +173,7 @@ class Deployments:
                 dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
                 experts_reached=self.scenario.experts_per_ffn_device,
                 other_us=self.constants.other_s * 1e6,
+                router_us=self.constants.router_s * 1e6,
                 routing_exponent=self.routing_exponent,
                 tensor_parallel=tensor_parallel,
             )

@@ -82,7 +82,7 @@ def _ep_exchange(
         hits = {"devices_hit": places_hit(layers, devices)}
         if layers.transport == "node":
             near = np.minimum(domain, devices)
-            hits["nodes_hit"] = places_hit(layers, np.maximum(np.floor_divide(devices, near), 1))
+            hits["nodes_hit"] = places_hit(layers, np.ceil(np.divide(devices, near)))
         spread = traffic.rank_traffic if layers.transport == "rank" else traffic.node_traffic
         flow = spread(tokens=sizes.sent, **hits, **where)
     up, out = layers.bandwidths("attention")

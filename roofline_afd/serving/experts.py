@@ -202,7 +202,7 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             counted={**counted, **routing, "routed_tokens": tokens},
         )
     yield _handling(clock, module, found, packed=packed)
-    yield clock.fixed("ffn_other", "experts", model.moe_layers, layers.other_us)
+    yield clock.fixed("ffn_other", "experts", model.moe_layers, layers.router_us)
 
 
 def _handed(layers: Layers, sizes: Sizes, pairs: FloatArray, tokens: FloatArray) -> FloatArray:

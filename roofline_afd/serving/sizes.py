@@ -100,7 +100,9 @@ class Layers:
     experts_reached : int, optional
         Experts of a device that tokens reach at most, where routing is forced to fewer than it holds [1].
     other_us : float
-        Small kernels of one layer on each side [us]: norms, rotary embedding, quantisation, bookkeeping.
+        Small kernels of one layer of the attention side, and of a dense one, beyond their passes [us].
+    router_us : float
+        Choice of experts beyond the product of the router, a layer [us].
     routing_exponent : float
         How alike tokens choose experts (`physics.operators.experts_touched`); 1: apart from each other [1].
     tensor_parallel : int
@@ -124,6 +126,7 @@ class Layers:
     dense_side: str = "ffn"
     experts_reached: int | None = None
     other_us: float = 0.0
+    router_us: float = 0.0
     routing_exponent: float = 1.0
     tensor_parallel: int = 1
 

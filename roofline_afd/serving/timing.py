@@ -263,6 +263,22 @@ class Clock(NamedTuple):
             counted={"m": rows, **shape, **formats},
         )
 
+    def streaming(
+        self,
+        name: str,
+        part: str,
+        count: int,
+        *,
+        microseconds: float,
+        bytes_moved: FloatArray,
+        counted: Mapping[str, Any],
+    ) -> Operator:
+        """Return small kernels: a given time, and bytes at the share of the memory bandwidth of products."""
+        found = self.layers.calibration(self.side).of("gemm", "fp8")
+        bandwidth = self.layers.system(self.side).accelerator.memory_bytes_per_s
+        time = microseconds * 1e-6 + bytes_moved / (bandwidth * found.memory_efficiency)
+        return Operator(name, self.side, part, count, 0.0, bytes_moved, time, "", "derived", dict(counted))
+
     def fixed(self, name: str, part: str, count: int, microseconds: float) -> Operator:
         """Return an operator of a given time that counts nothing."""
         time = microseconds * 1e-6

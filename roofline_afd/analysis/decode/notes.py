@@ -108,8 +108,8 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
     constants = deployments.constants
     fitted = (
         f"fitted to published services: gap {constants.gap_s * 1e3:.3g} ms a step, transfers "
-        f"{constants.communication_slowdown:.3g} times as long under live routing, "
-        f"{constants.other_s * 1e6:.3g} us of small kernels a layer and side (calibration record service)"
+        f"{constants.communication_slowdown:.3g} times as long under live routing (calibration record "
+        "service)"
     )
     notes = [fitted]
     model, context = deployments.scenario.model, deployments.scenario.context

@@ -295,7 +295,7 @@ def _of_calibration(scenario: Scenario) -> Iterator[Input]:
                 home = link if link is not None and key in own_keys else default
                 kind = MEASURED if measured and home is link else ESTIMATED
                 yield from _fitted(home, "link", [key], kind=kind)
-    keys = ["other_us"]
+    keys = ["other_us", "router_us"]
     if scenario.links != "nominal" and scenario.routing != "balanced":
         keys.append("communication_slowdown")
     record = scenario.system.parts.catalogue.record("calibration", SERVICE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 
+PROMPT_TRANSPORT = "node"
+"""What kernels for the many tokens of prompts do: a copy per node, forwarded inside to the devices hit."""
+
+
 class Workers:
     """Replicas of one kind on one system, and the time of their steps, whatever these carry.
 
@@ -51,6 +56,7 @@ class Workers:
             attrs.evolve(scenario, context=max(work.mean_context, 1)), mode, held_tokens=held
         )
         self.transport = scenario.transport or MEASURED_TRANSPORT
+        self.prompt_transport = scenario.transport or PROMPT_TRANSPORT
         self.microbatches = microbatches_of(scenario, mode)
 
     @property
@@ -129,8 +135,10 @@ class Workers:
 
     def micro(self, deployment: Deployment, tokens: FloatArray | None) -> tuple[list[Block], FloatArray]:
         """Return the times of a micro-batch with so many prompt tokens, or none."""
-        prompt = None if tokens is None else self.prompt(tokens)
-        return self.deployments.micro_batch(deployment, prompt=prompt)
+        if tokens is None:
+            return self.deployments.micro_batch(deployment)
+        deployment = dataclasses.replace(deployment, transport=self.prompt_transport)
+        return self.deployments.micro_batch(deployment, prompt=self.prompt(tokens))
 
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""

@@ -87,7 +87,7 @@ def small_time(
             latency=link.latency_up_s, devices=devices, latency_growth=link.latency_growth
         )
         return float(time), link.kind
-    others = load_service_constants(catalogue).other_s
+    others = load_service_constants(catalogue).router_s
     if row.operator == "a2a_prepare":
         return others, ESTIMATED
     shape = {"m": row.numbers["tokens"], "n": row.numbers["experts"], "k": row.numbers["hidden"]}
