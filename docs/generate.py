@@ -380,6 +380,7 @@ def validation() -> str:
         *map(_validated, rows),
         "",
         *(f"- `{row['id']}` is not predicted: {row['why']}." for row in rows if row["error"] is None),
+        *_page("points").section(catalogue),
     ]
     return NOTICE + "\n".join(parts).rstrip() + "\n"
 

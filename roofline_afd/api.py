@@ -371,6 +371,7 @@ def validate(
     files: Sequence[str | Path] = (),
     *,
     operators: Sequence[str | Path] = (),
+    serving_points: Sequence[str | Path] = (),
     catalogue: Catalogue | None = None,
 ) -> pd.DataFrame:
     """Say how far predictions are from measurements, as a table.
@@ -382,6 +383,8 @@ def validate(
         none.
     operators : sequence of path
         CSV files of measured operator and transfer times, to predict instead of services.
+    serving_points : sequence of path
+        CSV files of published points of serving, by concurrency or of prompts alone, to predict instead.
     catalogue : Catalogue, optional
         Where systems, models and their calibration are looked up; the shipped one with the user's overlays by
         default.
@@ -394,7 +397,7 @@ def validate(
     Raises
     ------
     InputError
-        If a file cannot be read, or a row of it is faulty.
+        If a file cannot be read, a row of it is faulty, or both operators and points are given.
 
     Examples
     --------
@@ -405,17 +408,24 @@ def validate(
 
     from roofline_afd.analysis.evidence.operators.rows import read_measurements
     from roofline_afd.analysis.evidence.operators.validate import validate_operators
+    from roofline_afd.analysis.evidence.points.rows import read_points, shipped_points
+    from roofline_afd.analysis.evidence.points.validate import validate_points, with_prefill
     from roofline_afd.analysis.evidence.services.rows import read_services, shipped_services
     from roofline_afd.analysis.evidence.services.validate import validate_services
     from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.errors import InputError
 
     catalogue = catalogue or Catalogue()
+    if serving_points:
+        if operators:
+            raise InputError("serving_points and operators are two questions: ask one at a time")
+        points = read_points([Path(file) for file in (*serving_points, *files)], catalogue=catalogue)
+        return validate_points(points).frame()
     if operators:
         rows = read_measurements([Path(file) for file in (*operators, *files)], catalogue=catalogue)
         return validate_operators(rows, catalogue=catalogue).frame()
-    measured = (
-        read_services([Path(file) for file in files], catalogue=catalogue)
-        if files
-        else shipped_services(catalogue)
-    )
-    return validate_services(measured, catalogue=catalogue).frame()
+    if files:
+        measured = read_services([Path(file) for file in files], catalogue=catalogue)
+        return validate_services(measured, catalogue=catalogue).frame()
+    found = validate_services(shipped_services(catalogue), catalogue=catalogue)
+    return with_prefill(found, shipped_points(catalogue)).frame()

@@ -14,7 +14,8 @@ def test_shipped_services_are_validated_by_default() -> None:
     answer = ask("validate")
     assert answer["command"] == "validate"
     assert answer["inputs"] == {
-        "services": ["hardware_db/measurements/systems.csv", "hardware_db/measurements/systems_2.csv"]
+        "services": ["hardware_db/measurements/systems.csv", "hardware_db/measurements/systems_2.csv"],
+        "serving_points": ["hardware_db/measurements/serving_points.csv"],
     }
     assert len(answer["results"]) == 120
     for row in answer["results"]:

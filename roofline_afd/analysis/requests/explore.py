@@ -25,7 +25,15 @@ from roofline_afd.analysis.requests.questions import (
     POOLS,
     PRICE_BASES,
 )
-from roofline_afd.analysis.requests.reasons import NAMES, load_note, sentence, transfer_note, why_not
+from roofline_afd.analysis.requests.reasons import (
+    NAMES,
+    load_note,
+    prefill_evidence,
+    prefill_note,
+    sentence,
+    transfer_note,
+    why_not,
+)
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
@@ -240,6 +248,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
     rows = [{name: row.get(name) for name in order} for row in rows]
     winner = max((row for row in best.values() if row), key=lambda row: row[key])
     constants = load_service_constants(question.scenario.system.parts.catalogue)
+    evidence = prefill_evidence(question.scenario.system.parts.catalogue)
     said = sentence(question, best, found, key=key, error=constants.validated_error)
     answer = with_formats(said, question.scenario)
     deployments = [Deployments(question.scenario, mode) for mode in (EP, AFD)]
@@ -260,6 +269,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
             "least_tpot_ms": {mode: _milliseconds(each.least_tpot) for mode, each in found.items()},
             "deployments_examined": examined,
             "validated_error": constants.validated_error,
+            **evidence,
             "answer": answer,
         },
         notes=[
@@ -270,6 +280,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
             f"requests of {work.prefix:,} cached, {work.isl:,} input and {work.osl:,} output tokens"
             + (f" ({work.source})" if work.source else ""),
             load_note(question),
+            prefill_note(evidence),
             transfer_note(question),
             *(
                 ["devices differ: per dollar or watt, the best of the deployments kept per device is named"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from roofline_afd.catalogue.calibration import SERVICE
 from roofline_afd.serving.limits import (
     CLUSTER,
     FABRIC,
@@ -23,6 +24,8 @@ from roofline_afd.units import rounded_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from roofline_afd.catalogue.store import Catalogue
 
 NAMES = {AGG: "aggregated", PD: "P/D", AGG_AFD: "aggregated AFD", PD_AFD: "P/D AFD"}
 REASONS = {
@@ -156,6 +159,24 @@ def missing(summary: Mapping[str, Any]) -> dict[str, str]:
             why = f"least {least[0]} {rounded_up(least[1])} ms"
         found[mode] = f"{binding}: {why}"
     return found
+
+
+def prefill_evidence(catalogue: Catalogue) -> dict[str, Any]:
+    """Return how far prefill is off: points, median absolute and signed error; None where unknown."""
+    known = catalogue.record("calibration", SERVICE).data[SERVICE]
+    return {key: known.get(key) for key in ("prefill_points", "prefill_error", "prefill_bias")}
+
+
+def prefill_note(evidence: Mapping[str, Any]) -> str:
+    """Return how far prefill is off, in words."""
+    points, error, bias = (evidence[key] for key in ("prefill_points", "prefill_error", "prefill_bias"))
+    if points is None:
+        return "prefill (TTFT, prompts a second) is held against no published point"
+    return (
+        f"prefill (TTFT, prompts a second) of {points} published points is off by {error:.1%} in the median, "
+        f"{bias:+.1%} with its sign (above 0: predicted too fast); nothing is fitted to them, and `validate` "
+        "tells them term by term"
+    )
 
 
 def load_note(question: Question) -> str:

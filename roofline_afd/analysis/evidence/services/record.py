@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.calibration import SERVICE
 from roofline_afd.catalogue.writing import address, block, entries, rounded, title, today
@@ -63,7 +63,9 @@ SOURCES = {
 }
 
 
-def service_record_text(fit: ServiceFit, *, date: str | None = None) -> str:
+def service_record_text(
+    fit: ServiceFit, *, date: str | None = None, prefill: Mapping[str, Any] | None = None
+) -> str:
     """Return the calibration record of fitted constants as TOML.
 
     Parameters
@@ -72,6 +74,8 @@ def service_record_text(fit: ServiceFit, *, date: str | None = None) -> str:
         What `fit_service_constants` found.
     date : str, optional
         Date of the fit; today by default.
+    prefill : mapping, optional
+        What `evidence.points.validate.prefill_errors` found with these constants.
 
     Returns
     -------
@@ -99,6 +103,12 @@ def service_record_text(fit: ServiceFit, *, date: str | None = None) -> str:
         table["validated_error"] = rounded(fit.validated_error)
     for mode, (error, bias) in fit.validated_by_mode.items():
         table |= {f"validated_error_{mode}": rounded(error), f"validated_bias_{mode}": rounded(bias)}
+    if prefill is not None and prefill["n"]:
+        table |= {
+            "prefill_points": prefill["n"],
+            "prefill_error": rounded(prefill["median_abs_error"]),
+            "prefill_bias": rounded(prefill["median_signed_error"]),
+        }
     for key, value in fit.values.items():
         table[key] = {
             "value": rounded(value),

@@ -1,0 +1,254 @@
+"""What serving modes expect of a published point, and the terms of the step it rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roofline_afd.analysis.evidence.points.rows import PER_DEVICE, PER_INSTANCE, PREFILL, TPOT
+from roofline_afd.catalogue.calibration import ESTIMATED
+from roofline_afd.errors import InputError
+from roofline_afd.physics import pipeline, serving_modes
+from roofline_afd.serving.deployment import EP
+from roofline_afd.serving.limits import SAME
+from roofline_afd.serving.modes.aggregated import Aggregated
+from roofline_afd.serving.modes.chunks import chunk_sizes
+from roofline_afd.serving.modes.pools import ways_to_prefill
+from roofline_afd.serving.modes.question import Question
+from roofline_afd.serving.modes.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from roofline_afd.analysis.evidence.points.rows import ServingPoint
+    from roofline_afd.catalogue.calibration import ServiceConstants
+    from roofline_afd.serving.modes.points import Points
+    from roofline_afd.serving.timing import Operator
+
+CORE, PRODUCTS, EXPERTS, INDEX, EXCHANGE, SMALL, HEAD, DRAFTING, HOST = TERMS = (
+    "core",
+    "products",
+    "experts",
+    "index",
+    "exchange",
+    "small_kernels",
+    "head",
+    "drafting",
+    "host",
+)
+"""Terms of a step; together, less what overlap hides, they are the step."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A deployment: devices, those that share heads, micro-batches; tokens and sequences of a group."""
+
+    devices: float
+    tensor_parallel: int
+    microbatches: float
+    chunk: float
+    batch: float = 0.0
+    share: float = 1.0
+    """Share of steps that carry a chunk [1]."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PointPrediction:
+    """What is expected of one row, in the unit of its metric, and the mean step it comes from [s]."""
+
+    predicted: float
+    devices: int
+    chunk_tokens: float
+    batch_per_group: float
+    microbatches: int
+    step: float
+    terms: dict[str, float]
+    """Times of the step by term, one after the other [s]."""
+    hidden: float
+    """What overlap of micro-batches hides of them [s]."""
+    kind: str
+
+
+def predict_point(row: ServingPoint, *, constants: ServiceConstants | None = None) -> PointPrediction:
+    """Predict a published point with what `explore` predicts with.
+
+    Chunk and micro-batches are the best ones, as `explore` would choose; so is the number of devices within a
+    scale-up domain where a row of prompts states none, and the batch where a rate states no concurrency.
+
+    Parameters
+    ----------
+    row : ServingPoint
+        A row without `why_not`.
+    constants : ServiceConstants, optional
+        What running a service adds; by default as in the catalogue of its system.
+
+    Returns
+    -------
+    PointPrediction
+        Its `kind` is `estimated` where any efficiency of its parts was never measured.
+
+    Raises
+    ------
+    InputError
+        If nothing can be predicted for the row, or memory holds no deployment of it.
+    """
+    work = row.workload
+    if row.why_not or work is None:
+        raise InputError(row.why_not)
+    question = Question(
+        scenario=row.scenario,
+        prefill=row.scenario,
+        workload=work,
+        devices=row.devices or row.scenario.system.scale_up_domain_devices,
+        tensor_parallel=row.tensor_parallel,
+    )
+    searching = Aggregated(question, EP)
+    workers = Workers(question, row.scenario, EP, held=work.prompt) if row.prefill else searching.workers
+    if constants is not None:
+        workers.deployments.constants = constants
+    if row.devices is not None:
+        workers.sizes = np.array([row.devices])
+    if row.prefill:
+        chosen = _prefill(ways_to_prefill(question, workers))
+    elif row.concurrency is None:
+        chosen = _decoding(searching.search())
+    else:
+        chosen = _at_concurrency(question, workers, row.concurrency)
+    step, serial, terms = _step(workers, chosen)
+    return PointPrediction(
+        predicted=_figure(row, chosen, step),
+        devices=int(chosen.devices),
+        chunk_tokens=chosen.chunk,
+        batch_per_group=chosen.batch,
+        microbatches=int(chosen.microbatches),
+        step=step,
+        terms=terms,
+        hidden=max(serial - step, 0.0),
+        kind=ESTIMATED if workers.deployments.estimated else "measured",
+    )
+
+
+def _figure(row: ServingPoint, chosen: _Chosen, step: float) -> float:
+    """Return what a row measures, from the mean step."""
+    accept, groups = row.scenario.accept_length, chosen.devices / chosen.tensor_parallel
+    if row.metric == TPOT:
+        return step / accept * 1e3
+    rate = chosen.batch * accept / step * groups
+    prompts = chosen.chunk / step / chosen.tensor_parallel
+    return {PREFILL: prompts, PER_INSTANCE: rate, PER_DEVICE: rate / chosen.devices}[row.metric]
+
+
+def _prefill(ways: Points) -> _Chosen:
+    """Return the way to prefill with the highest rate per device."""
+    if not ways:
+        raise InputError("memory does not hold the weights and one prompt")
+    best = int(np.argmax(ways["p_rate"] / ways["p_size"]))
+    return _Chosen(
+        devices=float(ways["p_attention"][best]),
+        tensor_parallel=int(ways["p_tp"][best]),
+        microbatches=float(ways["p_m"][best]),
+        chunk=float(ways["chunk"][best]),
+    )
+
+
+def _decoding(points: Points) -> _Chosen:
+    """Return the deployment with the highest rate."""
+    if not points or not points["rate"].size:
+        raise InputError("no batch that memory holds keeps up with its prompts")
+    best = int(np.argmax(points["rate"]))
+    return _Chosen(
+        devices=float(points["attention"][best]),
+        tensor_parallel=int(points["tp"][best]),
+        microbatches=float(points["m"][best]),
+        chunk=float(points["chunk"][best]),
+        batch=float(points["batch"][best]),
+        share=float(points["share"][best]),
+    )
+
+
+def _at_concurrency(question: Question, workers: Workers, concurrency: float) -> _Chosen:
+    """Return the chunk and micro-batches with the shortest mean step at a number of requests in flight."""
+    work, heads = question.workload, workers.tensor_parallels[0]
+    batch = concurrency * heads / question.devices
+    best, shortest = None, np.inf
+    for chunk in chunk_sizes(work.isl, None):
+        if chunk > max(batch, 1.0) * work.isl * (1.0 + SAME):  # no more prompts than requests in flight
+            continue
+        share = float(
+            serving_modes.mixed_share(
+                batch=batch,
+                accept_length=workers.scenario.accept_length,
+                prompt_tokens=work.isl,
+                output_tokens=work.osl,
+                chunk_tokens=chunk,
+            )
+        )
+        for count in workers.microbatches if share <= 1.0 + SAME else ():
+            chosen = _Chosen(float(question.devices), heads, float(count), chunk, batch, min(share, 1.0))
+            step = _step(workers, chosen)[0]
+            if step < shortest:
+                best, shortest = chosen, step
+    if best is None:
+        raise InputError("prompts arrive faster than any chunk lets them be prefilled")
+    return best
+
+
+def _step(workers: Workers, chosen: _Chosen) -> tuple[float, float, dict[str, float]]:
+    """Return the mean step, the same without overlap, and its terms [s]."""
+    deployments, count = workers.deployments, chosen.microbatches
+    whole = serial = 0.0
+    terms = dict.fromkeys(TERMS, 0.0)
+    deployment = workers.deployment(
+        np.asarray(chosen.devices),
+        np.zeros(()),
+        tensor_parallel=chosen.tensor_parallel,
+        batch=np.asarray(np.ceil(chosen.batch / count)),
+    )
+    for weight, tokens in ((chosen.share, chosen.chunk / count), (1.0 - chosen.share, None)):
+        if not weight:
+            continue
+        blocks, once = workers.micro(deployment, None if tokens is None else np.asarray(tokens))
+        whole += weight * float(deployments.step_of(blocks, once, count).time)
+        layers = sum(
+            block.layers
+            * float(
+                pipeline.serial_layer_time(
+                    attention=block.attention,
+                    ffn=block.ffn,
+                    dispatch=block.dispatch,
+                    combine=block.combine,
+                )
+            )
+            for block in blocks
+        )
+        serial += weight * (deployments.gap + count * (float(once) + layers))
+        prompt = None if tokens is None else workers.prompt(np.asarray(tokens))
+        for item, time in _times(workers, deployments.operators(deployment, prompt=prompt)):
+            terms[_term(item)] += weight * count * time
+        terms[HOST] += weight * deployments.gap
+    if workers.scenario.query_tokens > 1:  # layers and heads that draft
+        terms[DRAFTING] = max(serial - sum(terms.values()), 0.0)
+    return whole, serial, terms
+
+
+def _times(workers: Workers, items: Iterator[Operator]) -> Iterator[tuple[Operator, float]]:
+    """Yield operators with the time of all their layers in service [s]."""
+    for item in items:
+        yield item, float(np.squeeze(item.time * workers.deployments.in_service(item))) * item.layers
+
+
+def _term(item: Operator) -> str:
+    """Return the term of a step that an operator belongs to."""
+    if item.part == "head":
+        return HEAD
+    if item.side == "network" or item.name == "attention_exchange":
+        return EXCHANGE
+    if item.name in {"core_attention", "convolution"}:
+        return CORE
+    if item.name.startswith("index_"):
+        return INDEX
+    if item.name.startswith("experts_"):
+        return EXPERTS
+    return SMALL if item.name.endswith("_other") else PRODUCTS
