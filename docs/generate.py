@@ -321,7 +321,7 @@ def validation() -> str:
             "How far are predictions from services that somebody ran and published? This page is what "
             "`roofline-afd validate` answers on the rows that ship with the program "
             "([hardware_db/measurements](../hardware_db/measurements/README.md)). The data sheets of the "
-            "parts, [efficiencies fitted to timings of single operators](calibration.md) and the three "
+            "parts, [efficiencies fitted to timings of single operators](calibration.md) and the two "
             "constants below go in; no other published throughput does.\n"
         ),
         (
@@ -439,7 +439,7 @@ def _constants(record: Record) -> str:
             *rows,
             "",
             (
-                f"{_sentence(data['note'])} Four rows barely fix three constants: what they would be without "
+                f"{_sentence(data['note'])} Four rows barely fix two constants: what they would be without "
                 "one row says how far each leans on it.\n"
             ),
         ]

@@ -94,13 +94,17 @@ def operator_time(
     >>> round(float(t) * 1e6, 2)
     19.83
     """
-    needed = np.multiply(flops, padding)
-    if np.any(half_saturation_tokens):
+    needed = np.multiply(flops, padding) if _counts(padding, 1.0) else flops
+    if _counts(half_saturation_tokens):
         needed = needed * (1.0 + np.divide(half_saturation_tokens, np.maximum(tokens, LEAST_ROWS)))
-    fixed = launch + np.multiply(depth_time, depth) + np.multiply(growth_time, growth)
+    fixed = launch
+    if _counts(depth_time):
+        fixed = fixed + np.multiply(depth_time, depth)
+    if _counts(growth_time):
+        fixed = fixed + np.multiply(growth_time, growth)
     streamed = bytes_moved
-    apart = np.greater(vector_efficiency, 0)
-    if np.any(apart):
+    if _counts(vector_efficiency):
+        apart = np.greater(vector_efficiency, 0)
         vectors = np.where(apart, vector_bytes, 0.0)
         rate = np.multiply(memory_bandwidth, np.where(apart, vector_efficiency, 1.0))
         fixed = fixed + vectors / rate
@@ -109,6 +113,11 @@ def operator_time(
     moving = np.divide(streamed, np.multiply(memory_bandwidth, memory_efficiency))
     time = fixed + np.maximum(computing, moving)
     return np.where(np.add(flops, bytes_moved) > 0, time, 0.0)[()]
+
+
+def _counts(value: FloatLike, neutral: float = 0.0) -> bool:
+    """Whether a term is more than its neutral value: arrays always count."""
+    return not isinstance(value, float) or value != neutral
 
 
 def expert_handling_time(

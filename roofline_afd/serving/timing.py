@@ -85,6 +85,16 @@ class Work:
     cache_peak: FloatLike = 0.0
     """Peak rate in the format of the cache, for cores that multiply in it; 0 where there is none [FLOP/s]."""
 
+    @property
+    def is_core(self) -> bool:
+        """Whether it is a decode core, dealt out in pieces."""
+        return not isinstance(self.items, float) or self.items != np.inf
+
+    @property
+    def fills_tiles(self) -> bool:
+        """Whether its rows fill tiles."""
+        return not isinstance(self.rows, float) or self.rows != 0.0
+
     def arguments(self, found: OperatorEfficiency) -> dict[str, Any]:
         """Return the arguments of `operator_time`: without those of terms that the kernel's law lacks."""
         arguments: dict[str, Any] = {
@@ -98,7 +108,7 @@ class Work:
             "memory_efficiency": found.memory_efficiency,
             "launch": found.launch_s + found.cold_s,
         }
-        if found.core_in_cache_format and np.any(self.cache_peak):
+        if found.core_in_cache_format and self.is_core:
             arguments["peak"] = np.maximum(self.peak, self.cache_peak)
         if found.compute_efficiency_wide:
             arguments["compute_efficiency"] = np.where(
@@ -113,10 +123,10 @@ class Work:
             arguments["half_saturation_tokens"] = found.half_saturation_tokens
         if found.depth_time_s:
             arguments["depth_time"] = found.depth_time_s
-        if found.few_items_s and not np.all(np.isinf(self.items)):
+        if found.few_items_s and self.is_core:
             arguments["growth"] = filling.few_items_growth(items=self.items, entries=self.entries)
             arguments["growth_time"] = found.few_items_s
-        if found.vector_efficiency and np.any(self.vector_bytes):
+        if found.vector_efficiency and self.is_core:
             arguments["vector_bytes"] = self.vector_bytes
             arguments["vector_efficiency"] = found.vector_efficiency
         return arguments
@@ -124,8 +134,8 @@ class Work:
     def _padding(self, found: OperatorEfficiency) -> FloatArray | None:
         """Return operations done over those needed; None where nothing is filled up."""
         padding: FloatArray | None = None
-        core = not np.all(np.isinf(self.items))
-        if found.tile_rows > 1 and np.any(self.rows):
+        core = self.is_core
+        if found.tile_rows > 1 and (core or self.fills_tiles):
             tiles = {"rows": self.rows, "tile_rows": found.tile_rows}
             if self.spread:
                 padding = filling.spread_padded_share(**tiles)
