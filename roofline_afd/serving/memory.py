@@ -208,7 +208,9 @@ class DeviceMemory:
         """
         model, tokens = self.scenario.model, self._exchanged(deployment)
         if self.engine.exchange == DEEPEP:
-            experts = np.add(model.routed_experts, deployment.redundant_experts)
+            routed = np.add(model.routed_experts, deployment.redundant_experts)
+            slots = np.ceil(np.divide(routed, deployment.expert_devices))  # it wants as many on each rank
+            experts = slots * deployment.expert_devices
             buffers = memory.low_latency_buffer_bytes(
                 tokens=tokens, experts=experts, width=model.dispatch_width
             )

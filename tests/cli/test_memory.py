@@ -94,6 +94,17 @@ def test_a_deployment_without_room_is_refused_by_both_questions() -> None:
         assert "routed experts" in outcome.complaint
 
 
+def test_a_comparison_without_room_names_the_largest_terms() -> None:
+    """Of both modes, and how many devices would hold the model."""
+    outcome = command("compare", *BASE, "--devices", "8", "--engine", "vllm")
+    assert outcome.status == 1
+    for mode in ("EP", "AFD"):
+        assert f"{mode}: binding is HBM capacity" in outcome.complaint
+    assert outcome.complaint.count("routed experts") == 2
+    assert outcome.complaint.count("a device, of 8") == 2
+    assert outcome.complaint.count("devices hold it (--devices)") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

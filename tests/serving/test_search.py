@@ -85,6 +85,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
             "duplex": st.sampled_from(["full", "shared"]),
             "sigma_ep": st.sampled_from([1.0, 0.8]),
             "sigma_dp": st.sampled_from([1.0, 0.9]),
+            "engine": st.sampled_from(["ideal", "vllm", "sglang", "trtllm"]),
         }
     )
 )

@@ -87,7 +87,7 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
         attrs.evolve(scenario, batch=batch),
         found,
         {"largest_batch": batch, "largest_binding": binding},
-        f"The largest batch is {batch:,} sequences of {scenario.context:,} tokens a device, {why}. ",
+        f"The largest batch is {_counted(batch)} of {scenario.context:,} tokens a device, {why}. ",
     )
 
 
@@ -110,8 +110,13 @@ def _largest_context(scenario: Scenario, mode: str) -> Found:
         longest,
         deployment,
         {"largest_context": context, "largest_binding": None if every else MEMORY},
-        f"The longest context is {context:,} tokens of {deployment.batch} sequences a device, {why}{made}. ",
+        f"The longest context is {context:,} tokens of {_counted(scenario.batch)} a device, {why}{made}. ",
     )
+
+
+def _counted(sequences: int | None) -> str:
+    """Return how many sequences, in words."""
+    return "1 sequence" if sequences == 1 else f"{sequences:,} sequences"
 
 
 def _terms(deployments: Deployments, deployment: Deployment) -> str:

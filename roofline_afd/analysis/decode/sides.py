@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from roofline_afd.analysis.decode.memory import largest_parts, memory_of
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
 from roofline_afd.serving.candidates import shapes_in_memory
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
@@ -117,7 +118,7 @@ def why_not(side: Side) -> str:
     if found.refusal == RATIO:
         return f"{text}{_ratio_hint(scenario, side.deployments)}"
     if found.refusal == MEMORY:
-        return f"{text}{_memory_hint(scenario, side.deployments)}"
+        return f"{text}{_memory_terms(side.deployments)}{_memory_hint(scenario, side.deployments)}"
     return text
 
 
@@ -135,6 +136,23 @@ def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
     wanted = scenario.devices or scenario.max_devices
     nearest = int(sizes[np.argmin(np.abs(sizes - wanted))])
     return f"; nearest: {'--devices' if scenario.devices else '--max-devices'} {nearest}"
+
+
+def _memory_terms(deployments: Deployments) -> str:
+    """Return the largest terms of the memory of the roomiest deployment allowed, with one sequence."""
+    found = shapes_in_memory(deployments)
+    if not found.most.size:
+        return ""
+    best = int(np.argmax(found.most))
+    shape = (found.attention_devices, found.ffn_devices)
+    one = deployments.deployment_of(
+        *(int(devices[best]) for devices in shape),
+        batch=1,
+        redundant_experts=float(found.redundant_experts[best]),
+    )
+    both = memory_of(deployments, one)
+    full = min(filter(None, both.values()), key=lambda memory: memory["free_gb"])
+    return f" ({largest_parts(full)} of {full['driver_gb']:.4g} GB a device, of {one.devices:.0f})"
 
 
 def _memory_hint(scenario: Scenario, deployments: Deployments) -> str:
