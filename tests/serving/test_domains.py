@@ -22,10 +22,13 @@ MODEL = load_model("deepseek-v3")
 RACK = load_system("gb200-nvl72")
 
 
-def _exchange(devices: int, *, name: str = "dispatch", **more: Any) -> dict[str, Any]:
+def _exchange(devices: int) -> dict[str, Any]:
     layers = Layers(model=MODEL, attention=RACK)
-    sizes: dict[str, Any] = {"sequences": 224, "context": 4096, "attention_devices": devices, **more}
-    found = next(item for item in decode_operators(layers, **sizes) if item.name == name)
+    found = next(
+        item
+        for item in decode_operators(layers, sequences=224, context=4096, attention_devices=devices)
+        if item.name == "dispatch"
+    )
     return {"time": float(np.asarray(found.time)), **found.arguments}
 
 
