@@ -166,6 +166,13 @@ def test_cloudmatrix_is_a_prior() -> None:
     assert link.kind == link.kind_out == "estimated"
 
 
+def test_few_rows_cost_in_one_way() -> None:
+    """A law has tiles or a half saturation: with both, fewer rows than a tile would take longer than more."""
+    for record in CATALOGUE.records("calibration"):
+        for table in set(OPERATOR_TABLES) & set(record.data):
+            assert not {"tile_rows", "half_saturation_tokens"} <= set(record.data[table]), (record.id, table)
+
+
 def _keys(value: object) -> set[str]:
     """Return the keys of tables within tables, names of sources aside."""
     if isinstance(value, list):
