@@ -137,8 +137,11 @@ class Workers:
         """Return the times of a micro-batch with so many prompt tokens, or none."""
         if tokens is None:
             return self.deployments.micro_batch(deployment)
-        deployment = dataclasses.replace(deployment, transport=self.prompt_transport)
-        return self.deployments.micro_batch(deployment, prompt=self.prompt(tokens))
+        return self.deployments.micro_batch(self.prefilling(deployment), prompt=self.prompt(tokens))
+
+    def prefilling(self, deployment: Deployment) -> Deployment:
+        """Return a deployment as its steps with prompts run: they travel in a way of their own."""
+        return dataclasses.replace(deployment, transport=self.prompt_transport)
 
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""

@@ -225,7 +225,8 @@ def _step(workers: Workers, chosen: _Chosen) -> tuple[float, float, dict[str, fl
         )
         serial += weight * (deployments.gap + count * (float(once) + layers))
         prompt = None if tokens is None else workers.prompt(np.asarray(tokens))
-        for item, time in _times(workers, deployments.operators(deployment, prompt=prompt)):
+        carrying = deployment if tokens is None else workers.prefilling(deployment)
+        for item, time in _times(workers, deployments.operators(carrying, prompt=prompt)):
             terms[_term(item)] += weight * count * time
         terms[HOST] += weight * deployments.gap
     if workers.scenario.query_tokens > 1:  # layers and heads that draft

@@ -27,6 +27,8 @@ from tests.analysis.evidence.operators.times import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from roofline_afd.catalogue.calibration import Calibration
+
 
 def test_known_parameters_come_back(tmp_path: Path) -> None:
     rows = read_measurements([synthetic(tmp_path / "a.csv")], catalogue=CATALOGUE)
@@ -184,18 +186,24 @@ def test_held_out_errors_of_links_meet_their_limits(name: str) -> None:
 
 
 def test_stated_errors_are_those_of_predictions() -> None:
-    """The training error of every table, computed anew: rows predicted as `validate` predicts them."""
+    """The training error of every table, computed anew: rows predicted as `validate` predicts them.
+
+    So each row is predicted with the table it was fitted to. Records state parameters in four digits, which
+    moves a time by up to 5e-4 of it.
+    """
     groups, _ = groups_of(rows_to_calibrate(), catalogue=CATALOGUE)
+    calibrations: dict[str, Calibration] = {}
     for group in groups:
         if group.table == "link":
             continue
         errors = []
         for row, measured in zip(group.rows, group.measured, strict=True):
-            calibration = load_calibration(row.system, catalogue=CATALOGUE)
-            time, _ = predict(row, calibration, catalogue=CATALOGUE)
+            if row.system.id not in calibrations:
+                calibrations[row.system.id] = load_calibration(row.system, catalogue=CATALOGUE)
+            time, _ = predict(row, calibrations[row.system.id], catalogue=CATALOGUE)
             errors.append(abs(time / measured - 1))
         stated = CATALOGUE.record("calibration", group.record).data[group.table]["training_error"]
-        assert np.median(errors) == pytest.approx(stated, rel=1e-2, abs=1e-4), (group.record, group.table)
+        assert np.median(errors) == pytest.approx(stated, abs=5e-4), (group.record, group.table)
 
 
 def test_both_series_of_products_on_the_h800_are_reported() -> None:
