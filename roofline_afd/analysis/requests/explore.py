@@ -288,7 +288,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
                 else []
             ),
             *rates.notes,
-            *(note for each in deployments for note in notes_of(each, [])),
+            *dict.fromkeys(note for each in deployments for note in notes_of(each, [])),
             *provenance_notes(question.scenario, quantities),
         ],
         table_keys=TABLE_KEYS,
