@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 SYSTEMS = ("gb200-nvl72", "gb300-nvl72", "b200", "b300", "h200", "h100", "h800", "h20", "mi300x", "tpu-v7")
 MODELS = ("deepseek-v3", "qwen3-235b-a22b")
 TPOT_MS = 50
+MOST = 512
 NODE = 8
 """Devices of the largest scale-up domain that is no more than a node."""
 KERNELS = (
@@ -79,7 +80,7 @@ def _shares(catalogue: Catalogue) -> str:
                 system=system,
                 model=load_model(model, catalogue=catalogue),
                 tpot_ms=TPOT_MS,
-                max_devices=domain if domain > NODE else 512,
+                max_devices=min(domain, MOST) if domain > NODE else MOST,
             )
             deployments = Deployments(scenario, EP)
             best = search(deployments).best

@@ -176,6 +176,11 @@ class Choice:
         """Library whose kernel the table times; empty where it does not say."""
         return str(self.record.data[self.table].get("family", ""))
 
+    def in_format(self, form: str) -> bool:
+        """Whether the table was measured in a number format; so where none is asked, or it names none."""
+        formats = self.record.data[self.table].get("formats")
+        return not form or formats is None or form in formats
+
     def kind_of(self, quantity: Quantity) -> str:
         """Return the kind that a value of the table has for the part."""
         return weakest((self.kind, quantity.kind))
@@ -268,7 +273,8 @@ def choose(
     """Return the table that a kernel's efficiencies on a part are taken from.
 
     Of tables that name the part, one that says no family comes first, then one measured on the part itself,
-    then in the order of families asked for; families not asked for only where no other names it.
+    then in the order of families asked for; families not asked for only where no other names it, not even in a
+    table of several formats.
 
     Parameters
     ----------
@@ -295,6 +301,7 @@ def choose(
         If two tables serve alike: which is meant cannot be told.
     """
     asked = list(families.get("experts" if kernel in EXPERT_KERNELS else kernel, ()))
+    others: list[Choice] = []
     for tier in _tables_for(kernel, form):
         found = []
         for record in catalogue.naming("calibration", part):
@@ -303,29 +310,37 @@ def choose(
                 if kind:
                     choice = Choice(record, table if table in record.data else EARLIER[table], kind)
                     found.append(_in_format(choice, form))
-        wanted = [each for each in found if not each.family or each.family in asked] or found
-        if not wanted:
-            continue
-        order = {name: place for place, name in enumerate(asked)}
-        ranks = [
-            (bool(each.family), each.kind != MEASURED, order.get(each.family, len(order)), each.family)
-            for each in wanted
-        ]
-        best = min(ranks)
-        first, *others = (each for each, rank in zip(wanted, ranks, strict=True) if rank == best)
+        wanted = [each for each in found if not each.family or each.family in asked]
         if others:
-            files = f"{first.record.file} and {others[0].record.file}"
-            raise InputError(f"{files} both calibrate [{first.table}] of {part}: keep one")
-        return first
+            wanted = [each for each in wanted if each.in_format(form)]
+        if wanted:
+            return _best(wanted, part, asked)
+        others = others or found
+    if others:
+        return _best(others, part, asked)
     record = catalogue.record("calibration", DEFAULT)
     table = next(table for tier in _tables_for(kernel, form) for table in tier if table in record.data)
     return Choice(record, table, ESTIMATED)
 
 
+def _best(found: Sequence[Choice], part: str, asked: Sequence[str]) -> Choice:
+    """Return the first of tables that serve a kernel; InputError where two serve alike."""
+    order = {name: place for place, name in enumerate(asked)}
+    ranks = [
+        (bool(each.family), each.kind != MEASURED, order.get(each.family, len(order)), each.family)
+        for each in found
+    ]
+    best = min(ranks)
+    first, *others = (each for each, rank in zip(found, ranks, strict=True) if rank == best)
+    if others:
+        files = f"{first.record.file} and {others[0].record.file}"
+        raise InputError(f"{files} both calibrate [{first.table}] of {part}: keep one")
+    return first
+
+
 def _in_format(choice: Choice, form: str) -> Choice:
     """Return a choice as measured only where the table was in that number format."""
-    formats = choice.record.data[choice.table].get("formats")
-    if not form or formats is None or form in formats or choice.kind != MEASURED:
+    if choice.in_format(form) or choice.kind != MEASURED:
         return choice
     return dataclasses.replace(choice, kind=SIBLING)
 

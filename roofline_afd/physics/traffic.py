@@ -148,12 +148,48 @@ def rank_traffic(
     return _by_distance(np.multiply(tokens, devices_hit) * vector, devices, devices_per_node)
 
 
+def domains_used(*, devices: FloatLike | IntLike, domain_devices: FloatLike | IntLike) -> FloatArray:
+    """Return the domains that a group of devices is laid out over, in parts as even as can be.
+
+    Parameters
+    ----------
+    devices : int or array
+        Devices of the group, G [1].
+    domain_devices : int or array
+        Devices of a scale-up domain, D [1].
+
+    Returns
+    -------
+    float or array
+        Domains, P [1].
+
+    Notes
+    -----
+    P = ceil(G / D); parts of floor(G / P) and ceil(G / P) devices: 76 on racks of 72 are 38 and 38, since
+    a part of 4 would send nearly all it has over scale-out
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> [float(domains_used(devices=each, domain_devices=72)) for each in (64, 72, 76, 144)]
+    [1.0, 1.0, 2.0, 2.0]
+    """
+    return np.maximum(np.ceil(np.divide(devices, domain_devices)), 1.0)
+
+
 def _by_distance(volume: FloatArray, devices: FloatLike | IntLike, devices_per_node: FloatLike) -> Traffic:
-    """Share a volume out over places alike: 1/G stays, the node's others over scale-up, the rest beyond."""
-    near = np.minimum(devices_per_node, devices)
+    """Share a volume out over places alike, as the busiest part sends it.
+
+    1/G stays, those of its domain go over scale-up, the rest beyond: of the largest part most stays inside,
+    of the smallest most leaves.
+    """
+    each = np.divide(devices, domains_used(devices=devices, domain_devices=devices_per_node))
     return Traffic(
-        volume * ((near - 1.0) / devices),
-        volume * (np.subtract(devices, near) / devices),
+        volume * ((np.ceil(each) - 1.0) / devices),
+        volume * (np.subtract(devices, np.floor(each)) / devices),
     )
 
 
@@ -200,8 +236,8 @@ def node_traffic(
     >>> round(float(traffic.scale_up_bytes)), round(float(traffic.scale_out_bytes))
     (5237010, 914293)
     """
-    near = np.minimum(devices_per_node, devices)
-    nodes = np.maximum(np.floor_divide(devices, near), 1)
+    nodes = domains_used(devices=devices, domain_devices=devices_per_node)
+    near = np.ceil(np.divide(devices, nodes))
     vector = vector_bytes(
         width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
     )

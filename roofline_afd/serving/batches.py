@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import EP
 from roofline_afd.serving.limits import SAME
 
@@ -44,11 +45,18 @@ def microbatches_of(scenario: Scenario, mode: str) -> tuple[int, ...]:
     -------
     tuple of int
         Micro-batches in flight [1].
+
+    Raises
+    ------
+    InputError
+        If the software the question names does not run so many.
     """
     given = scenario.microbatches
     if mode == EP:
         return (given,) if given in EP_MICROBATCHES else EP_MICROBATCHES
     if given is not None:
+        if scenario.deployable_with and given not in PLUGIN_MICROBATCHES:
+            raise InputError(f"--microbatches {given} cannot run with {scenario.deployable_with}: it has two")
         return (given,)
     return PLUGIN_MICROBATCHES if scenario.deployable_with else AFD_MICROBATCHES
 

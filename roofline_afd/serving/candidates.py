@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from roofline_afd.errors import InputError
-from roofline_afd.serving.batches import LARGEST_BATCH, PLUGIN_MICROBATCHES, microbatches_of
+from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
@@ -71,7 +71,6 @@ def shapes_in_memory(
         If the question contradicts itself.
     """
     senders, receivers = _shapes(deployments)
-    _refuse_microbatches(deployments.scenario, deployments.mode)
     batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
     codes = np.arange(len(transports), dtype=np.int8)
     transport, shape, m = (
@@ -176,13 +175,6 @@ def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) ->
     if scenario.deployable_with:
         fits &= attention % ffn == 0
     return fits
-
-
-def _refuse_microbatches(scenario: Scenario, mode: str) -> None:
-    """Refuse micro-batches that the software the question names does not run."""
-    given = scenario.microbatches
-    if mode == AFD and scenario.deployable_with and given not in {None, *PLUGIN_MICROBATCHES}:
-        raise InputError(f"--microbatches {given} cannot run with {scenario.deployable_with}: it has two")
 
 
 def transports_of(scenario: Scenario) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from roofline_afd.catalogue.calibration import (
     ESTIMATED,
+    EXPERT_KERNELS,
     Calibration,
     LinkEfficiency,
     kernels_of,
@@ -427,10 +428,9 @@ class Deployments:
         """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""
         formats, model = self.formats, self.scenario.model
         for side in (self.attention, *((self.ffn,) if self.ffn is not self.attention else ())):
-            forms = {
-                "gemm": operand_of(side, formats.others, formats.others),
-                "experts": operand_of(side, formats.experts, formats.dispatch),
-            }
+            experts = operand_of(side, formats.experts, formats.dispatch)
+            forms = {"gemm": operand_of(side, formats.others, formats.others)}
+            forms |= dict.fromkeys(EXPERT_KERNELS, experts)
             for kernel in kernels_of(model):
                 yield side, kernel, forms.get(kernel, formats.cache)
             yield side, "gemm", "bf16"

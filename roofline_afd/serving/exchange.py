@@ -81,8 +81,9 @@ def _ep_exchange(
     else:
         hits = {"devices_hit": places_hit(layers, devices)}
         if layers.transport == "node":
-            near = np.minimum(domain, devices)
-            hits["nodes_hit"] = places_hit(layers, np.ceil(np.divide(devices, near)))
+            hits["nodes_hit"] = places_hit(
+                layers, traffic.domains_used(devices=devices, domain_devices=domain)
+            )
         spread = traffic.rank_traffic if layers.transport == "rank" else traffic.node_traffic
         flow = spread(tokens=sizes.sent, **hits, **where)
     up, out = layers.bandwidths("attention")
@@ -95,7 +96,7 @@ def _ep_exchange(
 def _exchange_share(fabric: Interconnect, devices: FloatArray, domain: int) -> FloatArray:
     """Return the share of a device's bandwidth that an exchange of all with all can use."""
     limits = _limits(fabric, domain, 1.0)
-    together = np.minimum(devices, domain) * 1.0
+    together = np.ceil(devices / traffic.domains_used(devices=devices, domain_devices=domain))
     if "pairwise_bandwidth" in limits:
         return np.minimum(1.0, np.maximum(together - 1.0, 1.0) * limits["pairwise_bandwidth"])
     if "bisection_bandwidth" in limits:  # a quarter of all volume crosses the middle each way
@@ -110,15 +111,16 @@ def _afd_exchange(
     ffn = layers.system("ffn")
     senders, receivers = sizes.attention_devices, np.asarray(sizes.ffn_devices)
     domain = ffn.scale_up_domain_devices
-    together = np.logical_and(ffn.id == layers.attention.id, np.add(senders, receivers) <= domain)
+    near = _shared_domain(layers, np.add(senders, receivers))
+    together = np.greater(near, 0.0)
     if only is None:
         inside, outside, forwarded = _afd_copies(layers, receivers)
     else:
         inside, outside, forwarded = only, only, 0.0
     sent: dict[str, Any] = {
         "tokens": np.multiply(sizes.sent, senders),
-        "scale_up_copies": np.where(together, inside, forwarded),
-        "scale_out_copies": np.where(together, 0.0, outside),
+        "scale_up_copies": near * inside + (1.0 - near) * forwarded,
+        "scale_out_copies": (1.0 - near) * outside,
     }
     flow = traffic.group_traffic(**sent, **vector)
     up_a, out_a = layers.bandwidths("attention")
@@ -139,6 +141,21 @@ def _afd_exchange(
         **{key: np.where(together, value, np.inf) for key, value in limits.items()},
     }
     return flow, time, {**sent, **vector, **ends, **used, **arguments}
+
+
+def _shared_domain(layers: Layers, devices: FloatArray) -> FloatArray:
+    """Return the share of what one group sends to the other that stays within a scale-up domain.
+
+    Groups that fit into one domain share it. Domains larger than a node are dealt out to both groups in equal
+    parts, so that each holds its share of both; nodes belong to one group.
+    """
+    ffn = layers.system("ffn")
+    if ffn.id != layers.attention.id:
+        return np.zeros(np.shape(devices))[()]
+    domain = ffn.scale_up_domain_devices
+    used = traffic.domains_used(devices=devices, domain_devices=domain)
+    share: FloatArray = 1.0 / used
+    return share if domain > ffn.devices_per_node else np.where(used > 1, 0.0, share)[()]
 
 
 def _afd_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, FloatLike, FloatLike]:
@@ -166,8 +183,10 @@ def _transfer(
     link = layers.calibration("attention").link
     inside = network.group_latency(latency=latency_up, devices=devices, latency_growth=link.latency_growth)
     outside = link.latency_out_s + (inside if layers.transport == "node" else 0.0)  # two hops
+    crosses = np.greater(flow.scale_out_bytes, 0)
+    latency: FloatArray = np.where(crosses, np.maximum(outside, inside), inside)
     arguments = {
-        "latency": np.where(np.greater(flow.scale_out_bytes, 0), outside, inside)[()],
+        "latency": latency[()],
         "scale_up_bytes": flow.scale_up_bytes,
         "scale_out_bytes": flow.scale_out_bytes,
         "scale_up": bandwidths[0],

@@ -135,10 +135,14 @@ class Workers:
 
     def micro(self, deployment: Deployment, tokens: FloatArray | None) -> tuple[list[Block], FloatArray]:
         """Return the times of a micro-batch with so many prompt tokens, or none."""
+        prompt = None if tokens is None else self.prompt(tokens)
+        return self.deployments.micro_batch(self.carrying(deployment, tokens), prompt=prompt)
+
+    def carrying(self, deployment: Deployment, tokens: FloatArray | None) -> Deployment:
+        """Return a deployment as it sends the tokens of a step: with those of prompts by other kernels."""
         if tokens is None:
-            return self.deployments.micro_batch(deployment)
-        deployment = dataclasses.replace(deployment, transport=self.prompt_transport)
-        return self.deployments.micro_batch(deployment, prompt=self.prompt(tokens))
+            return deployment
+        return dataclasses.replace(deployment, transport=self.prompt_transport)
 
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""

@@ -15,6 +15,7 @@ from roofline_afd.analysis.evidence.operators.families import (
     table_of,
     why_unfit,
 )
+from roofline_afd.analysis.evidence.operators.forwarded import is_forwarded
 from roofline_afd.analysis.evidence.operators.transfers import Exchange, exchange_of
 from roofline_afd.analysis.evidence.operators.work import TimedRows, measured_us, work_of
 from roofline_afd.catalogue.calibration import (
@@ -256,6 +257,8 @@ def _table_of(row: Measurement, catalogue: Catalogue) -> tuple[str, str]:
     if why_unfit(row):
         raise InputError(f"{row.place}: {why_unfit(row)}")
     link = KERNELS[row.operator] == "link"
+    if link and is_forwarded(row):
+        raise InputError(f"{row.place}: its kernel sends a copy per node; [link] is of a copy per expert")
     if link and not row.texts["precision"]:
         raise InputError(f"{row.place}: lacks precision")
     part = row.system.scale_up.id if link else row.system.accelerator.id

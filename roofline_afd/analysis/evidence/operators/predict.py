@@ -14,6 +14,7 @@ from roofline_afd.analysis.evidence.operators.transfers import (
     exchange_time,
 )
 from roofline_afd.analysis.evidence.operators.work import work_of
+from roofline_afd.catalogue.calibration import EXPERT_KERNELS
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.operators.rows import Measurement
@@ -58,6 +59,7 @@ def predict(row: Measurement, calibration: Calibration, *, catalogue: Catalogue)
         exchange = exchange_of([row])
         return float(exchange.times(link)[0]), link.kind_out if exchange.crosses[0] else link.kind
     work = work_of([row])
-    kernels = dataclasses.replace(calibration, families={kernel: [family_of(row)]})
+    asked = "experts" if kernel in EXPERT_KERNELS else kernel  # as engines name it
+    kernels = dataclasses.replace(calibration, families={asked: [family_of(row)]})
     found = kernels.of(kernel, form_of(row))
     return float(work.times(found)[0]), str(work.kinds(found)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,21 +20,32 @@ CALIBRATION = load_calibration(SYSTEM, catalogue=CATALOGUE)
 BF16, FP8 = (SYSTEM.accelerator.peak_flop_per_s[name] for name in ("bf16", "fp8"))
 
 
+def _kernel(kernel: str, form: str = "", *, family: str = "") -> OperatorEfficiency:
+    """Return the efficiencies of a kernel of one library, the H800's."""
+    return dataclasses.replace(CALIBRATION, families={kernel: [family]}).of(kernel, form)
+
+
 def _us(
     efficiency: OperatorEfficiency,
     flops: float,
     moved: float,
     *,
     peak: float = BF16,
-    rows: float = 1e30,
     depth: float = 0,
+    growth: float = 0,
+    vectors: float = 0,
 ) -> float:
-    """Return t_0 + t_k k + max(flops (T + T_half) / (T F e_c), bytes / (W e_m)) in microseconds."""
-    computing = (
-        flops * (rows + efficiency.half_saturation_tokens) / (rows * peak * efficiency.compute_efficiency)
-    )
-    moving = moved / (SYSTEM.accelerator.memory_bytes_per_s * efficiency.memory_efficiency)
-    return (efficiency.launch_s + efficiency.depth_time_s * depth + max(computing, moving)) * 1e6
+    """Return t_0 + t_k k + t_g g + V / (W e_v) + max(flops / (F e_c), (bytes - V) / (W e_m)) in microseconds.
+
+    At least the time of the loop that its host paces; no row here fills up tiles or waves.
+    """
+    memory = SYSTEM.accelerator.memory_bytes_per_s
+    apart = vectors if efficiency.vector_efficiency else 0
+    fixed = efficiency.launch_s + efficiency.depth_time_s * depth + efficiency.few_items_s * growth
+    fixed += apart / (memory * (efficiency.vector_efficiency or 1))
+    computing = flops / (peak * efficiency.compute_efficiency)
+    moving = (moved - apart) / (memory * efficiency.memory_efficiency)
+    return max(fixed + max(computing, moving), efficiency.pacing_s) * 1e6
 
 
 HEADS_64 = {"query_heads": 64, "kv_heads": 4, "head_dim": 128}
@@ -42,14 +54,14 @@ INDEX = {"model": "deepseek-v3.2", "query_heads": 64, "head_dim": 128, "precisio
 DELTA: dict[str, object] = {"query_heads": 16, "kv_heads": 32, "head_dim": 128, "batch": 64}
 CAUSAL_4096 = 4096 * 4097 / 2
 CORES: dict[str, tuple[dict[str, object], float, float]] = {
-    "gqa_decode": (  # 16 heads share a cached one: tiles of 64 rows are a quarter full
+    "gqa_decode": (  # 16 heads share a cached one and fill its tile of 16 rows
         {"precision": "bf16", "kv_precision": "bf16", "batch": 32, "context_tokens": 4096, **HEADS_64},
-        4 * 2 * 32 * 64 * 256 * 4096,
+        2 * 32 * 64 * 256 * 4096,
         32 * (4097 * 2 * 4 * 128 * 2 + 2 * 64 * 128 * 2),
     ),
     "gqa_decode, fp8 cache": (
         {"precision": "bf16", "kv_precision": "fp8", "batch": 32, "context_tokens": 4096, **HEADS_64},
-        4 * 2 * 32 * 64 * 256 * 4096,
+        2 * 32 * 64 * 256 * 4096,
         32 * (4097 * 2 * 4 * 128 * 1 + 2 * 64 * 128 * 2),
     ),
     "mla_decode": (  # 64 heads, which the column says; the core in bf16 although the row says fp8
@@ -99,54 +111,86 @@ CORES: dict[str, tuple[dict[str, object], float, float]] = {
     ),
 }
 
-OTHER_TABLES = {
-    "dsa_decode_index": (CALIBRATION.index, FP8),
-    "dsa_prefill_index": (CALIBRATION.index, FP8),
-    "linear_decode_convolution": (CALIBRATION.convolution, BF16),
-    "linear_decode_update": (CALIBRATION.state, BF16),
+VECTORS = {"mla_decode": 8 * 64 * (576 + 512) * 2, "dsa_decode_attention": 64 * 128 * (576 + 512) * 2}
+"""Bytes of queries and results of latent cores, which pass by themselves."""
+GROWTH = {"mla_decode": 1024 / 32768}
+"""8 sequences of a block of 64 heads: half of 16 pieces, 1,024 entries; 64 sequences of two are enough."""
+TABLES = {
+    "gqa_decode": ("gqa_decode", "bf16", "flashinfer", BF16),
+    "gqa_decode, fp8 cache": ("gqa_decode", "fp8", "flashinfer", BF16),
+    "mla_decode": ("mla_decode", "fp8", "flashmla", BF16),
+    "dsa_decode_attention": ("mla_decode", "fp8", "flashmla", BF16),
+    "gqa_prefill": ("prefill_attention", "", "", BF16),
+    "mla_prefill": ("prefill_attention", "", "", BF16),
+    "dsa_prefill_attention": ("prefill_attention", "", "", BF16),
+    "dsa_decode_index": ("index", "", "", FP8),
+    "dsa_prefill_index": ("index", "", "", FP8),
+    "linear_decode_convolution": ("convolution", "", "", BF16),
+    "linear_decode_update": ("state", "", "", BF16),
 }
+"""Row to kernel, format, library and peak."""
 
 
 @pytest.mark.parametrize("name", CORES)
 def test_cores_take_the_time_of_what_they_compute_and_move(name: str, tmp_path: Path) -> None:
     columns, flops, moved = CORES[name]
     found = one_answer(tmp_path, operator=name.partition(",")[0], **columns)
-    table, peak = OTHER_TABLES.get(name, (CALIBRATION.attention, BF16))
-    assert found["predicted"] == pytest.approx(_us(table, flops, moved, peak=peak), rel=1e-9)
+    kernel, form, family, peak = TABLES[name]
+    assert found["predicted"] == pytest.approx(
+        _us(
+            _kernel(kernel, form, family=family),
+            flops,
+            moved,
+            peak=peak,
+            growth=GROWTH.get(name, 0),
+            vectors=VECTORS.get(name, 0),
+        ),
+        rel=1e-9,
+    )
     assert found["error"] == pytest.approx(found["predicted"] / 100 - 1)
 
 
-def test_experts_are_two_grouped_products_and_handling(tmp_path: Path) -> None:
-    """8 of 128 experts on each of 16 devices, 2 tokens a device: 16 pairs, a token hits one with p = 1/16."""
-    columns = {"hidden": 4096, "intermediate": 1536, "top_k": 8, "experts": 128, "groups": 8}
-    found = one_answer(
-        tmp_path,
-        operator="moe_experts",
-        precision="fp8",
-        n_devices=16,
-        tokens_per_expert=2,
-        model="qwen3-235b-a22b",
-        routing="balanced",
-        **columns,
-    )
-    touched = 8 * (1 - (1 - 8 / 128) ** 32)
-    shape = {"peak": FP8, "rows": 16 / touched}
-    up = _us(
-        CALIBRATION.grouped_gemm,
-        2 * 16 * 3072 * 4096,
-        16 * 4096 + touched * 3072 * 4096 + 16 * 3072 * 2,
-        depth=4096,
-        **shape,
-    )
+MODULES: dict[str, object] = {
+    **{"hidden": 4096, "intermediate": 1536, "top_k": 8, "experts": 128, "groups": 8},
+    **{"operator": "moe_experts", "precision": "fp8", "n_devices": 16, "model": "qwen3-235b-a22b"},
+}
+
+
+@pytest.mark.parametrize(
+    ("routing", "tokens_per_expert", "touched"),
+    [("balanced", 2, 8), ("balanced", 0.25, 2), ("random", 2, 8 * (1 - (1 - 8 / 128) ** 32))],
+)
+def test_experts_are_two_grouped_products_and_handling(
+    routing: str, tokens_per_expert: float, touched: float, tmp_path: Path
+) -> None:
+    """8 of 128 experts on each of 16 devices, 2 tokens an expert: 32 tokens of the group, 16 pairs on a device.
+
+    Balanced pairs spread over the experts of a device, at most one each where there are fewer; else a token
+    hits an expert with p = 1/16. Half of the fixed time of a module belongs to each product; handling takes
+    time per element of the pairs and of all tokens of the group, which every device is handed.
+    """
+    found = one_answer(tmp_path, **MODULES, tokens_per_expert=tokens_per_expert, routing=routing)
+    pairs, tokens = tokens_per_expert * 8, tokens_per_expert * 16
+    whole = _kernel("experts", "fp8")
+    assert whole.module
+    half = dataclasses.replace(whole, launch_s=whole.launch_s / 2)
+    up = _us(half, 2 * pairs * 3072 * 4096, pairs * 4096 + touched * 3072 * 4096 + pairs * 3072 * 2, peak=FP8)
     down = _us(
-        CALIBRATION.grouped_gemm,
-        2 * 16 * 4096 * 1536,
-        16 * 1536 + touched * 4096 * 1536 + 16 * 4096 * 2,
-        depth=1536,
-        **shape,
+        half, 2 * pairs * 4096 * 1536, pairs * 1536 + touched * 4096 * 1536 + pairs * 4096 * 2, peak=FP8
     )
-    handling = _us(CALIBRATION.gemm, 0, 16 * (4096 * (1 + 1 + 2 + 2) + 1536 * (4 + 1)))
+    handling = 4096 * (whole.pair_time_s * pairs + whole.token_time_s * tokens) * 1e6
+    assert handling > 0
     assert found["predicted"] == pytest.approx(up + down + handling, rel=1e-9)
+    assert found["kind"] == "sibling"  # modules were timed on the H200
+
+
+def test_modules_rest_on_what_takes_their_time(tmp_path: Path) -> None:
+    """Few tokens stream weights, a measured share; many multiply, a share that rows do not tell."""
+    few, many = (
+        one_answer(tmp_path, **MODULES | {"system": "h200"}, tokens_per_expert=tokens, routing="balanced")
+        for tokens in (4, 16384)
+    )
+    assert (few["kind"], many["kind"]) == ("measured", "derived")
 
 
 def test_experts_need_columns_that_agree(tmp_path: Path) -> None:
@@ -176,7 +220,8 @@ def test_narrow_products_read_their_scales(tmp_path: Path) -> None:
     """An nvfp4 weight takes 9/16 of a byte; B200 multiplies it at its fp4 rate."""
     system = load_system("b200", catalogue=CATALOGUE)
     found = one_answer(tmp_path, operator="gemm", system="b200", precision="nvfp4", m=1, n=65536, k=7168)
-    gemm = load_calibration(system, catalogue=CATALOGUE).gemm
+    deepgemm = load_calibration(system, catalogue=CATALOGUE, families={"gemm": ["deepgemm"]})
+    gemm = deepgemm.of("gemm", "fp4")
     moved = 7168 * 0.5 + 65536 * 7168 * 9 / 16 + 65536 * 2
     time = gemm.launch_s + gemm.depth_time_s * 7168
     time += moved / (system.accelerator.memory_bytes_per_s * gemm.memory_efficiency)
@@ -196,7 +241,7 @@ def test_modules_take_less_where_heads_are_fewer(tmp_path: Path) -> None:
     assert whole["predicted"] == layer["predicted"]
     assert half["predicted"] < whole["predicted"]
     core = _us(
-        CALIBRATION.attention,
+        CALIBRATION.of("mla_decode", "fp8"),
         2 * 64 * 128 * (576 + 512) * 8192,
         64 * (8193 * 576 + 128 * (576 + 512) * 2),
     )
@@ -214,8 +259,8 @@ def test_sparse_modules_have_an_index(tmp_path: Path) -> None:
     def index(tokens: int) -> float:
         """Keys of 132 B and logits of 4 B at the fp8 peak, and the choice among the logits."""
         moved = 64 * ((tokens + 1) * 132 + 4 * tokens)
-        logits = _us(CALIBRATION.index, 2 * 64 * 64 * 128 * tokens, moved, peak=FP8)
-        return logits + _us(CALIBRATION.top_k, 0, 64 * 4 * tokens, depth=tokens)
+        logits = _us(_kernel("index"), 2 * 64 * 64 * 128 * tokens, moved, peak=FP8)
+        return logits + _us(_kernel("top_k"), 0, 64 * 4 * tokens, depth=tokens)
 
     assert long["predicted"] - short["predicted"] == pytest.approx(index(131072) - index(4096), rel=1e-6)
 

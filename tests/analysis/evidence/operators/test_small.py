@@ -13,7 +13,7 @@ from roofline_afd.catalogue.hardware import load_system
 from tests.analysis.evidence.operators.times import CATALOGUE, SECOND, one_answer
 from tests.conftest import require
 
-OTHER_US = load_service_constants(CATALOGUE).other_s * 1e6
+ROUTER_US = load_service_constants(CATALOGUE).router_s * 1e6
 
 
 def test_quantisation_reads_two_bytes_and_writes_one(tmp_path: Path) -> None:
@@ -38,13 +38,13 @@ def test_a_router_is_its_product_and_the_small_kernels_of_a_layer(tmp_path: Path
     row = {"precision": "bf16", "n_devices": 1}
     product = one_answer(tmp_path, operator="gemm", m=48, n=128, k=4096, **row)
     found = one_answer(tmp_path, operator="router", tokens=48, experts=128, hidden=4096, top_k=8, **row)
-    assert found["predicted"] == pytest.approx(product["predicted"] + OTHER_US, rel=1e-9)
+    assert found["predicted"] == pytest.approx(product["predicted"] + ROUTER_US, rel=1e-9)
     assert found["kind"] == "estimated"
 
 
 def test_what_prepares_an_exchange_is_among_the_small_kernels(tmp_path: Path) -> None:
     found = one_answer(tmp_path, operator="a2a_prepare", n_devices=4, tokens=128)
-    assert (found["predicted"], found["kind"]) == (pytest.approx(OTHER_US), "estimated")
+    assert (found["predicted"], found["kind"]) == (pytest.approx(ROUTER_US), "estimated")
 
 
 def test_a_hand_over_takes_the_fixed_time_of_a_transfer(tmp_path: Path) -> None:

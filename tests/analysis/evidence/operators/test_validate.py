@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
+import pytest
+
+from roofline_afd.analysis.evidence.operators.families import KERNELS, why_unfit
 from roofline_afd.analysis.evidence.operators.fit import groups_of
+from roofline_afd.analysis.evidence.operators.predict import predict
 from roofline_afd.analysis.evidence.operators.rows import read_measurements
 from roofline_afd.analysis.evidence.operators.validate import validate_operators
+from roofline_afd.analysis.evidence.operators.work import measured_us
+from roofline_afd.catalogue.calibration import load_calibration
 from tests.analysis.evidence.operators.times import CATALOGUE, OPERATORS, SECOND
 from tests.conftest import require
 
+MFA_ON_H20 = {"op-step3t9-mfa-8k-h20", "op-step3t9-mfa-32k-h20"}
+
 
 def test_whole_attention_layers_are_predicted_within_a_fifth() -> None:
+    """In the median; no layer is off by more than 30 % but those of one kernel, see below."""
     require(present=OPERATORS.is_file(), what="the file of published operator times")
     rows = read_measurements([OPERATORS], catalogue=CATALOGUE)
     answer = validate_operators(rows, catalogue=CATALOGUE)
     assert answer.summary["n"] == len(rows) == 284
     assert answer.summary["skipped"] == 0
     assert answer.summary["median_abs_error_by_operator"]["attention_layer"] <= 0.20
-    layers = [row for row in answer.rows() if row["operator"] == "attention_layer"]
-    assert max(abs(row["error"]) for row in layers) <= 0.30
+    layers = {row["id"]: abs(row["error"]) for row in answer.rows() if row["operator"] == "attention_layer"}
+    assert {name for name, error in layers.items() if error > 0.30} == MFA_ON_H20
+
+
+def test_one_cached_head_is_computed_as_latent_kernels_do_it() -> None:
+    """Step-3's attention on the H20 is 41 and 44 % too slow, predicted with the grouped-query kernel.
+
+    Its 64 query heads share one cached head, as in latent attention; the paper's kernel reaches what FlashMLA
+    reaches there (88 % of the peak, not 57 %), and with that share its layers are within a tenth.
+    """
+    require(present=OPERATORS.is_file(), what="the file of published operator times")
+    rows = {row.id: row for row in read_measurements([OPERATORS], catalogue=CATALOGUE)}
+    for name in MFA_ON_H20:
+        row = rows[name]
+        calibration = load_calibration(row.system, catalogue=CATALOGUE)
+        latent = calibration.of("mla_decode", "bf16")
+        grouped, _ = predict(row, calibration, catalogue=CATALOGUE)
+        as_latent, _ = predict(
+            row, dataclasses.replace(calibration, given={"gqa_decode": latent}), catalogue=CATALOGUE
+        )
+        assert grouped * 1e6 / measured_us(row) > 1.3
+        assert as_latent * 1e6 == pytest.approx(measured_us(row), rel=0.1)
 
 
 def test_every_row_of_the_second_set_is_predicted_or_skipped_with_a_reason() -> None:
@@ -86,8 +116,20 @@ def test_only_rows_to_fit_are_fitted() -> None:
     fitted = [row for group in groups for row in group.rows]
     assert len(fitted) > 1000
     assert {row.use_kind for row in fitted} == {"fit"}
-    assert {row.operator for row in fitted} <= {
-        *("gemm", "grouped_gemm_up", "grouped_gemm_down", "mla_decode", "dispatch", "combine"),
-        *("dsa_decode_index", "dsa_prefill_index", "linear_decode_convolution", "linear_decode_update"),
-    }
+    assert {row.operator for row in fitted} == {*KERNELS} - {"grouped_gemm", "dsa_decode_attention"}
+    assert not any(why_unfit(row) for row in fitted)
     assert any("check: host call, not kernel time; so 564 more rows" in why for why in left)
+
+
+def test_every_row_of_kernels_to_fit_is_fitted_or_says_why() -> None:
+    require(present=SECOND[0].is_file(), what="the second set of measured operators")
+    rows = read_measurements(SECOND[:1], catalogue=CATALOGUE)
+    groups, left = groups_of(rows, catalogue=CATALOGUE)
+    fitted = {row.place for group in groups for row in group.rows}
+    others = [row for row in rows if row.use_kind == "fit" and row.place not in fitted]
+    assert others
+    for row in others:
+        reason = why_unfit(row) if row.operator in KERNELS else f"{row.operator} is not fitted"
+        assert reason or row.missing or row.why_not, row.place
+    for each in ("repeat those of 32", "forced logits tie all groups", "twice what their power-law rows do"):
+        assert any(each in why for why in left), each

@@ -75,6 +75,15 @@ def test_terms_less_what_overlap_hides_are_the_step() -> None:
         expected = 1 / ratio if row["metric"] == "tpot_ms" else ratio
         assert faster == pytest.approx(expected), row["id"]
         assert set(TERM_KEYS) == {f"{name}_ms" for name in TERMS}
+        assert 0 <= row["estimated_share"] + row["sibling_share"] <= 1, row["id"]
+
+
+def test_parts_that_nobody_timed_rest_on_a_sibling() -> None:
+    """No kernel of gb300 was timed; those of gb200 were."""
+    rows = {row["id"]: row for row in answer().rows()}
+    mine, other = rows["r1-gb300-ep2-prefill"], rows["v3-gb200-prefill-bf16attn"]
+    assert mine["sibling_share"] > 0.5 > other["sibling_share"] + other["estimated_share"]
+    assert any(note.startswith("r1-gb300-ep2-prefill:") for note in answer().notes)
 
 
 def test_prompts_are_never_mixed_with_decoding() -> None:
