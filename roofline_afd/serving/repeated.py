@@ -38,15 +38,10 @@ class RepeatedSearch:
     ----------
     found : Found
         What the search of the first question found.
-    share : float
-        Only shapes that reached this share of the best are searched again, for questions that differ too
-        little to make others win; 0 for all of them [1].
     """
 
-    def __init__(self, found: Found, *, share: float = 0.0) -> None:
-        best = float(np.max(found.candidates.rate, initial=0.0))
-        rows = np.flatnonzero(found.candidates.rate >= share * best)
-        self.shapes = taken(found.candidates, rows)
+    def __init__(self, found: Found) -> None:
+        self.shapes = found.candidates
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
 
     def rate(self, deployments: Deployments) -> float:
@@ -89,7 +84,8 @@ class RepeatedSearch:
         """Return the shapes that may beat a throughput.
 
         To reach it within the latency target a shape needs a batch of at least so many; since a step never
-        grows faster than the batch, one that is too slow with that batch stays behind with any.
+        grows faster than the batch, one that is too slow with that batch stays behind with any, but for one
+        of whole waves of processors.
         """
         limit = deployments.scenario.step_limit
         kept = []
@@ -102,7 +98,10 @@ class RepeatedSearch:
             held = np.ceil(most[own] / m) * m
             steps, rates = self._timed(deployments, own, transport, np.minimum(needed, held))
             kept.append(own[(steps <= limit) & ((held >= needed) | (rates > best))])
-        return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
+            for below in self._whole_waves(deployments, most[own], m):
+                _, rates = self._timed(deployments, own, transport, np.maximum(below, 1.0))
+                kept.append(own[(below >= 1) & (rates > best)])
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.intp), *kept]))
 
     def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, str]]:
         """Yield places among rows that send tokens one way, a block at a time, with the name of that way."""
@@ -134,7 +133,17 @@ class RepeatedSearch:
         if rest.size:
             _, rates = self._timed(deployments, rows[rest], transport, most[rest])
             best[rest] = np.maximum(best[rest], rates)
+        for below in self._whole_waves(deployments, quick * m, m):
+            some = np.flatnonzero((below >= 1) & (below < quick * m))
+            if some.size:
+                _, rates = self._timed(deployments, rows[some], transport, below[some])
+                best[some] = np.maximum(best[some], rates)
         return best
+
+    def _whole_waves(self, deployments: Deployments, most: Numbers, m: Numbers) -> Iterator[Numbers]:
+        """Yield the largest batches up to given ones that fill whole waves, as `search` tries them."""
+        for grain in deployments.grains:
+            yield np.floor(np.floor(most / m / grain) * grain) * m
 
     def _timed(
         self, deployments: Deployments, rows: Rows, transport: str, batches: Numbers

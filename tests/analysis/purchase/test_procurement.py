@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,8 +62,20 @@ def test_notes_say_what_is_left_out() -> None:
 
 
 def test_refusals_name_what_is_nearest() -> None:
-    with pytest.raises(InfeasibleError, match=r"h800, EP: .*; the least is 17\.\d+ ms per token"):
-        procure([Scenario(system="h800", model="deepseek-v3", tpot_ms=5.0)], demand=1e4)
+    """Within 1 % above the least latency told the mode is feasible, at the latency itself none is."""
+    question: dict[str, Any] = {"system": "h800", "model": "deepseek-v3"}
+    with pytest.raises(InfeasibleError, match=r"h800, EP: .*; the least is [\d.]+ ms per token") as caught:
+        procure([Scenario(**question, tpot_ms=5.0)], demand=1e4)
+    told = {
+        mode: float(least)
+        for mode, least in re.findall(r"h800, (\w+): .*?; the least is ([\d.]+) ms", str(caught.value))
+    }
+    for mode, least in told.items():
+        enough = procure([Scenario(**question, tpot_ms=least * 1.01)], demand=1e4)
+        assert mode.lower() in {row["mode"] for row in enough.rows() if row["feasible"]}
+    assert told.keys() == {"EP", "AFD"}
+    with pytest.raises(InfeasibleError):
+        procure([Scenario(**question, tpot_ms=min(told.values()) * 0.99)], demand=1e4)
 
 
 def test_infeasible_candidates_are_rows_without_numbers() -> None:
