@@ -80,7 +80,8 @@ def aggregated(question: Question, mode: str) -> list[Point]:
                         continue
                     batch = m * np.arange(1, most // m + 1)
                     found = deployment_of(deployments, shape, heads, batch, m)
-                    mixed = deployments.step(found, prompt=prompt_of(work, chunk / m)).time
+                    with_prompts = deployment_of(deployments, shape, heads, batch, m, prompts=True)
+                    mixed = deployments.step(with_prompts, prompt=prompt_of(work, chunk / m)).time
                     pure = deployments.step(found).time
                     share = accept * batch * work.isl / (work.osl * chunk)
                     step = share * mixed + (1 - share) * pure
@@ -161,7 +162,7 @@ def _ways(question: Question, deployments: Deployments) -> list[Way]:
                 if most < math.ceil(round(chunk / work.isl, 9)):
                     continue
                 for m in _microbatches(deployments.scenario, deployments.mode):
-                    empty = deployment_of(deployments, shape, heads, 0, m)
+                    empty = deployment_of(deployments, shape, heads, 0, m, prompts=True)
                     step = float(deployments.step(empty, prompt=prompt_of(work, chunk / m)).time)
                     rate = shape[0] / heads * chunk / (work.isl * step)
                     ttft = math.ceil(round(work.isl / chunk, 9)) * step
@@ -250,8 +251,13 @@ def deployment_of(
     heads: int,
     batch: Count,
     m: int,
+    *,
+    prompts: bool = False,
 ) -> Deployment:
-    """Return a deployment with experts on the devices that hold them, none on one more than needed."""
+    """Return a deployment with experts on the devices that hold them, none on one more than needed.
+
+    A step with tokens of prompts sends a copy per node, one that decodes alone a copy per expert.
+    """
     attention, ffn = shape
     holders = ffn or attention
     experts = deployments.scenario.model.routed_experts
@@ -261,6 +267,7 @@ def deployment_of(
         ffn_devices=ffn,
         batch=batch,
         microbatches=m,
+        transport=deployments.scenario.transport or ("node" if prompts else "pair"),
         redundant_experts=-experts % holders,
         tensor_parallel=heads,
     )
