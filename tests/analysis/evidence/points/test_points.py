@@ -110,7 +110,7 @@ def test_large_errors_of_shipped_points_have_their_reason() -> None:
     ("name", "too_fast"), [("v3-gb200-prefill-bf16attn", 0.07), ("r1-gb300-ep2-prefill", 0.53)]
 )
 def test_reasons_say_what_no_overlap_would_give(name: str, too_fast: float) -> None:
-    """The shares that the sentences state: the rate of the terms one after the other, over the measured one."""
+    """Shares that the sentences state: the rate of terms one after the other, over the measured one."""
     (row,) = (row for row in answer().rows() if row["id"] == name)
     assert row["hidden_ms"] == pytest.approx(row["exchange_ms"], rel=1e-9)
     serial = row["predicted"] * row["step_ms"] / (row["step_ms"] + row["hidden_ms"])
