@@ -31,7 +31,8 @@ def test_prefilled_alone_or_beside_others_is_alike() -> None:
         free = explore_modes(question, [AGG])[AGG]
         for best in (found.best, free.best):
             assert best is not None
-            shape = deployment_of(deployments, (1, None), 1, best["batch"], 1, prompts=True)
+            plain = deployment_of(deployments, (1, None), 1, best["batch"], 1)
+            shape = with_prompts(plain, question.scenario)
             step = deployments.step(shape, prompt=prompt_of(question.workload, best["chunk"])).time
             assert best["mixed"] == pytest.approx(float(step), rel=1e-12)
 
@@ -45,10 +46,8 @@ def test_steps_with_prompts_send_a_copy_per_node() -> None:
         assert best is not None
         shape, heads = (int(best["attention"]), None), int(best["tp"])
         deployments = pool_of(question, EP, question.scenario, question.workload.held)
-        pure, mixed = (
-            deployment_of(deployments, shape, heads, best["batch"], 1, prompts=prompts)
-            for prompts in (False, True)
-        )
+        pure = deployment_of(deployments, shape, heads, best["batch"], 1)
+        mixed = with_prompts(pure, question.scenario)
         assert (pure.transport, mixed.transport) == ways
         assert best["pure"] == pytest.approx(float(deployments.step(pure).time), rel=1e-12)
         prompt = prompt_of(question.workload, best["chunk"])
