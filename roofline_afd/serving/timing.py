@@ -277,7 +277,8 @@ class Clock(NamedTuple):
         found = self.layers.calibration(self.side).of("gemm", "fp8")
         bandwidth = self.layers.system(self.side).accelerator.memory_bytes_per_s
         time = microseconds * 1e-6 + bytes_moved / (bandwidth * found.memory_efficiency)
-        return Operator(name, self.side, part, count, 0.0, bytes_moved, time, "", "derived", dict(counted))
+        kind = "derived" if found.memory_kind == STRENGTH[0] else found.memory_kind
+        return Operator(name, self.side, part, count, 0.0, bytes_moved, time, "", kind, dict(counted))
 
     def fixed(self, name: str, part: str, count: int, microseconds: float) -> Operator:
         """Return an operator of a given time that counts nothing."""

@@ -176,15 +176,18 @@ def _ratio(volume: Any, rate: Any) -> float:  # noqa: ANN401 - numbers of either
 
 
 def _computes(item: Operator) -> bool:
-    """Whether an operator waits for the matrix units rather than for memory."""
+    """Whether an operator gains more of faster matrix units than of faster memory."""
     if not item.efficiency:
         return False
     if "peak" not in item.arguments:
         return False
     names = inspect.signature(operators.operator_time).parameters
     given = {name: item.arguments[name] for name in names if name in item.arguments}
-    faster = operators.operator_time(**{**given, "memory_bandwidth": given["memory_bandwidth"] * 2})
-    return float(np.asarray(faster)) >= float(np.asarray(item.time))
+    of_peak, of_memory = (
+        float(np.asarray(operators.operator_time(**{**given, name: given[name] * 2})))
+        for name in ("peak", "memory_bandwidth")
+    )
+    return of_peak <= of_memory
 
 
 def kind_shares(deployments: Deployments, deployment: Deployment) -> dict[str, float]:

@@ -9,6 +9,8 @@ import pytest
 
 from roofline_afd.analysis.decode.breakdown import breakdown
 from roofline_afd.analysis.decode.questions import Breakdown
+from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import Deployment, Deployments
 from roofline_afd.serving.scenario import Scenario
@@ -67,18 +69,27 @@ def test_longer_contexts_cost_attention_only() -> None:
 
 
 def test_times_are_those_in_service() -> None:
-    """Transfers carry the slowdown of live routing, as the step does."""
+    """Transfers carry the slowdown of live routing, and fewer experts are touched, as in the step.
+
+    By hand: 2,048 tokens of a micro-batch reach 8 of 256 experts each; the eight of a device are all reached
+    where they are forced to balance, and all but 8 * (1 - 1/32)^(2048^a) in service. An expert's first
+    product has 7168 * 4096 weights of a byte.
+    """
     forced, live = (
-        {
-            row["operator"]: row["time_us"]
-            for row in breakdown(Breakdown(attrs.evolve(ONE, routing=routing))).rows()
-        }
+        {row["operator"]: row for row in breakdown(Breakdown(attrs.evolve(ONE, routing=routing))).rows()}
         for routing in ("balanced", "natural")
     )
-    slowdown = Deployments(ONE, "ep").slowdown
-    assert slowdown > 1
-    assert live["dispatch"] == pytest.approx(forced["dispatch"] * slowdown)
-    assert live["experts_up"] == forced["experts_up"]
+    deployments = Deployments(ONE, "ep")
+    assert deployments.slowdown > 1
+    slower = forced["dispatch"]["time_us"] * deployments.slowdown
+    assert live["dispatch"]["time_us"] == pytest.approx(slower)
+    exponent = load_service_constants(Catalogue()).routing_exponent
+    assert 0 < exponent < 1
+    unread = 8 * (31 / 32) ** (2048**exponent) * 7168 * 4096
+    spared = forced["experts_up"]["bytes_moved"] - live["experts_up"]["bytes_moved"]
+    assert spared == pytest.approx(unread, rel=1e-6)
+    assert live["experts_up"]["time_us"] < forced["experts_up"]["time_us"]
+    assert live["query_up"] | {"share": None} == forced["query_up"] | {"share": None}
 
 
 @pytest.mark.parametrize(

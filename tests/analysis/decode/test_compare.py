@@ -60,26 +60,42 @@ def test_a_superpod_favours_disaggregation() -> None:
 
 
 def test_coarser_experts_favour_disaggregation() -> None:
-    """Fewer, wider experts of the same size together: fewer copies cross the network (arXiv 2602.09721)."""
+    """Fewer, wider experts of the same size together: fewer copies cross the network (arXiv 2602.09721).
+
+    Of fine-grained experts EP wins by more than the error of predictions; the coarsest are undecided.
+    """
     shapes = [(256, 2048, 8), (128, 4096, 4), (64, 8192, 2)]
     models = [_experts(*shape) for shape in shapes]
     sizes = [model.params_by_part["routed_experts"] for model in models]
     assert sizes == [sizes[0]] * 3
     assert len({model.mean_top_k * model.expert_params for model in models}) == 1
-    ratios = [_ratio(model=model) for model in models]
-    assert ratios == sorted(ratios)
-    assert ratios[-1] > ratios[0] + ERROR
+    fine, medium, coarse = (_ratio(model=model) for model in models)
+    assert fine < medium < coarse
+    assert fine < 1 - ERROR < coarse
 
 
 def test_coarse_experts_of_a_published_model() -> None:
-    """Step-3 (48 experts of 5,120, 3 each) was shaped for AFD (arXiv 2507.19427)."""
-    assert _ratio(model="step-3") > _ratio(model="deepseek-v3")
+    """Step-3's experts (48 of 5,120, 3 each) were shaped for AFD (arXiv 2507.19427): DeepSeek-V3 with them.
+
+    Only the experts change: Step-3 as a whole has another attention too, whose cache fills the memory of
+    AFD's attention devices on an H800 before its latency binds.
+    """
+    published = load_model("step-3")
+    shape = (published.routed_experts, published.expert_intermediate, published.top_k)
+    assert shape == (48, 5120, 3)
+    assert _ratio(model=_experts(*shape)) > _ratio(model=_experts(256, 2048, 8))
 
 
-def test_lower_sparsity_favours_disaggregation_on_a_superpod() -> None:
-    """More experts per token: more work for the FFN side, which a superpod's links can feed."""
-    ratios = [_ratio(system="gb200-nvl72", model=_experts(256, 2048, top_k)) for top_k in (8, 16)]
-    assert ratios[1] > ratios[0]
+@pytest.mark.parametrize(
+    ("system", "favours"), [("gb200-nvl72", "afd"), ("cloudmatrix384", "afd"), ("h800", "ep")]
+)
+def test_lower_sparsity_favours_disaggregation_on_a_superpod(system: str, favours: str) -> None:
+    """More experts per token: more work for the FFN side, which links of a superpod feed, InfiniBand not.
+
+    From 4 experts to 32: from 8 to 16 the ratio of an NVL72 is flat, within what whole devices change.
+    """
+    few, many = (_ratio(system=system, model=_experts(256, 2048, top_k)) for top_k in (4, 32))
+    assert ("afd" if many > few else "ep") == favours
 
 
 def test_more_ffn_devices_stop_helping() -> None:
@@ -170,7 +186,7 @@ def test_other_transports_are_said() -> None:
     [
         ({"max_devices": 16}, "afd", "HBM capacity"),
         ({"devices": 12, "model": "qwen3-30b-a3b"}, "afd", "ratio granularity"),
-        ({"tpot_ms": 17}, "ep", "latency target"),
+        ({"tpot_ms": 16.3}, "ep", "latency target"),
     ],
 )
 def test_numbers_of_an_infeasible_mode_are_withheld(

@@ -193,7 +193,11 @@ def test_utilization_counts_what_a_token_needs(mode: str, changes: dict[str, Any
 
 
 def test_padding_is_no_work() -> None:
-    """Eight query heads of a cached head fill an eighth of a tile: they take its time, and do an eighth."""
+    """Eight query heads of a cached head fill half a tile of 16: they take its time, and do half.
+
+    128 sequences of a micro-batch with two cached heads are 256 pieces for 78 processors: 4 waves of them, as
+    if of 312. Both take time alone: 2 * 312 / 256 times the operations that the row tells.
+    """
     scenario = Scenario(system="h20", model="qwen3-next-80b-a3b", devices=8, batch=256)
     deployments = Deployments(scenario, EP)
     deployment = deployment_of(deployments)
@@ -203,11 +207,11 @@ def test_padding_is_no_work() -> None:
         if item.name == "core_attention" and item.part == "full"
     )
     sequences = float(deployment.sequences)
-    assert core.work == pytest.approx(sequences * 16 * 2 * (256 + 256) * 4096)
-    assert core.flops == pytest.approx(8 * core.work)
+    assert core.flops == pytest.approx(sequences * 16 * 2 * (256 + 256) * 4096)
+    assert sequences == 128
+    assert core.arguments["padding"] == pytest.approx(2 * 312 / 256)
     told = [row["flops"] for row in breakdown(Breakdown(scenario)).rows() if row["layers"] == 12]
-    assert core.work in told
-    assert core.flops not in told
+    assert core.flops in told
 
 
 def test_binding() -> None:
@@ -226,7 +230,12 @@ def test_binding() -> None:
 
 
 def test_bottleneck_moves_with_the_hardware() -> None:
-    """What is made slow enough becomes what the step waits for."""
+    """What is made slow enough becomes what the step waits for.
+
+    As it is, core attention: 54.8 GFLOP of a micro-batch take 99 us of the 56 % of 989 TFLOP/s that its
+    kernel reaches, its cache 75 us of 90 % of 3.35 TB/s. Queries and results pass by themselves, so that
+    faster memory helps even a kernel that waits for the matrix units: what helps more counts.
+    """
     assert _row(**EP_QUESTION)["bottleneck"] == "compute"
     for key, expected in (("scale_out_gb_per_s", "scale-out"), ("scale_up_gb_per_s", "scale-up")):
         system = load_system("h800", overrides={key: 2.0})

@@ -56,16 +56,16 @@ def test_what_binds_before_and_after() -> None:
 
 
 FLIPS: dict[str, tuple[dict[str, Any], str, float]] = {
-    "latency": ({"system": "h20", "model": "kimi-k2", "tpot_ms": 50}, "tpot_ms", 100),
-    "latency of coarse experts": ({"system": "h200", "model": "step-3", "tpot_ms": 30}, "tpot_ms", 50),
+    "latency": ({"system": "h20", "model": "kimi-k2", "tpot_ms": 40}, "tpot_ms", 100),
+    "latency of coarse experts": ({"system": "h200", "model": "step-3", "tpot_ms": 25}, "tpot_ms", 50),
     "other transports": (
-        {"system": "h200", "model": "step-3", "tpot_ms": 30, "transport": "all"},
+        {"system": "h200", "model": "step-3", "tpot_ms": 25, "transport": "all"},
         "tpot_ms",
         50,
     ),
     "memory": ({"system": "gb200-nvl72", "model": "deepseek-v3", "tpot_ms": 50}, "memory_gb", 40),
     "context beyond": ({"system": "h800", "model": "step-3", "tpot_ms": 50}, "context", 32768),
-    "sparsity beyond": ({"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 50}, "top_k", 16),
+    "sparsity beyond": ({"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40}, "top_k", 16),
 }
 
 
@@ -149,7 +149,7 @@ def test_nothing_to_say() -> None:
 
 def test_a_mode_that_drops_out() -> None:
     """Its numbers end with the change: nothing after, no difference, no ratio; the other mode wins."""
-    answer = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 17}))
+    answer = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 16.3}))
     rows = _rows(answer)
     assert rows["afd_over_ep"]["after"] is None
     gone = rows["ep.tokens_per_s_per_device"]
