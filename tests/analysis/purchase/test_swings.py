@@ -19,6 +19,8 @@ from roofline_afd.serving.scenario import Scenario
 from tests.analysis.purchase.conftest import CLOSE_CALL, H800, ONLY_AFD_MS, moved, pinned, singles_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.serving.timing import Operator
 
@@ -99,6 +101,33 @@ def test_elasticities_add_up() -> None:
     assert all((slope or 0) >= -1e-9 for key, slope in slopes.items() if key.rpartition(".")[2] in FASTER)
 
 
+def _slopes(deployments: Deployments, item: Operator, told: dict[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield the inputs that the time of an operator of a device depends on, and its derivatives [s]."""
+    assert isinstance(item.basis, tuple)
+    table = _table(deployments, item)
+    ramp = 1 + told.get("half_saturation_tokens", 0.0) / max(told["tokens"], 1e-30)
+    filled = told["flops"] * told.get("padding", 1.0) * ramp
+    computing = filled / (told["peak"] * told["compute_efficiency"])
+    apart = told.get("vector_bytes", 0.0)  # queries and results, by themselves
+    if apart:
+        yield ("memory_gb_per_s", apart / (told["memory_bandwidth"] * told["vector_efficiency"]))
+    moving = (told["bytes_moved"] - apart) / (told["memory_bandwidth"] * told["memory_efficiency"])
+    if moving > computing:
+        yield ("memory_gb_per_s", moving)
+    else:
+        peak = next(
+            name
+            for name in ("fp8", "bf16")
+            if deployments.attention.accelerator.peak_flop_per_s[name] == told["peak"]
+        )
+        yield (f"{peak}_tflops", computing)
+        wide = told["compute_efficiency"] == item.basis[1].compute_efficiency_wide
+        yield (f"{table}.compute_efficiency" + "_wide" * wide, computing)
+    yield (f"{table}.launch_us", -(told["launch"] - item.basis[1].cold_s))
+    yield (f"{table}.depth_ns", -told["depth"] * told.get("depth_time", 0.0))
+    yield (f"{table}.few_items_us", -told.get("growth", 0.0) * told.get("growth_time", 0.0))
+
+
 @pytest.mark.parametrize(
     ("system", "model"),
     [
@@ -123,8 +152,6 @@ def test_elasticities_are_the_derivatives(system: str, model: str) -> None:
     def add(key: str, seconds: float) -> None:
         slopes[key] = slopes.get(key, 0.0) + seconds
 
-    part = deployments.attention.accelerator
-    peaks = part.peak_flop_per_s
     for item in deployments.operators(best):
         count = float(item.layers * np.asarray(deployments.in_service(item)))
         time = float(np.asarray(item.time)) * count
@@ -143,25 +170,8 @@ def test_elasticities_are_the_derivatives(system: str, model: str) -> None:
             add(name, -fixed * count)
             add("memory_gb_per_s", time - fixed * count)
             continue
-        assert isinstance(item.basis, tuple)
-        table = _table(deployments, item)
-        ramp = 1 + told.get("half_saturation_tokens", 0.0) / max(told["tokens"], 1e-30)
-        filled = told["flops"] * told.get("padding", 1.0) * ramp
-        computing = filled / (told["peak"] * told["compute_efficiency"])
-        apart = told.get("vector_bytes", 0.0)  # queries and results, by themselves
-        if apart:
-            add("memory_gb_per_s", apart / (told["memory_bandwidth"] * told["vector_efficiency"]) * count)
-        moving = (told["bytes_moved"] - apart) / (told["memory_bandwidth"] * told["memory_efficiency"])
-        if moving > computing:
-            add("memory_gb_per_s", moving * count)
-        else:
-            peak = next(name for name in ("fp8", "bf16") if peaks[name] == told["peak"])
-            add(f"{peak}_tflops", computing * count)
-            wide = told["compute_efficiency"] == item.basis[1].compute_efficiency_wide
-            add(f"{table}.compute_efficiency" + "_wide" * wide, computing * count)
-        add(f"{table}.launch_us", -(told["launch"] - item.basis[1].cold_s) * count)
-        add(f"{table}.depth_ns", -told["depth"] * told.get("depth_time", 0.0) * count)
-        add(f"{table}.few_items_us", -told.get("growth", 0.0) * told.get("growth_time", 0.0) * count)
+        for key, seconds in _slopes(deployments, item, told):
+            add(key, seconds * count)
     assert timed == pytest.approx(step, rel=1e-9)
     found = {
         (item.key if item.place != "calibration service" else item.key.partition(".")[2]): elasticity(

@@ -50,7 +50,7 @@ def test_a_repeated_search_finds_what_a_search_finds(question: dict[str, Any]) -
 
 @pytest.mark.parametrize("exponent", [0.35, 0.46, 0.9])
 def test_whole_waves_and_live_routing_are_searched_again(exponent: float) -> None:
-    """On the H20 the best batch fills waves of processors; shapes a fifth as good as the best may overtake."""
+    """On the H20 the best batch fills whole waves; shapes a fifth as good as the best may overtake."""
     scenario = Scenario(**CLOSE_CALL)
     inputs, _ = uncertain_inputs(scenario)
     found = Variation(scenario, inputs).rates({"routing.exponent": exponent})
