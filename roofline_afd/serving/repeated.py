@@ -89,7 +89,8 @@ class RepeatedSearch:
         """Return the shapes that may beat a throughput.
 
         To reach it within the latency target a shape needs a batch of at least so many; since a step never
-        grows faster than the batch, one that is too slow with that batch stays behind with any.
+        grows faster than the batch, but where one more sequence begins a wave of processors, one that is too
+        slow with that batch, and stays behind with whole waves below it, does so with any.
         """
         limit = deployments.scenario.step_limit
         kept = []
@@ -101,7 +102,12 @@ class RepeatedSearch:
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
             steps, rates = self._timed(deployments, own, transport, np.minimum(needed, held))
-            kept.append(own[(steps <= limit) & ((held >= needed) | (rates > best))])
+            ahead = (steps <= limit) & ((held >= needed) | (rates > best))
+            for waves in _whole_waves(deployments, np.minimum(needed, held), m):
+                some = deployments_of(deployments, taken(self.shapes, own), transport, batch=waves)
+                took = np.asarray(deployments.step(some).time)
+                ahead |= np.asarray(deployments.tokens_per_s_per_device(some, took)) > best
+            kept.append(own[ahead])
         return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
 
     def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, str]]:
@@ -113,7 +119,7 @@ class RepeatedSearch:
 
         The largest batch that is quick enough is found among whole micro-batches, `AT_ONCE` of them timed in
         one go between the largest known to be quick enough and the least known not to be. Where memory ends
-        between two multiples, all of it is tried too.
+        between two multiples, all of it is tried too; and where processors work in waves, whole ones.
         """
         limit = deployments.scenario.step_limit
         m = self.shapes.microbatches[rows]
@@ -134,6 +140,9 @@ class RepeatedSearch:
         if rest.size:
             _, rates = self._timed(deployments, rows[rest], transport, most[rest])
             best[rest] = np.maximum(best[rest], rates)
+        for waves in _whole_waves(deployments, quick * m, m):
+            _, rates = self._timed(deployments, rows, transport, waves)
+            best = np.maximum(best, np.where(quick >= 1, rates, 0.0))
         return best
 
     def _timed(
@@ -145,3 +154,9 @@ class RepeatedSearch:
         with np.errstate(invalid="ignore"):
             rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
         return steps, np.where(steps <= deployments.scenario.step_limit, rates, 0.0)
+
+
+def _whole_waves(deployments: Deployments, batches: Numbers, m: Numbers) -> Iterator[Numbers]:
+    """Yield the batches at or below some whose micro-batches fill whole waves of processors, one at least."""
+    for grain in deployments.grains:
+        yield np.maximum(np.floor(np.floor(batches / m / grain) * grain), 1.0) * m

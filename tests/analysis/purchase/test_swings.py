@@ -12,14 +12,17 @@ from roofline_afd.analysis.decode.sides import rates
 from roofline_afd.analysis.purchase.swings import elasticity
 from roofline_afd.analysis.purchase.uncertainty import FASTER, uncertain_inputs
 from roofline_afd.analysis.purchase.variation import Variation, varied
-from roofline_afd.catalogue.calibration import OPERATOR_TABLES, record_for
+from roofline_afd.catalogue.calibration import choose
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import CLOSE_CALL, H800, moved, pinned, singles_of
+from tests.analysis.purchase.conftest import CLOSE_CALL, H800, ONLY_AFD_MS, moved, pinned, singles_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from roofline_afd.analysis.answer import Answer
+    from roofline_afd.serving.timing import Operator
 
 FIXED_KEYS = {"input", "low", "high", "metric_low", "metric_high", "swing", "changes_winner"}
 
@@ -65,15 +68,15 @@ def test_a_range_without_width_moves_nothing_and_a_wider_one_no_less() -> None:
 
 def test_an_end_where_a_mode_drops_out() -> None:
     """It has no ratio there and no swing, comes first, and changes the winner if the other was it."""
-    scenario = Scenario(**H800 | {"max_devices": 512})
-    given = pinned(scenario, "context") | {"tpot_ms": "17:60"}
+    scenario = Scenario(**H800 | {"max_devices": 512, "tpot_ms": 20})
+    given = pinned(scenario, "context") | {"tpot_ms": f"{ONLY_AFD_MS}:60"}
     answer = moved(scenario, uncertainty=given, samples=0)
     row = answer.rows()[0]
     assert row["input"] == "tpot_ms"
     assert row["metric_low"] is None
     assert row["swing"] is None
     assert (row["winner_low"], row["changes_winner"]) == ("afd", True)
-    assert 17 <= row["break_even"] < 50
+    assert ONLY_AFD_MS <= row["break_even"] < 20
     assert any("at an end of their range" in note for note in answer.notes)
     assert "infeasible" in answer.summary["answer"]
 
@@ -85,7 +88,8 @@ def test_elasticities_add_up() -> None:
     model = Variation(scenario, inputs)
     slopes = {item.key: elasticity(model, item, EP) for item in inputs}
     faster = ("bf16_tflops", "fp8_tflops", "memory_gb_per_s", "scale_up_gb_per_s", "scale_out_gb_per_s")
-    fixed = [key for key in slopes if key.endswith(("launch_us", "depth_ns", "other_us"))]
+    times = ("launch_us", "depth_ns", "few_items_us", "cold_us", "pair_ps", "token_ps")
+    fixed = [key for key in slopes if key.endswith((*times, "other_us", "router_us"))]
     fixed += [key for key in slopes if ".latency_" in key and key.endswith("_us")]
     total = sum(slopes[key] or 0.0 for key in faster) - sum(slopes[key] or 0.0 for key in (*fixed, "gap_ms"))
     assert total == pytest.approx(1.0, abs=2e-3)
@@ -95,6 +99,33 @@ def test_elasticities_add_up() -> None:
     assert slopes["gap_ms"] == pytest.approx(-5e-3 / step, rel=1e-3)
     assert slopes["memory_gb"] == 0
     assert all((slope or 0) >= -1e-9 for key, slope in slopes.items() if key.rpartition(".")[2] in FASTER)
+
+
+def _slopes(deployments: Deployments, item: Operator, told: dict[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield the inputs that the time of an operator of a device depends on, and its derivatives [s]."""
+    assert isinstance(item.basis, tuple)
+    table = _table(deployments, item)
+    ramp = 1 + told.get("half_saturation_tokens", 0.0) / max(told["tokens"], 1e-30)
+    filled = told["flops"] * told.get("padding", 1.0) * ramp
+    computing = filled / (told["peak"] * told["compute_efficiency"])
+    apart = told.get("vector_bytes", 0.0)  # queries and results, by themselves
+    if apart:
+        yield ("memory_gb_per_s", apart / (told["memory_bandwidth"] * told["vector_efficiency"]))
+    moving = (told["bytes_moved"] - apart) / (told["memory_bandwidth"] * told["memory_efficiency"])
+    if moving > computing:
+        yield ("memory_gb_per_s", moving)
+    else:
+        peak = next(
+            name
+            for name in ("fp8", "bf16")
+            if deployments.attention.accelerator.peak_flop_per_s[name] == told["peak"]
+        )
+        yield (f"{peak}_tflops", computing)
+        wide = told["compute_efficiency"] == item.basis[1].compute_efficiency_wide
+        yield (f"{table}.compute_efficiency" + "_wide" * wide, computing)
+    yield (f"{table}.launch_us", -(told["launch"] - item.basis[1].cold_s))
+    yield (f"{table}.depth_ns", -told["depth"] * told.get("depth_time", 0.0))
+    yield (f"{table}.few_items_us", -told.get("growth", 0.0) * told.get("growth_time", 0.0))
 
 
 @pytest.mark.parametrize(
@@ -121,53 +152,50 @@ def test_elasticities_are_the_derivatives(system: str, model: str) -> None:
     def add(key: str, seconds: float) -> None:
         slopes[key] = slopes.get(key, 0.0) + seconds
 
-    part, catalogue = deployments.attention.accelerator, Catalogue()
-    peaks = part.peak_flop_per_s
-    default = catalogue.record("calibration", "default").data
-    travelling = [
-        table
-        for table in OPERATOR_TABLES
-        if "balance_flop_per_byte" in default[table]
-        and not any(record_for(table, part.id, key, catalogue=catalogue) for key in ("accelerators", "alike"))
-    ]
     for item in deployments.operators(best):
         count = float(item.layers * np.asarray(deployments.in_service(item)))
         time = float(np.asarray(item.time)) * count
         timed += time
         told = {key: float(np.asarray(value)) for key, value in item.arguments.items()}
-        if not told:
-            add("other_us", -time)
-            continue
         if item.side == "network":
             inside = told["scale_up_bytes"] / told["scale_up"]
             outside = told["scale_out_bytes"] * told["slowdown"] / told["scale_out"]
             key = "scale_up_gb_per_s" if inside > outside else "scale_out_gb_per_s"
             add(key, max(inside, outside) * count)
             continue
-        ramp = 1 + told["half_saturation_tokens"] / told["tokens"]
-        computing = told["flops"] * ramp / (told["peak"] * told["compute_efficiency"])
-        moving = told["bytes_moved"] / (told["memory_bandwidth"] * told["memory_efficiency"])
-        if moving > computing:
-            add("memory_gb_per_s", moving * count)
-        else:
-            peak = next(name for name in ("fp8", "bf16") if peaks[name] == told["peak"])
-            add(f"{peak}_tflops", computing * count)
-            add(f"{item.efficiency}.compute_efficiency", computing * count)
-            if item.efficiency in travelling:  # half saturation goes with the operations per byte
-                ramping = computing * (1 - 1 / ramp)
-                add("memory_gb_per_s", ramping * count)
-                add("fp8_tflops", -ramping * count)
-        add(f"{item.efficiency}.launch_us", -told["launch"] * count)
-        add(f"{item.efficiency}.depth_ns", -told["depth"] * told["depth_time"] * count)
+        if not item.efficiency:  # small kernels: a fixed time, and passes at what products reach of memory
+            name = "router_us" if item.name == "ffn_other" else "other_us"
+            constants = deployments.constants
+            fixed = constants.router_s if item.name == "ffn_other" else constants.other_s
+            add(name, -fixed * count)
+            add("memory_gb_per_s", time - fixed * count)
+            continue
+        for key, seconds in _slopes(deployments, item, told):
+            add(key, seconds * count)
     assert timed == pytest.approx(step, rel=1e-9)
     found = {
-        (item.key if item.key in slopes else item.key.partition(".")[2]): elasticity(known, item, EP)
+        (item.key if item.place != "calibration service" else item.key.partition(".")[2]): elasticity(
+            known, item, EP
+        )
         for item in inputs
     }
     smooth = {key: value for key, value in found.items() if value is not None and key in slopes}
     assert len(smooth) >= 8
     for key, value in smooth.items():
         assert value == pytest.approx(slopes[key] / step, rel=2e-4, abs=1e-7), key
+
+
+def _table(deployments: Deployments, item: Operator) -> str:
+    """Return the record and the table that an operator's efficiencies are of."""
+    assert isinstance(item.basis, tuple)
+    part = deployments.attention.accelerator.id
+    families = deployments.scenario.engine.families
+    for form in ("fp8", "bf16", ""):
+        choice = choose(item.efficiency, form, part, catalogue=Catalogue(), families=families)
+        found = deployments.layers("pair").calibration(item.side).of(item.efficiency, form)
+        if found == item.basis[1]:
+            return f"{choice.record.id}.{choice.table}"
+    raise AssertionError(item.name)
 
 
 def test_elasticity_of_tokens_accepted_is_one() -> None:

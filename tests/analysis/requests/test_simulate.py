@@ -54,14 +54,16 @@ def test_theory_agrees_where_ffn_devices_share_experts(batch: int, best: int) ->
     assert (short[0] / rates[0] - 1) > 0.02
 
 
-SYSTEMS = {"h800": "1A1F", "gb200-nvl72": "6A1F", "cloudmatrix384": "1A1F"}
-"""To the recommended ratio, with 96 slots and DeepSeek-V3."""
+SYSTEMS = ("h800", "gb200-nvl72", "cloudmatrix384")
 
 
 @pytest.mark.parametrize("kind", ["conv", "code"])
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_theory_agrees_for_systems(system: str, kind: str) -> None:
-    """FFN devices share the experts: the recommendation loses at most 0.5 %, throughput is within 2 %."""
+    """FFN devices share the experts: the recommendation loses at most 0.5 %, throughput is within 2 %.
+
+    Which ratio that is moves with every efficiency: that its neighbours are no better is what is held.
+    """
     file = SHARED / "data" / "traces" / f"azure_llm_2023_{kind}.csv"
     if not file.exists():
         pytest.skip("the traces are not beside the repository")
@@ -71,8 +73,8 @@ def test_theory_agrees_for_systems(system: str, kind: str) -> None:
         "batch": 96,
     }
     table = provision(Provisioning(**question))
-    assert table.summary["recommended_ratio"] == SYSTEMS[system]
     best = int(table.summary["ratio"])
+    assert table.summary["recommended_ratio"] == f"{best}A1F"
     ratios = [ratio for ratio in range(best - 2, best + 3) if ratio > 0]
     answer = ask(**question, r=ratios, replications=3)
     rows = {row["r"]: row for row in answer.rows()}
