@@ -14,6 +14,7 @@ from tests.serving.modes.one_by_one import (
     deployment_of,
     pool_of,
     prompt_of,
+    with_prompts,
 )
 
 
