@@ -43,10 +43,3 @@ def test_a_token_sees_half_a_chunk_on_average(chunk: int, times: int) -> None:
     found = attention.chunk_entries(context=chunk * times + 1, chunk_tokens=chunk)
     assert found == pytest.approx(mean + 0.5)  # the token itself, counted by half: chunk / 2
     assert attention.chunk_entries(context=min(chunk, times), chunk_tokens=chunk) == min(chunk, times)
-
-
-@given(st.integers(1, 256), st.integers(1, 128))
-def test_padding_fills_tiles(rows: int, tile: int) -> None:
-    """Whole tiles, never less than the rows, and not a tile too many."""
-    computed = attention.padded_share(rows=rows, tile_rows=tile) * rows
-    assert computed == pytest.approx(-(-rows // tile) * tile)

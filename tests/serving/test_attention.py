@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.catalogue.models import Model, load_model
+from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.serving.layer import decode_operators, prefill_operators
-from roofline_afd.serving.sizes import Layers
+from roofline_afd.serving.sizes import Formats, Layers
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.attention import Attention
+    from roofline_afd.serving.timing import Operator
 
 MODELS = Catalogue().ids("model")
 H800 = load_system("h800")
@@ -111,18 +112,122 @@ def test_chunks_of_llama_4() -> None:
     assert core(4096, 20_480) == (2 * 40 * 256 * chunk - first, 8192 * entry + 4096 * vectors)
 
 
-def test_padding_raises_operations_only() -> None:
-    """Sixteen query heads of a cached head fill a tile of 64 rows to a quarter."""
-    model: Model = load_model("qwen3-235b-a22b")
-    plain, padded = (
-        next(
-            item
-            for item in decode_operators(
-                Layers(model=model, attention=H800, tile_rows=rows), sequences=8, context=1000
-            )
-            if item.name == "core_attention"
-        )
-        for rows in (1, 64)
+def _core(system: str, name: str = "qwen3-235b-a22b", **sizes: Any) -> Operator:  # noqa: ANN401 - sizes of a step
+    """Return core attention of a model whose layers all attend alike."""
+    layers = Layers(model=load_model(name), attention=load_system(system))
+    (found,) = (item for item in decode_operators(layers, **sizes) if item.name == "core_attention")
+    return found
+
+
+def _times_of(item: Operator) -> tuple[float, float, float]:
+    """Return what a core waits for, computes without padding, and streams [s]: from its arguments."""
+    given = item.arguments
+    computing = item.flops / (given["peak"] * given["compute_efficiency"])
+    moving = item.bytes_moved / (given["memory_bandwidth"] * given["memory_efficiency"])
+    return given["launch"], float(computing), float(moving)
+
+
+def test_padding_slows_the_time_and_no_count() -> None:
+    """On the H20: sequences of 4 cached heads are dealt out to 78 processors; counts stay those needed.
+
+    Operations are those of the result whatever the kernel fills up: the padding is a factor of the time.
+    """
+    kind = load_model("qwen3-235b-a22b").attention[0]
+    assert (kind.heads, kind.cached_heads) == (64, 4)
+    for query_tokens, rows in ((1, 16), (2, 32)):
+        item = _core("h20", sequences=39, context=8192, query_tokens=query_tokens)
+        assert item.flops == 2 * 39 * query_tokens * 64 * 256 * 8192
+        assert item.arguments["rows"] == rows
+        assert item.arguments["padding"] == 1.0  # 156 pieces: two whole waves of 78
+        launch, computing, moving = _times_of(item)
+        assert item.time == pytest.approx(launch + max(computing, moving), rel=1e-12)
+    odd = _core("h20", sequences=35, context=8192, query_tokens=2)
+    assert odd.flops == 2 * 35 * 2 * 64 * 256 * 8192
+    assert odd.arguments["padding"] == pytest.approx(156 / 140)  # 140 pieces leave 16 of 156 places idle
+    launch, computing, moving = _times_of(odd)
+    assert computing > moving
+    assert odd.time == pytest.approx(launch + computing * 156 / 140, rel=1e-12)
+
+
+def test_rows_of_a_cached_head_fill_tiles() -> None:
+    """Fewer query heads of a cached head than 16, or not a multiple, are computed as whole tiles of 16."""
+    model = next(
+        name
+        for name in MODELS
+        if (kinds := load_model(name).attention)
+        and len(kinds) == 1
+        and kinds[0].kernel == "gqa_decode"
+        and kinds[0].heads / kinds[0].cached_heads % 16
     )
-    assert padded.flops == pytest.approx(4 * plain.flops)
-    assert padded.bytes_moved == plain.bytes_moved
+    kind = load_model(model).attention[0]
+    rows = kind.heads / kind.cached_heads
+    item = _core("h800", model, sequences=64, context=8192)
+    assert item.arguments["tile_rows"] == 16
+    assert item.arguments["padding"] == pytest.approx(-(-rows // 16) * 16 / rows)
+    launch, computing, moving = _times_of(item)
+    filled = computing * item.arguments["padding"]
+    assert item.time == pytest.approx(launch + max(filled, moving), rel=1e-12)
+
+
+def test_few_pieces_are_split() -> None:
+    """On GB200: one sequence of 4 cached heads is 4 pieces, two doublings below 16, and waits for them."""
+    alone, many = (_core("gb200-nvl72", sequences=count, context=65536) for count in (1, 4))
+    assert (alone.arguments["growth"], many.arguments["growth"]) == (2.0, 0.0)
+    assert alone.arguments["growth_time"] > 0
+    for item, growth in ((alone, 2.0), (many, 0.0)):
+        launch, computing, moving = _times_of(item)
+        expected = launch + growth * item.arguments["growth_time"] + max(computing, moving)
+        assert item.time == pytest.approx(expected, rel=1e-12)
+    short = _core("gb200-nvl72", sequences=1, context=8192)
+    assert short.arguments["growth"] == 2.0 / 4
+
+
+def test_vectors_of_latent_cores_pass_by_themselves() -> None:
+    """On the H800: queries and results of 128 heads, 576 and 512 wide, at a share of the bandwidth."""
+    item = _core("h800", "deepseek-v3", sequences=16, context=4096)
+    given = item.arguments
+    assert given["vector_bytes"] == 16 * 128 * (576 + 512) * 2
+    launch, computing, _ = _times_of(item)
+    apart = given["vector_bytes"] / (given["memory_bandwidth"] * given["vector_efficiency"])
+    rest = (item.bytes_moved - given["vector_bytes"]) / (
+        given["memory_bandwidth"] * given["memory_efficiency"]
+    )
+    waiting = launch + given["growth"] * given["growth_time"]
+    assert item.time == pytest.approx(waiting + apart + max(computing, rest), rel=1e-12)
+
+
+def test_cores_multiply_in_the_format_of_the_cache_where_they_can() -> None:
+    """TensorRT-LLM on GB200 multiplies a cache of fp8 in fp8: twice the peak, and half the bytes."""
+    model, system = load_model("deepseek-v3"), load_system("gb200-nvl72")
+    peaks = system.accelerator.peak_flop_per_s
+    found = {}
+    for cache in ("bf16", "fp8"):
+        layers = Layers(model=model, attention=system, formats=Formats(cache=cache))
+        items = decode_operators(layers, sequences=128, context=8192)
+        found[cache] = next(item for item in items if item.name == "core_attention")
+        assert found[cache].arguments["peak"] == peaks[cache]
+    assert found["fp8"].time < found["bf16"].time
+    on_h800 = Layers(model=model, attention=H800, formats=Formats(cache="fp8"))
+    items = decode_operators(on_h800, sequences=128, context=8192)
+    core = next(item for item in items if item.name == "core_attention")
+    assert core.arguments["peak"] == H800.accelerator.peak_flop_per_s["bf16"]
+
+
+def test_small_kernels_pass_over_what_tokens_have() -> None:
+    """DeepSeek-V3 by hand, 32 tokens: 16 B an element of 7,168, 3 B an input of its products, 4 B a query.
+
+    Products read 7,168 (query, key and value), 1,536 (queries), 128 x 128 (keys), 128 x 512 (values) and
+    128 x 128 (output) elements in fp8, and 7,168 are sent so; queries are 128 heads of 576.
+    """
+    layers = Layers(model=load_model("deepseek-v3"), attention=H800, other_us=0.3)
+    found = {item.name: item for item in decode_operators(layers, sequences=32, context=4096)}
+    item = found["attention_other"]
+    inputs = sum(found[name].arguments["k"] for name in ("query_key_value", "query_up", "attention_output"))
+    assert inputs == 7168 + 1536 + 128 * 128
+    per_head = 128 * (128 + 512)
+    moved = 32 * (16 * 7168 + 3 * (inputs + per_head + 7168) + 4 * 128 * 576)
+    assert item.bytes_moved == moved
+    gemm = found["query_up"].arguments
+    streaming = moved / (gemm["memory_bandwidth"] * gemm["memory_efficiency"])
+    assert item.time == pytest.approx(0.3e-6 + streaming, rel=1e-12)
+    assert (item.layers, item.side, item.kind) == (61, "attention", "derived")

@@ -246,7 +246,10 @@ def test_uneven_attention_sends_the_mean() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_balanced_routing_removes_the_slowdown(mode: str) -> None:
-    """Transfers of forced balance take as long as kernels timed by themselves; nothing else changes."""
+    """Transfers of forced balance take as long as kernels timed by themselves; attention does not change.
+
+    Experts do: even tokens choose apart from each other and reach more of them, whose weights are read.
+    """
     natural, balanced = (
         Deployments(Scenario(system="h800", model="deepseek-v3", routing=routing), mode)
         .step(_deployment(mode))
@@ -255,10 +258,36 @@ def test_balanced_routing_removes_the_slowdown(mode: str) -> None:
     )
     assert CONSTANTS.communication_slowdown > 1
     for slow, fast in zip(natural, balanced, strict=True):
-        assert (fast.attention, fast.ffn) == (slow.attention, slow.ffn)
+        assert fast.attention == slow.attention
+        assert (fast.ffn == slow.ffn) if fast.dense else (fast.ffn > slow.ffn)
         for name in ("dispatch", "combine"):
             expected = getattr(fast, name) * CONSTANTS.communication_slowdown
             assert getattr(slow, name) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_live_tokens_reach_fewer_experts(mode: str) -> None:
+    """As many as so many fewer that choose apart: operations of experts stay, bytes and transfers' too."""
+    found = {}
+    for routing in ("natural", "balanced"):
+        deployments = Deployments(Scenario(system="h800", model="deepseek-v3", routing=routing), mode)
+        found[routing] = {
+            item.name: item for item in deployments.operators(_deployment(mode, microbatches=1))
+        }
+    live, even = found["natural"], found["balanced"]
+    for name in ("experts_up", "experts_down"):
+        given_ = live[name].arguments
+        held, miss = given_["experts_per_device"], 1 - given_["top_k"] / given_["routed_experts"]
+        tokens = given_["routed_tokens"]
+        assert tokens == 96 * 24
+        assert given_["experts_touched"] == pytest.approx(
+            held * (1 - miss ** (tokens**CONSTANTS.routing_exponent))
+        )
+        assert even[name].arguments["experts_touched"] == pytest.approx(held * (1 - miss**tokens))
+        assert live[name].flops == even[name].flops
+        assert live[name].bytes_moved < even[name].bytes_moved
+    for name in live.keys() - {"experts_up", "experts_down"}:
+        assert live[name].time == even[name].time, name
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -451,22 +480,64 @@ def test_a_step_grows_with_batch_and_never_faster(  # noqa: PLR0917 - drawn in o
 ) -> None:
     """A larger batch takes no less time, and no more per sequence: the largest feasible one is the best.
 
-    This is what lets a search over batches stop at the largest; it holds for whole micro-batches.
+    This is what lets a search over batches stop at the largest; it holds for whole micro-batches. Where cores
+    are dealt out to processors in whole waves (`grains`), a sequence that begins one costs more than its
+    share: there the least per sequence up to any batch is at the batch itself, or at one that fills waves,
+    and that is what the search looks at besides.
     """
     deployments = Deployments(Scenario(system=system, model=model), mode)
     for m in (1, 2):
-        deployment = Deployment(
-            mode=mode,
-            attention_devices=senders,
-            ffn_devices=receivers if mode == AFD else None,
-            batch=BATCHES * m,
-            microbatches=m,
-            transport=transport,
-        )
-        with np.errstate(invalid="ignore"):  # beyond one domain of a system without scale-out
-            times = np.asarray(deployments.step(deployment).time)
+
+        def times_of(batches: np.ndarray, m: int = m) -> np.ndarray:
+            deployment = Deployment(
+                mode=mode,
+                attention_devices=senders,
+                ffn_devices=receivers if mode == AFD else None,
+                batch=batches * m,
+                microbatches=m,
+                transport=transport,
+            )
+            with np.errstate(invalid="ignore"):  # beyond one domain of a system without scale-out
+                return np.asarray(deployments.step(deployment).time)
+
+        times = times_of(BATCHES)
         if not np.all(np.isfinite(times)):
             continue
         assert np.all(np.diff(times) >= -1e-9 * times[1:])
         each = times / BATCHES
-        assert np.all(np.diff(each) <= 1e-9 * each[1:])
+        if not deployments.grains:
+            assert np.all(np.diff(each) <= 1e-9 * each[1:])
+            continue
+        least = each.copy()  # of a batch, and of those below it that fill whole waves
+        for grain in deployments.grains:
+            filled = np.maximum(np.floor(np.floor(BATCHES / grain) * grain), 1.0)
+            least = np.minimum(least, times_of(filled) / filled)
+        assert np.all(least <= np.minimum.accumulate(each) * (1 + 1e-9))
+
+
+def test_only_parts_with_few_processors_deal_cores_out_in_waves() -> None:
+    """The H20, whose 78 processors its table states: 4 cached heads a sequence fill them at 19.5."""
+    grains = {
+        name: Deployments(Scenario(system=name, model="qwen3-235b-a22b"), EP).grains
+        for name in ("h20", "h800", "b200", "mi300x")
+    }
+    assert grains == {"h20": (19.5,), "h800": (), "b200": (), "mi300x": ()}
+    latent = Deployments(Scenario(system="h20", model="deepseek-v3"), EP)
+    assert latent.grains == (39.0,)  # 128 heads of a latent are two blocks
+
+
+def test_a_sequence_more_than_whole_waves_costs_more_than_its_share() -> None:
+    """On the H20 39 sequences of 4 cached heads fill two waves; one more begins a third, half empty.
+
+    Two tokens of a sequence together, so that computing binds: whole waves are the best of the three.
+    """
+    scenario = Scenario(system="h20", model="qwen3-235b-a22b", context=65536, accept_length=1.7)
+    deployments = Deployments(scenario, EP)
+    batches = np.array([38, 39, 40])
+    found = {item.name: item for item in deployments.operators(_deployment(EP, batch=batches))}
+    core = found["core_attention"]
+    assert core.arguments["padding"] == pytest.approx([156 / 152, 1.0, 1 / 0.75])
+    assert core.time[0] == pytest.approx(core.time[1], rel=1e-12)
+    assert core.time[2] / core.time[1] > 1.3
+    step = np.asarray(deployments.step(_deployment(EP, batch=batches)).time)
+    assert step[1] / 39 < min(step[0] / 38, step[2] / 40)

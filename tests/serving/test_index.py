@@ -174,7 +174,7 @@ def test_a_convolution_reads_what_it_keeps() -> None:
 def test_efficiencies_of_new_tables() -> None:
     """Of other parts, estimates: as the note of each record says."""
     h800, h20, other = (load_calibration(SYSTEMS[name]) for name in ("h800", "h20", "gb200-nvl72"))
-    assert h800.index.kind == "measured"
-    assert (h20.state.memory_kind, h20.convolution.memory_kind) == ("measured", "measured")
-    assert other.index.kind == other.top_k.kind == other.state.kind == "estimated"
-    assert other.index.memory_efficiency == pytest.approx(h800.index.memory_efficiency, rel=0.01)
+    assert h800.of("index").kind == "measured"
+    assert (h20.of("state").memory_kind, h20.of("convolution").memory_kind) == ("measured", "measured")
+    assert {other.of(kernel).kind for kernel in ("index", "top_k", "state")} == {"estimated"}
+    assert other.of("index").memory_efficiency == pytest.approx(h800.of("index").memory_efficiency, rel=0.01)

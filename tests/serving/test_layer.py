@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline_afd.catalogue.calibration import Calibration, load_calibration
+from roofline_afd.catalogue.calibration import KERNELS, Calibration, load_calibration
 from roofline_afd.catalogue.hardware import build_system, load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.store import Catalogue
@@ -104,36 +104,55 @@ def test_times_are_monotone_and_above_the_roofline(
             assert small.time >= small.flops / max(accelerator.peak_flop_per_s.values()) * (1 - 1e-12)
 
 
+FIXED = ("launch_s", "depth_time_s", "few_items_s", "cold_s", "pair_time_s", "token_time_s")
+"""Times of efficiencies, whatever they are counted by."""
+
+
 def _faster(calibration: Calibration, factor: float) -> Calibration:
-    times = {
-        "gemm": ("launch_s", "depth_time_s"),
-        "grouped_gemm": ("launch_s", "depth_time_s"),
-        "attention": ("launch_s", "depth_time_s"),
-        "index": ("launch_s", "depth_time_s"),
-        "top_k": ("launch_s", "depth_time_s"),
-        "convolution": ("launch_s", "depth_time_s"),
-        "state": ("launch_s", "depth_time_s"),
-        "link": ("latency_up_s", "latency_out_s"),
-    }
-    parts: dict[str, Any] = {}
-    for part, keys in times.items():
-        slow = getattr(calibration, part)
-        parts[part] = dataclasses.replace(slow, **{key: getattr(slow, key) / factor for key in keys})
-    return Calibration(**parts)
+    """Return efficiencies, one of each kernel, with all times over a factor."""
+
+    def quicker(found: Any, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 - a record of either kind
+        return dataclasses.replace(found, **{key: getattr(found, key) / factor for key in keys})
+
+    return dataclasses.replace(
+        calibration,
+        link=quicker(calibration.link, ("latency_up_s", "latency_out_s")),
+        given={kernel: quicker(calibration.of(kernel, "fp8"), FIXED) for kernel in KERNELS},
+    )
 
 
-@given(st.sampled_from(sorted(SHAPES)), QUESTIONS, st.floats(0.1, 10), st.sampled_from(TRANSPORTS))
-def test_times_are_homogeneous(name: str, question: dict[str, Any], factor: float, transport: str) -> None:
+@given(
+    st.sampled_from(["h800", "gb200-nvl72", "h20"]),
+    st.sampled_from(sorted(SHAPES)),
+    QUESTIONS,
+    st.floats(0.1, 10),
+    st.sampled_from(TRANSPORTS),
+)
+def test_times_are_homogeneous(
+    system: str, name: str, question: dict[str, Any], factor: float, transport: str
+) -> None:
     """All rates times a factor and all fixed times over it: every time over it."""
-    slow = dataclasses.replace(_layers(name, "h800", transport=transport), other_us=20.0)
+    before = SYSTEMS[system]
+    mine = _faster(load_calibration(before), 1.0)
+    slow = dataclasses.replace(
+        _layers(name, system, transport=transport),
+        attention_calibration=mine,
+        ffn_calibration=mine,
+        other_us=20.0,
+        router_us=7.0,
+    )
     rates = ("bf16_tflops", "fp8_tflops", "memory_gb_per_s", "scale_up_gb_per_s", "scale_out_gb_per_s")
-    faster = build_system(H800.parts, overrides={key: H800.quantities[key].value * factor for key in rates})
+    faster = build_system(
+        before.parts, overrides={key: before.quantities[key].value * factor for key in rates}
+    )
+    quick = _faster(load_calibration(before), factor)
     fast = dataclasses.replace(
         slow,
         attention=faster,
-        attention_calibration=_faster(load_calibration(H800), factor),
-        ffn_calibration=_faster(load_calibration(H800), factor),
+        attention_calibration=quick,
+        ffn_calibration=quick,
         other_us=slow.other_us / factor,
+        router_us=slow.router_us / factor,
     )
     for one, two in zip(decode_operators(slow, **question), decode_operators(fast, **question), strict=True):
         assert two.time == pytest.approx(one.time / factor, rel=1e-9), one.name

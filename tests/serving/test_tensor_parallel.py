@@ -228,14 +228,24 @@ def test_a_mixed_step_is_between_its_phases(  # noqa: PLR0917 - drawn in order
 @pytest.mark.parametrize("name", ["deepseek-v3", "gpt-oss-120b", "nemotron-3-super-120b-a12b"])
 @pytest.mark.parametrize("mode", MODES)
 def test_next_to_no_prompt_costs_next_to_nothing(name: str, mode: str) -> None:
-    """But for starting the kernel of its attention once a layer, and for the weights of one more token."""
+    """But for starting the kernel of its attention once a layer, and for the weights of one more token.
+
+    A layer that keeps a constant state starts its convolution apart, too, and reads its taps once more.
+    """
     deployments = Deployments(Scenario(system="b200", model=name, context=4000), mode)
     shape: dict[str, Any] = {"attention_devices": 8, "ffn_devices": 8 if mode == AFD else None}
     deployment = Deployment(mode=mode, **shape, batch=64, microbatches=1)
     decode = float(deployments.step(deployment).time)
     model = deployments.scenario.model
-    found = deployments.layers("pair").calibration("attention").attention
-    kernels = found.launch_s * model.attention_layers
+    found = deployments.layers("pair").calibration("attention")
+    bandwidth = deployments.attention.accelerator.memory_bytes_per_s
+    kernels = 0.0
+    for kind in model.attention:
+        core = found.of("state" if kind.constant_state else "prefill_attention").launch_s
+        if kind.elementwise_parameters:
+            taps = found.of("state")
+            core += taps.launch_s + kind.elementwise_parameters / (bandwidth * taps.memory_efficiency)
+        kernels += kind.layers * core
     for tokens, slack in ((1.0, 0.03), (1e-6, 1e-6)):
         mixed = float(deployments.step(deployment, prompt=Prompt(tokens, 1.0, 1.0)).time)
         assert decode * (1 - 1e-12) <= mixed <= decode * (1 + slack) + kernels

@@ -30,6 +30,7 @@ from roofline_afd.analysis.requests.reasons import (
     load_note,
     prefill_evidence,
     prefill_note,
+    prompt_note,
     sentence,
     transfer_note,
     why_not,
@@ -282,6 +283,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
             load_note(question),
             prefill_note(evidence),
             transfer_note(question),
+            prompt_note(question),
             *(
                 ["devices differ: per dollar or watt, the best of the deployments kept per device is named"]
                 if objective != "device" and mixed(question)

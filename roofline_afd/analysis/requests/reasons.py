@@ -202,6 +202,16 @@ def transfer_note(question: Question) -> str:
     )
 
 
+def prompt_note(question: Question) -> str:
+    """Return how steps with prompts send tokens to experts, in words."""
+    if question.scenario.transport is not None:
+        return f"every step sends a token to experts once per {question.scenario.transport}, as asked"
+    return (
+        "steps with prompts send a token once to each node, which forwards it, as kernels for many tokens "
+        "do; steps that decode alone send a copy per expert"
+    )
+
+
 def _fabric(question: Question) -> str:
     system = question.scenario.side("attention")
     inside = question.devices <= system.scale_up_domain_devices and (

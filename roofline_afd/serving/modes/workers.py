@@ -16,6 +16,7 @@ from roofline_afd.serving.candidates import asked_for
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import alike
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT, Prompt
+from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,8 @@ class Workers:
         sides = (self.deployments.attention, self.deployments.ffn)
         unit = math.lcm(*(side.devices_per_node for side in sides))
         inside = max(side.devices_per_node for side in sides)
-        return np.unique([*range(1, min(inside, most) + 1), *range(unit, most + 1, unit)])
+        found = np.unique([*range(1, min(inside, most) + 1), *range(unit, most + 1, unit)])
+        return found[whole_slices(found.astype(float), self.deployments.attention)]
 
     @cached_property
     def shapes(self) -> tuple[Numbers, Numbers]:
@@ -135,12 +137,13 @@ class Workers:
 
     def micro(self, deployment: Deployment, tokens: FloatArray | None) -> tuple[list[Block], FloatArray]:
         """Return the times of a micro-batch with so many prompt tokens, or none."""
-        if tokens is None:
-            return self.deployments.micro_batch(deployment)
-        return self.deployments.micro_batch(self.prefilling(deployment), prompt=self.prompt(tokens))
+        prompt = None if tokens is None else self.prompt(tokens)
+        return self.deployments.micro_batch(self.carrying(deployment, tokens), prompt=prompt)
 
-    def prefilling(self, deployment: Deployment) -> Deployment:
-        """Return a deployment as its steps with prompts run: they travel in a way of their own."""
+    def carrying(self, deployment: Deployment, tokens: FloatArray | None) -> Deployment:
+        """Return a deployment as it sends the tokens of a step: with those of prompts by other kernels."""
+        if tokens is None:
+            return deployment
         return dataclasses.replace(deployment, transport=self.prompt_transport)
 
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -80,7 +81,9 @@ def aggregated(question: Question, mode: str) -> list[Point]:
                         continue
                     batch = m * np.arange(1, most // m + 1)
                     found = deployment_of(deployments, shape, heads, batch, m)
-                    mixed = deployments.step(found, prompt=prompt_of(work, chunk / m)).time
+                    mixed = deployments.step(
+                        with_prompts(found, scenario), prompt=prompt_of(work, chunk / m)
+                    ).time
                     pure = deployments.step(found).time
                     share = accept * batch * work.isl / (work.osl * chunk)
                     step = share * mixed + (1 - share) * pure
@@ -162,6 +165,7 @@ def _ways(question: Question, deployments: Deployments) -> list[Way]:
                     continue
                 for m in _microbatches(deployments.scenario, deployments.mode):
                     empty = deployment_of(deployments, shape, heads, 0, m)
+                    empty = with_prompts(empty, deployments.scenario)
                     step = float(deployments.step(empty, prompt=prompt_of(work, chunk / m)).time)
                     rate = shape[0] / heads * chunk / (work.isl * step)
                     ttft = math.ceil(round(work.isl / chunk, 9)) * step
@@ -264,6 +268,11 @@ def deployment_of(
         redundant_experts=-experts % holders,
         tensor_parallel=heads,
     )
+
+
+def with_prompts(found: Deployment, scenario: Scenario) -> Deployment:
+    """Return a deployment in a step with prompts: one copy of a token to each node, if nothing is asked."""
+    return dataclasses.replace(found, transport=scenario.transport or "node")
 
 
 def prompt_of(work: Workload, tokens: float) -> Prompt:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import EP, Deployment, Deployments
+from roofline_afd.serving.modes.pools import ways_to_prefill
 from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD
 from roofline_afd.serving.modes.search import explore_modes
+from roofline_afd.serving.modes.workers import Workers
 from tests.serving.modes.asking import asking
 from tests.serving.modes.one_by_one import replicas_of
 
@@ -71,6 +74,34 @@ def _packs(sizes: list[float], devices: int, domain: int) -> bool:
             return False
         free[place] -= size
     return True
+
+
+def test_prompts_are_sent_once_to_each_node() -> None:
+    """Between nodes that is quicker than a copy per expert, which steps that decode send."""
+
+    def ways(transport: str | None) -> dict[str, Any]:
+        question = asking(
+            system="h800",
+            model="deepseek-v3",
+            devices=32,
+            scenario={"transport": transport},
+            workload={"isl": 4096, "osl": 1},
+            tensor_parallel=1,
+            chunk_tokens=8192,
+        )
+        workers = Workers(question, question.scenario, EP, held=4096)
+        workers.sizes = np.array([32])
+        decoding = workers.deployment(np.array(32), np.zeros(()), tensor_parallel=1, batch=np.array(64))
+        blocks, _ = workers.micro(decoding, None)
+        return {
+            **ways_to_prefill(question, workers),
+            "dispatch": np.array([block.dispatch for block in blocks]),
+        }
+
+    usual, node, pair = (ways(each) for each in (None, "node", "pair"))
+    assert usual["p_rate"].tolist() == node["p_rate"].tolist()
+    assert np.all(usual["p_rate"] > pair["p_rate"])
+    assert usual["dispatch"].tolist() == pair["dispatch"].tolist() != node["dispatch"].tolist()
 
 
 def test_shared_heads_that_do_not_divide() -> None:

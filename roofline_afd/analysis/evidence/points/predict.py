@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from roofline_afd.analysis.evidence.points.rows import PER_DEVICE, PER_INSTANCE, PREFILL, TPOT
-from roofline_afd.catalogue.calibration import ESTIMATED
+from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.errors import InputError
 from roofline_afd.physics import pipeline, serving_modes
 from roofline_afd.serving.deployment import EP
@@ -68,7 +68,19 @@ class PointPrediction:
     """Times of the step by term, one after the other [s]."""
     hidden: float
     """What overlap of micro-batches hides of them [s]."""
-    kind: str
+    estimated_share: float
+    """Share of the terms that rests on efficiencies never measured [1]."""
+    sibling_share: float
+    """Share that rests on those of a sibling of the parts, or of another number format [1]."""
+
+
+class _Step(NamedTuple):
+    """A mean step, the same without overlap, its terms, and its times by kind of evidence [s]."""
+
+    time: float
+    serial: float
+    terms: dict[str, float]
+    kinds: dict[str, float]
 
 
 def predict_point(row: ServingPoint, *, constants: ServiceConstants | None = None) -> PointPrediction:
@@ -87,7 +99,7 @@ def predict_point(row: ServingPoint, *, constants: ServiceConstants | None = Non
     Returns
     -------
     PointPrediction
-        Its `kind` is `estimated` where any efficiency of its parts was never measured.
+        The figure, and what it is made of.
 
     Raises
     ------
@@ -116,17 +128,19 @@ def predict_point(row: ServingPoint, *, constants: ServiceConstants | None = Non
         chosen = _decoding(searching.search())
     else:
         chosen = _at_concurrency(question, workers, row.concurrency)
-    step, serial, terms = _step(workers, chosen)
+    step = _step(workers, chosen, told=True)
+    whole = sum(step.kinds.values())
     return PointPrediction(
-        predicted=_figure(row, chosen, step),
+        predicted=_figure(row, chosen, step.time),
         devices=int(chosen.devices),
         chunk_tokens=chosen.chunk,
         batch_per_group=chosen.batch,
         microbatches=int(chosen.microbatches),
-        step=step,
-        terms=terms,
-        hidden=max(serial - step, 0.0),
-        kind=ESTIMATED if workers.deployments.estimated else "measured",
+        step=step.time,
+        terms=step.terms,
+        hidden=max(step.serial - step.time, 0.0),
+        estimated_share=step.kinds.get(ESTIMATED, 0.0) / whole,
+        sibling_share=step.kinds.get(SIBLING, 0.0) / whole,
     )
 
 
@@ -187,7 +201,7 @@ def _at_concurrency(question: Question, workers: Workers, concurrency: float) ->
         )
         for count in workers.microbatches if share <= 1.0 + SAME else ():
             chosen = _Chosen(float(question.devices), heads, float(count), chunk, batch, min(share, 1.0))
-            step = _step(workers, chosen)[0]
+            step = _step(workers, chosen).time
             if step < shortest:
                 best, shortest = chosen, step
     if best is None:
@@ -195,11 +209,12 @@ def _at_concurrency(question: Question, workers: Workers, concurrency: float) ->
     return best
 
 
-def _step(workers: Workers, chosen: _Chosen) -> tuple[float, float, dict[str, float]]:
-    """Return the mean step, the same without overlap, and its terms [s]."""
+def _step(workers: Workers, chosen: _Chosen, *, told: bool = False) -> _Step:
+    """Return the mean step of a deployment; with its times by kind of evidence where they are to be told."""
     deployments, count = workers.deployments, chosen.microbatches
     whole = serial = 0.0
     terms = dict.fromkeys(TERMS, 0.0)
+    kinds: dict[str, float] = {}
     deployment = workers.deployment(
         np.asarray(chosen.devices),
         np.zeros(()),
@@ -209,7 +224,8 @@ def _step(workers: Workers, chosen: _Chosen) -> tuple[float, float, dict[str, fl
     for weight, tokens in ((chosen.share, chosen.chunk / count), (1.0 - chosen.share, None)):
         if not weight:
             continue
-        blocks, once = workers.micro(deployment, None if tokens is None else np.asarray(tokens))
+        carried = None if tokens is None else np.asarray(tokens)
+        blocks, once = workers.micro(deployment, carried)
         whole += weight * float(deployments.step_of(blocks, once, count).time)
         layers = sum(
             block.layers
@@ -224,14 +240,17 @@ def _step(workers: Workers, chosen: _Chosen) -> tuple[float, float, dict[str, fl
             for block in blocks
         )
         serial += weight * (deployments.gap + count * (float(once) + layers))
-        prompt = None if tokens is None else workers.prompt(np.asarray(tokens))
-        carrying = deployment if tokens is None else workers.prefilling(deployment)
-        for item, time in _times(workers, deployments.operators(carrying, prompt=prompt)):
+        prompt = None if carried is None else workers.prompt(carried)
+        sending = workers.carrying(deployment, carried)
+        for item, time in _times(workers, deployments.operators(sending, prompt=prompt)):
             terms[_term(item)] += weight * count * time
+            if told:
+                kind = item.kind if item.efficiency else ""
+                kinds[kind] = kinds.get(kind, 0.0) + weight * count * time
         terms[HOST] += weight * deployments.gap
     if workers.scenario.query_tokens > 1:  # layers and heads that draft
         terms[DRAFTING] = max(serial - sum(terms.values()), 0.0)
-    return whole, serial, terms
+    return _Step(whole, serial, terms, kinds)
 
 
 def _times(workers: Workers, items: Iterator[Operator]) -> Iterator[tuple[Operator, float]]:

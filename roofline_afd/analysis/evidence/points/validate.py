@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns
-from roofline_afd.analysis.evidence.accuracy import by_group, estimated_note, files_of, sentence, spread
+from roofline_afd.analysis.evidence.accuracy import by_group, files_of, sentence, spread
 from roofline_afd.analysis.evidence.points.predict import TERMS, predict_point
 from roofline_afd.analysis.evidence.points.rows import TPOT
 from roofline_afd.analysis.evidence.services.validate import LARGE_ERROR
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.points.rows import ServingPoint
     from roofline_afd.catalogue.calibration import ServiceConstants
 
+LARGE_SHARE = 0.25
+"""Share of the terms on efficiencies not measured on the parts, from which a note says so [1]."""
 TERM_KEYS = tuple(f"{name}_ms" for name in TERMS)
 """Keys of the terms of a step [ms]."""
 TABLE_KEYS = (
@@ -168,7 +170,8 @@ def point_answer(row: ServingPoint, *, constants: ServiceConstants | None = None
         "hidden_ms": None,
         "step_ms": None,
         "step_measured_ms": None,
-        "kind": None,
+        "estimated_share": None,
+        "sibling_share": None,
         "why": row.why_not or None,
         "source": row.source or None,
     }
@@ -190,7 +193,8 @@ def point_answer(row: ServingPoint, *, constants: ServiceConstants | None = None
         "hidden_ms": found.hidden * 1e3,
         "step_ms": found.step * 1e3,
         "step_measured_ms": (found.step / ratio if row.metric == TPOT else found.step * ratio) * 1e3,
-        "kind": found.kind,
+        "estimated_share": found.estimated_share,
+        "sibling_share": found.sibling_share,
         "why": "; ".join(why) or None,
     }
 
@@ -222,5 +226,10 @@ def _notes(answers: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> 
             "terms are times one after the other: less hidden, what micro-batches overlap, they are the "
             "step; step measured is the one that the published figure implies"
         ),
-        *estimated_note(answer["kind"] for answer in answers),
+        *(
+            f"{answer['id']}: {answer['sibling_share']:.0%} of its terms rest on efficiencies of a sibling "
+            f"or another number format, {answer['estimated_share']:.0%} on none measured"
+            for answer in answers
+            if (answer["sibling_share"] or 0.0) + (answer["estimated_share"] or 0.0) > LARGE_SHARE
+        ),
     ]
