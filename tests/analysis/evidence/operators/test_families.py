@@ -34,7 +34,8 @@ MODULE |= {"experts": 256, "groups": 32, "n_devices": 8, "tokens_per_expert": 4,
 
 
 def _row(tmp_path: Path, **columns: object) -> Measurement:
-    cells = {"id": "a", "system": "gb200-nvl72", "latency_us": 10, "use": "fit", **columns}
+    cells: dict[str, object] = {"id": "a", "system": "gb200-nvl72", "latency_us": 10, "use": "fit"}
+    cells |= {"kv_precision": "", **columns}
     path = tmp_path / "one.csv"
     with path.open("w", encoding="utf-8", newline="") as lines:
         csv.writer(lines).writerows([cells.keys(), cells.values()])

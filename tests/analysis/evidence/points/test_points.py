@@ -115,16 +115,13 @@ def test_large_errors_of_shipped_points_have_their_reason() -> None:
         assert any(fnmatchcase(name, pattern) for name in missed), pattern
 
 
-@pytest.mark.parametrize(
-    ("name", "too_fast"), [("v3-gb200-prefill-bf16attn", 0.07), ("r1-gb300-ep2-prefill", 0.53)]
-)
-def test_reasons_say_what_no_overlap_would_give(name: str, too_fast: float) -> None:
-    """Shares that the sentences state: the rate of terms one after the other, over the measured one."""
-    (row,) = (row for row in answer().rows() if row["id"] == name)
+def test_reasons_say_what_no_overlap_would_give() -> None:
+    """Its sentence: all of the exchange is hidden, and the terms one after the other are within 15 %."""
+    (row,) = (row for row in answer().rows() if row["id"] == "v3-gb200-prefill-bf16attn")
+    assert "the same terms are within 15 %" in row["why"]
     assert row["hidden_ms"] == pytest.approx(row["exchange_ms"], rel=1e-9)
     serial = row["predicted"] * row["step_ms"] / (row["step_ms"] + row["hidden_ms"])
-    assert serial / row["measured"] - 1 == pytest.approx(too_fast, abs=0.005)
-    assert f"{too_fast:.0%}".replace("%", " %") in row["why"]
+    assert serial == pytest.approx(row["measured"], rel=0.15)
 
 
 def test_terms_of_prompts_are_of_the_copies_they_travel_as(monkeypatch: pytest.MonkeyPatch) -> None:
