@@ -273,8 +273,8 @@ def choose(
     """Return the table that a kernel's efficiencies on a part are taken from.
 
     Of tables that name the part, one that says no family comes first, then one measured on the part itself,
-    then in the order of families asked for; families not asked for only where no other names it, not even in a
-    table of several formats.
+    then in the order of families asked for; families not asked for only where no other names it, not even in
+    a table of several formats.
 
     Parameters
     ----------

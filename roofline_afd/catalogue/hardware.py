@@ -55,6 +55,8 @@ class Interconnect:
     bytes_per_s: float
     efficiency: float
     measured_efficiency: float | None
+    torus_dimensions: int | None = None
+    """Dimensions of a torus that jobs run on slices of; None of other fabrics, and where not known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
             bytes_per_s=quantities[prefix + "gb_per_s"].si,
             efficiency=quantities[prefix + "efficiency"].si,
             measured_efficiency=optional(prefix + "measured_efficiency"),
+            torus_dimensions=record.data.get("torus_dimensions") if record else None,
         )
 
     return System(

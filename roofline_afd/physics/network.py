@@ -220,16 +220,16 @@ def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArr
 
 
 def torus_bisection_bandwidth(
-    *, bandwidth: FloatLike, devices: FloatLike, dimensions: FloatLike
+    *, bandwidth: FloatLike, cut_links: FloatLike, dimensions: FloatLike
 ) -> FloatArray:
-    """Return what crosses the middle of a torus with equal sides, one direction.
+    """Return what crosses the middle of a slice of a torus, one direction.
 
     Parameters
     ----------
     bandwidth
         As in `nomenclature`.
-    devices : float or array
-        Devices of the torus, D [1].
+    cut_links : float or array
+        Links across the middle: of a slice of 4 x 4 x 4 with linked ends twice 16 [1].
     dimensions : float or array
         Dimensions of the torus, n: two links of a device in each [1].
 
@@ -240,7 +240,8 @@ def torus_bisection_bandwidth(
 
     Notes
     -----
-    BW_b = 2 * D^((n-1)/n) links * BW / (2 * n)
+    BW_b = links * BW / (2 * n); of an exchange of all with all a quarter crosses the middle each way, so that
+    all devices together send 4 * BW_b at most; two interleaved groups as much, side by side a quarter of it
 
     References
     ----------
@@ -248,11 +249,10 @@ def torus_bisection_bandwidth(
 
     Examples
     --------
-    >>> float(torus_bisection_bandwidth(bandwidth=180e9, devices=64, dimensions=3)) / 1e9
-    960.0
+    >>> float(torus_bisection_bandwidth(bandwidth=600e9, cut_links=32, dimensions=3)) / 1e9
+    3200.0
     """
-    links = 2.0 * np.power(np.multiply(devices, 1.0), 1.0 - np.divide(1.0, dimensions))
-    return np.round(links, 9) * np.divide(bandwidth, np.multiply(2.0, dimensions))
+    return np.multiply(cut_links, bandwidth) / np.multiply(2.0, dimensions)
 
 
 def cache_transfer_time(

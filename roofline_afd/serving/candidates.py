@@ -10,6 +10,7 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT
+from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,13 +95,18 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
     single = scenario.granularity == "device"
     units = [1 if single else side.devices_per_node for side in (deployments.attention, deployments.ffn)]
     if deployments.mode == EP:
-        found = [scenario.devices] if scenario.devices else _multiples(units[0], most)
-        return np.asarray(found, dtype=float), np.zeros(0)
+        if scenario.devices:
+            return np.array([float(scenario.devices)]), np.zeros(0)
+        found = _multiples(units[0], most).astype(float)
+        return found[whole_slices(found, deployments.attention)], np.zeros(0)
     left, right = _pairs(scenario, units, most)
     if not single and deployments.attention.id == deployments.ffn.id:
         one = _split_node(scenario, units[0], most)
         left, right = np.concatenate([left, one]), np.concatenate([right, units[0] - one])
     allowed = asked_for(scenario, left, right)
+    named = scenario.devices or (scenario.attention_devices and scenario.ffn_devices)
+    if deployments.attention.id == deployments.ffn.id and not named:
+        allowed &= whole_slices((left + right).astype(float), deployments.attention)
     return left[allowed].astype(np.float64), right[allowed].astype(np.float64)
 
 

@@ -10,6 +10,7 @@ from roofline_afd.catalogue.calibration import ESTIMATED
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.physics import network, traffic
+from roofline_afd.serving import torus
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT, SCALE_BYTES
 from roofline_afd.serving.timing import Operator
@@ -17,12 +18,12 @@ from roofline_afd.serving.timing import Operator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from roofline_afd.catalogue.hardware import Interconnect
+    from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import FloatArray, FloatLike
     from roofline_afd.serving.sizes import Layers, Sizes
 
 TORUS_DIMENSIONS = 2
-"""Dimensions taken for a torus: records do not say, and two carry least."""
+"""Dimensions taken for a torus whose record does not say: two carry least."""
 
 
 def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
@@ -87,20 +88,21 @@ def _ep_exchange(
         spread = traffic.rank_traffic if layers.transport == "rank" else traffic.node_traffic
         flow = spread(tokens=sizes.sent, **hits, **where)
     up, out = layers.bandwidths("attention")
-    usable = up * _exchange_share(system.scale_up, devices, domain)
+    usable = up * _exchange_share(system, devices)
     time, arguments = _transfer(layers, flow, (usable, out), devices, link.latency_up_s)
     routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
     return flow, time, {**routing, **hits, **where, **arguments}
 
 
-def _exchange_share(fabric: Interconnect, devices: FloatArray, domain: int) -> FloatArray:
+def _exchange_share(system: System, devices: FloatArray) -> FloatArray:
     """Return the share of a device's bandwidth that an exchange of all with all can use."""
-    limits = _limits(fabric, domain, 1.0)
+    domain = system.scale_up_domain_devices
+    limits = _limits(system, 1.0, devices)
     together = np.ceil(devices / traffic.domains_used(devices=devices, domain_devices=domain))
     if "pairwise_bandwidth" in limits:
         return np.minimum(1.0, np.maximum(together - 1.0, 1.0) * limits["pairwise_bandwidth"])
-    if "bisection_bandwidth" in limits:  # a quarter of all volume crosses the middle each way
-        return np.minimum(1.0, 4.0 * limits["bisection_bandwidth"] / domain)
+    if "bisection_bandwidth" in limits:
+        return np.minimum(1.0, limits["bisection_bandwidth"] / together)
     return 1.0
 
 
@@ -110,7 +112,6 @@ def _afd_exchange(
     """Return volume of both groups, and time, where one group sends to the other."""
     ffn = layers.system("ffn")
     senders, receivers = sizes.attention_devices, np.asarray(sizes.ffn_devices)
-    domain = ffn.scale_up_domain_devices
     near = _shared_domain(layers, np.add(senders, receivers))
     together = np.greater(near, 0.0)
     if only is None:
@@ -126,7 +127,7 @@ def _afd_exchange(
     up_a, out_a = layers.bandwidths("attention")
     up_f, out_f = layers.bandwidths("ffn")
     ends: dict[str, Any] = {"sending_devices": senders, "receiving_devices": receivers}
-    limits = _limits(ffn.scale_up, domain, min(up_a, up_f))
+    limits = _limits(ffn, min(up_a, up_f), np.add(senders, receivers))
     up = np.where(
         together,
         network.group_bandwidth(**ends, sending_bandwidth=up_a, receiving_bandwidth=up_f, **limits),
@@ -198,13 +199,22 @@ def _transfer(
     return time, {"devices": devices, **growth, **arguments}
 
 
-def _limits(fabric: Interconnect, domain: int, bandwidth: float) -> dict[str, FloatArray]:
-    """Return what a fabric without a switch carries between two devices, and across its middle."""
+def _limits(system: System, bandwidth: float, devices: FloatArray) -> dict[str, FloatArray]:
+    """Return what a fabric without a switch carries between two devices, and in all across its middle.
+
+    Of what many devices exchange, or two interleaved groups send, a quarter crosses the middle each way.
+    """
+    fabric, domain = system.scale_up, system.scale_up_domain_devices
     if fabric.topology == "full-mesh":
         return {"pairwise_bandwidth": network.mesh_pair_bandwidth(bandwidth=bandwidth, devices=domain)}
-    if fabric.topology == "torus":
-        cut = network.torus_bisection_bandwidth(
-            bandwidth=bandwidth, devices=domain, dimensions=TORUS_DIMENSIONS
-        )
-        return {"bisection_bandwidth": cut}
-    return {}
+    if fabric.topology != "torus":
+        return {}
+    dimensions, whole = fabric.torus_dimensions, 1.0
+    if dimensions is not None:
+        links = torus.slices(devices, system)[1]
+    else:  # of unknown shape: as one with equal sides and linked ends, of which a group has its share
+        dimensions = TORUS_DIMENSIONS
+        links = 2.0 * domain ** (1.0 - 1.0 / dimensions)
+        whole = np.minimum(np.divide(devices, domain), 1.0)
+    cut = network.torus_bisection_bandwidth(bandwidth=bandwidth, cut_links=links, dimensions=dimensions)
+    return {"bisection_bandwidth": 4.0 * cut * whole}

@@ -38,10 +38,15 @@ class RepeatedSearch:
     ----------
     found : Found
         What the search of the first question found.
+    share : float
+        Only shapes that reached this share of the best are searched again, for questions that differ too
+        little to make others win; 0 for all of them [1].
     """
 
-    def __init__(self, found: Found) -> None:
-        self.shapes = found.candidates
+    def __init__(self, found: Found, *, share: float = 0.0) -> None:
+        best = float(np.max(found.candidates.rate, initial=0.0))
+        rows = np.flatnonzero(found.candidates.rate >= share * best)
+        self.shapes = taken(found.candidates, rows)
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
 
     def rate(self, deployments: Deployments) -> float:
@@ -84,8 +89,8 @@ class RepeatedSearch:
         """Return the shapes that may beat a throughput.
 
         To reach it within the latency target a shape needs a batch of at least so many; since a step never
-        grows faster than the batch, one that is too slow with that batch stays behind with any, but for one
-        of whole waves of processors.
+        grows faster than the batch, but where one more sequence begins a wave of processors, one that is too
+        slow with that batch, and stays behind with whole waves below it, does so with any.
         """
         limit = deployments.scenario.step_limit
         kept = []
@@ -97,11 +102,13 @@ class RepeatedSearch:
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
             steps, rates = self._timed(deployments, own, transport, np.minimum(needed, held))
-            kept.append(own[(steps <= limit) & ((held >= needed) | (rates > best))])
-            for below in self._whole_waves(deployments, most[own], m):
-                _, rates = self._timed(deployments, own, transport, np.maximum(below, 1.0))
-                kept.append(own[(below >= 1) & (rates > best)])
-        return np.unique(np.concatenate([np.zeros(0, dtype=np.intp), *kept]))
+            ahead = (steps <= limit) & ((held >= needed) | (rates > best))
+            for waves in _whole_waves(deployments, np.minimum(needed, held), m):
+                some = deployments_of(deployments, taken(self.shapes, own), transport, batch=waves)
+                took = np.asarray(deployments.step(some).time)
+                ahead |= np.asarray(deployments.tokens_per_s_per_device(some, took)) > best
+            kept.append(own[ahead])
+        return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
 
     def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, str]]:
         """Yield places among rows that send tokens one way, a block at a time, with the name of that way."""
@@ -112,7 +119,7 @@ class RepeatedSearch:
 
         The largest batch that is quick enough is found among whole micro-batches, `AT_ONCE` of them timed in
         one go between the largest known to be quick enough and the least known not to be. Where memory ends
-        between two multiples, all of it is tried too.
+        between two multiples, all of it is tried too; and where processors work in waves, whole ones.
         """
         limit = deployments.scenario.step_limit
         m = self.shapes.microbatches[rows]
@@ -133,17 +140,10 @@ class RepeatedSearch:
         if rest.size:
             _, rates = self._timed(deployments, rows[rest], transport, most[rest])
             best[rest] = np.maximum(best[rest], rates)
-        for below in self._whole_waves(deployments, quick * m, m):
-            some = np.flatnonzero((below >= 1) & (below < quick * m))
-            if some.size:
-                _, rates = self._timed(deployments, rows[some], transport, below[some])
-                best[some] = np.maximum(best[some], rates)
+        for waves in _whole_waves(deployments, quick * m, m):
+            _, rates = self._timed(deployments, rows, transport, waves)
+            best = np.maximum(best, np.where(quick >= 1, rates, 0.0))
         return best
-
-    def _whole_waves(self, deployments: Deployments, most: Numbers, m: Numbers) -> Iterator[Numbers]:
-        """Yield the largest batches up to given ones that fill whole waves, as `search` tries them."""
-        for grain in deployments.grains:
-            yield np.floor(np.floor(most / m / grain) * grain) * m
 
     def _timed(
         self, deployments: Deployments, rows: Rows, transport: str, batches: Numbers
@@ -154,3 +154,9 @@ class RepeatedSearch:
         with np.errstate(invalid="ignore"):
             rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
         return steps, np.where(steps <= deployments.scenario.step_limit, rates, 0.0)
+
+
+def _whole_waves(deployments: Deployments, batches: Numbers, m: Numbers) -> Iterator[Numbers]:
+    """Yield the batches at or below some whose micro-batches fill whole waves of processors, one at least."""
+    for grain in deployments.grains:
+        yield np.maximum(np.floor(np.floor(batches / m / grain) * grain), 1.0) * m

@@ -40,8 +40,8 @@ def test_shares_fall_slower_than_rows_grow(rows: float, factor: float, tile: int
 
 def test_uneven_groups_by_hand() -> None:
     """A tile where few rows come, half as many again around one, and a tile more than many rows."""
-    rows = [1.0, 64 / 1.5, 100.0, 128.0, 1000.0]
-    computed = [64.0, 64.0, 150.0, 192.0, 1064.0]
+    rows = np.array([1.0, 64 / 1.5, 100.0, 128.0, 1000.0])
+    computed = np.array([64.0, 64.0, 150.0, 192.0, 1064.0])
     share = filling.spread_padded_share(rows=rows, tile_rows=64)
     assert share * rows == pytest.approx(computed)
     assert filling.spread_padded_share(rows=rows, tile_rows=1).tolist() == [1.0] * 5
@@ -54,7 +54,7 @@ def test_uneven_groups_fill_between_counted_tiles() -> None:
         rows = drawn.poisson(drawn.gamma(4.0, mean / 4.0, size=20000))  # uneven by half: popular experts
         held = rows[rows > 0]
         single, double = (np.sum(np.ceil(held / tile) * tile) / np.sum(held) for tile in (64, 128))
-        share = filling.spread_padded_share(rows=np.mean(held), tile_rows=64)
+        share = filling.spread_padded_share(rows=float(np.mean(held)), tile_rows=64)
         assert single * 0.98 <= share <= double * 1.02, mean
 
 
@@ -69,7 +69,7 @@ def test_waves_keep_whole_processors_busy(items: int, processors: int) -> None:
 
 def test_waves_by_hand() -> None:
     """78 processors: 100 pieces take two waves and would fill 64 % of them, 117 fill three quarters."""
-    found = filling.filled_waves(items=[1, 78, 100, 117, 140, 156], processors=78)
+    found = filling.filled_waves(items=np.array([1.0, 78, 100, 117, 140, 156]), processors=78)
     assert found == pytest.approx([0.75, 1.0, 0.75, 0.75, 140 / 156, 1.0])
 
 
@@ -85,7 +85,7 @@ def test_more_pieces_may_take_less_than_a_wave_less(items: float, factor: float,
 
 def test_few_pieces_by_hand() -> None:
     """A doubling each below 16 pieces, in full from 32,768 entries, in proportion below."""
-    growth = filling.few_items_growth(items=[1, 2, 8, 16, 64], entries=32768)
+    growth = filling.few_items_growth(items=np.array([1.0, 2, 8, 16, 64]), entries=32768)
     assert growth.tolist() == [4.0, 3.0, 1.0, 0.0, 0.0]
-    entries = filling.few_items_growth(items=4, entries=[0, 8192, 32768, 1 << 20])
+    entries = filling.few_items_growth(items=4, entries=np.array([0.0, 8192, 32768, 1 << 20]))
     assert entries.tolist() == [0.0, 0.5, 2.0, 2.0]

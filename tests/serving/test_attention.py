@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -112,7 +112,7 @@ def test_chunks_of_llama_4() -> None:
     assert core(4096, 20_480) == (2 * 40 * 256 * chunk - first, 8192 * entry + 4096 * vectors)
 
 
-def _core(system: str, name: str = "qwen3-235b-a22b", **sizes: float) -> Operator:
+def _core(system: str, name: str = "qwen3-235b-a22b", **sizes: Any) -> Operator:  # noqa: ANN401 - sizes of a step
     """Return core attention of a model whose layers all attend alike."""
     layers = Layers(model=load_model(name), attention=load_system(system))
     (found,) = (item for item in decode_operators(layers, **sizes) if item.name == "core_attention")

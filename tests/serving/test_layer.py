@@ -136,7 +136,8 @@ def test_times_are_homogeneous(
     mine = _faster(load_calibration(before), 1.0)
     slow = dataclasses.replace(
         _layers(name, system, transport=transport),
-        **{f"{side}_calibration": mine for side in ("attention", "ffn")},
+        attention_calibration=mine,
+        ffn_calibration=mine,
         other_us=20.0,
         router_us=7.0,
     )
@@ -148,7 +149,8 @@ def test_times_are_homogeneous(
     fast = dataclasses.replace(
         slow,
         attention=faster,
-        **{f"{side}_calibration": quick for side in ("attention", "ffn")},
+        attention_calibration=quick,
+        ffn_calibration=quick,
         other_us=slow.other_us / factor,
         router_us=slow.router_us / factor,
     )

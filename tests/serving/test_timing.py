@@ -35,11 +35,9 @@ def _found(**terms: Any) -> OperatorEfficiency:  # noqa: ANN401 - any field
     return OperatorEfficiency(**PLAIN | terms)
 
 
-def _operators(system: str, model: str, **sizes: float) -> dict[str, Operator]:
+def _operators(system: str, model: str) -> dict[str, Operator]:
     layers = Layers(model=load_model(model), attention=load_system(system))
-    return {
-        item.name: item for item in decode_operators(layers, **{"sequences": 128, "context": 4096} | sizes)
-    }
+    return {item.name: item for item in decode_operators(layers, sequences=128, context=4096)}
 
 
 def test_efficiencies_have_kinds() -> None:

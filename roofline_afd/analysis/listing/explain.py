@@ -23,8 +23,8 @@ from roofline_afd.physics import (
 )
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
+from roofline_afd.serving import torus
 from roofline_afd.serving.deployment import AFD, EP, Deployments
-from roofline_afd.serving.exchange import TORUS_DIMENSIONS
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.scenario import whole
@@ -229,7 +229,10 @@ def _fabric(scenario: Scenario, term: str) -> dict[str, Any]:
     return {
         "bandwidth": system.scale_up.bytes_per_s if term.startswith(shape.removeprefix("full-")) else None,
         "devices": system.scale_up_domain_devices,
-        "dimensions": TORUS_DIMENSIONS if shape == "torus" else None,
+        "dimensions": system.scale_up.torus_dimensions,
+        "cut_links": float(torus.slices(system.scale_up_domain_devices, system)[1])
+        if system.scale_up.torus_dimensions
+        else None,
         "network": 8 * (system.scale_out or system.scale_up).bytes_per_s,
         "step_budget": (scenario.latency_ms * scenario.accept_length - (scenario.gap_ms or 0.0))
         * 1e-3

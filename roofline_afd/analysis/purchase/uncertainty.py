@@ -83,6 +83,8 @@ UP_KEYS = ("latency_up_us", "efficiency_up", "latency_growth")
 OUT_KEYS = ("latency_out_us", "efficiency_out", "scale_penalty")
 LARGEST = 1e6
 """Most that a fitted parameter may be, as in the schema of its record."""
+NARROW = 1.5
+"""Factor either way within which a shape far behind the best does not overtake it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,6 +110,17 @@ class Input:
     group: str
     faster: bool = True
     whole: bool = False
+
+    def close(self, value: float) -> bool:
+        """Whether a value is as near to its own as those of default uncertainties are.
+
+        An exponent never is: where steps are close to the latency target, shapes far behind may overtake.
+        """
+        if self.place == f"calibration {ROUTING}":
+            return value == self.value
+        if self.default and self.low <= value <= self.high:
+            return True
+        return self.value / NARROW <= value <= self.value * NARROW
 
     def rounded(self, value: float) -> float:
         """Return a value this input can have: whole where it counts something, within its bounds."""
@@ -341,7 +354,7 @@ def _fitted(record: Record, table: str, keys: Iterable[str], *, kind: str) -> It
             kind,
             spread,
             f"{_said(spread, quantity.unit)}, {why}",
-            bounds=(least, 1.0 if key in FASTER else LARGEST),
+            bounds=(least, 1.0 if key in FASTER or table == ROUTING else LARGEST),
             place=f"calibration {record.id}",
             group=f"{record.id}.{table}.{kind}",
         )

@@ -30,6 +30,8 @@ METRIC_NAMES = {
     AFD: "AFD tokens/s per device",
     BEST: "tokens/s per device of the better mode",
 }
+NEAR, FAR = 0.5, 0.1
+"""Share of the best that a shape must have reached to be searched again: within narrow ranges, and beyond."""
 
 
 class Rates(NamedTuple):
@@ -71,7 +73,10 @@ class Variation:
         self.scenario, self.inputs = scenario, inputs
         self.sides = search_modes(scenario)
         self.base = Rates(*(self.sides[mode].rate or 0.0 for mode in MODES))
-        self._searches = {mode: RepeatedSearch(side.found) for mode, side in self.sides.items()}
+        self._searches = {
+            share: {mode: RepeatedSearch(side.found, share=share) for mode, side in self.sides.items()}
+            for share in (NEAR, FAR)
+        }
 
     def rates(self, values: Mapping[str, float]) -> Rates:
         """Return the best of both modes with inputs at other values."""
@@ -79,11 +84,13 @@ class Variation:
         moved = {item.key: values[item.key] for item in items}
         if all(item.value == moved[item.key] for item in items):
             return self.base
+        share = NEAR if all(item.close(moved[item.key]) for item in items) else FAR
         try:
             scenario = varied(self.scenario, self.inputs, moved)
         except InputError:  # no time is left for the layers
             return Rates(0.0, 0.0)
-        return Rates(*(self._searches[mode].rate(Deployments(scenario, mode)) for mode in MODES))
+        searches = self._searches[share]
+        return Rates(*(searches[mode].rate(Deployments(scenario, mode)) for mode in MODES))
 
     def fixed(self, values: Mapping[str, float]) -> Rates:
         """Return what the best deployments of the question itself reach with inputs at other values."""

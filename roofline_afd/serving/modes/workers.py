@@ -16,6 +16,7 @@ from roofline_afd.serving.candidates import asked_for
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import alike
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT, Prompt
+from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,8 @@ class Workers:
         sides = (self.deployments.attention, self.deployments.ffn)
         unit = math.lcm(*(side.devices_per_node for side in sides))
         inside = max(side.devices_per_node for side in sides)
-        return np.unique([*range(1, min(inside, most) + 1), *range(unit, most + 1, unit)])
+        found = np.unique([*range(1, min(inside, most) + 1), *range(unit, most + 1, unit)])
+        return found[whole_slices(found.astype(float), self.deployments.attention)]
 
     @cached_property
     def shapes(self) -> tuple[Numbers, Numbers]:

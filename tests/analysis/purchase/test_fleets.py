@@ -129,20 +129,15 @@ def test_users_served_at_once_all_have_a_place() -> None:
 
 
 def test_replicas_do_not_straddle_domains() -> None:
-    """A scale-up domain holds whole replicas, or a replica whole domains."""
-    answer = procure([Scenario(system="cloudmatrix384", model="deepseek-v3")], demand=1e6)
-    size = load_system("cloudmatrix384").scale_up_domain_devices
-    for row in answer.rows():
-        replica = row["n_devices"] // row["n_replicas"]
-        if replica <= size:
-            assert row["n_scale_up_domains"] == math.ceil(row["n_replicas"] / (size // replica))
-        else:
-            assert row["n_scale_up_domains"] == row["n_replicas"] * math.ceil(replica / size)
-    for system, attention, ffn, domains in (
-        ("cloudmatrix384", 304, 208, 1),  # of 768 dies, so that a second replica begins another domain
-        ("gb200-nvl72", 72, 72, 2),
-    ):
-        named = Scenario(system=system, model="deepseek-v3", attention_devices=attention, ffn_devices=ffn)
-        (afd,) = (row for row in procure([named], demand=1e6).rows() if row["mode"] == "afd")
-        assert afd["n_replicas"] > 1
-        assert afd["n_scale_up_domains"] == domains * afd["n_replicas"]
+    """A scale-up domain holds whole replicas, as of 384 devices, or a replica whole domains, as of 32."""
+    wide = []
+    for size in (384, 32):
+        system = load_system("cloudmatrix384", overrides={"scale_up_domain_devices": size})
+        for row in procure([Scenario(system=system, model="deepseek-v3")], demand=1e6).rows():
+            replica = row["n_devices"] // row["n_replicas"]
+            wide.append(replica > size)
+            if replica <= size:
+                assert row["n_scale_up_domains"] == math.ceil(row["n_replicas"] / (size // replica))
+            else:
+                assert row["n_scale_up_domains"] == row["n_replicas"] * math.ceil(replica / size)
+    assert set(wide) == {False, True}

@@ -62,20 +62,18 @@ def test_notes_say_what_is_left_out() -> None:
 
 
 def test_refusals_name_what_is_nearest() -> None:
-    """Within 1 % above the least latency told the mode is feasible, at the latency itself none is."""
-    question: dict[str, Any] = {"system": "h800", "model": "deepseek-v3"}
-    with pytest.raises(InfeasibleError, match=r"h800, EP: .*; the least is [\d.]+ ms per token") as caught:
-        procure([Scenario(**question, tpot_ms=5.0)], demand=1e4)
-    told = {
-        mode: float(least)
-        for mode, least in re.findall(r"h800, (\w+): .*?; the least is ([\d.]+) ms", str(caught.value))
-    }
-    for mode, least in told.items():
-        enough = procure([Scenario(**question, tpot_ms=least * 1.01)], demand=1e4)
-        assert mode.lower() in {row["mode"] for row in enough.rows() if row["feasible"]}
-    assert told.keys() == {"EP", "AFD"}
-    with pytest.raises(InfeasibleError):
-        procure([Scenario(**question, tpot_ms=min(told.values()) * 0.99)], demand=1e4)
+    """The least it names for a mode is served, and a little less is not, whatever kernels reach."""
+
+    def refusal(tpot_ms: float) -> str:
+        with pytest.raises(InfeasibleError, match=r"h800, EP: .*; the least is .* ms per token") as caught:
+            procure([Scenario(system="h800", model="deepseek-v3", tpot_ms=tpot_ms)], demand=1e4)
+        return str(caught.value)
+
+    least = min(map(float, re.findall(r"the least is (\d+\.\d+) ms", refusal(5.0))))
+    assert least > 5.0
+    refusal(least - 0.01)
+    served = procure([Scenario(system="h800", model="deepseek-v3", tpot_ms=least + 0.01)], demand=1e4)
+    assert served.rows()[0]["feasible"]
 
 
 def test_infeasible_candidates_are_rows_without_numbers() -> None:

@@ -73,5 +73,5 @@ def test_draws() -> None:
 
     assert related("h800.gemm.compute_efficiency", "h800.gemm.memory_efficiency") > 0.99
     assert related("h800.gemm.compute_efficiency", "h800.gemm.launch_us") < -0.99
-    assert abs(related("h800.gemm.compute_efficiency", "h800.mla_decode.compute_efficiency")) < 0.25
+    assert abs(related("h800.gemm.compute_efficiency", "h800.grouped_gemm.compute_efficiency")) < 0.25
     assert abs(related("memory_gb_per_s", "fp8_tflops")) < 0.25

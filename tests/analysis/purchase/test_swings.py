@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,13 @@ from roofline_afd.catalogue.calibration import choose
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import CLOSE_CALL, H800, moved, pinned, singles_of
+from tests.analysis.purchase.conftest import CLOSE_CALL, H800, ONLY_AFD_MS, moved, pinned, singles_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.catalogue.calibration import OperatorEfficiency
-    from roofline_afd.serving.deployment import Deployment
+    from roofline_afd.serving.timing import Operator
 
 FIXED_KEYS = {"input", "low", "high", "metric_low", "metric_high", "swing", "changes_winner"}
 
@@ -68,15 +68,15 @@ def test_a_range_without_width_moves_nothing_and_a_wider_one_no_less() -> None:
 
 def test_an_end_where_a_mode_drops_out() -> None:
     """It has no ratio there and no swing, comes first, and changes the winner if the other was it."""
-    scenario = Scenario(**H800 | {"max_devices": 512})
-    given = pinned(scenario, "context") | {"tpot_ms": "16.3:60"}
+    scenario = Scenario(**H800 | {"max_devices": 512, "tpot_ms": 20})
+    given = pinned(scenario, "context") | {"tpot_ms": f"{ONLY_AFD_MS}:60"}
     answer = moved(scenario, uncertainty=given, samples=0)
     row = answer.rows()[0]
     assert row["input"] == "tpot_ms"
     assert row["metric_low"] is None
     assert row["swing"] is None
     assert (row["winner_low"], row["changes_winner"]) == ("afd", True)
-    assert 16.3 <= row["break_even"] < 50
+    assert ONLY_AFD_MS <= row["break_even"] < 20
     assert any("at an end of their range" in note for note in answer.notes)
     assert "infeasible" in answer.summary["answer"]
 
@@ -88,7 +88,9 @@ def test_elasticities_add_up() -> None:
     model = Variation(scenario, inputs)
     slopes = {item.key: elasticity(model, item, EP) for item in inputs}
     faster = ("bf16_tflops", "fp8_tflops", "memory_gb_per_s", "scale_up_gb_per_s", "scale_out_gb_per_s")
-    fixed = [key for key in slopes if key.endswith(("_us", "_ns", "_ps"))]
+    times = ("launch_us", "depth_ns", "few_items_us", "cold_us", "pair_ps", "token_ps")
+    fixed = [key for key in slopes if key.endswith((*times, "other_us", "router_us"))]
+    fixed += [key for key in slopes if ".latency_" in key and key.endswith("_us")]
     total = sum(slopes[key] or 0.0 for key in faster) - sum(slopes[key] or 0.0 for key in (*fixed, "gap_ms"))
     assert total == pytest.approx(1.0, abs=2e-3)
     best = model.sides[EP].found.best
@@ -99,82 +101,31 @@ def test_elasticities_add_up() -> None:
     assert all((slope or 0) >= -1e-9 for key, slope in slopes.items() if key.rpartition(".")[2] in FASTER)
 
 
-def _values(found: OperatorEfficiency) -> OperatorEfficiency:
-    """Return efficiencies without what they rest on: one table is another kind in another format."""
-    nothing = dict.fromkeys(("kind", "few_kind", "compute_kind", "memory_kind", "evidence", "source"), "")
-    return dataclasses.replace(found, **nothing)  # type: ignore[arg-type]  # all of them are texts
-
-
-def _tables(deployments: Deployments) -> dict[OperatorEfficiency, str]:
-    """Return the record and table that the efficiencies of each kernel come from."""
-    calibration = deployments.layers("pair").calibration("attention")
-    tables = {}
-    for system, kernel, form in deployments.kernels():
-        choice = choose(
-            kernel,
-            form,
-            system.accelerator.id,
-            catalogue=Catalogue(),
-            families=deployments.scenario.engine.families,
+def _slopes(deployments: Deployments, item: Operator, told: dict[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield the inputs that the time of an operator of a device depends on, and its derivatives [s]."""
+    assert isinstance(item.basis, tuple)
+    table = _table(deployments, item)
+    ramp = 1 + told.get("half_saturation_tokens", 0.0) / max(told["tokens"], 1e-30)
+    filled = told["flops"] * told.get("padding", 1.0) * ramp
+    computing = filled / (told["peak"] * told["compute_efficiency"])
+    apart = told.get("vector_bytes", 0.0)  # queries and results, by themselves
+    if apart:
+        yield ("memory_gb_per_s", apart / (told["memory_bandwidth"] * told["vector_efficiency"]))
+    moving = (told["bytes_moved"] - apart) / (told["memory_bandwidth"] * told["memory_efficiency"])
+    if moving > computing:
+        yield ("memory_gb_per_s", moving)
+    else:
+        peak = next(
+            name
+            for name in ("fp8", "bf16")
+            if deployments.attention.accelerator.peak_flop_per_s[name] == told["peak"]
         )
-        tables[_values(calibration.of(kernel, form))] = f"{choice.record.id}.{choice.table}"
-    return tables
-
-
-def _derivatives(deployments: Deployments, best: Deployment) -> tuple[dict[str, float], float]:
-    """Return by input how a step's time falls as it grows, and the time of all operators [s]."""
-    slopes: dict[str, float] = {}
-    timed = 0.0
-
-    def add(key: str, seconds: float) -> None:
-        slopes[key] = slopes.get(key, 0.0) + seconds
-
-    peaks = deployments.attention.accelerator.peak_flop_per_s
-    tables = _tables(deployments)
-    products = deployments.layers("pair").calibration("attention").of("gemm", "fp8")
-    for item in deployments.operators(best):
-        count = float(item.layers * np.asarray(deployments.in_service(item)))
-        time = float(np.asarray(item.time)) * count
-        timed += time
-        told = {key: float(np.asarray(value)) for key, value in item.arguments.items()}
-        if item.side == "network":
-            inside = told["scale_up_bytes"] / told["scale_up"]
-            outside = told["scale_out_bytes"] * told["slowdown"] / told["scale_out"]
-            key = "scale_up_gb_per_s" if inside > outside else "scale_out_gb_per_s"
-            add(key, max(inside, outside) * count)
-            continue
-        if isinstance(item.basis, str):  # small kernels: a given time, and passes at the rate of products
-            table = tables[_values(products)]
-            passing = float(np.asarray(item.bytes_moved)) * count
-            passing /= deployments.attention.accelerator.memory_bytes_per_s * products.memory_efficiency
-            add("memory_gb_per_s", passing)
-            add(f"{table}.memory_efficiency", passing)
-            add("service.router_us" if item.name == "ffn_other" else "service.other_us", passing - time)
-            continue
-        _, found = item.basis
-        table = tables[_values(found)]
-        needed = told["flops"] * told.get("padding", 1.0)
-        needed *= 1 + told.get("half_saturation_tokens", 0.0) / told["tokens"]
-        vectors = told["vector_bytes"] if "vector_efficiency" in told else 0.0
-        computing = needed / (told["peak"] * told["compute_efficiency"])
-        moving = (told["bytes_moved"] - vectors) / (told["memory_bandwidth"] * told["memory_efficiency"])
-        if moving > computing:
-            add("memory_gb_per_s", moving * count)
-            add(f"{table}.memory_efficiency", moving * count)
-        else:
-            peak = next(name for name in ("fp8", "bf16") if peaks[name] == told["peak"])
-            add(f"{peak}_tflops", computing * count)
-            wide = "" if told["compute_efficiency"] == found.compute_efficiency else "_wide"
-            add(f"{table}.compute_efficiency{wide}", computing * count)
-        if vectors:
-            apart = vectors / (told["memory_bandwidth"] * told["vector_efficiency"])
-            add("memory_gb_per_s", apart * count)
-            add(f"{table}.vector_efficiency", apart * count)
-        add(f"{table}.launch_us", -found.launch_s * count)
-        add(f"{table}.cold_us", -found.cold_s * count)
-        add(f"{table}.few_items_us", -told.get("growth", 0.0) * found.few_items_s * count)
-        add(f"{table}.depth_ns", -told["depth"] * found.depth_time_s * count)
-    return slopes, timed
+        yield (f"{peak}_tflops", computing)
+        wide = told["compute_efficiency"] == item.basis[1].compute_efficiency_wide
+        yield (f"{table}.compute_efficiency" + "_wide" * wide, computing)
+    yield (f"{table}.launch_us", -(told["launch"] - item.basis[1].cold_s))
+    yield (f"{table}.depth_ns", -told["depth"] * told.get("depth_time", 0.0))
+    yield (f"{table}.few_items_us", -told.get("growth", 0.0) * told.get("growth_time", 0.0))
 
 
 @pytest.mark.parametrize(
@@ -195,15 +146,56 @@ def test_elasticities_are_the_derivatives(system: str, model: str) -> None:
     assert best is not None
     deployments = Deployments(scenario, EP)
     step = float(np.asarray(deployments.step(best).time))
-    slopes, timed = _derivatives(deployments, best)
-    slopes["gap_ms"] = -3e-3
-    timed += 3e-3
+    slopes = {"gap_ms": -3e-3}
+    timed = 3e-3
+
+    def add(key: str, seconds: float) -> None:
+        slopes[key] = slopes.get(key, 0.0) + seconds
+
+    for item in deployments.operators(best):
+        count = float(item.layers * np.asarray(deployments.in_service(item)))
+        time = float(np.asarray(item.time)) * count
+        timed += time
+        told = {key: float(np.asarray(value)) for key, value in item.arguments.items()}
+        if item.side == "network":
+            inside = told["scale_up_bytes"] / told["scale_up"]
+            outside = told["scale_out_bytes"] * told["slowdown"] / told["scale_out"]
+            key = "scale_up_gb_per_s" if inside > outside else "scale_out_gb_per_s"
+            add(key, max(inside, outside) * count)
+            continue
+        if not item.efficiency:  # small kernels: a fixed time, and passes at what products reach of memory
+            name = "router_us" if item.name == "ffn_other" else "other_us"
+            constants = deployments.constants
+            fixed = constants.router_s if item.name == "ffn_other" else constants.other_s
+            add(name, -fixed * count)
+            add("memory_gb_per_s", time - fixed * count)
+            continue
+        for key, seconds in _slopes(deployments, item, told):
+            add(key, seconds * count)
     assert timed == pytest.approx(step, rel=1e-9)
-    found_slopes = {item.key: elasticity(known, item, EP) for item in inputs}
-    smooth = {key: value for key, value in found_slopes.items() if value is not None and key in slopes}
+    found = {
+        (item.key if item.place != "calibration service" else item.key.partition(".")[2]): elasticity(
+            known, item, EP
+        )
+        for item in inputs
+    }
+    smooth = {key: value for key, value in found.items() if value is not None and key in slopes}
     assert len(smooth) >= 8
     for key, value in smooth.items():
         assert value == pytest.approx(slopes[key] / step, rel=2e-4, abs=1e-7), key
+
+
+def _table(deployments: Deployments, item: Operator) -> str:
+    """Return the record and the table that an operator's efficiencies are of."""
+    assert isinstance(item.basis, tuple)
+    part = deployments.attention.accelerator.id
+    families = deployments.scenario.engine.families
+    for form in ("fp8", "bf16", ""):
+        choice = choose(item.efficiency, form, part, catalogue=Catalogue(), families=families)
+        found = deployments.layers("pair").calibration(item.side).of(item.efficiency, form)
+        if found == item.basis[1]:
+            return f"{choice.record.id}.{choice.table}"
+    raise AssertionError(item.name)
 
 
 def test_elasticity_of_tokens_accepted_is_one() -> None:

@@ -21,12 +21,14 @@ def test_ranges_follow_from_kinds() -> None:
     off = SPREADS[memory.kind].amount
     assert (memory.low, memory.high) == pytest.approx((memory.value * (1 - off), memory.value * (1 + off)))
     fitted = inputs["h800.gemm.compute_efficiency"]
-    stated = Catalogue().record("calibration", "h800").data["gemm"]["held_out_error"]
-    assert fitted.high / fitted.value - 1 == pytest.approx(stated)
+    held_out = Catalogue().record("calibration", "h800").data["gemm"]["held_out_error"]
+    assert fitted.high / fitted.value - 1 == pytest.approx(held_out)
     assert "held-out error of [gemm] in calibration record h800" in fitted.uncertainty
     guessed = inputs["h800.mla_decode.memory_efficiency"]
-    assert "default of kind estimated" in guessed.uncertainty
-    assert (guessed.low, guessed.high) == pytest.approx((0.9 * 0.7, 1.0))
+    assert (guessed.low, guessed.high) == pytest.approx((guessed.value * 0.7, min(guessed.value * 1.3, 1.0)))
+    exponent = inputs["routing.exponent"]  # 1 is that of tokens that choose apart
+    assert exponent.low == pytest.approx(exponent.value * 0.7)
+    assert exponent.most == 1.0
     assert (inputs["sigma_ep"].low, inputs["sigma_ep"].high) == (0.85, 1.0)
     assert (inputs["gap_ms"].low, inputs["gap_ms"].high) == (0.0, 1.0)
     assert "accept_length" not in inputs  # nothing is drafted
@@ -36,19 +38,16 @@ def test_ranges_follow_from_kinds() -> None:
 
 
 def test_inputs_of_the_question() -> None:
-    """Parts never measured are estimates, their siblings between; nominal links rest on a convention.
-
-    Drafts bound the accepted.
-    """
+    """Parts never measured are estimates; nominal links rest on a convention; drafts bound the accepted."""
     mi300x = {item.key: item for item in uncertain_inputs(Scenario(system="mi300x", model="step-3"))[0]}
     assert mi300x["default.gemm.launch_us"].kind == "estimated"
     assert "h800.gemm.launch_us" not in mi300x
     h100 = {item.key: item for item in uncertain_inputs(Scenario(system="h100", model="step-3"))[0]}
-    alike = h100["h800.grouped_gemm.compute_efficiency"]  # the same die, not measured
-    assert alike.kind == "sibling"
-    table = Catalogue().record("calibration", "h800").data["grouped_gemm"]
-    off = math.hypot(table["held_out_error"], table["sibling_error"])
-    assert alike.high / alike.value - 1 == pytest.approx(off)
+    experts = h100["h800.grouped_gemm.launch_us"]  # of the same make, not measured
+    data = Catalogue().record("calibration", "h800").data["grouped_gemm"]
+    off = math.hypot(data["held_out_error"], data["sibling_error"])
+    assert experts.high / experts.value - 1 == pytest.approx(off)
+    assert "held-out and sibling error" in experts.uncertainty
     nominal = {item.key for item in uncertain_inputs(Scenario(**H800 | {"links": "nominal"}))[0]}
     assert "scale_out_efficiency" in nominal
     assert not any(".link." in key or "slowdown" in key for key in nominal)

@@ -62,7 +62,7 @@ SYSTEMS = ("h800", "gb200-nvl72", "cloudmatrix384")
 def test_theory_agrees_for_systems(system: str, kind: str) -> None:
     """FFN devices share the experts: the recommendation loses at most 0.5 %, throughput is within 2 %.
 
-    Which ratio it is moves with the kernels; that the simulation finds none better is what holds.
+    Which ratio that is moves with every efficiency: that its neighbours are no better is what is held.
     """
     file = SHARED / "data" / "traces" / f"azure_llm_2023_{kind}.csv"
     if not file.exists():

@@ -14,6 +14,7 @@ from tests.serving.modes.one_by_one import (
     deployment_of,
     pool_of,
     prompt_of,
+    with_prompts,
 )
 
 
@@ -31,6 +32,24 @@ def test_prefilled_alone_or_beside_others_is_alike() -> None:
         free = explore_modes(question, [AGG])[AGG]
         for best in (found.best, free.best):
             assert best is not None
-            shape = deployment_of(deployments, (1, None), 1, best["batch"], 1)
+            plain = deployment_of(deployments, (1, None), 1, best["batch"], 1)
+            shape = with_prompts(plain, question.scenario)
             step = deployments.step(shape, prompt=prompt_of(question.workload, best["chunk"])).time
             assert best["mixed"] == pytest.approx(float(step), rel=1e-12)
+
+
+def test_steps_with_prompts_send_a_copy_per_node() -> None:
+    """But where the question names a way to send tokens: then both kinds of steps send theirs so."""
+    workload = {"prefix": 0, "isl": 4096, "osl": 256}
+    for transport, ways in ((None, ("pair", "node")), ("rank", ("rank", "rank"))):
+        question = asking(devices=16, workload=workload, scenario={"transport": transport, "microbatches": 1})
+        best = explore_modes(question, [AGG])[AGG].best
+        assert best is not None
+        shape, heads = (int(best["attention"]), None), int(best["tp"])
+        deployments = pool_of(question, EP, question.scenario, question.workload.held)
+        pure = deployment_of(deployments, shape, heads, best["batch"], 1)
+        mixed = with_prompts(pure, question.scenario)
+        assert (pure.transport, mixed.transport) == ways
+        assert best["pure"] == pytest.approx(float(deployments.step(pure).time), rel=1e-12)
+        prompt = prompt_of(question.workload, best["chunk"])
+        assert best["mixed"] == pytest.approx(float(deployments.step(mixed, prompt=prompt).time), rel=1e-12)

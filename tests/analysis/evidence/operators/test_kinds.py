@@ -151,8 +151,15 @@ def test_cores_take_the_time_of_what_they_compute_and_move(name: str, tmp_path: 
 
 
 MODULES: dict[str, object] = {
-    **{"hidden": 4096, "intermediate": 1536, "top_k": 8, "experts": 128, "groups": 8},
-    **{"operator": "moe_experts", "precision": "fp8", "n_devices": 16, "model": "qwen3-235b-a22b"},
+    "operator": "moe_experts",
+    "precision": "fp8",
+    "n_devices": 16,
+    "model": "qwen3-235b-a22b",
+    "hidden": 4096,
+    "intermediate": 1536,
+    "top_k": 8,
+    "experts": 128,
+    "groups": 8,
 }
 
 
@@ -163,7 +170,7 @@ MODULES: dict[str, object] = {
 def test_experts_are_two_grouped_products_and_handling(
     routing: str, tokens_per_expert: float, touched: float, tmp_path: Path
 ) -> None:
-    """8 of 128 experts on each of 16 devices, 2 tokens an expert: 32 tokens of the group, 16 pairs on a device.
+    """8 of 128 experts on each of 16 devices, 2 tokens each: 32 tokens of the group, 16 pairs on a device.
 
     Balanced pairs spread over the experts of a device, at most one each where there are fewer; else a token
     hits an expert with p = 1/16. Half of the fixed time of a module belongs to each product; handling takes

@@ -43,8 +43,10 @@ def test_small_kernels_of_a_layer_are_what_modules_take_beyond_their_parts() -> 
 
 
 def test_modules_of_another_engine_take_more() -> None:
-    """VLLM's, which launch more small kernels: the record says 20 to 60 us more."""
+    """VLLM's, which launch more small kernels: half of 78 take 14 to 54 us more, as the record says."""
     beyond = _beyond("vllm")
-    assert beyond.size >= 20
+    assert beyond.size == 78
     quarters = np.quantile(beyond, (0.25, 0.75)) - np.median(_beyond("trtllm"))
-    assert 15 <= quarters[0] < quarters[1] <= 65
+    assert quarters == pytest.approx([14, 54], abs=0.5)
+    note = CATALOGUE.record("calibration", "service").quantities["service.other_us"].note
+    assert "half of vLLM's take 14 to 54 more" in note

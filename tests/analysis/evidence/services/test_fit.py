@@ -55,9 +55,7 @@ def test_the_fit_predicts_as_the_prediction_does() -> None:
 
 def test_known_constants_come_back() -> None:
     """The shipped gap is 0, its bound: rows whose steps have one show it."""
-    truth = dataclasses.replace(
-        load_service_constants(CATALOGUE), gap_s=2e-3, communication_slowdown=1.2
-    )
+    truth = dataclasses.replace(load_service_constants(CATALOGUE), gap_s=2e-3, communication_slowdown=1.2)
     rows = [
         dataclasses.replace(
             row, throughput=predict_service(row, constants=truth).tokens_per_s_per_device, timing="wall"

@@ -84,7 +84,7 @@ def test_sums_of_kernels_of_large_batches_are_predicted_too_fast() -> None:
 
 
 def _sweep() -> dict[tuple[int, int], float]:
-    """Return errors of Qwen3-235B on 16 devices of GB200 by context and batch: sums of kernels of vLLM 0.19."""
+    """Return errors of Qwen3-235B on 16 of GB200 by context and batch: sums of kernels of vLLM 0.19."""
     rows = {row.id: row for row in shipped()}
     return {
         (int(rows[row["id"]].scenario.context), int(rows[row["id"]].batch or 0)): row["error"]
@@ -108,7 +108,7 @@ def test_a_sweep_of_kernels_is_met() -> None:
 
 
 def test_a_sweep_of_kernels_shows_no_trend_up_to_batches_of_32() -> None:
-    """In the median of contexts within 15 %; beyond, devices wait for the fullest one, which is not modelled."""
+    """In the median of contexts within 15 %; beyond, devices wait for the fullest, which is not modelled."""
     errors = _sweep()
     batches = sorted({batch for _, batch in errors})
     by_batch = {
