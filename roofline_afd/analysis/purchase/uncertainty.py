@@ -351,12 +351,12 @@ def _fitted(record: Record, table: str, keys: Iterable[str], *, kind: str) -> It
         yield _made(
             name,
             dataclasses.replace(quantity, key=f"{table}.{key}"),
-            kind,
+            own,
             spread,
             f"{_said(spread, quantity.unit)}, {why}",
             bounds=(least, 1.0 if key in FASTER or table == ROUTING else LARGEST),
             place=f"calibration {record.id}",
-            group=f"{record.id}.{table}.{kind}",
+            group=f"{record.id}.{table}.{own}",
         )
 
 

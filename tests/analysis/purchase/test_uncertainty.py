@@ -25,6 +25,8 @@ def test_ranges_follow_from_kinds() -> None:
     assert fitted.high / fitted.value - 1 == pytest.approx(held_out)
     assert "held-out error of [gemm] in calibration record h800" in fitted.uncertainty
     guessed = inputs["h800.mla_decode.memory_efficiency"]
+    assert (fitted.kind, guessed.kind) == ("measured", "estimated")  # of a measured table, a guess in it
+    assert inputs["service.other_us"].kind == "derived"
     assert (guessed.low, guessed.high) == pytest.approx((guessed.value * 0.7, min(guessed.value * 1.3, 1.0)))
     exponent = inputs["routing.exponent"]  # 1 is that of tokens that choose apart
     assert exponent.low == pytest.approx(exponent.value * 0.7)
