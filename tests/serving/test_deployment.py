@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.catalogue.calibration import load_service_constants
@@ -15,6 +15,7 @@ from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
+from roofline_afd.serving.batches import filled_below
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.layer import decode_operators
 from roofline_afd.serving.scenario import Scenario
@@ -474,6 +475,8 @@ BATCHES = np.unique(np.concatenate([np.arange(1, 130), np.geomspace(130, 4000, 6
     st.integers(1, 300),
     st.sampled_from(TRANSPORTS),
 )
+@example("h20", "glm-4.5", EP, 64, 1, "pair")  # 96 query heads of 8 cached ones: waves of 9.75 sequences
+@example("h20", "qwen3-235b-a22b", AFD, 24, 8, "pair")
 @settings(max_examples=150, deadline=None)
 def test_a_step_grows_with_batch_and_never_faster(  # noqa: PLR0917 - drawn in order
     system: str, model: str, mode: str, senders: int, receivers: int, transport: str
@@ -510,18 +513,21 @@ def test_a_step_grows_with_batch_and_never_faster(  # noqa: PLR0917 - drawn in o
             continue
         least = each.copy()  # of a batch, and of those below it that fill whole waves
         for grain in deployments.grains:
-            filled = np.maximum(np.floor(np.floor(BATCHES / grain) * grain), 1.0)
+            filled = np.maximum(filled_below(BATCHES, grain), 1.0)
             least = np.minimum(least, times_of(filled) / filled)
         assert np.all(least <= np.minimum.accumulate(each) * (1 + 1e-9))
 
 
 def test_only_parts_with_few_processors_deal_cores_out_in_waves() -> None:
-    """The H20, whose 78 processors its table states: 4 cached heads a sequence fill them at 19.5."""
+    """The H20, whose 78 processors its table states: 4 cached heads a sequence fill them at 19.5.
+
+    39 of them leave no processor idle.
+    """
     grains = {
         name: Deployments(Scenario(system=name, model="qwen3-235b-a22b"), EP).grains
         for name in ("h20", "h800", "b200", "mi300x")
     }
-    assert grains == {"h20": (19.5,), "h800": (), "b200": (), "mi300x": ()}
+    assert grains == {"h20": (19.5, 39.0), "h800": (), "b200": (), "mi300x": ()}
     latent = Deployments(Scenario(system="h20", model="deepseek-v3"), EP)
     assert latent.grains == (39.0,)  # 128 heads of a latent are two blocks
 
