@@ -140,7 +140,8 @@ def test_batches_that_fill_waves_are_the_best_there_are(name: str, mode: str) ->
             batch=batch,
             microbatches=1,
         )
-        return np.asarray(deployments.step(deployment).time) / batch
+        times: np.ndarray = np.asarray(deployments.step(deployment).time) / batch
+        return times
 
     each = each_of(batches)
     assert np.any(np.diff(each) > 1e-6 * each[1:])  # a wave begun costs more than its share
