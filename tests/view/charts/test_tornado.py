@@ -17,7 +17,7 @@ from roofline_afd.view.charts.tornado import COLORS, MOST_BARS, tornado_chart
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import command
 
-SCENARIO = Scenario(system="h20", model="kimi-k2", tpot_ms=50, max_devices=96)
+SCENARIO = Scenario(system="h20", model="kimi-k2", tpot_ms=50, max_devices=128)
 QUESTION: dict[str, Any] = {"samples": 20, "uncertainty": {"fp8_tflops": "30%"}}
 
 
@@ -154,7 +154,7 @@ def test_an_answer_that_was_kept_draws_the_same(chart: Any, found: Any, tmp_path
     kept, first, second = (tmp_path / name for name in ("kept.json", "a.json", "b.json"))
     outcome = command(
         *("plot", "tornado", "--system", "h20", "--model", "kimi-k2", "--tpot-ms", "50"),
-        *("--max-devices", "96", "--samples", "0", *ranges),
+        *("--max-devices", "128", "--samples", "0", *ranges),
         *("--save-answer", str(kept), "--output", str(first)),
     )
     assert outcome.status == 0, outcome.err
