@@ -126,6 +126,27 @@ def largest(low: Numbers, high: Numbers, feasible: Callable[[Rows, Numbers], NDA
     return low
 
 
+def filled_below(batch: Numbers, grain: float) -> Numbers:
+    """Return the largest batches, no larger than given ones, that fill whole waves of processors.
+
+    Parameters
+    ----------
+    batch : array
+        Sequences of a micro-batch [1].
+    grain : float
+        Sequences that fill one wave, of `Deployments.grains`; 1 for whole sequences [1].
+
+    Returns
+    -------
+    array
+        Whole batches; 0 where not even one wave is filled [1].
+    """
+    more = 1.0 + SAME  # a wave that is full but for rounding
+    waves = np.floor(batch / grain * more)
+    found: Numbers = np.floor(waves * grain * more)
+    return found
+
+
 def least_whole(values: FloatArray) -> FloatArray:
     """Return the least whole numbers that are no less than values, but for rounding."""
     return np.ceil(np.multiply(values, 1.0 - SAME))

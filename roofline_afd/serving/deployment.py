@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -416,13 +417,18 @@ class Deployments:
 
     @cached_property
     def grains(self) -> tuple[float, ...]:
-        """Sequences of a micro-batch that fill whole waves of the attention side's processors."""
+        """Sequences of a micro-batch that fill the attention side's processors, but for a rest of the last.
+
+        Those of one wave, and the least whole number whose pieces leave no processor idle.
+        """
         found = self.layers(MEASURED_TRANSPORT).calibration("attention")
-        waves = (
-            found.of(kind.kernel, self.formats.cache).processors / kind.work_items
-            for kind in self.scenario.model.attention
-        )
-        return tuple(sorted({wave for wave in waves if wave}))
+        waves = set()
+        for kind in self.scenario.model.attention:
+            processors = found.of(kind.kernel, self.formats.cache).processors
+            if processors:
+                shared = math.gcd(round(processors), kind.work_items)
+                waves |= {processors / kind.work_items, processors / shared}
+        return tuple(sorted(waves))
 
     def kernels(self) -> Iterator[tuple[System, str, str]]:
         """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roofline_afd.serving.batches import largest
+from roofline_afd.serving.batches import filled_below, largest
 from roofline_afd.serving.candidates import (
     Candidates,
     blocks_of,
@@ -194,7 +194,7 @@ class _Search:
         rate = np.where(feasible, self.rates(found, batch, steps), 0.0)
         most_of_all = batch.copy()
         for grain in self.grains:
-            below = np.floor(np.floor(most_of_all / m / grain) * grain) * m
+            below = filled_below(most_of_all / m, grain) * m
             odd = np.flatnonzero(feasible & (below < most_of_all) & (below >= 1))
             if not odd.size:
                 continue
@@ -250,7 +250,7 @@ class _Search:
         times = np.where(part.most < m, self.steps(part, part.most), times)
         bound = self.rates(part, part.most, times)
         for grain in self.grains[1:]:  # a batch of whole waves may be better than the largest
-            below = np.maximum(np.floor(np.floor(part.most / m / grain) * grain) * m, 1.0)
+            below = np.maximum(filled_below(part.most / m, grain) * m, 1.0)
             bound = np.maximum(bound, self.rates(part, below, self.steps(part, below)))
         return bound
 

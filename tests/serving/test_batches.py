@@ -13,6 +13,7 @@ from roofline_afd.serving.batches import (
     PER_OCTAVE,
     batch_grid,
     bracket,
+    filled_below,
     largest,
     least_whole,
     microbatches_of,
@@ -51,6 +52,16 @@ def test_a_grid_is_dense() -> None:
     assert np.all(np.diff(grid) >= 1)
     assert np.all(grid[1:] <= 2 ** (1 / PER_OCTAVE) * grid[:-1] + 1)  # whole numbers, rounded
     assert batch_grid(0).tolist() == [1]
+
+
+@given(st.integers(1, 5000), st.integers(1, 200), st.integers(1, 64))
+def test_batches_that_fill_waves(batch: int, processors: int, pieces: int) -> None:
+    """The largest that a number of whole waves holds: as if every batch had been tried."""
+    grain = processors / pieces
+    waves = batch * pieces // processors
+    expected = waves * processors // pieces
+    assert filled_below(np.array([float(batch)]), grain).tolist() == [expected]
+    assert filled_below(np.array([float(batch)]), 1.0).tolist() == [batch]
 
 
 def test_rounding_makes_no_whole_number_more() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.physics import serving_modes
-from roofline_afd.serving.batches import batch_grid, bracket, largest, least_whole
+from roofline_afd.physics.filling import LEAST_FILL
+from roofline_afd.serving.batches import batch_grid, bracket, filled_below, largest, least_whole
 from roofline_afd.serving.limits import (
     CLUSTER,
     FIRST_TOKEN,
@@ -128,13 +129,15 @@ class Aggregated:
         lines = np.arange(last.size)
         open_ = (last >= 1) & (high > last + 1.0)
         bound = np.where(open_, rate[lines, at] * (high - 1.0) / np.maximum(last, 1.0), 0.0)
+        if deployments.grains:  # fewer may fill what the last wave of processors leaves idle
+            bound = np.maximum(bound, rate[lines, at] / LEAST_FILL)
         pick = np.flatnonzero(bound > 0)
         space = {
             "attention": case["attention"][:, 0][pick],
             "ffn": case["ffn"][:, 0][pick],
             **{key: np.full(pick.size, case[key]) for key in ("m", "chunk", "tp")},
             "low": last[pick],
-            "high": high[pick],
+            "high": np.maximum(high, last + 1.0)[pick],
             "most": most[:, 0][pick],
             "bound": bound[pick],
         }
@@ -207,7 +210,7 @@ class Aggregated:
         return found
 
     def _settle(self, space: Points) -> Points:
-        """Return deployments with the largest batch that every limit allows, by bisection."""
+        """Return deployments with the largest batch that every limit allows, and those that fill waves."""
         if not space["low"].size:
             return {}
 
@@ -216,6 +219,15 @@ class Aggregated:
             return good
 
         micro = largest(space["low"], space["high"], fits)
+        found = [self._feasible(space, micro)]
+        for grain in self.workers.deployments.grains:  # one that fills whole waves may be better
+            below = filled_below(micro, grain)
+            rows = np.flatnonzero((below >= 1) & (below < micro))
+            found.append(self._feasible(take(space, rows), below[rows]))
+        return joined(found)
+
+    def _feasible(self, space: Points, micro: Numbers) -> Points:
+        """Return those of some deployments that every limit allows at some batches of a micro-batch."""
         found = self._at(space, micro)
         feasible = np.flatnonzero(found.pop("feasible") & found.pop("enough"))
         for key in ("memory", "within_share"):

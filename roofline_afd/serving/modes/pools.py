@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.physics import serving_modes
-from roofline_afd.serving.batches import batch_grid, bracket, largest, least_whole
+from roofline_afd.physics.filling import LEAST_FILL
+from roofline_afd.serving.batches import batch_grid, bracket, filled_below, largest, least_whole
 from roofline_afd.serving.limits import LATENCY, MEMORY, SAME, THROUGHPUT
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.points import alike, frontier_rows, joined, take
@@ -143,10 +144,15 @@ class DecodePool:
         return _best_of_sizes(every) if every and every["tpot"].size else {}
 
     def settled(self, known: Points) -> Points:
-        """Return replicas with the largest batch that memory and the target allow, if it may beat known."""
+        """Return replicas with the largest batch that memory and the target allow, if it may beat known.
+
+        Where cores are dealt out in whole waves, those with the batches below it that fill them, too.
+        """
         space = self.spaces
         rate = self._timed(space, space["low"])["d_rate"]
         bound = rate * np.maximum(space["high"] - 1.0, space["low"]) / space["low"]
+        if self.workers.deployments.grains:  # fewer may fill what the last wave leaves idle
+            bound = np.maximum(bound, rate / LEAST_FILL)
         room = self.workers.room(space["attention"] + space["ffn"])
         kinds = list(zip(room.tolist(), space["tp"].tolist(), strict=True))
         best = dict.fromkeys(kinds, 0.0)
@@ -159,7 +165,13 @@ class DecodePool:
         def quick(rows: Rows, micro: Numbers) -> NDArray[np.bool_]:
             return self._quick(take(space, rows), micro)
 
-        return _best_of_sizes(self._timed(space, largest(space["low"], space["high"], quick)))
+        most = largest(space["low"], space["high"], quick)
+        found = [self._timed(space, most)]
+        for grain in self.workers.deployments.grains:  # one that fills whole waves may be better
+            below = filled_below(most, grain)
+            rows = np.flatnonzero((below >= 1) & (below < most))
+            found.append(self._timed(take(space, rows), below[rows]))
+        return _best_of_sizes(joined(found))
 
     def binding(self, best: Mapping[str, float]) -> str:
         """Return what forbids one more sequence in each micro-batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -41,7 +42,7 @@ WORKLOADS = st.fixed_dictionaries(
 )
 QUESTIONS = st.fixed_dictionaries(
     {
-        "system": st.sampled_from(["h100", "b200", "gb200-nvl72", "mi300x", "l40s"]),
+        "system": st.sampled_from(["h100", "b200", "gb200-nvl72", "mi300x", "l40s", "h20"]),
         "model": st.sampled_from(
             ["gpt-oss-20b", "qwen3-30b-a3b", "deepseek-v2-lite", "nemotron-3-nano-30b-a3b", "olmoe-1b-7b"]
         ),
@@ -212,6 +213,29 @@ def test_rates_that_only_some_batches_serve(mode: str) -> None:
     never = explore_modes(attrs.evolve(free, request_rate=rate * 1.001), [mode])[mode]
     assert never.best is None
     assert never.refusal in {REQUEST_RATE, LATENCY}  # with more time per token it might be served
+
+
+@pytest.mark.parametrize("mode", SERVING_MODES)
+def test_more_time_never_hurts_where_cores_come_in_waves(mode: str) -> None:
+    """On the H20 the largest batch in time may begin a wave: one that fills waves is then the best.
+
+    Two tokens of a sequence together, so that computing binds: 39 sequences of 4 cached heads fill two waves
+    of 78 processors.
+    """
+    question = asking(
+        system="h20",
+        model="qwen3-235b-a22b",
+        devices=32,
+        tensor_parallel=1,
+        workload={"prefix": 8192, "isl": 512, "osl": 1024},
+        scenario={"accept_length": 1.7, "microbatches": 1},
+    )
+    rates = [
+        rate_of(explore_modes(attrs.evolve(question, tpot_ms=limit), [mode])[mode])
+        for limit in (*range(32, 68, 4), 100)
+    ]
+    assert rates[0] < rates[-1]
+    assert all(more >= less * (1 - SAME) for less, more in itertools.pairwise(rates))
 
 
 def test_refusals() -> None:
