@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OPERATOR_TABLES = (
     *("gemm", "gemm_bf16", "gemm_fp4"),
-    *("experts", "experts_fp4", "grouped_gemm"),
+    *("experts", "experts_fp4", "grouped_gemm", "grouped_gemm_fp4"),
     *("gqa_decode", "gqa_decode_fp8", "mla_decode", "mla_decode_fp8", "prefill_attention"),
     *("index", "top_k", "convolution", "state"),
 )
@@ -28,7 +28,7 @@ OPERATOR_TABLES = (
 
 Without an ending products are of 8 bits, and caches of any width that the table was measured with. `experts`
 times whole modules, products and the handling of what they receive; `grouped_gemm` a product alone."""
-EARLIER = {"mla_decode": "attention"}
+EARLIER = {"mla_decode": "attention", "gqa_decode": "attention"}
 """Names that records of earlier versions have for tables."""
 EVERY_MODEL = ("gemm", "grouped_gemm")
 """Kernels that the times of every model rest on; the others only where it has such layers."""
@@ -242,11 +242,10 @@ def kernels_of(model: Model) -> tuple[str, ...]:
 
 def _tables_for(kernel: str, form: str) -> list[tuple[str, ...]]:
     """Return the tables that may serve a kernel, those of its number format first."""
-    modules = f"experts_{form}"
     if kernel in EXPERT_KERNELS:
-        tiers = [(modules,)] if modules in OPERATOR_TABLES else []
         both = EXPERT_KERNELS if kernel == "experts" else EXPERT_KERNELS[::-1]
-        return [*tiers, *((each,) for each in both)]
+        formed = [f"{each}_{form}" for each in both if f"{each}_{form}" in OPERATOR_TABLES]
+        return [(table,) for table in (*formed, *both)]
     own = f"{kernel}_{form}"
     return [(own,), (kernel,)] if own in OPERATOR_TABLES else [(kernel,)]
 

@@ -152,6 +152,42 @@ def filled_waves(*, items: FloatLike, processors: FloatLike) -> FloatArray:
     return np.maximum(LEAST_FILL, np.divide(items, np.maximum(waves, 1.0)))
 
 
+def wide_share(*, rows: FloatLike, tile_rows: FloatLike, narrow: FloatLike, wide: FloatLike) -> FloatArray:
+    """Return the share of the peak that rows of one operand reach, where many reach another than few.
+
+    Parameters
+    ----------
+    rows : float or array
+        Rows that share one operand [1].
+    tile_rows : float or array
+        Rows of one tile of the matrix unit that they are filled up to [1].
+    narrow, wide : float or array
+        Share of the peak below 64 rows, and from there on [1].
+
+    Returns
+    -------
+    float or array
+        Share [1].
+
+    Notes
+    -----
+    share = wide from 64 rows on, else max(narrow, wide * filled / 64), filled = ceil(rows / tile) * tile: no
+    fewer rows take longer than 64 do
+
+    References
+    ----------
+    This project: times of grouped-query decoding on the H20, at 4 to 32 and at 64 and 128 rows.
+
+    Examples
+    --------
+    >>> wide_share(rows=[32, 48, 64], tile_rows=16, narrow=0.4, wide=0.6).round(2).tolist()
+    [0.4, 0.45, 0.6]
+    """
+    filled = np.ceil(np.divide(rows, tile_rows)) * tile_rows
+    rising = np.maximum(narrow, np.multiply(wide, filled) / WIDE_ROWS)
+    return np.where(np.greater_equal(rows, WIDE_ROWS), wide, rising)[()]
+
+
 def few_items_growth(*, items: FloatLike, entries: FloatLike) -> FloatArray:
     """Return how many times the fixed time of a decode core grows where few pieces of work share a device.
 

@@ -61,39 +61,36 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
         yield _core_operator(clock, layer, sizes, absorbed=_absorbed(layer, sizes), peak=peak)
     if layers.tensor_parallel > 1:
         yield _gathering(layers, layer, every)
-    yield _small_kernels(clock, layer, phases)
+    yield from _small_kernels(clock, layer, phases)
 
 
-def _small_kernels(clock: Clock, layer: Attention, phases: tuple[Sizes, ...]) -> Operator:
-    """Return the small kernels of the attention side: a fixed time, and passes over what each token has."""
+def _small_kernels(clock: Clock, layer: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
+    """Yield the small kernels of the attention side: passes over what tokens have, and once a fixed time."""
     layers = clock.layers
     form = operand_of(layers.attention, layers.formats.others, layers.formats.others)
     narrow = precision(form).bytes < ACTIVATION_BYTES
     sent = precision(layers.formats.dispatch).bytes < ACTIVATION_BYTES and layers.model.moe_layers > 0
-    moved: FloatArray = 0.0
-    arguments: dict[str, Any] = {}
     for sizes in phases:
         absorbed = _absorbed(layer, sizes)
         items = products_of(layer, layers.model.hidden_size, absorbed=absorbed)
         read = sum(item.k * item.groups for item in items) if narrow else 0
         query = 0 if layer.constant_state else layer.heads * layer.core_widths(absorbed=absorbed)[0]
         keys = query if layer.type == "mla" and not absorbed else 0
-        arguments = {
+        counted = {
             "tokens": sizes.tokens,
             "width": layers.model.hidden_size,
             "quantised_elements": read + (layers.model.dispatch_width if sent else 0),
             "operand_bytes": precision(form).bytes,
             "turned_elements": query + keys,
         }
-        moved = moved + passes.elementwise_bytes(**arguments)
-    return clock.streaming(
-        "attention_other",
-        layer.name,
-        layer.layers,
-        microseconds=layers.other_us,
-        bytes_moved=moved,
-        counted=arguments,
-    )
+        yield clock.streaming(
+            "attention_other",
+            layer.name,
+            layer.layers,
+            microseconds=layers.other_us if sizes is phases[0] else 0.0,
+            bytes_moved=passes.elementwise_bytes(**counted),
+            counted=counted,
+        )
 
 
 def _absorbed(layer: Attention, sizes: Sizes) -> bool:

@@ -55,6 +55,7 @@ def _around_experts(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         return
     router = Product("router", model.hidden_size, model.routed_experts + model.zero_experts)
     yield clock.product(router, "experts", model.moe_layers, tokens=sizes.tokens, weights="bf16")
+    yield clock.fixed("router_choice", "experts", model.moe_layers, layers.router_us)
     if model.dispatch_width != model.hidden_size:
         for name, k, n in (
             ("latent_down", model.hidden_size, model.dispatch_width),
@@ -202,7 +203,6 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             counted={**counted, **routing, "routed_tokens": tokens},
         )
     yield _handling(clock, module, found, packed=packed)
-    yield clock.fixed("ffn_other", "experts", model.moe_layers, layers.router_us)
 
 
 def _handed(layers: Layers, sizes: Sizes, pairs: FloatArray, tokens: FloatArray) -> FloatArray:

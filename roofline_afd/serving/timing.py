@@ -111,11 +111,12 @@ class Work:
         if found.core_in_cache_format and self.is_core:
             arguments["peak"] = np.maximum(self.peak, self.cache_peak)
         if found.compute_efficiency_wide:
-            arguments["compute_efficiency"] = np.where(
-                np.greater_equal(self.rows, filling.WIDE_ROWS),
-                found.compute_efficiency_wide,
-                found.compute_efficiency,
-            )[()]
+            arguments["compute_efficiency"] = filling.wide_share(
+                rows=self.rows,
+                tile_rows=found.tile_rows,
+                narrow=found.compute_efficiency,
+                wide=found.compute_efficiency_wide,
+            )
         padding = self._padding(found)
         if padding is not None:
             arguments["padding"] = padding

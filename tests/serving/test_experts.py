@@ -111,7 +111,8 @@ def test_the_choice_of_experts_takes_a_time_of_its_own() -> None:
     layers = Layers(model=MODEL, attention=H800, router_us=4.0, other_us=0.3)
     for count in (1, 64):
         found = _found(layers, sequences=count)
-        assert (found["ffn_other"].time, found["ffn_other"].layers) == (pytest.approx(4e-6), 58)
+        choice = found["router_choice"]
+        assert (choice.side, choice.time, choice.layers) == ("attention", pytest.approx(4e-6), 58)
         assert (found["dense_other"].time, found["dense_other"].layers) == (pytest.approx(0.3e-6), 3)
 
 

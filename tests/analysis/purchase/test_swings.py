@@ -164,9 +164,9 @@ def test_elasticities_are_the_derivatives(system: str, model: str) -> None:
             add(key, max(inside, outside) * count)
             continue
         if not item.efficiency:  # small kernels: a fixed time, and passes at what products reach of memory
-            name = "router_us" if item.name == "ffn_other" else "other_us"
+            name = "router_us" if item.name == "router_choice" else "other_us"
             constants = deployments.constants
-            fixed = constants.router_s if item.name == "ffn_other" else constants.other_s
+            fixed = constants.router_s if item.name == "router_choice" else constants.other_s
             add(name, -fixed * count)
             add("memory_gb_per_s", time - fixed * count)
             continue

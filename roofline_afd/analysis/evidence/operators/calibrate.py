@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.evidence.operators.families import family_of
 from roofline_afd.analysis.evidence.operators.fit import FittedTable, Group, fit_group, groups_of
 from roofline_afd.analysis.evidence.operators.record import record_text
 from roofline_afd.catalogue.calibration import DEFAULT, table_quantities
@@ -96,6 +97,12 @@ def _answer(tables: Iterable[FittedTable], few: Iterable[str]) -> Answer:
             rows.append(
                 {"record": table.record, "table": table.table, **series, "parameters": parameters}
                 | {"source": source}
+            )
+        library = family_of(table.rows[0]) if table.table != "link" and table.rows[0].family else ""
+        if library:
+            notes.append(
+                f"{table.record} [{table.table}] is taken where an engine runs {library}: without `family` "
+                "in the record always"
             )
         families = sorted({row.family for row in table.rows} - {""})
         if len(families) > 1:

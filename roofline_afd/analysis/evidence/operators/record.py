@@ -151,7 +151,7 @@ def _table_text(table: FittedTable, sources: _Sources, earlier: Record | None, *
 
 def _rows_of(table: FittedTable, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the library that a table's rows timed, on which parts, and in which number formats."""
-    family = before.get("family") or family_of(table.rows[0])
+    family = before.get("family") or (family_of(table.rows[0]) if table.rows[0].family else "")
     forms = list(dict.fromkeys(filter(None, map(form_of, table.rows))))
     return {
         **({"family": family} if family else {}),
