@@ -55,7 +55,7 @@ def slices(devices: FloatArray, system: System) -> tuple[FloatArray, FloatArray]
     domain = system.scale_up_domain_devices
     unique, inverse = np.unique(np.asarray(devices, dtype=int), return_inverse=True)
     found = [slice_of(min(int(count), domain), dimensions, domain) for count in unique]
-    held, links = np.array(found, dtype=float).T
+    held, links = np.array(found, dtype=float).reshape(-1, 2).T
     shape = np.shape(devices)
     return held[inverse].reshape(shape)[()], links[inverse].reshape(shape)[()]
 

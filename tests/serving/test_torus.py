@@ -39,6 +39,12 @@ def test_slices_by_hand() -> None:
     assert slice_of(256, 2, 256) == Slice(256, 32)
 
 
+def test_slices_of_no_groups() -> None:
+    """A search may be left with no shape: it gets as many slices, and answers."""
+    held, links = slices(np.zeros(0), V6)
+    assert np.shape(held) == np.shape(links) == (0,)
+
+
 @given(devices=st.integers(1, 9216))
 def test_a_slice_holds_its_devices(devices: int) -> None:
     found = slice_of(devices, 3, 9216)
