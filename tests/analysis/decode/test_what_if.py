@@ -57,11 +57,11 @@ def test_what_binds_before_and_after() -> None:
 
 FLIPS: dict[str, tuple[dict[str, Any], str, float]] = {
     "latency": ({"system": "h20", "model": "kimi-k2", "tpot_ms": 40}, "tpot_ms", 100),
-    "latency of coarse experts": ({"system": "h200", "model": "step-3", "tpot_ms": 25}, "tpot_ms", 50),
+    "latency of coarse experts": ({"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40}, "tpot_ms", 60),
     "other transports": (
-        {"system": "h200", "model": "step-3", "tpot_ms": 25, "transport": "all"},
+        {"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40, "transport": "all"},
         "tpot_ms",
-        50,
+        60,
     ),
     "memory": ({"system": "gb200-nvl72", "model": "deepseek-v3", "tpot_ms": 50}, "memory_gb", 40),
     "context beyond": ({"system": "h800", "model": "step-3", "tpot_ms": 50}, "context", 32768),
