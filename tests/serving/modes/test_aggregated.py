@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import attrs
 import pytest
 
@@ -47,7 +49,8 @@ def test_steps_with_prompts_send_a_copy_per_node() -> None:
         assert best is not None
         shape, heads = (int(best["attention"]), None), int(best["tp"])
         deployments = pool_of(question, EP, question.scenario, question.workload.held)
-        pure = deployment_of(deployments, shape, heads, best["batch"], 1)
+        plain = deployment_of(deployments, shape, heads, best["batch"], 1)
+        pure = dataclasses.replace(plain, transport=transport or plain.transport)
         mixed = with_prompts(pure, question.scenario)
         assert (pure.transport, mixed.transport) == ways
         assert best["pure"] == pytest.approx(float(deployments.step(pure).time), rel=1e-12)
