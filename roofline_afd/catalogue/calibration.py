@@ -309,6 +309,8 @@ def choose(
                 if kind:
                     choice = Choice(record, table if table in record.data else EARLIER[table], kind)
                     found.append(_in_format(choice, form))
+        if kernel == "gqa_decode" and any(each.table in tier for each in found):
+            found = [each for each in found if each.table in tier]  # earlier tables were fitted to latents
         wanted = [each for each in found if not each.family or each.family in asked]
         if others:
             wanted = [each for each in wanted if each.in_format(form)]
