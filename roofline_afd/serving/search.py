@@ -48,13 +48,15 @@ class Found:
     nearest: float | None = None
 
 
-def search(deployments: Deployments) -> Found:
+def search(deployments: Deployments, *, transports: Sequence[str] | None = None) -> Found:
     """Find the deployment with the most tokens per second and device that meets the latency target.
 
     Parameters
     ----------
     deployments : Deployments
         The question, for one mode.
+    transports : sequence of str, optional
+        Ways of sending tokens to search; those of the question where absent.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def search(deployments: Deployments) -> Found:
         If the question contradicts itself.
     """
     scenario = deployments.scenario
-    transports = transports_of(scenario)
+    transports = transports_of(scenario) if transports is None else transports
     found = shapes_in_memory(deployments, transports)
     searching = _Search(deployments, transports)
     fixed = scenario.batch
@@ -81,7 +83,7 @@ def search(deployments: Deployments) -> Found:
     def pick(rows: Rows) -> Deployment | None:
         if not rows.size:
             return None
-        return deployment_at(deployments, found, _first(found, rate, rows))
+        return deployment_at(deployments, found, _first(found, rate, rows), transports=transports)
 
     everything = np.arange(rate.size)
     best = _first(found, rate, everything)
@@ -122,7 +124,9 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
     return searching.settle(found) if scenario.batch is None else searching.given(found, scenario.batch)
 
 
-def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Deployment:
+def deployment_at(
+    deployments: Deployments, found: Candidates, row: int, *, transports: Sequence[str] | None = None
+) -> Deployment:
     """Return one of the candidates as plain numbers.
 
     Parameters
@@ -133,18 +137,21 @@ def deployment_at(deployments: Deployments, found: Candidates, row: int) -> Depl
         What a search found.
     row : int
         Which of them.
+    transports : sequence of str, optional
+        Ways of sending tokens, by the place that candidates name; those of the question where absent.
 
     Returns
     -------
     Deployment
         Its devices, batch, micro-batches and transport.
     """
+    names = transports_of(deployments.scenario) if transports is None else transports
     return deployments.deployment_of(
         int(found.attention_devices[row]),
         int(found.ffn_devices[row]),
         batch=int(found.batch[row]),
         microbatches=int(found.microbatches[row]),
-        transport=transports_of(deployments.scenario)[int(found.transport[row])],
+        transport=names[int(found.transport[row])],
         redundant_experts=int(found.redundant_experts[row]),
     )
 

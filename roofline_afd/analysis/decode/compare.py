@@ -171,10 +171,9 @@ def _any_transport(scenario: Scenario, ep: float, afd: float) -> dict[str, Any] 
     """Return what becomes of the answer if kernels may send copies per device or node, which nobody timed."""
     if scenario.transport is not None:
         return None
-    for transport in SEARCHED_TRANSPORTS:
-        if transport != MEASURED_TRANSPORT:
-            other = rates(attrs.evolve(scenario, transport=transport, granularity="node"))
-            ep, afd = max(ep, other[0]), max(afd, other[1])
+    others = [transport for transport in SEARCHED_TRANSPORTS if transport != MEASURED_TRANSPORT]
+    whole = attrs.evolve(scenario, granularity="node")
+    ep, afd = (max(known, rate) for known, rate in zip((ep, afd), rates(whole, others), strict=True))
     if not (ep and afd):
         return None
     return {"ep_tokens_per_s_per_device": ep, "afd_tokens_per_s_per_device": afd, "afd_over_ep": afd / ep}

@@ -17,7 +17,7 @@ from roofline_afd.serving.search import Found, search
 from roofline_afd.units import rounded_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
@@ -77,12 +77,15 @@ def _refused(mode: str, found: Found) -> dict[str, Any]:
     return {**blank, "mode": mode, "feasible": False, "binding": found.refusal}
 
 
-def rates(scenario: Scenario) -> tuple[float, float]:
-    """Return the throughput of the best deployment of `ep` and of `afd`; 0 where none is feasible."""
+def rates(scenario: Scenario, transports: Sequence[str] | None = None) -> tuple[float, float]:
+    """Return the throughput of the best deployment of `ep` and of `afd`; 0 where none is feasible.
+
+    Of some transports where they are given, else of those the question names.
+    """
     found = []
     for mode in MODES:
         deployments = Deployments(scenario, mode)
-        best = search(deployments).best
+        best = search(deployments, transports=transports).best
         found.append(0.0 if best is None else rate_of(deployments, best))
     return found[0], found[1]
 
