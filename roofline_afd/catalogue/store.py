@@ -220,9 +220,9 @@ class Catalogue:
         return (self.record(record, name) for name in self.ids(record))
 
     def naming(self, record: str, word: str) -> Iterable[Record]:
-        """Return the records of a kind whose text holds a word, by id; what else they hold is not read."""
+        """Return the records of a kind whose text holds a word in quotes, by id; others are not read."""
         if (record, word) not in self._naming:
-            self._naming[record, word] = list(self._named(record, word.encode()))
+            self._naming[record, word] = list(self._named(record, f'"{word}"'.encode()))
         return self._naming[record, word]
 
     def _named(self, record: str, key: bytes) -> Iterable[Record]:
