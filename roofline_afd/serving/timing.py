@@ -58,7 +58,7 @@ class Operator(NamedTuple):
         if isinstance(self.basis, str):
             return self.basis
         work, found = self.basis
-        return weakest(np.unique(work.kinds(found)).tolist())
+        return weakest(set(np.ravel(work.kinds(found)).tolist()))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
