@@ -29,7 +29,9 @@ DOMAINS = {
     "rubin-nvl72": (4, 72),
     "mi300x": (8, 8),
     "mi325x": (8, 8),
+    "mi350x": (8, 8),
     "mi355x": (8, 8),
+    "rtx-pro-6000": (8, 8),
     "helios": (4, 72),
     "cloudmatrix384": (16, 768),
     "ascend-910b2": (8, 8),
@@ -75,8 +77,20 @@ def test_systems_fit_their_parts(record: Record) -> None:
 
 def test_the_ways_they_are_sold() -> None:
     """Each product a buyer can name has a system."""
-    wanted = {"a100", "h100", "h800", "h200", "h20", "b200", "b300", "gb200-nvl72", "gb300-nvl72", "l40s"}
-    wanted |= {"cloudmatrix384", "atlas-950", "mi300x", "mi325x", "mi355x", "helios", "gaudi3"}
+    wanted = {
+        "a100",
+        "h100",
+        "h800",
+        "h200",
+        "h20",
+        "b200",
+        "b300",
+        "gb200-nvl72",
+        "gb300-nvl72",
+        "l40s",
+        "rtx-pro-6000",
+    }
+    wanted |= {"cloudmatrix384", "atlas-950", "mi300x", "mi325x", "mi350x", "mi355x", "helios", "gaudi3"}
     wanted |= {"tpu-v5e", "tpu-v5p", "tpu-v6e", "tpu-v7", "trn2-ultraserver", "rubin-nvl72"}
     wanted |= {"trn3-ultraserver-gen1", "trn3-ultraserver-gen2", "h100-roce-400", "b200-infiniband-800"}
     assert wanted <= set(SYSTEMS)

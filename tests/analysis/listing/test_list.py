@@ -19,7 +19,8 @@ def test_filters() -> None:
     assert "h800" in others
     assert not set(superpods) & set(others)
     assert set(superpods) | set(others) < set(every)  # the incomplete ones have no class
-    assert set(_ids("hardware", "list", "--vendor", "amd")) == {"helios", "mi300x", "mi325x", "mi355x"}
+    amd = {"helios", "mi300x", "mi325x", "mi350x", "mi355x"}
+    assert set(_ids("hardware", "list", "--vendor", "amd")) == amd
     large = ask("hardware", "list", "--min-memory-gb", "256", "--min-fp8-tflops", "4 PFLOP/s")["results"]
     assert large
     assert all(row["memory_gb"] >= 256 and row["fp8_tflops"] >= 4000 for row in large)
