@@ -53,7 +53,7 @@ def test_one_cached_head_is_computed_as_latent_kernels_do_it() -> None:
 
 
 def test_every_row_of_the_second_set_is_predicted_or_skipped_with_a_reason() -> None:
-    """4,363 rows; 60 are excluded by their file, 5 stand on a system that the catalogue lacks."""
+    """4,363 rows; 60 are excluded by their file, each stands on a system of the catalogue."""
     require(present=all(file.is_file() for file in SECOND), what="the second set of measured operators")
     began = time.process_time()
     answer = validate_operators(read_measurements(SECOND, catalogue=CATALOGUE), catalogue=CATALOGUE)
@@ -70,7 +70,7 @@ def test_every_row_of_the_second_set_is_predicted_or_skipped_with_a_reason() -> 
     assert summary["skipped_share"] == len(skipped) / len(rows) < 0.15
     to_fit = [row["why"] is not None for row in rows if row["use"].startswith("fit")]
     assert summary["skipped_share_to_fit"] == sum(to_fit) / len(to_fit) < 0.05
-    assert sum(row["why"].startswith("unknown system ") for row in skipped) == 5
+    assert not any(row["why"].startswith("unknown system ") for row in skipped)
     assert sum(group["n"] for group in summary["errors_by_kernel"]) == summary["n"]
     standing = {(each["system"], each["operator"]): each for each in summary["rows_by_system_and_operator"]}
     assert sum(each["predicted"] for each in standing.values()) == summary["n"]
