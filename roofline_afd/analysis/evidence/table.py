@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from roofline_afd.errors import InputError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 MAX_BYTES = 50_000_000
 """Bytes of a file of measured rows, unpacked."""
@@ -75,6 +75,55 @@ def table_rows(
         raise InputError(f"{name}, row {reader.line_num}: is no CSV: {error}") from error
     if not count:
         raise InputError(f"{name} holds no rows below its header")
+
+
+class Identified(Protocol):
+    """What a row reads as, with the id that no other row of the same question has."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def place(self) -> str:
+        """File and row."""
+
+
+Read = TypeVar("Read", bound=Identified)
+
+
+def distinct_rows(
+    texts: Iterable[tuple[str, str]], *, required: Sequence[str], read: Callable[[TableRow], Read]
+) -> list[Read]:
+    """Return what the rows of several CSVs read as, refusing an id that another row has.
+
+    Parameters
+    ----------
+    texts : iterable of (str, str)
+        How messages call each CSV, and the CSV.
+    required : sequence of str
+        Columns each header must name.
+    read : callable
+        Reads one row.
+
+    Returns
+    -------
+    list
+        One of each row, in their order.
+
+    Raises
+    ------
+    InputError
+        As of `table_rows` and `read`, or if an id is taken.
+    """
+    found: dict[str, Read] = {}
+    for name, text in texts:
+        for row in table_rows(text, name=name, required=required):
+            one = read(row)
+            if one.id in found:
+                raise InputError(f"{row.place}: id {shown(one.id)} is taken by {found[one.id].place}")
+            found[one.id] = one
+    return list(found.values())
 
 
 def require_filled(row: TableRow, keys: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from importlib.resources import files as package_files
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.evidence.services.rows import FOLDER
-from roofline_afd.analysis.evidence.table import MAX_BYTES, TableRow, number, require_filled, table_rows
+from roofline_afd.analysis.evidence.table import MAX_BYTES, TableRow, distinct_rows, number, require_filled
 from roofline_afd.analysis.files import file_text
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
@@ -150,14 +150,7 @@ def _points(texts: Iterable[tuple[str, str]], catalogue: Catalogue) -> list[Serv
     def model(name: str) -> Model:
         return load_model(name, catalogue=catalogue)
 
-    found: dict[str, ServingPoint] = {}
-    for name, text in texts:
-        for row in table_rows(text, name=name, required=REQUIRED):
-            point = _point(row, system, model)
-            if point.id in found:
-                raise InputError(f"{row.place}: id {shown(point.id)} is taken by {found[point.id].place}")
-            found[point.id] = point
-    return list(found.values())
+    return distinct_rows(texts, required=REQUIRED, read=lambda row: _point(row, system, model))
 
 
 def _point(

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.evidence.table import MAX_BYTES, TableRow, number, require_filled, table_rows
+from roofline_afd.analysis.evidence.table import MAX_BYTES, TableRow, distinct_rows, number, require_filled
 from roofline_afd.analysis.files import file_text
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
@@ -229,14 +229,7 @@ def _services(texts: Iterable[tuple[str, str]], catalogue: Catalogue) -> list[Se
     def model(name: str) -> Model:
         return load_model(name, catalogue=catalogue)
 
-    found: dict[str, ServiceMeasurement] = {}
-    for name, text in texts:
-        for row in table_rows(text, name=name, required=REQUIRED):
-            service = _service(row, system, model)
-            if service.id in found:
-                raise InputError(f"{row.place}: id {shown(service.id)} is taken by {found[service.id].place}")
-            found[service.id] = service
-    return list(found.values())
+    return distinct_rows(texts, required=REQUIRED, read=lambda row: _service(row, system, model))
 
 
 def _service(
