@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from roofline_afd.catalogue.engines import load_engine
-from roofline_afd.catalogue.records import KINDS, weakest_kind
+from roofline_afd.catalogue.links import LinkEfficiency, load_link
+from roofline_afd.catalogue.records import KINDS, source_of, table_quantities
 from roofline_afd.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,27 +120,6 @@ class OperatorEfficiency:
     source: str = ""
     family: str = ""
     """Library whose kernel it is."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LinkEfficiency:
-    """What transfers reach on one system's fabrics (`physics.network.transfer_time`).
-
-    Latencies [s], shares of peak bandwidth [1], growth per doubling of devices of the scale-out time and of
-    the fixed time within a domain [1]. `kind`
-    and `source` are those of what happens within a scale-up domain, `kind_out` and `source_out` of the rest.
-    """
-
-    latency_up_s: float
-    latency_out_s: float
-    efficiency_up: float
-    efficiency_out: float
-    scale_penalty: float
-    latency_growth: float = 0.0
-    kind: str = ESTIMATED
-    source: str = ""
-    kind_out: str = ESTIMATED
-    source_out: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -386,6 +366,8 @@ def load_calibration(
     *,
     catalogue: Catalogue | None = None,
     families: Mapping[str, Sequence[str]] | None = None,
+    libraries: Sequence[str] = (),
+    transport: str | None = None,
 ) -> Calibration:
     """Return the efficiencies of a system: measured where its parts were, estimated where they were not.
 
@@ -398,6 +380,10 @@ def load_calibration(
     families : mapping of str to sequence of str, optional
         Kernel to the libraries whose kernels run, the first that has one wins; those of the engine `ideal`
         where absent.
+    libraries : sequence of str
+        Libraries whose kernels may send tokens to experts; those in use on the system's fabrics where empty.
+    transport : str, optional
+        How they are to send; as the library does where absent.
 
     Returns
     -------
@@ -419,7 +405,7 @@ def load_calibration(
     return Calibration(
         part=system.accelerator.id,
         catalogue=catalogue,
-        link=_link(system, catalogue),
+        link=load_link(system, catalogue=catalogue, libraries=libraries, transport=transport),
         families=load_engine(catalogue=catalogue).families if families is None else families,
     )
 
@@ -434,7 +420,7 @@ def load_service_constants(catalogue: Catalogue) -> ServiceConstants:
         other_s=values["other_us"].si,
         router_s=values["router_us"].si if "router_us" in values else 0.0,
         routing_exponent=table_quantities(catalogue.record("calibration", ROUTING), ROUTING)["exponent"].si,
-        source=_source(found, values.values()),
+        source=source_of(found, values.values()),
         validated_error=float(found.data[SERVICE].get("validated_error", 0.0)),
         validated_by_mode={
             mode: (
@@ -466,46 +452,6 @@ def _operator(choice: Choice) -> OperatorEfficiency:
         compute_kind=kind(COMPUTE_KEYS),
         memory_kind=kind(MEMORY_KEYS),
         evidence=choice.kind,
-        source=_source(choice.record, values.values()),
+        source=source_of(choice.record, values.values()),
         family=choice.family,
     )
-
-
-def _link(system: System, catalogue: Catalogue) -> LinkEfficiency:
-    default = catalogue.record("calibration", DEFAULT)
-    fallback = table_quantities(default, "link")
-    record = record_for("link", system.scale_up.id, "scale_up", catalogue=catalogue)
-    own = table_quantities(record, "link") if record else {}
-    up = {key: own.get(key, fallback[key]) for key in ("latency_up_us", "efficiency_up", "latency_growth")}
-    out = {key: own.get(key, fallback[key]) for key in ("latency_out_us", "efficiency_out", "scale_penalty")}
-    fabric = system.scale_out.id if system.scale_out else ""
-    measured_out = record is not None and fabric in record.data.get("scale_out", ())
-    return LinkEfficiency(
-        latency_up_s=up["latency_up_us"].si,
-        latency_out_s=out["latency_out_us"].si,
-        efficiency_up=up["efficiency_up"].si,
-        efficiency_out=out["efficiency_out"].si,
-        scale_penalty=out["scale_penalty"].si,
-        latency_growth=up["latency_growth"].si,
-        kind=weakest_kind(value for key, value in up.items() if key != "latency_growth"),
-        source=_source(record or default, up.values()),
-        kind_out=weakest_kind(out.values()) if measured_out else ESTIMATED,
-        source_out=_source(record or default, out.values()),
-    )
-
-
-def table_quantities(record: Record, table: str) -> dict[str, Quantity]:
-    """Return the quantities of one table of a record, by their bare keys."""
-    prefix = f"{table}."
-    found = {
-        key.removeprefix(prefix): value for key, value in record.quantities.items() if key.startswith(prefix)
-    }
-    if not found:
-        raise InputError(f"{record.file}: missing [{table}]")
-    return found
-
-
-def _source(record: Record, values: Iterable[Quantity]) -> str:
-    """Return which record a table comes from, and what that rests on."""
-    sources = dict.fromkeys(str(source) for value in values for source in value.sources)
-    return f"calibration {record.id}: {'; '.join(sources)}"

@@ -42,6 +42,7 @@ class Engine:
     sampled_sequences: int
     bytes_per_logit: float
     exchange: str
+    exchanges: tuple[str, ...]
     exchange_tokens: int
     padded_columns: int
     quantities: Mapping[str, Quantity] = dataclasses.field(repr=False, compare=False)
@@ -87,6 +88,7 @@ def load_engine(name: str = IDEAL, *, catalogue: Catalogue | None = None) -> Eng
         sampled_sequences=int(si["sampled_sequences"]),
         bytes_per_logit=si["bytes_per_logit"],
         exchange=record.text("exchange"),
+        exchanges=tuple(record.data.get("exchanges", ())),
         exchange_tokens=int(si["exchange_tokens"]),
         padded_columns=int(si["padded_columns"]),
         quantities=record.quantities,

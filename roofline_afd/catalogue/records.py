@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.errors import InputError
 from roofline_afd.units import to_si
 
 if TYPE_CHECKING:
@@ -114,3 +115,20 @@ def weakest_kind(quantities: Iterable[Quantity]) -> str:
     """
     ranks = [KINDS.index(quantity.kind) for quantity in quantities if quantity.kind in KINDS]
     return KINDS[max(ranks)] if ranks else GIVEN
+
+
+def table_quantities(record: Record, table: str) -> dict[str, Quantity]:
+    """Return the quantities of one table of a record, by their bare keys; InputError where it has none."""
+    prefix = f"{table}."
+    found = {
+        key.removeprefix(prefix): value for key, value in record.quantities.items() if key.startswith(prefix)
+    }
+    if not found:
+        raise InputError(f"{record.file}: missing [{table}]")
+    return found
+
+
+def source_of(record: Record, values: Iterable[Quantity]) -> str:
+    """Return which record some values come from, and what that rests on."""
+    sources = dict.fromkeys(str(source) for value in values for source in value.sources)
+    return f"{record.record} {record.id}: {'; '.join(sources)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.physics.arrays import BoolLike, FloatArray, FloatLike
 
 REFERENCE_DEVICES = 16
 """Devices from which on scale-out transfers slow down with scale."""
@@ -23,6 +23,10 @@ def transfer_time(
     scale_up: FloatLike,
     scale_out: FloatLike,
     slowdown: FloatLike = 1.0,
+    scale_up_messages: FloatLike = 0.0,
+    scale_out_messages: FloatLike = 0.0,
+    scale_up_message_time: FloatLike = 0.0,
+    scale_out_message_time: FloatLike = 0.0,
 ) -> FloatArray:
     """Return the time of a transfer over both fabrics at once.
 
@@ -35,7 +39,11 @@ def transfer_time(
     scale_up, scale_out : float or array
         Effective bandwidth of each, BW_up and BW_out [B/s].
     slowdown : float or array
-        Factor on the time over scale-out (`scale_out_slowdown`) [1].
+        Factor on the time over scale-out (`scale_out_slowdown`), s [1].
+    scale_up_messages, scale_out_messages : float or array
+        Messages that the busiest device sends or receives over each fabric, M_up and M_out [1].
+    scale_up_message_time, scale_out_message_time : float or array
+        Time that it takes for each, a_up and a_out [s].
 
     Returns
     -------
@@ -44,12 +52,13 @@ def transfer_time(
 
     Notes
     -----
-    t = t_0 + max(V_up / BW_up, slowdown * V_out / BW_out)
+    t = t_0 + max(V_up / BW_up, M_up * a_up, s * V_out / BW_out, M_out * a_out)
 
     References
     ----------
     Hockney (1994), doi 10.1016/S0167-8191(06)80021-9, latency and bandwidth; the two hops of a node-wise
-    exchange overlap, as in arXiv 2412.19437 (DeepSeek-V3), section 3.2.2.
+    exchange overlap, as in arXiv 2412.19437 (DeepSeek-V3), section 3.2.2; a gap for each message as in LogGP,
+    doi 10.1145/215399.215427.
 
     Examples
     --------
@@ -57,9 +66,18 @@ def transfer_time(
     ...                   scale_out=40e9)
     >>> round(float(t) * 1e6, 1)
     110.0
+    >>> t = transfer_time(latency=10e-6, scale_up_bytes=0, scale_out_bytes=4e6, scale_up=160e9,
+    ...                   scale_out=40e9, scale_out_messages=500, scale_out_message_time=1e-6)
+    >>> round(float(t) * 1e6, 1)
+    510.0
     """
-    inner = _seconds(scale_up_bytes, scale_up)
-    outer = _seconds(scale_out_bytes, scale_out) * slowdown
+    inner = np.maximum(
+        _seconds(scale_up_bytes, scale_up), np.multiply(scale_up_messages, scale_up_message_time)
+    )
+    outer = np.maximum(
+        _seconds(scale_out_bytes, scale_out) * slowdown,
+        np.multiply(scale_out_messages, scale_out_message_time),
+    )
     moving = np.maximum(inner, outer)
     return np.where(moving > 0, np.add(latency, moving), 0.0)[()]
 
@@ -135,6 +153,52 @@ def group_latency(*, latency: FloatLike, devices: FloatLike, latency_growth: Flo
     """
     doublings = np.log2(np.maximum(np.divide(devices, GROUP_DEVICES), 1.0))
     return np.multiply(latency, 1.0 + np.multiply(latency_growth, doublings))
+
+
+def exchange_latency(
+    *,
+    latency_up: FloatLike,
+    latency_out: FloatLike,
+    latency_growth: FloatLike,
+    devices: FloatLike,
+    crosses: BoolLike,
+) -> FloatArray:
+    """Return the fixed time of an exchange: across domains the larger of both fabrics'.
+
+    Parameters
+    ----------
+    devices
+        As in `nomenclature`.
+    latency_up : float or array
+        Fixed time of a group of up to 8 devices within a domain, t_8 [s].
+    latency_out : float or array
+        Fixed time across domains, t_out [s].
+    latency_growth : float or array
+        Growth of the time within a domain per doubling of devices, d [1].
+    crosses : bool or array
+        Whether the group reaches beyond one domain [1].
+
+    Returns
+    -------
+    float or array
+        Fixed time [s].
+
+    Notes
+    -----
+    t_0 = t_up = t_8 * max(1, 1 + d * log2(G / 8)) within a domain, max(t_up, t_out) across domains
+
+    References
+    ----------
+    This project; every device signals every other, wherever it is.
+
+    Examples
+    --------
+    >>> t = exchange_latency(latency_up=12e-6, latency_out=23e-6, latency_growth=0, devices=16, crosses=True)
+    >>> round(float(t) * 1e6, 1)
+    23.0
+    """
+    inside = group_latency(latency=latency_up, devices=devices, latency_growth=latency_growth)
+    return np.where(crosses, np.maximum(inside, latency_out), inside)[()]
 
 
 def group_bandwidth(

@@ -9,7 +9,6 @@ import numpy as np
 from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
@@ -49,17 +48,15 @@ class Candidates(NamedTuple):
     exact: NDArray[Any]
 
 
-def shapes_in_memory(
-    deployments: Deployments, transports: Sequence[str] = (MEASURED_TRANSPORT,)
-) -> Candidates:
+def shapes_in_memory(deployments: Deployments, transports: Sequence[str] | None = None) -> Candidates:
     """Return the shapes a question admits, with the batch that memory allows each; nothing is timed.
 
     Parameters
     ----------
     deployments : Deployments
         The question, for one mode.
-    transports : sequence of str
-        Ways of sending tokens; candidates name them by place.
+    transports : sequence of str, optional
+        Ways of sending tokens, which candidates name by place; those of the question where absent.
 
     Returns
     -------
@@ -71,6 +68,7 @@ def shapes_in_memory(
     InputError
         If the question contradicts itself.
     """
+    transports = transports_of(deployments) if transports is None else transports
     senders, receivers = _shapes(deployments)
     batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
     codes = np.arange(len(transports), dtype=np.int8)
@@ -183,11 +181,11 @@ def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) ->
     return fits
 
 
-def transports_of(scenario: Scenario) -> tuple[str, ...]:
+def transports_of(deployments: Deployments) -> tuple[str, ...]:
     """Return the ways of sending tokens that a question lets be searched; candidates name them by place."""
-    if scenario.transport == ALL:
+    if deployments.scenario.transport == ALL:
         return SEARCHED_TRANSPORTS
-    return (scenario.transport or MEASURED_TRANSPORT,)
+    return (deployments.transport,)
 
 
 def largest_batches(deployments: Deployments, found: Candidates, transports: Sequence[str]) -> Numbers:

@@ -14,17 +14,17 @@ from roofline_afd.catalogue.calibration import (
     ESTIMATED,
     EXPERT_KERNELS,
     Calibration,
-    LinkEfficiency,
     kernels_of,
     load_calibration,
     load_service_constants,
 )
+from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
 from roofline_afd.serving.sizes import (
     DEPLOYMENTS,
-    MEASURED_TRANSPORT,
+    TRANSPORTS,
     Deployment,
     Formats,
     Layers,
@@ -66,16 +66,14 @@ class Step(NamedTuple):
     blocks: tuple[Block, ...]
 
 
+NOMINAL = "nominal convention"
+
+
 def _nominal(calibration: Calibration, system: System) -> Calibration:
     """Return the efficiencies with links at the nominal convention: a share of the peak and no fixed time."""
-    link = LinkEfficiency(
-        latency_up_s=0.0,
-        latency_out_s=0.0,
-        efficiency_up=system.scale_up.efficiency,
-        efficiency_out=system.scale_out.efficiency if system.scale_out else 1.0,
-        scale_penalty=0.0,
-        source="nominal convention",
-    )
+    up = Leg(latency_s=0.0, efficiency=system.scale_up.efficiency, source=NOMINAL)
+    out = Leg(0.0, system.scale_out.efficiency if system.scale_out else 1.0, source=NOMINAL)
+    link = dataclasses.replace(calibration.link, up=up, out=out)
     return dataclasses.replace(calibration, link=link)
 
 
@@ -151,17 +149,28 @@ class Deployments:
             combine=theirs.combined.id,
         )
 
+    @cached_property
+    def transport(self) -> str:
+        """How tokens are sent where one way is asked for: as the question says, else as its library does."""
+        asked = self.scenario.transport
+        return asked if asked in TRANSPORTS else self.calibrations(None)[0].link.transport
+
+    def calibrations(self, transport: str | None) -> tuple[Calibration, Calibration]:
+        """Return the efficiencies of both sides with one way of sending tokens; with the library's own."""
+        families, libraries = self.scenario.engine.families, self.scenario.engine.exchanges
+        mine, theirs = (
+            load_calibration(side, families=families, libraries=libraries, transport=transport)
+            for side in (self.attention, self.ffn)
+        )
+        if self.scenario.links == "nominal":
+            mine, theirs = _nominal(mine, self.attention), _nominal(theirs, self.ffn)
+        return mine, mine if self.ffn is self.attention else theirs
+
     def layers(self, transport: str, tensor_parallel: int = 1) -> Layers:
         """Return the layers with one way of sending tokens, and of sharing heads."""
-        key = (transport, tensor_parallel)
+        key = (transport or self.transport, tensor_parallel)
         if key not in self._layers:
-            sides = (self.attention, self.ffn)
-            families = self.scenario.engine.families
-            first = load_calibration(self.attention, families=families)
-            alike = self.ffn is self.attention
-            found = [first, first if alike else load_calibration(self.ffn, families=families)]
-            if self.scenario.links == "nominal":
-                found = [_nominal(each, side) for each, side in zip(found, sides, strict=True)]
+            found = self.calibrations(key[0])
             self._layers[key] = Layers(
                 model=self.scenario.model,
                 attention=self.attention,
@@ -170,7 +179,7 @@ class Deployments:
                 ffn_calibration=found[1],
                 formats=self.formats,
                 deployment=self.mode,
-                transport=transport,
+                transport=key[0],
                 fan_out=self.scenario.fan_out or "uniform",
                 dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
                 experts_reached=self.scenario.experts_per_ffn_device,
@@ -188,7 +197,7 @@ class Deployments:
         *,
         batch: Count,
         microbatches: Count = 1,
-        transport: str = "pair",
+        transport: str | None = None,
         redundant_experts: Count | None = None,
         tensor_parallel: int = 1,
     ) -> Deployment:
@@ -206,7 +215,7 @@ class Deployments:
             ffn_devices=apart,
             batch=batch,
             microbatches=microbatches,
-            transport=transport,
+            transport=transport or self.transport,
             redundant_experts=redundant_experts,
             tensor_parallel=tensor_parallel,
         )
@@ -372,7 +381,7 @@ class Deployments:
             ffn=self.ffn,
             apart=apart,
             held_tokens=self.held_tokens,
-            shared_side=self.layers(MEASURED_TRANSPORT).shared_side if apart else "attention",
+            shared_side=self.layers(self.transport).shared_side if apart else "attention",
             dense_side=self.scenario.shared_experts if apart else "attention",
         )
 
@@ -421,7 +430,7 @@ class Deployments:
 
         Those of one wave, and the least whole number whose pieces leave no processor idle.
         """
-        found = self.layers(MEASURED_TRANSPORT).calibration("attention")
+        found = self.layers(self.transport).calibration("attention")
         waves = set()
         for kind in self.scenario.model.attention:
             processors = found.of(kind.kernel, self.formats.cache).processors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from roofline_afd.catalogue.records import KINDS
 from roofline_afd.physics import network, traffic
 from roofline_afd.serving import torus
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT, SCALE_BYTES
+from roofline_afd.serving.sizes import SCALE_BYTES
 from roofline_afd.serving.timing import Operator
 
 if TYPE_CHECKING:
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 TORUS_DIMENSIONS = 2
 """Dimensions taken for a torus whose record does not say: two carry least."""
+
+
+class Sent(NamedTuple):
+    """What an exchange sends: whether it is a dispatch or a combine, the vector, and how many copies of it.
+
+    `copies` are those of experts, by the transport, where absent.
+    """
+
+    operator: str
+    vector: Mapping[str, float]
+    copies: float | None
 
 
 def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
@@ -55,11 +66,11 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
                 "scale_bytes_per_element": SCALE_BYTES.get(form, 0.0),
             }
             exchange = _ep_exchange if layers.deployment == "ep" else _afd_exchange
-            flow, time, arguments = exchange(layers, sizes, vector, only)
+            flow, time, arguments = exchange(layers, sizes, Sent(name, vector, only))
             link = layers.calibration("attention").link
             leaves = bool(np.any(np.asarray(flow.scale_out_bytes) > 0))
             kind = max(link.kind, link.kind_out, key=KINDS.index) if leaves else link.kind
-            if layers.transport != MEASURED_TRANSPORT and only is None:
+            if layers.transport != link.transport and only is None:
                 kind = ESTIMATED
             moved = flow.scale_up_bytes + flow.scale_out_bytes
             yield Operator(
@@ -68,11 +79,10 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
 
 
 def _ep_exchange(
-    layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
+    layers: Layers, sizes: Sizes, sent: Sent
 ) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of a device, and time, where every device sends to every other."""
-    del only
-    system, link, model = layers.attention, layers.calibration("attention").link, layers.model
+    system, model, vector = layers.attention, layers.model, sent.vector
     domain = system.scale_up_domain_devices
     devices = np.asarray(sizes.ffn_devices)
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
@@ -87,9 +97,9 @@ def _ep_exchange(
             )
         spread = traffic.rank_traffic if layers.transport == "rank" else traffic.node_traffic
         flow = spread(tokens=sizes.sent, **hits, **where)
-    up, out = layers.bandwidths("attention")
+    up, out = layers.bandwidths("attention", sent.operator)
     usable = up * _exchange_share(system, devices)
-    time, arguments = _transfer(layers, flow, (usable, out), devices, link.latency_up_s)
+    time, arguments = _transfer(layers, sent, flow, (usable, out), devices)
     routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
     return flow, time, {**routing, **hits, **where, **arguments}
 
@@ -107,25 +117,25 @@ def _exchange_share(system: System, devices: FloatArray) -> FloatArray:
 
 
 def _afd_exchange(
-    layers: Layers, sizes: Sizes, vector: Mapping[str, float], only: float | None
+    layers: Layers, sizes: Sizes, sent: Sent
 ) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of both groups, and time, where one group sends to the other."""
     ffn = layers.system("ffn")
     senders, receivers = sizes.attention_devices, np.asarray(sizes.ffn_devices)
     near = _shared_domain(layers, np.add(senders, receivers))
     together = np.greater(near, 0.0)
-    if only is None:
+    if sent.copies is None:
         inside, outside, forwarded = _afd_copies(layers, receivers)
     else:
-        inside, outside, forwarded = only, only, 0.0
-    sent: dict[str, Any] = {
+        inside, outside, forwarded = sent.copies, sent.copies, 0.0
+    copies: dict[str, Any] = {
         "tokens": np.multiply(sizes.sent, senders),
         "scale_up_copies": near * inside + (1.0 - near) * forwarded,
         "scale_out_copies": (1.0 - near) * outside,
     }
-    flow = traffic.group_traffic(**sent, **vector)
-    up_a, out_a = layers.bandwidths("attention")
-    up_f, out_f = layers.bandwidths("ffn")
+    flow = traffic.group_traffic(**copies, **sent.vector)
+    up_a, out_a = layers.bandwidths("attention", sent.operator)
+    up_f, out_f = layers.bandwidths("ffn", sent.operator)
     ends: dict[str, Any] = {"sending_devices": senders, "receiving_devices": receivers}
     limits = _limits(ffn, min(up_a, up_f), np.add(senders, receivers))
     up = np.where(
@@ -134,14 +144,14 @@ def _afd_exchange(
         np.multiply(receivers, up_f),
     )
     out = network.group_bandwidth(**ends, sending_bandwidth=out_a, receiving_bandwidth=out_f)
-    latency = layers.calibration("attention").link.latency_up_s
-    time, arguments = _transfer(layers, flow, (up, out), np.add(senders, receivers), latency)
+    busiest = np.minimum(senders, receivers)
+    time, arguments = _transfer(layers, sent, flow, (up, out), np.add(senders, receivers), busiest=busiest)
     used = {
         "sending_bandwidth": np.where(together, up_a, out_a),
         "receiving_bandwidth": np.where(together, up_f, out_f),
         **{key: np.where(together, value, np.inf) for key, value in limits.items()},
     }
-    return flow, time, {**sent, **vector, **ends, **used, **arguments}
+    return flow, time, {**copies, **sent.vector, **ends, **used, **arguments}
 
 
 def _shared_domain(layers: Layers, devices: FloatArray) -> FloatArray:
@@ -175,27 +185,42 @@ def _afd_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, Float
 
 def _transfer(
     layers: Layers,
+    sent: Sent,
     flow: traffic.Traffic,
     bandwidths: tuple[FloatArray, FloatArray],
     devices: FloatLike,
-    latency_up: float,
+    *,
+    busiest: FloatLike = 1.0,
 ) -> tuple[FloatArray, dict[str, Any]]:
-    """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in."""
+    """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in.
+
+    Of a flow between groups as many devices share the messages as the smaller one has.
+    """
     link = layers.calibration("attention").link
-    inside = network.group_latency(latency=latency_up, devices=devices, latency_growth=link.latency_growth)
-    outside = link.latency_out_s + (inside if layers.transport == "node" else 0.0)  # two hops
-    crosses = np.greater(flow.scale_out_bytes, 0)
-    latency: FloatArray = np.where(crosses, np.maximum(outside, inside), inside)
+    (up, _), (out, _) = (leg.of(sent.operator) for leg in (link.up, link.out))
+    inside = {"latency_up": up, "latency_growth": link.up.growth, "devices": devices}
+    if layers.transport == "node" and link.transport != "node":  # two hops, of kernels that make one
+        out = out + network.group_latency(latency=up, devices=devices, latency_growth=link.up.growth)
+    latency = network.exchange_latency(**inside, latency_out=out, crosses=np.greater(flow.scale_out_bytes, 0))
+    if sent.operator == "dispatch":
+        latency = latency + link.up.prepare_s
+    message = traffic.vector_bytes(**sent.vector)
     arguments = {
-        "latency": latency[()],
+        "latency": latency,
         "scale_up_bytes": flow.scale_up_bytes,
         "scale_out_bytes": flow.scale_out_bytes,
         "scale_up": bandwidths[0],
         "scale_out": bandwidths[1],
-        "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.scale_penalty),
+        "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.out.growth),
     }
+    if link.up.message_s:
+        arguments["scale_up_messages"] = np.divide(flow.scale_up_bytes, message * busiest)
+        arguments["scale_up_message_time"] = link.up.message_s
+    if link.out.message_s:
+        arguments["scale_out_messages"] = np.divide(flow.scale_out_bytes, message * busiest)
+        arguments["scale_out_message_time"] = link.out.message_s
     time = network.transfer_time(**arguments)
-    growth = {"latency_growth": link.latency_growth, "scale_penalty": link.scale_penalty}
+    growth = {"latency_growth": link.up.growth, "scale_penalty": link.out.growth}
     return time, {"devices": devices, **growth, **arguments}
 
 

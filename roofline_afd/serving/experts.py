@@ -12,7 +12,7 @@ from roofline_afd.catalogue.products import Product
 from roofline_afd.physics import operators
 from roofline_afd.physics.counting import hyper_connection_parameters
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, MEASURED_TRANSPORT
+from roofline_afd.serving.sizes import ACTIVATION_BYTES
 from roofline_afd.serving.timing import Clock, Operator, Work, operand_of
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         input_bytes=precision(form).bytes,
         weight_bytes=precision(formats.experts).bytes,
     )
-    packed = layers.transport == MEASURED_TRANSPORT
+    packed = layers.sorted
     kernel = "grouped_gemm" if packed else "experts"
     found = layers.calibration("ffn").of(kernel, form)
     for name, work, counted in module.products():
@@ -207,7 +207,7 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
 
 def _handed(layers: Layers, sizes: Sizes, pairs: FloatArray, tokens: FloatArray) -> FloatArray:
     """Return the vectors that an expert module is handed: the copies that its device receives."""
-    if layers.transport == MEASURED_TRANSPORT:
+    if layers.sorted:
         return pairs
     devices = np.asarray(sizes.ffn_devices)
     return tokens * places_hit(layers, devices) / devices

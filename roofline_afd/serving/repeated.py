@@ -62,7 +62,7 @@ class RepeatedSearch:
         float
             Output tokens [tokens/s per device].
         """
-        most = largest_batches(deployments, self.shapes, transports_of(deployments.scenario))
+        most = largest_batches(deployments, self.shapes, transports_of(deployments))
         fixed = deployments.scenario.batch
         if fixed is not None:
             most = np.where(most >= fixed, float(fixed), 0.0)
@@ -112,7 +112,7 @@ class RepeatedSearch:
 
     def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, str]]:
         """Yield places among rows that send tokens one way, a block at a time, with the name of that way."""
-        return blocks_of(self.shapes.transport[rows], transports_of(deployments.scenario))
+        return blocks_of(self.shapes.transport[rows], transports_of(deployments))
 
     def _best(self, deployments: Deployments, rows: Rows, transport: str, most: Numbers) -> Numbers:
         """Return the throughput of shapes that send tokens one way.

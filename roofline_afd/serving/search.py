@@ -69,7 +69,7 @@ def search(deployments: Deployments, *, transports: Sequence[str] | None = None)
         If the question contradicts itself.
     """
     scenario = deployments.scenario
-    transports = transports_of(scenario) if transports is None else transports
+    transports = transports_of(deployments) if transports is None else transports
     found = shapes_in_memory(deployments, transports)
     searching = _Search(deployments, transports)
     fixed = scenario.batch
@@ -113,7 +113,7 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
         Shapes whose weights and one sequence fit; `rate` is 0 where the latency target is missed.
     """
     scenario = deployments.scenario
-    transports = transports_of(scenario)
+    transports = transports_of(deployments)
     found = shapes_in_memory(deployments, transports)
     searching = _Search(deployments, transports)
     found = taken(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
@@ -145,7 +145,7 @@ def deployment_at(
     Deployment
         Its devices, batch, micro-batches and transport.
     """
-    names = transports_of(deployments.scenario) if transports is None else transports
+    names = transports_of(deployments) if transports is None else transports
     return deployments.deployment_of(
         int(found.attention_devices[row]),
         int(found.ffn_devices[row]),

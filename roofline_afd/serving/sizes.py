@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Side = Literal["attention", "ffn", "network"]
 DEPLOYMENTS = ("ep", "afd")
 TRANSPORTS = ("pair", "rank", "node")
-MEASURED_TRANSPORT = "pair"
-"""What the kernels do whose timings the links are calibrated on."""
+SORTED_TRANSPORT = "pair"
+"""What delivers tokens sorted by expert."""
 ACTIVATION_BYTES = 2.0
 """Bytes of an element between operators, which kernels leave in bf16 but for the products' inputs."""
 SCALE_BYTES = {"fp8": 4 / 128}
@@ -33,7 +33,7 @@ class Deployment:
 
     `batch` counts the sequences of one (attention) device over all micro-batches, or of the
     `tensor_parallel` devices that share heads. Fields may be arrays that broadcast against each other, but
-    for `mode`, `transport` and `tensor_parallel`.
+    for `mode`, `transport` and `tensor_parallel`; tokens are sent as the library does where no way is named.
     """
 
     mode: str
@@ -41,7 +41,7 @@ class Deployment:
     ffn_devices: Count | None = None
     batch: Count
     microbatches: Count
-    transport: str = "pair"
+    transport: str = ""
     redundant_experts: Count = 0
     tensor_parallel: int = 1
 
@@ -92,7 +92,8 @@ class Layers:
     deployment : str
         `ep`: every device does both; `afd`: two groups of devices.
     transport : str
-        `pair`: a copy per expert; `rank`: per device hit; `node`: per node hit, forwarded inside.
+        `pair`: a copy per expert; `rank`: per device hit; `node`: per node hit, forwarded inside; as the
+        library of the attention side's links where absent.
     fan_out : str
         How the experts of a token spread over places: `uniform`, `grouped` or `paper`.
     dense_side : str
@@ -121,7 +122,7 @@ class Layers:
     ffn_calibration: Calibration | None = None
     formats: Formats = Formats()
     deployment: str = "ep"
-    transport: str = "pair"
+    transport: str = ""
     fan_out: str = "uniform"
     dense_side: str = "ffn"
     experts_reached: int | None = None
@@ -136,6 +137,8 @@ class Layers:
         if self.ffn_calibration is None:
             own = self.attention_calibration if self.ffn is None else load_calibration(self.ffn)
             object.__setattr__(self, "ffn_calibration", own)
+        if not self.transport:
+            object.__setattr__(self, "transport", self.calibration("attention").link.transport)
         choice("deployment", self.deployment, DEPLOYMENTS)
         choice("transport", self.transport, TRANSPORTS)
         choice("dense_side", self.dense_side, ("attention", "ffn"))
@@ -160,11 +163,17 @@ class Layers:
         assert found is not None  # noqa: S101 - filled when made
         return found
 
-    def bandwidths(self, side: str) -> tuple[float, float]:
-        """Return the effective bandwidths of a device of one side: scale-up, scale-out [B/s]."""
+    @property
+    def sorted(self) -> bool:
+        """Whether tokens arrive sorted by expert, as a copy per expert does."""
+        return self.transport == SORTED_TRANSPORT
+
+    def bandwidths(self, side: str, operator: str = "dispatch") -> tuple[float, float]:
+        """Return what `dispatch` or `combine` reaches of a device's links: scale-up, scale-out [B/s]."""
         system, link = self.system(side), self.calibration(side).link
-        out = system.scale_out.bytes_per_s * link.efficiency_out if system.scale_out else 0.0
-        return system.scale_up.bytes_per_s * link.efficiency_up, out
+        shares = [leg.of(operator)[1] for leg in (link.up, link.out)]
+        out = system.scale_out.bytes_per_s * shares[1] if system.scale_out else 0.0
+        return system.scale_up.bytes_per_s * shares[0], out
 
 
 class Sizes(NamedTuple):

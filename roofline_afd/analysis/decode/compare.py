@@ -9,14 +9,13 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.memory import memory_notes
-from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import COPIES, notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.rows import TABLE_KEYS
 from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.candidates import SEARCHED_TRANSPORTS
 from roofline_afd.serving.deployment import AFD, EP, Deployments
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +63,7 @@ def compare(scenario: Scenario) -> Answer:
     quantities = quantities_of(*(side.deployments for side in sides.values()))
     rows = [side.row for side in sides.values()]
     examined = sum(side.found.examined for side in sides.values())
-    any_transport = _any_transport(scenario, ep.rate or 0.0, afd.rate or 0.0)
+    any_transport = _any_transport(sides)
     notes = [
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
         *(
@@ -167,16 +166,23 @@ def _decider(sides: Mapping[str, Side]) -> str:
     return f"a timing of dispatch and combine over {most} devices in service"
 
 
-def _any_transport(scenario: Scenario, ep: float, afd: float) -> dict[str, Any] | None:
-    """Return what becomes of the answer if kernels may send copies per device or node, which nobody timed."""
+def _any_transport(sides: Mapping[str, Side]) -> dict[str, Any] | None:
+    """Return what becomes of the answer if kernels may send copies in other ways than their library's."""
+    deployments = sides[EP].deployments
+    scenario, ep, afd = deployments.scenario, sides[EP].rate or 0.0, sides[AFD].rate or 0.0
     if scenario.transport is not None:
         return None
-    others = [transport for transport in SEARCHED_TRANSPORTS if transport != MEASURED_TRANSPORT]
+    others = [transport for transport in SEARCHED_TRANSPORTS if transport != deployments.transport]
     whole = attrs.evolve(scenario, granularity="node")
     ep, afd = (max(known, rate) for known, rate in zip((ep, afd), rates(whole, others), strict=True))
     if not (ep and afd):
         return None
-    return {"ep_tokens_per_s_per_device": ep, "afd_tokens_per_s_per_device": afd, "afd_over_ep": afd / ep}
+    return {
+        "transport": deployments.transport,
+        "ep_tokens_per_s_per_device": ep,
+        "afd_tokens_per_s_per_device": afd,
+        "afd_over_ep": afd / ep,
+    }
 
 
 def _neighbours(sides: Mapping[str, Side]) -> list[str]:
@@ -223,8 +229,8 @@ def _transport_note(found: Mapping[str, Any] | None, ratio: float | None) -> lis
         return []
     flips = (found["afd_over_ep"] > 1) != (ratio > 1)
     return [
-        "tokens travel as a copy per expert, the only kernels timed for decoding; with --transport all, "
-        f"copies per device or node, EP would reach {found['ep_tokens_per_s_per_device']:,.0f} and AFD "
+        f"tokens travel as a copy per {COPIES[found['transport']]}, as kernels of the library taken do; with "
+        f"--transport all, in any way, EP would reach {found['ep_tokens_per_s_per_device']:,.0f} and AFD "
         f"{found['afd_tokens_per_s_per_device']:,.0f} tokens/s per device, "
         f"AFD / EP {found['afd_over_ep']:.2f}" + (": the winner would change" if flips else "")
     ]

@@ -10,7 +10,6 @@ from roofline_afd.analysis.answer import describe_inputs
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +40,8 @@ MODEL_KEYS = (
     "expert_matrices",
     "vocab_size",
 )
+COPIES = {"pair": "expert", "rank": "device", "node": "node"}
+"""What kernels send a copy of a token for, by how they send."""
 SERVING_FIELDS = (
     "context",
     "draft_tokens",
@@ -135,9 +136,27 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
                 f"{row['mode']}: {row['sibling_share']:.0%} of the operator time rests on efficiencies "
                 "measured on a sibling of these parts, or in another number format"
             )
-        if row.get("transport") not in {None, MEASURED_TRANSPORT}:
-            notes.append(f"{row['mode']}: kernels that send a copy per {row['transport']} were never timed")
+        if row.get("transport"):
+            notes += _exchange_notes(deployments, str(row["mode"]), str(row["transport"]))
     return notes
+
+
+def _exchange_notes(deployments: Deployments, mode: str, transport: str) -> list[str]:
+    """Return whose kernels send tokens, and what their times rest on where they were not measured."""
+    link = deployments.layers(transport).calibration("attention").link
+    if deployments.scenario.links == "nominal":
+        return []
+    system = deployments.attention
+    if not link.library or link.transport != transport:
+        return [f"{mode}: kernels that send a copy per {COPIES[transport]} were never timed on {system.id}"]
+    legs = [(link.up, system.scale_up.name)]
+    if system.scale_out is not None:
+        legs.append((link.out, system.scale_out.name))
+    return [
+        f"{mode}: exchanges over {name} are estimated from {leg.basis}: up to {leg.widening:.0%} off for that"
+        for leg, name in legs
+        if leg.basis
+    ]
 
 
 def question_line(scenario: Scenario, varied: Sequence[str] = ()) -> str:

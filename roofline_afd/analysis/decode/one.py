@@ -16,7 +16,7 @@ from roofline_afd.serving.candidates import ALL
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.limits import LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import COUNTS, choice
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT, TRANSPORTS
+from roofline_afd.serving.sizes import TRANSPORTS
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.decode.questions import Prediction
@@ -174,7 +174,7 @@ def deployment_of(deployments: Deployments) -> Deployment:
         ffn_devices=receivers,
         batch=scenario.batch,
         microbatches=m,
-        transport=scenario.transport or MEASURED_TRANSPORT,
+        transport=deployments.transport,
         redundant_experts=int(deployments.fill(np.array([receivers or senders]))[0]),
     )
     if scenario.transport == ALL:

@@ -28,7 +28,7 @@ from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.scenario import whole
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT, TRANSPORTS
+from roofline_afd.serving.sizes import TRANSPORTS
 from roofline_afd.units import format_si
 
 if TYPE_CHECKING:
@@ -188,8 +188,8 @@ def _operator_values(
     devices = int(check_ffn_nodes(ffn_nodes)[0]) * scenario.system.devices_per_node
     sequences = whole("--batch", batch)
     tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
-    transport = mode if mode in TRANSPORTS else MEASURED_TRANSPORT
-    layers = Deployments(scenario, AFD if mode == "afd" else EP).layers(transport)
+    deployments = Deployments(scenario, AFD if mode == "afd" else EP)
+    layers = deployments.layers(mode if mode in TRANSPORTS else deployments.transport)
     if mode == "prefill":
         operators_found = prefill_operators(layers, sequences=1, new_tokens=tokens)
     elif mode == "afd":

@@ -20,14 +20,13 @@ from roofline_afd.catalogue.calibration import (
     Choice,
     choose,
     load_service_constants,
-    record_for,
-    table_quantities,
     weakest,
 )
 from roofline_afd.catalogue.engines import ALL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
+from roofline_afd.catalogue.links import GROWTH, OUT, UP, legs_of, library_of
 from roofline_afd.catalogue.precision import operand, precision
-from roofline_afd.catalogue.records import GIVEN
+from roofline_afd.catalogue.records import GIVEN, table_quantities
 from roofline_afd.catalogue.schema import properties
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP, Deployments
@@ -76,11 +75,9 @@ WHOLE = ("context",)
 SIDES = ("attention_system", "ffn_system")
 FASTER = (
     *("compute_efficiency", "compute_efficiency_wide", "memory_efficiency", "vector_efficiency"),
-    *("efficiency_up", "efficiency_out"),
+    *("efficiency_up", "efficiency_out", "combine_efficiency_up", "combine_efficiency_out"),
 )
 """Fitted parameters that shorten times; all others lengthen them."""
-UP_KEYS = ("latency_up_us", "efficiency_up", "latency_growth")
-OUT_KEYS = ("latency_out_us", "efficiency_out", "scale_penalty")
 LARGEST = 1e6
 """Most that a fitted parameter may be, as in the schema of its record."""
 NARROW = 1.5
@@ -286,20 +283,18 @@ def _of_calibration(scenario: Scenario) -> Iterator[Input]:
         yield from _fitted(choice.record, choice.table, keys, kind=choice.kind)
     for system in systems_of(scenario).values():
         catalogue = system.parts.catalogue
-        default = catalogue.record("calibration", DEFAULT)
         if scenario.links == "nominal":
             continue
-        link = record_for("link", system.scale_up.id, "scale_up", catalogue=catalogue)
-        fabric = system.scale_out.id if system.scale_out else ""
-        own_keys = table_quantities(link, "link") if link else {}
-        directions = [(UP_KEYS, link is not None)]
-        if system.scale_out is not None:
-            directions.append((OUT_KEYS, link is not None and fabric in link.data.get("scale_out", ())))
-        for parts, measured in directions:
-            for key in parts:
-                home = link if link is not None and key in own_keys else default
-                kind = MEASURED if measured and home is link else ESTIMATED
-                yield from _fitted(home, "link", [key], kind=kind)
+        library = library_of(system, catalogue=catalogue, libraries=scenario.engine.exchanges)
+        legs = zip((UP, OUT), legs_of(system, library, catalogue=catalogue), strict=True)
+        for way, found in legs:
+            if way == OUT and system.scale_out is None:
+                continue
+            default = catalogue.record("calibration", DEFAULT)
+            growth = [] if GROWTH[way] in found.keys else [GROWTH[way]]
+            kind = MEASURED if found.exact else ESTIMATED
+            yield from _fitted(found.record, "link", found.keys, kind=kind, widening=found.widening)
+            yield from _fitted(default, "link", growth, kind=ESTIMATED)
     keys = ["other_us", "router_us"]
     if scenario.links != "nominal" and scenario.routing != "balanced":
         keys.append("communication_slowdown")
@@ -328,8 +323,13 @@ def _tables(scenario: Scenario) -> list[Choice]:
     return list(found.values())
 
 
-def _fitted(record: Record, table: str, keys: Iterable[str], *, kind: str) -> Iterator[Input]:
-    """Yield the parameters of a table of a calibration record; all that it measured are off together."""
+def _fitted(
+    record: Record, table: str, keys: Iterable[str], *, kind: str, widening: float = 0.0
+) -> Iterator[Input]:
+    """Yield the parameters of a table of a calibration record; all that it measured are off together.
+
+    Those that stand for a part that was not measured may be off by its widening besides.
+    """
     values = table_quantities(record, table)
     data = record.data[table]
     held_out = data.get("held_out_error", data.get("validated_error"))
@@ -346,6 +346,9 @@ def _fitted(record: Record, table: str, keys: Iterable[str], *, kind: str) -> It
         elif own == SIBLING and held_out and "sibling_error" in data:
             spread = Spread(math.hypot(held_out, data["sibling_error"]))
             why = f"held-out and sibling error of [{table}] in calibration record {record.id}"
+        elif widening and held_out:
+            spread = Spread(math.hypot(held_out, widening))
+            why = f"held-out error of [{table}] in calibration record {record.id}, and for standing in"
         least = 1.0 if key == "communication_slowdown" else 0.0
         name = f"{record.id}.{table}.{key}" if table != record.id else f"{record.id}.{key}"
         yield _made(

@@ -12,7 +12,6 @@ import numpy as np
 
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, Deployment, Deployments
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +74,7 @@ class Operators:
             ffn_devices=receivers,
             batch=self.batch if batch is None else batch,
             microbatches=1,
-            transport=self.scenario.transport or MEASURED_TRANSPORT,
+            transport=self.deployments.transport,
             redundant_experts=self.deployments.fill(receivers),
         )
 

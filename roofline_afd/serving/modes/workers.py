@@ -15,7 +15,7 @@ from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.candidates import asked_for
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import alike
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT, Prompt
+from roofline_afd.serving.sizes import Prompt
 from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Workers:
         self.deployments = Deployments(
             attrs.evolve(scenario, context=max(work.mean_context, 1)), mode, held_tokens=held
         )
-        self.transport = scenario.transport or MEASURED_TRANSPORT
+        self.transport = self.deployments.transport
         self.prompt_transport = scenario.transport or PROMPT_TRANSPORT
         self.microbatches = microbatches_of(scenario, mode)
 

@@ -8,7 +8,8 @@ from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.analysis.evidence.operators.families import family_of
 from roofline_afd.analysis.evidence.operators.fit import FittedTable, Group, fit_group, groups_of
 from roofline_afd.analysis.evidence.operators.record import record_text
-from roofline_afd.catalogue.calibration import DEFAULT, table_quantities
+from roofline_afd.catalogue.calibration import DEFAULT
+from roofline_afd.catalogue.records import table_quantities
 from roofline_afd.catalogue.writing import rounded, today
 from roofline_afd.errors import InputError
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.evidence.operators.forwarded import forwarded_time, is_forwarded
 from roofline_afd.analysis.evidence.operators.predict import predict
 from roofline_afd.analysis.evidence.operators.small import SMALL, small_time
 from roofline_afd.analysis.evidence.operators.stages import STAGES, stage_time
@@ -48,6 +47,4 @@ def predict_row(row: Measurement, calibration: Calibration, *, catalogue: Catalo
         return stage_time(row, calibration.link, catalogue=catalogue, product=product)
     if row.operator in SMALL:
         return small_time(row, calibration.link, catalogue=catalogue, product=product)
-    if is_forwarded(row):
-        return forwarded_time(row, calibration.link)
     return product(as_sent(row))

@@ -15,17 +15,17 @@ from roofline_afd.analysis.evidence.operators.families import (
     table_of,
     why_unfit,
 )
-from roofline_afd.analysis.evidence.operators.forwarded import is_forwarded
+from roofline_afd.analysis.evidence.operators.forwarded import implied_us
+from roofline_afd.analysis.evidence.operators.libraries import library_of, why_unfit_exchange
 from roofline_afd.analysis.evidence.operators.transfers import Exchange, exchange_of
-from roofline_afd.analysis.evidence.operators.work import TimedRows, measured_us, work_of
+from roofline_afd.analysis.evidence.operators.work import TimedRows, work_of
 from roofline_afd.catalogue.calibration import (
     LAW_UNITS,
     MEASURED,
     OPERATOR_TABLES,
-    LinkEfficiency,
     OperatorEfficiency,
-    record_for,
 )
+from roofline_afd.catalogue.links import GROWTH, LISTS, NEEDED, OUT, UP, LinkEfficiency, leg_from
 from roofline_afd.catalogue.schema import table_units
 from roofline_afd.errors import InputError
 from roofline_afd.units import to_si
@@ -57,12 +57,18 @@ BOUNDS = {
     "vector_efficiency": Bounds(0.02, 1.0, 0.5),
     "pair_ps": Bounds(0.0, 40.0, 2.0),
     "token_ps": Bounds(0.0, 40.0, 2.0),
-    "latency_up_us": Bounds(0.0, 200.0, 10.0),
+    "latency_up_us": Bounds(0.0, 400.0, 10.0),
+    "combine_latency_up_us": Bounds(0.0, 400.0, 10.0),
     "efficiency_up": SHARE,
-    "latency_out_us": Bounds(0.0, 200.0, 20.0),
+    "combine_efficiency_up": SHARE,
+    "message_up_ns": Bounds(0.0, 1000.0, 10.0),
+    "latency_out_us": Bounds(0.0, 1000.0, 20.0),
+    "combine_latency_out_us": Bounds(0.0, 1000.0, 20.0),
     "efficiency_out": SHARE,
-    "scale_penalty": Bounds(0.0, 0.5, 0.05),
-    "latency_growth": Bounds(0.0, 0.5, 0.05),
+    "combine_efficiency_out": SHARE,
+    "message_out_ns": Bounds(0.0, 3000.0, 100.0),
+    "scale_penalty": Bounds(0.0, 1.0, 0.05),
+    "latency_growth": Bounds(0.0, 1.0, 0.05),
 }
 """Range of each parameter, in the unit of its key."""
 BOTH_SHARES = ("compute_efficiency", "memory_efficiency")
@@ -91,8 +97,11 @@ REDUCED = {
 }
 """Parameters fitted where rows are few."""
 FROM_DEFAULT = "taken from the record default"
-UP = ("latency_up_us", "efficiency_up", "latency_growth")
-OUT = ("latency_out_us", "efficiency_out", "scale_penalty")
+UP_KEYS, OUT_KEYS = ((*NEEDED[way], GROWTH[way]) for way in (UP, OUT))
+FITTED = "fitted to measured times"
+"""How a record notes what its rows fixed: such values of links are fitted anew."""
+MEASURED_ROWS = 8
+"""Exchanges that make a link measured: what fewer fix is an estimate."""
 REQUIRED = ("launch_us", *BOTH_SHARES)
 """Values that every table states."""
 ROWS_PER_PARAMETER = 2
@@ -136,11 +145,10 @@ class FittedTable:
         """Values a record states: all but those of links that come whole from the default."""
         if self.table != "link":
             return {key: self.values[key] for key in LAW_UNITS if key in self.values}
-        needed = UP[:2]  # the schema wants these in any case
         return {
             key: value
             for key, value in self.values.items()
-            if key in needed or FROM_DEFAULT not in self.estimated.get(key, "")
+            if FROM_DEFAULT not in self.estimated.get(key, "")
         }
 
     @property
@@ -183,14 +191,9 @@ def efficiency_of(
         The same in SI.
     """
     if table == "link":
-        return LinkEfficiency(
-            latency_up_s=values["latency_up_us"] * 1e-6,
-            latency_out_s=values["latency_out_us"] * 1e-6,
-            efficiency_up=values["efficiency_up"],
-            efficiency_out=values["efficiency_out"],
-            scale_penalty=values["scale_penalty"],
-            latency_growth=values["latency_growth"],
-        )
+        of_links = table_units("calibration", "link")
+        si = {key: to_si(value, of_links[key]) for key, value in values.items()}
+        return LinkEfficiency(up=leg_from(si, UP), out=leg_from(si, OUT))
     units = table_units("calibration", "gemm")
     fields: dict[str, Any] = {LAW_UNITS[key]: to_si(value, units[key]) for key, value in values.items()}
     return OperatorEfficiency(
@@ -236,7 +239,7 @@ def groups_of(rows: Iterable[Measurement], *, catalogue: Catalogue) -> tuple[lis
     groups = []
     for (record, table), held in sorted_rows.items():
         work = exchange_of(held) if table == "link" else work_of(held)
-        measured = np.array([measured_us(row) for row in held]) * 1e-6
+        measured = np.array([implied_us(row) for row in held]) * 1e-6
         known = catalogue.find("calibration", record)
         follows = bool(known and known.data.get(table, {}).get("core_in_cache_format"))
         groups.append(Group(record, table, tuple(held), work, measured, follows))
@@ -254,22 +257,34 @@ def _table_of(row: Measurement, catalogue: Catalogue) -> tuple[str, str]:
         raise InputError(f"{row.place}: {row.operator} is not fitted: no table of a record is for it alone")
     if row.missing:
         raise InputError(f"{row.place}: lacks {', '.join(row.missing)}")
-    if why_unfit(row):
-        raise InputError(f"{row.place}: {why_unfit(row)}")
     link = KERNELS[row.operator] == "link"
-    if link and is_forwarded(row):
-        raise InputError(f"{row.place}: its kernel sends a copy per node; [link] is of a copy per expert")
+    unfit = why_unfit_exchange(row) if link else why_unfit(row)
+    if unfit:
+        raise InputError(f"{row.place}: {unfit}")
     if link and not row.texts["precision"]:
         raise InputError(f"{row.place}: lacks precision")
-    part = row.system.scale_up.id if link else row.system.accelerator.id
-    if not part:
-        raise InputError(f"{row.place}: {row.system.id} names no scale-up fabric")
     (exchange_of if link else work_of)([row])  # its formats and peaks are known
-    measured_us(row)
+    implied_us(row)
     if link:
-        known = record_for("link", part, "scale_up", catalogue=catalogue)
-        return (known.id if known else part), "link"
-    return _kernel_table(row, part, catalogue)
+        return _link_record(row, catalogue), "link"
+    return _kernel_table(row, row.system.accelerator.id, catalogue)
+
+
+def _link_record(row: Measurement, catalogue: Catalogue) -> str:
+    """Return the record of a row of a link: of its library, and of the fabric that it crosses."""
+    system, library = row.system, library_of(row)
+    crosses = row.numbers["n_devices"] > system.scale_up_domain_devices
+    fabric = system.scale_out if crosses else system.scale_up
+    if fabric is None or not fabric.id:
+        raise InputError(f"{row.place}: {system.id} names no such fabric")
+    maker = system.parts.accelerator.text("vendor")
+    for record in catalogue.naming("calibration", fabric.id):
+        table = record.data.get("link", {})
+        listed = fabric.id in record.data.get(LISTS[OUT if crosses else UP], ())
+        alike = bool(table) and table.get("vendor", maker) == maker
+        if alike and listed and table.get("library", library) == library:
+            return record.id
+    return f"{library}-{fabric.id}" if library else fabric.id
 
 
 def _kernel_table(row: Measurement, part: str, catalogue: Catalogue) -> tuple[str, str]:
@@ -306,14 +321,16 @@ def fit_group(
     FittedTable or None
         None where the rows are too few for even one parameter.
     """
-    law = dict(earlier or {}) if group.table != "link" else {}
-    held = {key: value for key, value in law.items() if value.kind != MEASURED}
+    law = dict(earlier or {})
+    held = {key: value for key, value in law.items() if not _fitted(group, value)}
     wanted = tuple(key for key in law if key not in held) or FULL.get(group.kernel, ())
     fitted, estimated = _parameters(group, wanted)
     if not fitted:
         return None
     if group.table == "link":
-        base = {key: defaults[key] for key in (*UP, *OUT)}
+        base = {key: defaults[key] for key in (*UP_KEYS, *OUT_KEYS)}
+        estimated |= {key: FROM_DEFAULT for key in base if law and key not in law}
+        base |= {key: value.value for key, value in held.items()}
     else:
         base = {key: defaults[key] for key in REQUIRED} | {key: value.value for key, value in held.items()}
         base |= {key: defaults[key] for key in wanted if key not in fitted and key in defaults}
@@ -328,11 +345,19 @@ def fit_group(
     bounds = tuple(BOUNDS[key] for key in fitted)
     found = fit(times, group.measured, bounds, [] if group.table == "link" else shapes_of(group.rows))
     values = {**base, **dict(zip(fitted, found.parameters, strict=True))}
+    if group.table == "link" and len(group.rows) < MEASURED_ROWS:
+        few = f"{FITTED}, {len(group.rows)} of them: fewer than {MEASURED_ROWS} make an estimate"
+        estimated |= {key: few for key in fitted if key not in estimated}
     for key in fitted:
         if not _matters(group, values, key):
             values[key] = defaults.get(key, 0.0)
             estimated[key] = f"no row depends on it: {FROM_DEFAULT}"
     return FittedTable(group.record, group.table, group.rows, values, estimated, held, found)
+
+
+def _fitted(group: Group, value: Quantity) -> bool:
+    """Whether a value of an earlier record's table was fitted to rows, and is to be fitted again."""
+    return value.note.startswith(FITTED) if group.table == "link" else value.kind == MEASURED
 
 
 def shapes_of(rows: Sequence[Measurement]) -> list[str]:
@@ -355,11 +380,13 @@ def _parameters(group: Group, wanted: tuple[str, ...]) -> tuple[tuple[str, ...],
     estimated: dict[str, str] = {}
     if isinstance(group.work, Exchange):
         across = int(np.count_nonzero(group.work.crosses))
-        up = UP if group.work.grows else UP[:2]
+        up = UP_KEYS if group.work.grows else UP_KEYS[:2]
         choices: list[tuple[tuple[str, ...], list[tuple[str, ...]], int]] = [
-            (UP, [up, UP[1:2]], len(group.rows) - across),
-            (OUT, [OUT, OUT[:2], OUT[1:2]], across),
+            (UP_KEYS, [up, UP_KEYS[1:2]], len(group.rows) - across),
+            (OUT_KEYS, [OUT_KEYS, OUT_KEYS[:2], OUT_KEYS[1:2]], across),
         ]
+        if wanted:
+            return wanted, estimated
     else:
         fewer = tuple(key for key in REDUCED[group.kernel] if key in wanted)
         choices = [(wanted, [wanted, fewer], len(group.rows))]

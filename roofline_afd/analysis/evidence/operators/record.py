@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.evidence.operators.families import KERNELS, family_of, form_of
+from roofline_afd.analysis.evidence.operators.fit import FITTED
+from roofline_afd.analysis.evidence.operators.libraries import library_of
 from roofline_afd.catalogue.calibration import ESTIMATED, MEASURED, OPERATOR_TABLES
 from roofline_afd.catalogue.writing import address, bare_key, block, entries, literal, rounded, title
 
@@ -75,10 +77,10 @@ def _part_lists(
         if KERNELS[row.operator] != "link":
             lists["accelerators"] += [row.system.accelerator.id] if operators else []
             continue
-        lists["scale_up"] += [row.system.scale_up.id] if link else []
         crosses = row.numbers["n_devices"] > row.system.scale_up_domain_devices
-        if crosses and row.system.scale_out is not None and row.system.scale_out.id:
-            lists["scale_out"].append(row.system.scale_out.id)
+        fabric = row.system.scale_out if crosses else row.system.scale_up
+        if link and fabric is not None and fabric.id:
+            lists["scale_out" if crosses else "scale_up"].append(fabric.id)
     return {key: list(dict.fromkeys(parts)) for key, parts in lists.items()}
 
 
@@ -127,7 +129,7 @@ def _table_text(table: FittedTable, sources: _Sources, earlier: Record | None, *
     unseen = table.fit.shape_error
     head = {
         **({"note": before["note"]} if "note" in before and shipped else {}),
-        **(_rows_of(table, before) if table.table != "link" else {}),
+        **(_rows_of(table, before) if table.table != "link" else _exchanges_of(table)),
         "points": len(table.rows),
         "training_error": rounded(table.fit.training_error),
         "held_out_error": rounded(table.fit.held_out_error),
@@ -141,7 +143,7 @@ def _table_text(table: FittedTable, sources: _Sources, earlier: Record | None, *
             "value": rounded(value),
             "kind": ESTIMATED if key in table.estimated else MEASURED,
             "source": named,
-            "note": table.estimated.get(key) or "fitted to measured times",
+            "note": table.estimated.get(key) or FITTED,
         }
         for key, value in table.stated.items()
     }
@@ -158,6 +160,12 @@ def _rows_of(table: FittedTable, before: Mapping[str, Any]) -> dict[str, Any]:
         "measured_on": list(dict.fromkeys(row.system.accelerator.id for row in table.rows)),
         **({"formats": forms} if forms else {}),
     }
+
+
+def _exchanges_of(table: FittedTable) -> dict[str, Any]:
+    """Return the library whose exchanges a table's rows timed, and of which maker's accelerators."""
+    library, part = library_of(table.rows[0]), table.rows[0].system.parts.accelerator
+    return {"library": library, "vendor": part.text("vendor")} if library else {}
 
 
 def _kept_value(value: Mapping[str, Any], sources: _Sources) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from roofline_afd.catalogue.calibration import (
     SIBLING,
     load_service_constants,
     record_for,
-    table_quantities,
     weakest,
 )
-from roofline_afd.catalogue.records import weakest_kind
+from roofline_afd.catalogue.records import table_quantities, weakest_kind
 from roofline_afd.errors import InputError
 from roofline_afd.physics import network, stages
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.evidence.operators.rows import Measurement
-    from roofline_afd.catalogue.calibration import LinkEfficiency
+    from roofline_afd.catalogue.links import LinkEfficiency
     from roofline_afd.catalogue.store import Catalogue
 
     Array = NDArray[np.float64]

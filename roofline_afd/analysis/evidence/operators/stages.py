@@ -11,9 +11,9 @@ import numpy as np
 from roofline_afd.analysis.evidence.fitting import Bounds, Fit, fit
 from roofline_afd.analysis.evidence.operators.formats import row_format
 from roofline_afd.analysis.evidence.operators.transfers import Exchange
-from roofline_afd.catalogue.calibration import MEASURED, SIBLING, record_for, table_quantities, weakest
+from roofline_afd.catalogue.calibration import MEASURED, SIBLING, record_for, weakest
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.records import weakest_kind
+from roofline_afd.catalogue.records import table_quantities, weakest_kind
 from roofline_afd.errors import InputError
 from roofline_afd.physics import experts, operators, stages, traffic
 from roofline_afd.serving.sizes import SCALE_BYTES, Formats
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.evidence.operators.rows import Measurement
-    from roofline_afd.catalogue.calibration import LinkEfficiency
+    from roofline_afd.catalogue.links import LinkEfficiency
     from roofline_afd.catalogue.store import Catalogue
 
     Array = NDArray[np.float64]

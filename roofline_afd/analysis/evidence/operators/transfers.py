@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from roofline_afd.analysis.evidence.operators.formats import row_format
+from roofline_afd.analysis.evidence.operators.libraries import transport_of
 from roofline_afd.errors import InputError
-from roofline_afd.physics import network, traffic
+from roofline_afd.physics import network, routing, traffic
 from roofline_afd.serving.sizes import SCALE_BYTES, Formats
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.evidence.operators.rows import Measurement
-    from roofline_afd.catalogue.calibration import LinkEfficiency
+    from roofline_afd.catalogue.links import LinkEfficiency
 
     Array = NDArray[np.float64]
 
@@ -28,17 +30,27 @@ PER_EXPERT = "low-latency"
 """Kernels whose published rate counts a copy per expert; others count places, or do not say."""
 DEFAULTS = {"dispatch": Formats().dispatch, "combine": Formats().combine, "exchange": Formats().dispatch}
 """Formats that a service sends in by default, for rows that state none."""
+GROUPS = re.compile(r"top-(\d{1,3}) groups")
+"""How notes say that the experts of a token come from so many nodes."""
+EXPERTS = 256
+"""Experts of the layer that kernels are timed on, DeepSeek-V3's, where no column says."""
 LOW_PRECISION = {"low-precision": "nvfp4"}
 """What TensorRT-LLM calls a combine that it sends in nvfp4, a scale for 16 elements with it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Exchange:
-    """What dispatch or combine sends, an element per row, and the peaks of the fabrics it crosses."""
+    """What rows send, a row each, and in it a dispatch or a combine, or one of both; nothing where only one.
 
-    copies_bytes: Array
+    Volumes [B] and messages [1] of a device over each fabric, whether a part is a combine, and of each row
+    its devices [1] and the peaks of the fabrics [B/s].
+    """
+
     scale_up_bytes: Array
     scale_out_bytes: Array
+    scale_up_messages: Array
+    scale_out_messages: Array
+    combines: NDArray[np.bool_]
     devices: Array
     scale_up: Array
     scale_out: Array
@@ -51,60 +63,118 @@ class Exchange:
     @property
     def crosses(self) -> NDArray[np.bool_]:
         """Whether a row's group reaches beyond one scale-up domain."""
-        return self.scale_out_bytes > 0
+        return np.asarray((self.scale_out_bytes > 0).any(axis=1))
 
-    def times(self, efficiency: LinkEfficiency) -> Array:
+    def times(self, link: LinkEfficiency) -> Array:
         """Return the time of each row [s]."""
-        return np.asarray(
-            network.transfer_time(
-                latency=np.where(
-                    self.crosses,
-                    efficiency.latency_out_s,
-                    network.group_latency(
-                        latency=efficiency.latency_up_s,
-                        devices=self.devices,
-                        latency_growth=efficiency.latency_growth,
-                    ),
-                ),
-                scale_up_bytes=self.scale_up_bytes,
-                scale_out_bytes=self.scale_out_bytes,
-                scale_up=self.scale_up * efficiency.efficiency_up,
-                scale_out=self.scale_out * efficiency.efficiency_out,
-                slowdown=network.scale_out_slowdown(
-                    devices=self.devices, scale_penalty=efficiency.scale_penalty
-                ),
-            )
+        (up_d, share_up_d), (out_d, share_out_d) = (leg.of("dispatch") for leg in (link.up, link.out))
+        (up_c, share_up_c), (out_c, share_out_c) = (leg.of("combine") for leg in (link.up, link.out))
+        devices = self.devices[:, None]
+        parts = network.transfer_time(
+            latency=network.exchange_latency(
+                latency_up=np.where(self.combines, up_c, up_d),
+                latency_out=np.where(self.combines, out_c, out_d),
+                latency_growth=link.up.growth,
+                devices=devices,
+                crosses=self.crosses[:, None],
+            ),
+            scale_up_bytes=self.scale_up_bytes,
+            scale_out_bytes=self.scale_out_bytes,
+            scale_up=self.scale_up[:, None] * np.where(self.combines, share_up_c, share_up_d),
+            scale_out=self.scale_out[:, None] * np.where(self.combines, share_out_c, share_out_d),
+            slowdown=network.scale_out_slowdown(devices=devices, scale_penalty=link.out.growth),
+            scale_up_messages=self.scale_up_messages,
+            scale_out_messages=self.scale_out_messages,
+            scale_up_message_time=link.up.message_s,
+            scale_out_message_time=link.out.message_s,
         )
+        return np.asarray(np.sum(parts, axis=1))
 
 
-def _exchange(row: Measurement, *, precision: str = "") -> tuple[float, ...]:
-    """Return what one row sends, in a format other than its own if asked."""
-    values, system = row.numbers, row.system
-    width, devices = values["hidden"], values["n_devices"]
-    name = precision or row.texts["precision"] or DEFAULTS[row.operator]
+class Part(NamedTuple):
+    """A dispatch or a combine of one device: bytes and messages over each fabric."""
+
+    scale_up_bytes: float
+    scale_out_bytes: float
+    scale_up_messages: float
+    scale_out_messages: float
+    combines: bool
+
+
+NOTHING = Part(0.0, 0.0, 0.0, 0.0, combines=False)
+
+
+def nodes_of(row: Measurement) -> float:
+    """Return the scale-up domains that a row's devices fill, the last one in part [1]."""
+    return float(np.ceil(row.numbers["n_devices"] / row.system.scale_up_domain_devices))
+
+
+def hit(row: Measurement, places: float) -> float:
+    """Return the nodes or devices that a token of a row reaches [1]."""
+    experts, nodes = int(row.numbers.get("experts", EXPERTS)), int(nodes_of(row))
+    for key in ("top_k", "n_devices"):
+        if row.numbers[key] > experts:
+            raise InputError(f"{row.place}: {key} {row.numbers[key]:g} is more than the {experts} experts")
+    drawn: dict[str, Any] = {"top_k": int(row.numbers["top_k"]), "routed_experts": experts}
+    stated = GROUPS.search(row.texts["note"])
+    if stated and int(stated[1]) < nodes:
+        limited = {"expert_groups": nodes, "groups_per_token": int(stated[1])}
+        return float(routing.nodes_hit_grouped(ffn_nodes=int(places), **drawn, **limited))
+    return float(routing.nodes_hit_uniform(ffn_nodes=int(places), **drawn))
+
+
+def vector_of(row: Measurement, form: str = "") -> dict[str, Any]:
+    """Return what a copy of a token is made of, in a format other than the row's own if asked."""
+    name = form or row.texts["precision"] or DEFAULTS[row.operator]
     size = row_format(row, "precision", name).bytes
-    scales = SCALE_BYTES.get(name, 0.0)
-    sent = traffic.pair_traffic(
-        tokens=values["tokens"],
-        top_k=values["top_k"],
-        width=width,
-        bytes_per_element=size,
-        scale_bytes_per_element=scales,
-        devices=devices,
-        devices_per_node=system.scale_up_domain_devices,
+    return {
+        "width": row.numbers["hidden"],
+        "bytes_per_element": size,
+        "scale_bytes_per_element": SCALE_BYTES.get(name, 0.0),
+    }
+
+
+def _part(row: Measurement, transport: str, form: str = "", *, combines: bool) -> Part:
+    """Return what one device of a row sends one way."""
+    devices, system = row.numbers["n_devices"], row.system
+    vector = vector_of(row, form)
+    where = {"devices": devices, "devices_per_node": system.scale_up_domain_devices}
+    tokens = row.numbers["tokens"]
+    if transport == "node":
+        sent = traffic.node_traffic(
+            tokens=tokens, nodes_hit=hit(row, nodes_of(row)), devices_hit=hit(row, devices), **vector, **where
+        )
+    elif transport == "rank":
+        sent = traffic.rank_traffic(tokens=tokens, devices_hit=hit(row, devices), **vector, **where)
+    else:
+        sent = traffic.pair_traffic(tokens=tokens, top_k=row.numbers["top_k"], **vector, **where)
+    size = float(traffic.vector_bytes(**vector))
+    up, out = float(sent.scale_up_bytes), float(sent.scale_out_bytes)
+    return Part(up, out, up / size, out / size, combines)
+
+
+def _exchange(rows: Sequence[Measurement], parts: Sequence[tuple[Part, Part]]) -> Exchange:
+    """Return rows with what they send; InputError where a group has no fabric to leave its domain over."""
+    for row in rows:
+        if nodes_of(row) > 1 and row.system.scale_out is None:
+            raise InputError(
+                f"{row.place}: {row.system.id} has no scale-out fabric, and its domain is smaller"
+            )
+    up, out, up_messages, out_messages, combines = (
+        np.array([[part[key] for part in pair] for pair in parts]) for key in range(len(NOTHING))
     )
-    copies = values["tokens"] * values["top_k"] * width * (size + scales)
-    return copies, *_over(row, sent)
-
-
-def _over(row: Measurement, sent: traffic.Traffic) -> tuple[float, ...]:
-    """Return volumes, devices and peaks of the fabrics of a row's transfer."""
-    system, devices = row.system, row.numbers["n_devices"]
-    if devices > system.scale_up_domain_devices and system.scale_out is None:
-        raise InputError(f"{row.place}: {system.id} has no scale-out fabric, and its domain is smaller")
-    out = system.scale_out.bytes_per_s if system.scale_out else 1.0
-    up = system.scale_up.bytes_per_s
-    return float(sent.scale_up_bytes), float(sent.scale_out_bytes), devices, up, out
+    return Exchange(
+        scale_up_bytes=up,
+        scale_out_bytes=out,
+        scale_up_messages=up_messages,
+        scale_out_messages=out_messages,
+        combines=combines,
+        devices=np.array([row.numbers["n_devices"] for row in rows]),
+        scale_up=np.array([row.system.scale_up.bytes_per_s for row in rows]),
+        scale_out=np.array(
+            [row.system.scale_out.bytes_per_s if row.system.scale_out else 1.0 for row in rows]
+        ),
+    )
 
 
 def as_sent(row: Measurement) -> Measurement:
@@ -114,11 +184,32 @@ def as_sent(row: Measurement) -> Measurement:
 
 
 def exchange_of(rows: Sequence[Measurement]) -> Exchange:
-    """Return what the transfers of rows send; InputError where a format or fabric is unknown.
+    """Return what the exchanges of rows send; InputError where a format or fabric is unknown.
 
-    Rows that state no format send in the one that a service takes by default.
+    Rows that state no format send in the one that a service takes by default; an `exchange` is a dispatch in
+    its format and a combine as a service sends it by default.
     """
-    return Exchange(*np.array([_exchange(row) for row in rows], dtype=float).T)
+    parts = []
+    for row in rows:
+        way = transport_of(row)
+        first = _part(row, way, combines=row.operator == "combine")
+        both = row.operator == "exchange"
+        parts.append((first, _part(row, way, Formats().combine, combines=True) if both else NOTHING))
+    return _exchange(rows, parts)
+
+
+def alltoall_of(row: Measurement) -> Exchange:
+    """Return what an all-to-all of `message_bytes` from each device sends."""
+    volume = traffic.pair_traffic(
+        tokens=row.numbers["message_bytes"],
+        top_k=1,
+        width=1,
+        bytes_per_element=1,
+        devices=row.numbers["n_devices"],
+        devices_per_node=row.system.scale_up_domain_devices,
+    )
+    part = Part(float(volume.scale_up_bytes), float(volume.scale_out_bytes), 0.0, 0.0, combines=False)
+    return _exchange([row], [(part, NOTHING)])
 
 
 def copies_bytes(row: Measurement) -> float:
@@ -128,41 +219,8 @@ def copies_bytes(row: Measurement) -> float:
             f"{row.place}: whether gb_per_s counts a copy per expert or per place depends on the kernel: "
             "give latency_us"
         )
-    return _exchange(row)[0]
-
-
-def exchange_time(row: Measurement, efficiency: LinkEfficiency) -> tuple[float, bool]:
-    """Return the time of a whole exchange, or of an all-to-all, and whether it leaves a domain.
-
-    Parameters
-    ----------
-    row : Measurement
-        An `exchange`: a dispatch in the row's precision, and a combine as a service sends it by default; or
-        an `alltoall` of `message_bytes` from each device.
-    efficiency : LinkEfficiency
-        What the system's links reach.
-
-    Returns
-    -------
-    float
-        Time [s].
-    bool
-        Whether the group reaches beyond one scale-up domain.
-    """
-    if row.operator == "exchange":
-        sent = [_exchange(row), _exchange(row, precision=Formats().combine)]
-    else:
-        volume = traffic.pair_traffic(
-            tokens=row.numbers["message_bytes"],
-            top_k=1,
-            width=1,
-            bytes_per_element=1,
-            devices=row.numbers["n_devices"],
-            devices_per_node=row.system.scale_up_domain_devices,
-        )
-        sent = [(row.numbers["message_bytes"], *_over(row, volume))]
-    every = Exchange(*np.array(sent, dtype=float).T)
-    return float(np.sum(every.times(efficiency))), bool(every.crosses[0])
+    values = row.numbers
+    return float(values["tokens"] * values["top_k"] * traffic.vector_bytes(**vector_of(row)))
 
 
 def collective_time(row: Measurement, efficiency: LinkEfficiency) -> float:
