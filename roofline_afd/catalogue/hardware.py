@@ -66,6 +66,8 @@ class System:
     id: str
     name: str
     node_name: str
+    domain_name: str
+    """What a scale-up domain is called: a node where it is one."""
     accelerator: Accelerator
     scale_up: Interconnect
     scale_out: Interconnect | None
@@ -205,6 +207,12 @@ def _refuse_part(name: str, catalogue: Catalogue) -> None:
             raise InputError(f"{name} is an {kind}, not a system; {valid}")
 
 
+def _domain_name(system: Record, quantities: Mapping[str, Quantity]) -> str:
+    """Return what a scale-up domain is called: as a node where it is no larger than one."""
+    node, domain = (quantities[key].value for key in ("devices_per_node", "scale_up_domain_devices"))
+    return (system.text("node_name") or "node") if domain <= node else system.text("domain_name") or "domain"
+
+
 def load_system(
     name: str, *, overrides: Mapping[str, float | str] | None = None, catalogue: Catalogue | None = None
 ) -> System:
@@ -291,6 +299,7 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
         id=parts.system.id,
         name=parts.system.text("name"),
         node_name=parts.system.text("node_name") or "node",
+        domain_name=_domain_name(parts.system, quantities),
         accelerator=Accelerator(
             id=parts.accelerator.id,
             name=parts.accelerator.text("name"),

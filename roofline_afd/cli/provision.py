@@ -87,12 +87,13 @@ class Hardware:
     transport: Annotated[
         str | None,
         word(
-            "A copy of a token per expert, per device hit or per node hit. Default: pair.",
+            "A copy of a token per expert, per device hit or per node hit. Default: as its library.",
             "pair",
             "rank",
             "node",
         ),
     ] = None
+    domain_layout: Annotated[str | None, _of_scenario("domain_layout")] = None
     shared_experts: Annotated[str | None, _of_scenario("shared_experts")] = None
     redundant_experts: Annotated[int | None, _of_scenario("redundant_experts", whole_number)] = None
     experts_per_ffn_device: Annotated[int | None, _of_scenario("experts_per_ffn_device", whole_number)] = None

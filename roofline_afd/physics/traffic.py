@@ -61,6 +61,7 @@ def pair_traffic(
     devices: FloatLike,
     devices_per_node: FloatLike,
     scale_bytes_per_element: FloatLike = 0.0,
+    filled: bool = False,
 ) -> Traffic:
     """Return what a device sends under expert parallelism with one copy per token-expert pair.
 
@@ -72,6 +73,8 @@ def pair_traffic(
         Experts of a token, k [1].
     devices, devices_per_node : float or array
         Devices the experts are spread over, G; those scale-up connects, g [1].
+    filled : bool
+        Whether domains are filled one after the other (`domain_parts`).
 
     Returns
     -------
@@ -96,7 +99,7 @@ def pair_traffic(
     vector = vector_bytes(
         width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
     )
-    return _by_distance(np.multiply(tokens, top_k) * vector, devices, devices_per_node)
+    return _by_distance(np.multiply(tokens, top_k) * vector, devices, devices_per_node, filled=filled)
 
 
 def rank_traffic(
@@ -108,6 +111,7 @@ def rank_traffic(
     devices: FloatLike | IntLike,
     devices_per_node: FloatLike,
     scale_bytes_per_element: FloatLike = 0.0,
+    filled: bool = False,
 ) -> Traffic:
     """Return what a device sends under expert parallelism with one copy per device hit.
 
@@ -121,6 +125,8 @@ def rank_traffic(
         Devices the experts are spread over, G [1].
     devices_per_node : float or array
         Devices that scale-up connects, g [1].
+    filled : bool
+        Whether domains are filled one after the other (`domain_parts`).
 
     Returns
     -------
@@ -145,7 +151,7 @@ def rank_traffic(
     vector = vector_bytes(
         width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
     )
-    return _by_distance(np.multiply(tokens, devices_hit) * vector, devices, devices_per_node)
+    return _by_distance(np.multiply(tokens, devices_hit) * vector, devices, devices_per_node, filled=filled)
 
 
 def domains_used(*, devices: FloatLike | IntLike, domain_devices: FloatLike | IntLike) -> FloatArray:
@@ -180,16 +186,145 @@ def domains_used(*, devices: FloatLike | IntLike, domain_devices: FloatLike | In
     return np.maximum(np.ceil(np.divide(devices, domain_devices)), 1.0)
 
 
-def _by_distance(volume: FloatArray, devices: FloatLike | IntLike, devices_per_node: FloatLike) -> Traffic:
+def domain_parts(
+    *, devices: FloatLike | IntLike, domain_devices: FloatLike | IntLike, filled: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """Return the devices of the smallest and of the largest part that a group has in a domain.
+
+    Parameters
+    ----------
+    devices : int or array
+        Devices of the group, G [1].
+    domain_devices : int or array
+        Devices of a scale-up domain, D [1].
+    filled : bool
+        Whether domains are filled one after the other, instead of all to an equal part.
+
+    Returns
+    -------
+    tuple of float or array
+        Devices of the smallest part, and of the largest [1].
+
+    Notes
+    -----
+    even: floor(G / P) and ceil(G / P), P as `domains_used`; filled: G - (P - 1) * D and min(G, D)
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> [float(part) for part in domain_parts(devices=76, domain_devices=72)]
+    [38.0, 38.0]
+    >>> [float(part) for part in domain_parts(devices=76, domain_devices=72, filled=True)]
+    [4.0, 72.0]
+    """
+    used = domains_used(devices=devices, domain_devices=domain_devices)
+    if filled:
+        rest = np.subtract(devices, (used - 1.0) * domain_devices)
+        return rest * 1.0, np.minimum(devices, domain_devices) * 1.0
+    each = np.divide(devices, used)
+    return np.floor(each), np.ceil(each)
+
+
+class Crossing(NamedTuple):
+    """How two groups that send to each other lie over domains.
+
+    Share of what they send that leaves its domain [1], and the devices of the first group that send this, and
+    that send the rest, were all that send as busy as the busiest [1].
+    """
+
+    share: FloatArray
+    sending_devices: FloatArray
+    near_devices: FloatArray
+
+
+def even_crossing(
+    *, attention_devices: FloatLike, ffn_devices: FloatLike, domain_devices: FloatLike
+) -> Crossing:
+    """Return what leaves its domain where each domain holds an equal part of both groups.
+
+    Parameters
+    ----------
+    attention_devices, ffn_devices : float or array
+        Devices of both groups, n_A and n_F [1].
+    domain_devices : float or array
+        Devices of a scale-up domain, D [1].
+
+    Returns
+    -------
+    Crossing
+        Share 0 where both fit into one domain.
+
+    Notes
+    -----
+    share = 1 - 1 / P, P = ceil((n_A + n_F) / D); all n_A devices send it
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> float(even_crossing(attention_devices=80, ffn_devices=16, domain_devices=72).share)
+    0.5
+    """
+    every = np.add(attention_devices, ffn_devices)
+    used = domains_used(devices=every, domain_devices=domain_devices)
+    senders = np.multiply(attention_devices, 1.0)
+    return Crossing(1.0 - 1.0 / used, senders, senders)
+
+
+def around_crossing(
+    *, attention_devices: FloatLike, ffn_devices: FloatLike, domain_devices: FloatLike
+) -> Crossing:
+    """Return what leaves its domain where one holds all FFN devices, and is filled with attention devices.
+
+    Parameters
+    ----------
+    attention_devices, ffn_devices : float or array
+        Devices of both groups, n_A and n_F [1].
+    domain_devices : float or array
+        Devices of a scale-up domain, D [1].
+
+    Returns
+    -------
+    Crossing
+        Share 1 where the FFN devices do not fit into one domain.
+
+    Notes
+    -----
+    a_0 = min(n_A, D - n_F) attention devices lie beside the FFN devices; share = 1 - a_0 / n_A, which the
+    others send
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> found = around_crossing(attention_devices=80, ffn_devices=16, domain_devices=72)
+    >>> round(float(found.share), 2), float(found.sending_devices), float(found.near_devices)
+    (0.3, 24.0, 56.0)
+    """
+    beside = np.maximum(np.minimum(attention_devices, np.subtract(domain_devices, ffn_devices)), 0.0)
+    outside = np.subtract(attention_devices, beside) * 1.0
+    return Crossing(outside / attention_devices, outside, beside * 1.0)
+
+
+def _by_distance(
+    volume: FloatArray, devices: FloatLike | IntLike, devices_per_node: FloatLike, *, filled: bool
+) -> Traffic:
     """Share a volume out over places alike, as the busiest part sends it.
 
     1/G stays, those of its domain go over scale-up, the rest beyond: of the largest part most stays inside,
     of the smallest most leaves.
     """
-    each = np.divide(devices, domains_used(devices=devices, domain_devices=devices_per_node))
+    smallest, largest = domain_parts(devices=devices, domain_devices=devices_per_node, filled=filled)
     return Traffic(
-        volume * ((np.ceil(each) - 1.0) / devices),
-        volume * (np.subtract(devices, np.floor(each)) / devices),
+        volume * (np.subtract(largest, 1.0) / devices),
+        volume * (np.subtract(devices, smallest) / devices),
     )
 
 
@@ -203,6 +338,7 @@ def node_traffic(
     devices: FloatLike | IntLike,
     devices_per_node: FloatLike | IntLike,
     scale_bytes_per_element: FloatLike = 0.0,
+    filled: bool = False,
 ) -> Traffic:
     """Return what a device sends under expert parallelism with one copy per node hit, forwarded inside.
 
@@ -214,6 +350,8 @@ def node_traffic(
         Expected nodes, and devices, a token reaches, u(N) and u(G) (`nodes_hit_uniform` and the like) [1].
     devices, devices_per_node : float or array
         Devices the experts are spread over, G; those scale-up connects, g; G in whole nodes [1].
+    filled : bool
+        Whether domains are filled one after the other (`domain_parts`).
 
     Returns
     -------
@@ -237,7 +375,7 @@ def node_traffic(
     (5237010, 914293)
     """
     nodes = domains_used(devices=devices, domain_devices=devices_per_node)
-    near = np.ceil(np.divide(devices, nodes))
+    near = domain_parts(devices=devices, domain_devices=devices_per_node, filled=filled)[1]
     vector = vector_bytes(
         width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
     )

@@ -186,6 +186,7 @@ class Deployments:
                 other_us=self.constants.other_s * 1e6,
                 router_us=self.constants.router_s * 1e6,
                 routing_exponent=self.routing_exponent,
+                domain_layout=self.scenario.domain_layout or "",
                 tensor_parallel=tensor_parallel,
             )
         return self._layers[key]

@@ -12,16 +12,19 @@ from roofline_afd.catalogue.records import KINDS
 from roofline_afd.physics import network, traffic
 from roofline_afd.serving import torus
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import SCALE_BYTES
+from roofline_afd.serving.sizes import DOMAIN_LAYOUTS, SCALE_BYTES
 from roofline_afd.serving.timing import Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import FloatArray, FloatLike
     from roofline_afd.serving.sizes import Layers, Sizes
 
+EVEN, FULL, APART = DOMAIN_LAYOUTS
+NODES = "nodes"
+"""How groups lie over domains that are single nodes: together in one, else each in nodes of its own."""
 TORUS_DIMENSIONS = 2
 """Dimensions taken for a torus whose record does not say: two carry least."""
 
@@ -86,8 +89,9 @@ def _ep_exchange(
     domain = system.scale_up_domain_devices
     devices = np.asarray(sizes.ffn_devices)
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
+    filled = layers.domain_layout == FULL
     if layers.transport == "pair":
-        flow = traffic.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, **where)
+        flow = traffic.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, filled=filled, **where)
         hits: dict[str, Any] = {}
     else:
         hits = {"devices_hit": places_hit(layers, devices)}
@@ -96,7 +100,7 @@ def _ep_exchange(
                 layers, traffic.domains_used(devices=devices, domain_devices=domain)
             )
         spread = traffic.rank_traffic if layers.transport == "rank" else traffic.node_traffic
-        flow = spread(tokens=sizes.sent, **hits, **where)
+        flow = spread(tokens=sizes.sent, filled=filled, **hits, **where)
     up, out = layers.bandwidths("attention", sent.operator)
     usable = up * _exchange_share(system, devices)
     time, arguments = _transfer(layers, sent, flow, (usable, out), devices)
@@ -119,54 +123,114 @@ def _exchange_share(system: System, devices: FloatArray) -> FloatArray:
 def _afd_exchange(
     layers: Layers, sizes: Sizes, sent: Sent
 ) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
-    """Return volume of both groups, and time, where one group sends to the other."""
+    """Return volume of both groups, and time, where one group sends to the other, laid out for the least."""
+    flow, time, arguments = _afd_laid_out(layers, sizes, sent, 0)
+    if len(layouts_of(layers)) > 1 and np.any(np.asarray(flow.scale_out_bytes) > 0):
+        other_flow, other_time, others = _afd_laid_out(layers, sizes, sent, 1)
+        better = np.less(other_time, time)
+        flow = traffic.Traffic(
+            *(np.where(better, two, one) for one, two in zip(flow, other_flow, strict=True))
+        )
+        arguments = {key: np.where(better, others[key], value)[()] for key, value in arguments.items()}
+        time = np.minimum(time, other_time)
+    return flow, time, arguments
+
+
+def layouts_of(layers: Layers) -> tuple[str, ...]:
+    """Return how two groups may lie over domains: as asked for, else in any way that domains are used in.
+
+    Groups that fit into one domain share it. Domains larger than a node hold equal parts of both groups, or
+    one holds all FFN devices with attention devices beside them; nodes belong to one group.
+    """
+    system = layers.system("ffn")
+    if system.id != layers.attention.id:
+        return (APART,)
+    if layers.domain_layout:
+        return (layers.domain_layout,)
+    return (EVEN, FULL) if system.scale_up_domain_devices > system.devices_per_node else (NODES,)
+
+
+def crossing_of(layout: str, attention: FloatLike, ffn: FloatLike, domain: int) -> traffic.Crossing:
+    """Return what two groups that lie in some way send beyond their domains.
+
+    Parameters
+    ----------
+    layout : str
+        A member of `layouts_of`.
+    attention, ffn : float or array
+        Devices of both groups [1].
+    domain : int
+        Devices of a scale-up domain [1].
+
+    Returns
+    -------
+    Crossing
+        As `physics.traffic` describes it.
+    """
+    groups = {"attention_devices": attention, "ffn_devices": ffn, "domain_devices": domain}
+    if layout == FULL:
+        return traffic.around_crossing(**groups)
+    even = traffic.even_crossing(**groups)
+    if layout == EVEN:
+        return even
+    alone: FloatArray = np.where((even.share > 0) | (layout == APART), 1.0, 0.0)
+    return even._replace(share=alone[()])
+
+
+def _afd_laid_out(
+    layers: Layers, sizes: Sizes, sent: Sent, place: int
+) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
+    """Return volume of both groups, and time, with the groups laid out in one of the ways there are."""
     ffn = layers.system("ffn")
-    senders, receivers = sizes.attention_devices, np.asarray(sizes.ffn_devices)
-    near = _shared_domain(layers, np.add(senders, receivers))
+    receivers = np.asarray(sizes.ffn_devices)
+    devices = np.add(sizes.attention_devices, receivers)
+    crossing = crossing_of(
+        layouts_of(layers)[place], sizes.attention_devices, receivers, ffn.scale_up_domain_devices
+    )
+    near = 1.0 - crossing.share
+    near_devices, far_devices = (
+        np.maximum(each, 1.0) for each in (crossing.near_devices, crossing.sending_devices)
+    )
     together = np.greater(near, 0.0)
     if sent.copies is None:
         inside, outside, forwarded = _afd_copies(layers, receivers)
     else:
         inside, outside, forwarded = sent.copies, sent.copies, 0.0
     copies: dict[str, Any] = {
-        "tokens": np.multiply(sizes.sent, senders),
-        "scale_up_copies": near * inside + (1.0 - near) * forwarded,
-        "scale_out_copies": (1.0 - near) * outside,
+        "tokens": np.multiply(sizes.sent, sizes.attention_devices),
+        "scale_up_copies": near * inside + crossing.share * forwarded,
+        "scale_out_copies": crossing.share * outside,
     }
     flow = traffic.group_traffic(**copies, **sent.vector)
     up_a, out_a = layers.bandwidths("attention", sent.operator)
     up_f, out_f = layers.bandwidths("ffn", sent.operator)
-    ends: dict[str, Any] = {"sending_devices": senders, "receiving_devices": receivers}
-    limits = _limits(ffn, min(up_a, up_f), np.add(senders, receivers))
-    up = np.where(
-        together,
-        network.group_bandwidth(**ends, sending_bandwidth=up_a, receiving_bandwidth=up_f, **limits),
-        np.multiply(receivers, up_f),
+    limits = _limits(ffn, min(up_a, up_f), devices)
+    up = network.group_bandwidth(
+        sending_devices=near_devices,
+        receiving_devices=receivers,
+        sending_bandwidth=up_a,
+        receiving_bandwidth=up_f,
+        **limits,
     )
-    out = network.group_bandwidth(**ends, sending_bandwidth=out_a, receiving_bandwidth=out_f)
-    busiest = np.minimum(senders, receivers)
-    time, arguments = _transfer(layers, sent, flow, (up, out), np.add(senders, receivers), busiest=busiest)
+    out = network.group_bandwidth(
+        sending_devices=far_devices,
+        receiving_devices=receivers,
+        sending_bandwidth=out_a,
+        receiving_bandwidth=out_f,
+    )
+    ends = {
+        "sending_devices": np.where(together, near_devices, far_devices),
+        "receiving_devices": receivers,
+    }
+    busiest = [np.minimum(each, receivers) for each in (near_devices, far_devices)]
+    bandwidths = (np.where(together, up, np.multiply(receivers, up_f)), out)
+    time, arguments = _transfer(layers, sent, flow, bandwidths, devices, busiest=busiest)
     used = {
         "sending_bandwidth": np.where(together, up_a, out_a),
         "receiving_bandwidth": np.where(together, up_f, out_f),
         **{key: np.where(together, value, np.inf) for key, value in limits.items()},
     }
     return flow, time, {**copies, **sent.vector, **ends, **used, **arguments}
-
-
-def _shared_domain(layers: Layers, devices: FloatArray) -> FloatArray:
-    """Return the share of what one group sends to the other that stays within a scale-up domain.
-
-    Groups that fit into one domain share it. Domains larger than a node are dealt out to both groups in equal
-    parts, so that each holds its share of both; nodes belong to one group.
-    """
-    ffn = layers.system("ffn")
-    if ffn.id != layers.attention.id:
-        return np.zeros(np.shape(devices))[()]
-    domain = ffn.scale_up_domain_devices
-    used = traffic.domains_used(devices=devices, domain_devices=domain)
-    share: FloatArray = 1.0 / used
-    return share if domain > ffn.devices_per_node else np.where(used > 1, 0.0, share)[()]
 
 
 def _afd_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, FloatLike, FloatLike]:
@@ -190,7 +254,7 @@ def _transfer(
     bandwidths: tuple[FloatArray, FloatArray],
     devices: FloatLike,
     *,
-    busiest: FloatLike = 1.0,
+    busiest: Sequence[FloatLike] = (1.0, 1.0),
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in.
 
@@ -214,10 +278,10 @@ def _transfer(
         "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.out.growth),
     }
     if link.up.message_s:
-        arguments["scale_up_messages"] = np.divide(flow.scale_up_bytes, message * busiest)
+        arguments["scale_up_messages"] = np.divide(flow.scale_up_bytes, message * busiest[0])
         arguments["scale_up_message_time"] = link.up.message_s
     if link.out.message_s:
-        arguments["scale_out_messages"] = np.divide(flow.scale_out_bytes, message * busiest)
+        arguments["scale_out_messages"] = np.divide(flow.scale_out_bytes, message * busiest[1])
         arguments["scale_out_message_time"] = link.out.message_s
     time = network.transfer_time(**arguments)
     growth = {"latency_growth": link.up.growth, "scale_penalty": link.out.growth}

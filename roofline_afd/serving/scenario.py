@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "granularity": ("node", "tray", "device"),
     "deployable_with": ("vllm-afd-plugin",),
     "transport": ("pair", "rank", "node", "all"),
+    "domain_layout": ("even", "full", "apart"),
     "shared_experts": ("ffn", "attention"),
     "routing": ("natural", "balanced"),
 }
@@ -240,7 +241,11 @@ class Scenario:
         Format of the cache.
     transport : str, optional
         A copy of a token per expert (`pair`), per device hit (`rank`) or per node hit (`node`); `all`: the
-        fastest of them; where absent pair, the only one whose kernels were timed.
+        fastest of them; where absent as the kernels of the library do that is taken on the fabric.
+    domain_layout : str, optional
+        How devices lie over scale-up domains: in equal parts, of both groups (`even`), one domain filled
+        after the other, FFN devices first and attention devices beside them (`full`), or each group in
+        domains of its own (`apart`); where absent EP even, and AFD in the quickest way.
     redundant_experts : int, optional
         Experts held twice; where absent as many as fill the devices evenly [1].
     experts_per_ffn_device : int, optional
@@ -293,6 +298,7 @@ class Scenario:
     attention_core_precision: str = attrs.field(default="bf16", metadata=SERVING)
     kv_precision: str = attrs.field(default="bf16", metadata=SERVING)
     transport: str | None = attrs.field(default=None, metadata=SERVING)
+    domain_layout: str | None = attrs.field(default=None, metadata=SERVING)
     redundant_experts: int | None = attrs.field(default=None, metadata=SERVING)
     experts_per_ffn_device: int | None = attrs.field(default=None, metadata=SERVING)
     shared_experts: str = attrs.field(default="ffn", metadata=SERVING)

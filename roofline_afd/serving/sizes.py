@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Side = Literal["attention", "ffn", "network"]
 DEPLOYMENTS = ("ep", "afd")
 TRANSPORTS = ("pair", "rank", "node")
+DOMAIN_LAYOUTS = ("even", "full", "apart")
+"""How devices lie over scale-up domains: in equal parts, of both groups; one domain filled after the other,
+FFN devices first and attention devices beside them; each group in domains of its own."""
 SORTED_TRANSPORT = "pair"
 """What delivers tokens sorted by expert."""
 ACTIVATION_BYTES = 2.0
@@ -106,6 +109,8 @@ class Layers:
         Choice of experts beyond the product of the router, a layer [us].
     routing_exponent : float
         How alike tokens choose experts (`physics.operators.experts_touched`); 1: apart from each other [1].
+    domain_layout : str
+        A member of `DOMAIN_LAYOUTS`; EP lies even and AFD in the quickest way where empty.
     tensor_parallel : int
         Devices of a scale-up domain that share the heads of their sequences; experts stay whole [1].
 
@@ -129,6 +134,7 @@ class Layers:
     other_us: float = 0.0
     router_us: float = 0.0
     routing_exponent: float = 1.0
+    domain_layout: str = ""
     tensor_parallel: int = 1
 
     def __post_init__(self) -> None:

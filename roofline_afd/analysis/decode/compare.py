@@ -96,7 +96,7 @@ def compare(scenario: Scenario) -> Answer:
             },
             "any_transport": any_transport,
             "deployments_examined": examined,
-            "answer": with_formats(reason, scenario),
+            "answer": with_formats(reason + _lies(sides), scenario),
         },
         notes=notes,
         table_keys=TABLE_KEYS,
@@ -120,6 +120,18 @@ def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, error: 
             f"of predictions; {why}; what would decide it: {_decider(sides)}."
         )
     return f"{NAMES[winner]} wins by {gain:.0%}: {why}."
+
+
+def _lies(sides: Mapping[str, Side]) -> str:
+    """Return where deployments lie that reach beyond a domain of several nodes; empty where none does."""
+    found = [
+        f"{NAMES[mode]} over {side.row['domains']}"
+        for mode, side in sides.items()
+        if side.rate is not None
+        and side.deployments.attention.superpod
+        and not str(side.row["domains"]).startswith("1 ")
+    ]
+    return f" {'; '.join(found)}." if found else ""
 
 
 def _pace(row: Mapping[str, Any]) -> str:

@@ -52,6 +52,7 @@ SERVING_FIELDS = (
     "granularity",
     "deployable_with",
     "transport",
+    "domain_layout",
     "redundant_experts",
     "experts_per_ffn_device",
     "shared_experts",

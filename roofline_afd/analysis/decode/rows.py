@@ -13,6 +13,7 @@ from roofline_afd.analysis.decode.memory import memory_of
 from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.physics import operators, pipeline, roofline
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
+from roofline_afd.serving.domains import laid_out
 from roofline_afd.serving.limits import LATENCY, MEMORY
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
     used = utilization(deployments, deployment, step)
     afd = deployment.ffn_devices is not None
     tpot = time / scenario.accept_length
+    layers = deployments.layers(deployment.transport)
+    lies = laid_out(layers, deployment)
     return {
         "mode": deployment.mode,
         "feasible": True,
@@ -81,6 +84,9 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "microbatches": int(deployment.microbatches),
         "batch_per_device": int(deployment.batch),
         "transport": deployment.transport,
+        "exchange_library": layers.calibration("attention").link.library or None,
+        "domain_layout": lies.layout,
+        "domains": lies.words,
         "redundant_experts": int(np.asarray(deployment.redundant_experts)),
         "step_ms": time * 1e3,
         **{key: value for key, value in used.items() if key != "hfu_all_devices"},

@@ -137,8 +137,8 @@ def vector_of(row: Measurement, form: str = "") -> dict[str, Any]:
 def _part(row: Measurement, transport: str, form: str = "", *, combines: bool) -> Part:
     """Return what one device of a row sends one way."""
     devices, system = row.numbers["n_devices"], row.system
-    vector = vector_of(row, form)
-    where = {"devices": devices, "devices_per_node": system.scale_up_domain_devices}
+    vector: dict[str, Any] = vector_of(row, form)
+    where: dict[str, Any] = {"devices": devices, "devices_per_node": system.scale_up_domain_devices}
     tokens = row.numbers["tokens"]
     if transport == "node":
         sent = traffic.node_traffic(
