@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.evidence.operators.calibrate import calibrate
-from roofline_afd.analysis.evidence.operators.families import KERNELS
 from roofline_afd.analysis.evidence.operators.rows import read_measurements
 from roofline_afd.analysis.evidence.operators.validate import validate_operators
 from roofline_afd.catalogue.hardware import load_system
@@ -36,11 +35,10 @@ TRUTH = {
 
 @functools.cache
 def rows_to_calibrate() -> list[Measurement]:
-    """Return the published rows that shipped records rest on: of kernels all, of links the first set."""
-    files = (OPERATORS, SECOND[0])
+    """Return the published rows that shipped records rest on."""
+    files = (OPERATORS, *SECOND)
     require(present=all(file.is_file() for file in files), what="the files of published operator times")
-    first, second = (read_measurements([file], catalogue=CATALOGUE) for file in files)
-    return [*first, *(row for row in second if KERNELS.get(row.operator) != "link")]
+    return read_measurements(files, catalogue=CATALOGUE)
 
 
 @functools.cache
