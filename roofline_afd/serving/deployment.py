@@ -20,6 +20,7 @@ from roofline_afd.catalogue.calibration import (
     load_service_constants,
 )
 from roofline_afd.physics import pipeline
+from roofline_afd.serving.collectives import NOMINAL
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
 from roofline_afd.serving.sizes import (
@@ -74,7 +75,7 @@ def _nominal(calibration: Calibration, system: System) -> Calibration:
         efficiency_up=system.scale_up.efficiency,
         efficiency_out=system.scale_out.efficiency if system.scale_out else 1.0,
         scale_penalty=0.0,
-        source="nominal convention",
+        source=NOMINAL,
     )
     return dataclasses.replace(calibration, link=link)
 
