@@ -218,9 +218,7 @@ def reduce_scatter_time(
     >>> round(float(t) * 1e6, 2)
     7.54
     """
-    return all_gather_time(
-        message_bytes=message_bytes, devices=devices, bandwidth=bandwidth, latency=latency
-    )
+    return all_gather_time(message_bytes=message_bytes, devices=devices, bandwidth=bandwidth, latency=latency)
 
 
 def all_to_all_time(

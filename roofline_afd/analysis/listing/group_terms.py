@@ -89,9 +89,7 @@ def _collective(term: str, layers: Layers, exchange: Operator) -> Collective:
     system, calibration = layers.system("attention"), layers.calibration("attention")
     message = exchange.arguments["message_bytes"]
     if term in MOVING:
-        return moved(
-            MOVING[term], system, calibration, message_bytes=message, devices=layers.tensor_parallel
-        )
+        return moved(MOVING[term], system, calibration, message_bytes=message, devices=layers.tensor_parallel)
     if term == ACROSS:
         if system.scale_out is None:
             raise InputError(f"{term}: {system.id} has no scale-out fabric")

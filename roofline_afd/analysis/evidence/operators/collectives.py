@@ -102,8 +102,9 @@ def library_of(row: Measurement) -> str:
 
 def is_collective(row: Measurement) -> bool:
     """Whether a row is predicted here: an all-to-all beyond a scale-up domain is an exchange."""
-    inside = row.numbers["n_devices"] <= row.system.scale_up_domain_devices
-    return row.operator in TABLE_OF and (row.operator != "alltoall" or inside)
+    if row.operator != "alltoall":
+        return row.operator in TABLE_OF
+    return row.numbers["n_devices"] <= row.system.scale_up_domain_devices
 
 
 def collective_time(row: Measurement, calibration: Calibration) -> tuple[float, str]:
@@ -178,9 +179,7 @@ def fit_collectives(
         keys = tuple(key for key in LAWS[table] if key != "one_shot_us" or library not in TWO_SHOT)
         needed = ROWS_PER_PARAMETER * len(keys)
         if len(held) < needed:
-            left.append(
-                f"[{table}] {library} on {', '.join(fabrics)}: {len(held)} rows, {needed} are needed"
-            )
+            left.append(f"[{table}] {library} on {', '.join(fabrics)}: {len(held)} rows, {needed} are needed")
             continue
         found = _fitted(table, keys, held)
         values = dict(zip(keys, found.parameters, strict=True))
