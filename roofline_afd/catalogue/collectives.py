@@ -61,7 +61,7 @@ _FOUND: weakref.WeakKeyDictionary[
 def collectives_of(
     table: str, fabric: str, *, catalogue: Catalogue, families: Sequence[str] = ()
 ) -> tuple[CollectiveEfficiency, ...]:
-    """Return what the libraries that may run reach on a fabric; the quickest at a size is the caller's to take.
+    """Return what the libraries that may run reach on a fabric: which is the quickest depends on the size.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roofline_afd.physics.network import mesh_pair_bandwidth, transfer_time
+from roofline_afd.physics.network import mesh_pair_bandwidth
 
 if TYPE_CHECKING:
     from roofline_afd.physics.arrays import FloatArray, FloatLike
@@ -302,6 +302,8 @@ def all_reduce_time(
     group = {"message_bytes": message_bytes, "devices": devices}
     once = one_shot_time(**group, bandwidth=bandwidth, latency=one_shot_latency)
     twice = two_shot_time(**group, bandwidth=bandwidth, latency=two_shot_latency)
+    if not np.any(in_switch_bandwidth):
+        return np.minimum(once, twice)
     summed = in_switch_time(**group, bandwidth=in_switch_bandwidth, latency=in_switch_latency)
     return np.minimum(np.minimum(once, twice), summed)
 
@@ -412,6 +414,6 @@ def _shared_out(message_bytes: FloatLike, devices: FloatLike) -> FloatArray:
 
 def _time(volume: FloatArray, bandwidth: FloatLike, latency: FloatLike) -> FloatArray:
     """Return the fixed time and that of a volume of each device; 0 where there is nothing to move."""
-    return transfer_time(
-        latency=latency, scale_up_bytes=volume, scale_out_bytes=0.0, scale_up=bandwidth, scale_out=1.0
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        time = np.add(latency, np.true_divide(volume, bandwidth))
+    return np.where(np.greater(volume, 0.0), time, 0.0)[()]

@@ -271,7 +271,7 @@ def _prefill_core(
 
 
 def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator:
-    """Return what devices that share heads exchange: the sum of all their results, which each of them gets."""
+    """Return what devices that share heads exchange: the sum of their results, which each of them gets."""
     vector = layers.model.hidden_size * ACTIVATION_BYTES
     found = all_reduce(
         layers.system("attention"),
@@ -280,5 +280,7 @@ def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator
         devices=layers.tensor_parallel,
     )
     moved = 2.0 * np.multiply(tokens, vector) * (1.0 - 1.0 / layers.tensor_parallel)
-    name = ("attention_exchange", "attention", layer.name, layer.layers)
-    return Operator(*name, 0.0, moved, found.time, ALL_REDUCE, found.kind, found.arguments)
+    return Operator(
+        *("attention_exchange", "attention", layer.name, layer.layers, 0.0, moved, found.time),
+        *(ALL_REDUCE, found.kind, found.arguments),
+    )

@@ -17,7 +17,9 @@ from roofline_afd.catalogue.collectives import (
 from roofline_afd.physics import collectives, traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from roofline_afd.catalogue.calibration import Calibration
     from roofline_afd.catalogue.hardware import System
@@ -71,25 +73,25 @@ def all_reduce(
     found = _libraries(ALL_REDUCE, system, calibration)
     domains = traffic.domains_used(devices=devices, domain_devices=system.scale_up_domain_devices)
     if np.any(np.greater(domains, 1)):
-        return _across(system, calibration, found, message_bytes, np.divide(devices, domains), domains)
-    called = [all_reduce_arguments(each, system, message_bytes, devices) for each in found]
-    return _quickest(collectives.all_reduce_time, called, found)
-
-
-def all_reduce_arguments(
-    found: CollectiveEfficiency, system: System, message_bytes: FloatLike, devices: FloatLike
-) -> dict[str, Any]:
-    """Return what `all_reduce_time` is called with for one library."""
-    peak = group_bandwidth(system, devices)
-    return {
-        "message_bytes": np.multiply(message_bytes, found.sent_share),
-        "devices": devices,
-        "bandwidth": np.multiply(peak, found.efficiency),
-        "one_shot_latency": found.one_shot_s,
-        "two_shot_latency": found.two_shot_s,
-        "in_switch_bandwidth": np.multiply(peak, found.in_switch_efficiency),
-        "in_switch_latency": found.in_switch_s,
-    }
+        group = {
+            "message_bytes": message_bytes,
+            "devices": np.divide(devices, domains),
+            "domains": domains,
+        }
+        return _across(system, calibration, found, group)
+    return _quickest(
+        collectives.all_reduce_time,
+        {"message_bytes": message_bytes, "devices": devices},
+        group_bandwidth(system, devices),
+        {
+            "bandwidth": "efficiency",
+            "one_shot_latency": "one_shot_s",
+            "two_shot_latency": "two_shot_s",
+            "in_switch_bandwidth": "in_switch_efficiency",
+            "in_switch_latency": "in_switch_s",
+        },
+        found,
+    )
 
 
 def moved(
@@ -122,20 +124,13 @@ def moved(
     """
     table = ALL_TO_ALL if formula is collectives.all_to_all_time else ALL_GATHER
     found = _libraries(table, system, calibration)
-    called = [moved_arguments(each, system, message_bytes, devices) for each in found]
-    return _quickest(formula, called, found)
-
-
-def moved_arguments(
-    found: CollectiveEfficiency, system: System, message_bytes: FloatLike, devices: FloatLike
-) -> dict[str, Any]:
-    """Return what formulas of collectives that move a vector once are called with for one library."""
-    return {
-        "message_bytes": np.multiply(message_bytes, found.sent_share),
-        "devices": devices,
-        "bandwidth": np.multiply(group_bandwidth(system, devices), found.efficiency),
-        "latency": found.fixed_s,
-    }
+    return _quickest(
+        formula,
+        {"message_bytes": message_bytes, "devices": devices},
+        group_bandwidth(system, devices),
+        {"bandwidth": "efficiency", "latency": "fixed_s"},
+        found,
+    )
 
 
 def _libraries(table: str, system: System, calibration: Calibration) -> tuple[CollectiveEfficiency, ...]:
@@ -155,42 +150,47 @@ def _across(
     system: System,
     calibration: Calibration,
     found: Sequence[CollectiveEfficiency],
-    message_bytes: FloatLike,
-    devices: FloatLike,
-    domains: FloatLike,
+    group: Mapping[str, FloatLike],
 ) -> Collective:
     """Return an all-reduce within domains, across them, and within again."""
     link = calibration.link
     out = system.scale_out.bytes_per_s * link.efficiency_out if system.scale_out else 0.0
-    called = [
-        {
-            "message_bytes": np.multiply(message_bytes, each.sent_share),
-            "devices": devices,
-            "domains": domains,
-            "bandwidth": np.multiply(group_bandwidth(system, devices), each.efficiency),
-            "two_shot_latency": each.two_shot_s,
-            "scale_out": out,
-            "scale_out_latency": link.latency_out_s,
-        }
-        for each in found
-    ]
-    quickest = _quickest(collectives.domains_all_reduce_time, called, found)
+    quickest = _quickest(
+        collectives.domains_all_reduce_time,
+        {**group, "scale_out": out, "scale_out_latency": link.latency_out_s},
+        group_bandwidth(system, group["devices"]),
+        {"bandwidth": "efficiency", "two_shot_latency": "two_shot_s"},
+        found,
+    )
     return quickest._replace(kind=ESTIMATED)  # the fixed time across is that of a dispatch
 
 
 def _quickest(
     formula: Callable[..., FloatArray],
-    called: Sequence[dict[str, Any]],
+    group: Mapping[str, FloatLike],
+    peak: FloatLike,
+    fields: Mapping[str, str],
     found: Sequence[CollectiveEfficiency],
 ) -> Collective:
-    """Return the quickest of some libraries, element by element, and what the formula was called with there."""
-    times = [formula(**arguments) for arguments in called]
-    if len(times) == 1:
-        return Collective(times[0], found[0].kind, called[0])
-    index = np.argmin(np.stack(np.broadcast_arrays(*times)), axis=0)
-    arguments = {
-        key: np.choose(index, [np.broadcast_to(each[key], index.shape) for each in called])[()]
-        for key in called[0]
-    }
+    """Return the quickest of some libraries, element by element, and what the formula was called with there.
+
+    `fields` are those of a library by the parameter that each is for; bandwidths are shares of the peak.
+    """
+    axes = max(np.ndim(value) for value in (*group.values(), peak))
+    laws = {key: np.array([getattr(each, field) for each in found]) for key, field in fields.items()}
+    sent = np.array([each.sent_share for each in found])
+
+    def called(pick: Callable[[NDArray[np.float64]], FloatArray]) -> dict[str, Any]:
+        law = {
+            key: pick(value) * peak if key.endswith("bandwidth") else pick(value)
+            for key, value in laws.items()
+        }
+        return {**group, "message_bytes": np.multiply(group["message_bytes"], pick(sent)), **law}
+
+    if len(found) == 1:
+        alone = called(lambda value: value[0])
+        return Collective(formula(**alone), found[0].kind, alone)
+    times = formula(**called(lambda value: value.reshape(-1, *[1] * axes)))
+    index = np.argmin(times, axis=0)
     kind = weakest(found[place].kind for place in np.unique(index))
-    return Collective(np.minimum.reduce(times), kind, arguments)
+    return Collective(np.min(times, axis=0), kind, called(lambda value: value[index]))

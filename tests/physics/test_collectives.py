@@ -59,7 +59,7 @@ def test_by_hand(formula: Callable[..., Any], expected: float) -> None:
 
 @pytest.mark.parametrize("formula", SINGLE)
 @given(message=MESSAGES, devices=DEVICES, rate=RATES, fixed=FIXED, factor=st.floats(1, 10))
-def test_more_is_never_quicker(
+def test_more_is_never_quicker(  # noqa: PLR0917 - drawn by name
     formula: Callable[..., Any], message: float, devices: int, rate: float, fixed: float, factor: float
 ) -> None:
     """More bytes, or more devices at equal bytes; twice the rates and half the fixed time: half the time."""

@@ -47,7 +47,7 @@ def collective_values(term: str, scenario: Scenario, *, sequences: int, context:
     Raises
     ------
     InputError
-        If the heads do not divide, switches do not sum, or the domains have no fabric between them.
+        If the heads do not divide, switches do not sum, the fabric is no mesh, or none is between domains.
     """
     layers = _shared(term, scenario)
     operators = decode_operators(
@@ -57,12 +57,13 @@ def collective_values(term: str, scenario: Scenario, *, sequences: int, context:
     system = scenario.system
     if term == "in_switch_time" and not exchange.arguments["in_switch_bandwidth"]:
         raise InputError(f"{term}: no record says that switches of {system.scale_up.id} sum")
+    if term == "mesh_group_bandwidth" and system.scale_up.topology != "full-mesh":
+        raise InputError(f"{term}: {system.scale_up.id} is no full mesh")
     found = _collective(term, layers, exchange)
     steps = 2.0 * (layers.tensor_parallel - 1.0)
-    mesh = {"bandwidth": system.scale_up.bytes_per_s} if system.scale_up.topology == "full-mesh" else {}
     values = {
         "step_latency": exchange.arguments["two_shot_latency"] / steps,
-        "peak": mesh.get("bandwidth"),
+        "peak": system.scale_up.bytes_per_s,
         "domain_devices": system.scale_up_domain_devices,
         "efficiency_kind": found.kind,
         **found.arguments,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,8 +88,8 @@ class FittedCollective:
     rows: tuple[Measurement, ...]
     values: Mapping[str, float]
     """In the units of the keys."""
-    estimated: Mapping[str, str]
-    """Keys whose values no row fixes, and why they stand."""
+    derived: Mapping[str, str]
+    """Keys whose values follow from others, and why."""
     fit: Fit
 
 
@@ -183,11 +182,11 @@ def fit_collectives(
             continue
         found = _fitted(table, keys, held)
         values = dict(zip(keys, found.parameters, strict=True))
-        estimated = {}
+        derived = {}
         if "two_shot_us" in keys and "one_shot_us" not in keys:
             values = {"one_shot_us": values["two_shot_us"], **values}
-            estimated["one_shot_us"] = "as in two steps, the only way it has: so one step is never quicker"
-        fitted.append(FittedCollective(table, library, fabrics, tuple(held), values, estimated, found))
+            derived["one_shot_us"] = "as in two steps, the only way it has: so one step is never quicker"
+        fitted.append(FittedCollective(table, library, fabrics, tuple(held), values, derived, found))
     return fitted, left
 
 
