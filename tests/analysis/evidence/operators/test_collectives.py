@@ -140,7 +140,7 @@ def test_records_are_what_their_rows_give() -> None:
 
 
 def test_rows_of_known_parameters_give_them_back(tmp_path: Path) -> None:
-    """Of a library nobody knows, on a fabric of its own: times by hand in, parameters out; checks stay out."""
+    """Of a library nobody knows: times by hand go in, parameters come out; rows to check stay out."""
     lines = ["id,operator,system,n_devices,message_bytes,latency_us,use"]
     rate = 0.4 * 448e3
     for message in (2**12, 2**15, 2**17, 2**20, 2**22, 2**24):
