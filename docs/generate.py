@@ -180,7 +180,7 @@ def calibration() -> str:
     parts += [
         "\n## Errors at a glance\n",
         (
-            "Every table of kernels and collectives that was fitted: the library it is of, the parts and number "
+            "Every table of kernels and collectives that was fitted: the library, the parts and number "
             "formats it was timed on, and the median absolute error on rows held out: a fifth of the rows at "
             "a time, and every whole shape once (where all rows have one shape: every context, or batch).\n"
         ),
