@@ -56,9 +56,11 @@ def collective_values(term: str, scenario: Scenario, *, sequences: int, context:
     exchange = next(item for item in operators if item.name == "attention_exchange")
     system = scenario.system
     if term == "in_switch_time" and not exchange.arguments["in_switch_bandwidth"]:
-        raise InputError(f"{term}: no record says that switches of {system.scale_up.id} sum")
+        raise InputError(
+            f"{term} does not apply to {system.scale_up.id}: no record says that its switches sum"
+        )
     if term == "mesh_group_bandwidth" and system.scale_up.topology != "full-mesh":
-        raise InputError(f"{term}: {system.scale_up.id} is no full mesh")
+        raise InputError(f"{term} does not apply to {system.scale_up.id}: it is no full mesh")
     found = _collective(term, layers, exchange)
     steps = 2.0 * (layers.tensor_parallel - 1.0)
     values = {
@@ -80,7 +82,7 @@ def _shared(term: str, scenario: Scenario) -> Layers:
         if all(kind.split(devices) is not None for kind in scenario.model.attention):
             return Deployments(scenario, EP).layers(MEASURED_TRANSPORT, devices)
     raise InputError(
-        f"{term}: the heads of {scenario.model.id} do not divide among the devices of a "
+        f"{term} does not apply to {scenario.model.id}: its heads do not divide among the devices of a "
         f"{scenario.system.node_name} of {scenario.system.id}"
     )
 
@@ -93,7 +95,7 @@ def _collective(term: str, layers: Layers, exchange: Operator) -> Collective:
         return moved(MOVING[term], system, calibration, message_bytes=message, devices=layers.tensor_parallel)
     if term == ACROSS:
         if system.scale_out is None:
-            raise InputError(f"{term}: {system.id} has no scale-out fabric")
+            raise InputError(f"{term} does not apply to {system.id}: it has no scale-out fabric")
         both = 2 * system.scale_up_domain_devices
         return all_reduce(system, calibration, message_bytes=message, devices=both)
     return Collective(exchange.time, exchange.kind, dict(exchange.arguments))
