@@ -152,6 +152,7 @@ def hardware() -> str:
 def calibration() -> str:
     """Return the page of the fitted efficiencies: parameters, errors, and the reasons for large ones."""
     from roofline_afd.catalogue.calibration import OPERATOR_TABLES
+    from roofline_afd.catalogue.collectives import TABLES
     from roofline_afd.catalogue.schema import properties
     from roofline_afd.catalogue.store import Catalogue
 
@@ -168,7 +169,7 @@ def calibration() -> str:
         ),
         "| table | time |\n|---|---|",
     ]
-    tables = (*OPERATOR_TABLES, "link", "fused_stage", "quantize")
+    tables = (*OPERATOR_TABLES, "link", *TABLES, "fused_stage", "quantize")
     laws = {properties("calibration")[table]["description"]: table for table in reversed(tables)}
     named = {table: law for law, table in laws.items()}
     parts += [
@@ -179,7 +180,7 @@ def calibration() -> str:
     parts += [
         "\n## Errors at a glance\n",
         (
-            "Every table of kernels that was fitted: the library whose kernel it is, the parts and number "
+            "Every table of kernels and collectives that was fitted: the library, the parts and number "
             "formats it was timed on, and the median absolute error on rows held out: a fifth of the rows at "
             "a time, and every whole shape once (where all rows have one shape: every context, or batch).\n"
         ),
@@ -215,13 +216,16 @@ def calibration() -> str:
 def _errors(records: Iterable[Record]) -> str:
     """Return the fitted tables of all records with their held-out errors."""
     from roofline_afd.catalogue.calibration import OPERATOR_TABLES
+    from roofline_afd.catalogue.collectives import TABLES
+
+    tables = (*OPERATOR_TABLES, *TABLES)
 
     lines = [
         "| kernel | library | record | measured on | formats | rows | rows held out | shapes held out |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    found = [(table, record) for record in records for table in OPERATOR_TABLES if table in record.data]
-    for table, record in sorted(found, key=lambda pair: (OPERATOR_TABLES.index(pair[0]), pair[1].id)):
+    found = [(table, record) for record in records for table in tables if table in record.data]
+    for table, record in sorted(found, key=lambda pair: (tables.index(pair[0]), pair[1].id)):
         data = record.data[table]
         if "points" not in data:
             continue
@@ -230,7 +234,7 @@ def _errors(records: Iterable[Record]) -> str:
             f"`{table}`",
             data.get("family", ""),
             f"`{record.id}`",
-            ", ".join(data.get("measured_on", ())),
+            ", ".join(data.get("measured_on", record.data["scale_up"] if table in TABLES else ())),
             ", ".join(data.get("formats", ())),
             str(data["points"]),
             f"{data['held_out_error']:.1%}",

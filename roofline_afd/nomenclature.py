@@ -45,6 +45,7 @@ _DESCRIPTIONS = {
     "link_bytes_per_pair": "Bytes of link time per pair [B]",
     "m, n, k": "Rows (tokens) and columns of the output; elements each output sums over [1]",
     "memory_bandwidth": "Peak memory bandwidth, W [B/s]",
+    "message_bytes": "Bytes of the whole vector that devices sum, gather or send on, M [B]",
     "microbatches": "Micro-batches in flight, m [1]",
     "moe_layers": "Layers with routed experts, L_moe [1]",
     "output_gate": "A gate as wide as the heads multiplies the output [1]",

@@ -378,57 +378,6 @@ def cache_transfer_time(
     )
 
 
-def head_exchange_time(
-    *,
-    tokens: FloatLike,
-    width: FloatLike,
-    bytes_per_element: FloatLike,
-    devices: FloatLike,
-    bandwidth: FloatLike,
-    latency: FloatLike,
-) -> FloatArray:
-    """Return the time devices that share the heads of an attention layer take to exchange its results.
-
-    Parameters
-    ----------
-    tokens : float or array
-        Tokens of the group [1].
-    width : float or array
-        Elements of a token's vector [1].
-    bytes_per_element : float or array
-        Size of an element [B].
-    devices : float or array
-        Devices that share the heads, t [1].
-    bandwidth : float or array
-        Effective scale-up bandwidth of one device, each way [B/s].
-    latency : float or array
-        Fixed time of an exchange [s].
-
-    Returns
-    -------
-    float or array
-        Time of summing and scattering, and of gathering [s].
-
-    Notes
-    -----
-    time = 2 * (t_0 + tokens * width * bytes * (1 - 1/t) / BW)
-
-    References
-    ----------
-    arXiv 1909.08053 (Megatron-LM) for the split by heads, arXiv 2205.05198 for scatter and gather.
-
-    Examples
-    --------
-    >>> t = head_exchange_time(tokens=64, width=7168, bytes_per_element=2, devices=8, bandwidth=4e11,
-    ...                        latency=1e-5)
-    >>> round(float(t) * 1e6, 3)
-    24.014
-    """
-    share = np.subtract(1.0, np.divide(1.0, devices))
-    volume = np.multiply(tokens, width) * np.multiply(bytes_per_element, share)
-    return 2.0 * (np.asarray(latency) + volume / bandwidth)
-
-
 def exchange_time_limit(
     *,
     tokens: FloatLike,

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roofline_afd.catalogue.collectives import ALL_REDUCE
 from roofline_afd.catalogue.models import STATE_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.products import LATENT_UNFOLDING, products_of
-from roofline_afd.physics import attention, index, network, passes
+from roofline_afd.physics import attention, index, passes
+from roofline_afd.serving.collectives import all_reduce
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
 from roofline_afd.serving.timing import Clock, Operator, operand_of, peak_of
 
@@ -269,20 +271,16 @@ def _prefill_core(
 
 
 def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator:
-    """Return what devices that share heads exchange: results summed and scattered, then gathered."""
-    link = layers.calibration("attention").link
-    arguments = {
-        "tokens": tokens,
-        "width": layers.model.hidden_size,
-        "bytes_per_element": ACTIVATION_BYTES,
-        "devices": layers.tensor_parallel,
-        "bandwidth": layers.bandwidths("attention")[0],
-        "latency": link.latency_up_s,
-    }
-    time = network.head_exchange_time(**arguments)
-    moved = 2.0 * np.multiply(tokens, layers.model.hidden_size * ACTIVATION_BYTES)
-    moved = moved * (1.0 - 1.0 / layers.tensor_parallel)
+    """Return what devices that share heads exchange: the sum of their results, which each of them gets."""
+    vector = layers.model.hidden_size * ACTIVATION_BYTES
+    found = all_reduce(
+        layers.system("attention"),
+        layers.calibration("attention"),
+        message_bytes=np.multiply(tokens, vector),
+        devices=layers.tensor_parallel,
+    )
+    moved = 2.0 * np.multiply(tokens, vector) * (1.0 - 1.0 / layers.tensor_parallel)
     return Operator(
-        *("attention_exchange", "attention", layer.name, layer.layers, 0.0, moved, time, "link", link.kind),
-        arguments,
+        *("attention_exchange", "attention", layer.name, layer.layers, 0.0, moved, found.time),
+        *(ALL_REDUCE, found.kind, found.arguments),
     )

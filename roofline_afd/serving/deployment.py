@@ -20,6 +20,7 @@ from roofline_afd.catalogue.calibration import (
 )
 from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
+from roofline_afd.serving.collectives import NOMINAL
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
 from roofline_afd.serving.sizes import (
@@ -64,9 +65,6 @@ class Step(NamedTuple):
     time: FloatArray
     once: FloatArray
     blocks: tuple[Block, ...]
-
-
-NOMINAL = "nominal convention"
 
 
 def _nominal(calibration: Calibration, system: System) -> Calibration:

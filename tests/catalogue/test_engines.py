@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CATALOGUE = Catalogue()
-TABLES = {"gqa_decode", "mla_decode", "prefill_attention", "gemm", "experts"}
+TABLES = {"gqa_decode", "mla_decode", "prefill_attention", "gemm", "experts", "all_reduce"}
 
 
 @pytest.mark.parametrize("name", CATALOGUE.ids("engine"))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline_afd.physics import economics, network, serving_modes
+from roofline_afd.physics import economics, serving_modes
 
 POSITIVE = st.floats(1e-3, 1e6)
 
@@ -59,19 +59,6 @@ HAND: list[tuple[Any, dict[str, Any], float]] = [
         },
         400.0,
     ),
-    # 100 tokens of 1000 elements of 2 bytes, 3/4 of them through 1e9 B/s, both ways, and 1 us each
-    (
-        network.head_exchange_time,
-        {
-            "tokens": 100,
-            "width": 1000,
-            "bytes_per_element": 2,
-            "devices": 4,
-            "bandwidth": 1e9,
-            "latency": 1e-6,
-        },
-        302e-6,
-    ),
     # 8 devices of 4.5 USD an hour that give 20,000 tokens/s: half a dollar a million
     (economics.usd_per_million_tokens, {"usd_per_hour": 36, "tokens_per_s": 20_000}, 0.5),
     (economics.tokens_per_joule, {"tokens_per_s": 20_000, "power": 8000}, 2.5),
@@ -111,17 +98,6 @@ def test_waits_grow_with_the_load(rate: float, service: float, variation: float,
 def test_a_mean_step_lies_between(one: float, other: float, share: float) -> None:
     found = float(serving_modes.mean_step_time(mixed=one, pure=other, share=share))
     assert min(one, other) * (1 - 1e-9) <= found <= max(one, other) * (1 + 1e-9)
-
-
-def test_one_device_exchanges_nothing_but_its_start() -> None:
-    """The share of others is none; the fixed times are the caller's to leave out."""
-    arguments: dict[str, Any] = {"tokens": 100, "width": 1000, "bytes_per_element": 2, "bandwidth": 1e9}
-    assert float(network.head_exchange_time(**arguments, devices=1, latency=0)) == 0
-    times = [
-        float(network.head_exchange_time(**arguments, devices=count, latency=0)) for count in (2, 4, 8, 1e9)
-    ]
-    assert times == sorted(times)
-    assert times[-1] == pytest.approx(400e-6)
 
 
 @given(POSITIVE, POSITIVE)

@@ -12,7 +12,8 @@ from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_not
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.regimes import per_expert
 from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, roofline
-from roofline_afd.analysis.listing.terms import TERMS, find_term
+from roofline_afd.analysis.listing.group_terms import collective_values
+from roofline_afd.analysis.listing.terms import HEADS, TERMS, find_term
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError
@@ -188,6 +189,8 @@ def _operator_values(
     devices = int(check_ffn_nodes(ffn_nodes)[0]) * scenario.system.devices_per_node
     sequences = whole("--batch", batch)
     tokens = whole("--context", context, most=MAX_CONTEXT_TOKENS)
+    if TERMS[term].operator == HEADS:
+        return collective_values(term, scenario, sequences=sequences, context=tokens)
     deployments = Deployments(scenario, AFD if mode == "afd" else EP)
     layers = deployments.layers(mode if mode in TRANSPORTS else deployments.transport)
     if mode == "prefill":

@@ -12,7 +12,6 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import EP, Deployments
 from roofline_afd.serving.layer import decode_operators
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 BATCH, CONTEXT, NODES = 96, 10_000, 2
 SIZES = {"batch": BATCH, "context": CONTEXT, "ffn_nodes": NODES}
@@ -22,7 +21,7 @@ def _scenario(system: str, model: str) -> Scenario:
     return Scenario(system=system, model=model)
 
 
-def _times(scenario: Scenario, transport: str = MEASURED_TRANSPORT) -> dict[str, float]:
+def _times(scenario: Scenario, transport: str = "") -> dict[str, float]:
     """Return the time of each operator of a device of two nodes [s], the longest of each name."""
     devices = NODES * scenario.system.devices_per_node
     layers = Deployments(scenario, EP).layers(transport)

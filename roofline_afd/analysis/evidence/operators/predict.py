@@ -5,15 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from roofline_afd.analysis.evidence.operators.collectives import collective_time, is_collective
 from roofline_afd.analysis.evidence.operators.families import KERNELS, family_of, form_of
 from roofline_afd.analysis.evidence.operators.layers import layer_time
 from roofline_afd.analysis.evidence.operators.libraries import EXCHANGES, library_of
-from roofline_afd.analysis.evidence.operators.transfers import (
-    HALVES,
-    alltoall_of,
-    collective_time,
-    exchange_of,
-)
+from roofline_afd.analysis.evidence.operators.transfers import alltoall_of, exchange_of
 from roofline_afd.analysis.evidence.operators.work import work_of
 from roofline_afd.catalogue.calibration import EXPERT_KERNELS
 from roofline_afd.catalogue.links import load_link
@@ -51,8 +47,8 @@ def predict(row: Measurement, calibration: Calibration, *, catalogue: Catalogue)
         If a format, peak, fabric or model is unknown.
     """
     link = calibration.link
-    if row.operator in HALVES:
-        return collective_time(row, link), link.kind
+    if is_collective(row):
+        return collective_time(row, calibration)
     if row.operator == "alltoall":
         return _exchanged(alltoall_of(row), link)
     if row.operator in EXCHANGES:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-HALVES = {"allreduce": 2, "reducescatter": 1, "allgather": 1}
-"""Collectives made of a summing scatter, a gathering, or both, and how many of these they are."""
 PER_EXPERT = "low-latency"
 """Kernels whose published rate counts a copy per expert; others count places, or do not say."""
 DEFAULTS = {"dispatch": Formats().dispatch, "combine": Formats().combine, "exchange": Formats().dispatch}
@@ -221,37 +219,3 @@ def copies_bytes(row: Measurement) -> float:
         )
     values = row.numbers
     return float(values["tokens"] * values["top_k"] * traffic.vector_bytes(**vector_of(row)))
-
-
-def collective_time(row: Measurement, efficiency: LinkEfficiency) -> float:
-    """Return the time of an all-reduce, or a half of it, as devices that share heads exchange results [s].
-
-    Parameters
-    ----------
-    row : Measurement
-        Its `message_bytes` are those of the whole vector that is summed or gathered.
-    efficiency : LinkEfficiency
-        What the system's links reach.
-
-    Returns
-    -------
-    float
-        Time [s].
-
-    Raises
-    ------
-    InputError
-        If the group reaches beyond one scale-up domain, where no step makes one.
-    """
-    devices, system = row.numbers["n_devices"], row.system
-    if devices > system.scale_up_domain_devices:
-        raise InputError(f"{row.place}: {row.operator} beyond one scale-up domain is not modelled")
-    both = network.head_exchange_time(
-        tokens=1,
-        width=row.numbers["message_bytes"],
-        bytes_per_element=1,
-        devices=devices,
-        bandwidth=system.scale_up.bytes_per_s * efficiency.efficiency_up,
-        latency=efficiency.latency_up_s,
-    )
-    return float(both) * HALVES[row.operator] / HALVES["allreduce"]
