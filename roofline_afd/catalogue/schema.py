@@ -16,6 +16,7 @@ FOLDERS = {
     "system": "systems",
     "calibration": "calibration",
     "engine": "engines",
+    "library": "libraries",
 }
 """Folder of each kind of hardware record below `hardware_db`; models lie in folders by vendor."""
 
