@@ -147,15 +147,15 @@ class Limits:
             yield whole, lambda: f"hidden size {hidden_size} is no multiple of {self.hidden_multiple}"
         if self.max_top_k is not None:
             yield np.asarray(top_k <= self.max_top_k), lambda: f"top-k {top_k} exceeds {self.max_top_k}"
-        if self.max_devices is not None:
-            few = np.less_equal(devices, self.max_devices)
-            yield few, lambda: f"{devices:,.0f} devices exceed {self.max_devices:,}"
         if self.one_domain:
             inside = np.less_equal(devices, devices_per_node)
             yield (
                 inside,
                 lambda: f"{devices:,.0f} devices exceed the {devices_per_node:,.0f} of a scale-up domain",
             )
+        if self.max_devices is not None:
+            few = np.less_equal(devices, self.max_devices)
+            yield few, lambda: f"{devices:,.0f} devices exceed {self.max_devices:,}"
         if self.node_devices:
             yield from self._node_checks(devices, devices_per_node)
         if self.experts_divide:
@@ -173,7 +173,10 @@ class Limits:
         fits = np.isin(devices, self.node_devices) | ~within
         yield fits, lambda: f"{devices:,.0f} devices of a node are none of {_listed(self.node_devices)}"
         filled = np.equal(np.mod(devices, most), 0) & np.equal(np.mod(devices_per_node, most), 0) | within
-        yield filled, lambda: f"{devices:,.0f} devices are no whole nodes of {most} that a scale-up fabric joins"
+        yield (
+            filled,
+            lambda: f"{devices:,.0f} devices are no whole nodes of {most} that a scale-up fabric joins",
+        )
         if self.nodes:
             several = np.isin(np.floor_divide(devices, most), self.nodes) | within
             yield several, lambda: f"{devices // most:,.0f} nodes of {most} are none of {_listed(self.nodes)}"
@@ -240,8 +243,10 @@ def load_library(name: str, *, catalogue: Catalogue | None = None) -> Library:
 
 def _limits(record: Record) -> Limits:
     """Return the limits that a record states."""
-    stated = {key: entry["value"] for key, entry in record.data.get(LIMITS, {}).items()}
-    return Limits(**{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()})
+    stated: dict[str, Any] = {key: entry["value"] for key, entry in record.data.get(LIMITS, {}).items()}
+    return Limits(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
+    )
 
 
 def _listed(values: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from roofline_afd.analysis.answer import describe_inputs
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
+from roofline_afd.serving.deployable import held_to
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ SERVING_FIELDS = (
     "max_devices",
     "granularity",
     "deployable_with",
+    "any_size",
     "transport",
     "redundant_experts",
     "experts_per_ffn_device",
@@ -111,7 +113,8 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
         f"{constants.communication_slowdown:.3g} times as long under live routing (calibration record "
         "service)"
     )
-    notes = [fitted]
+    limited = held_to(deployments)
+    notes = [fitted, *([f"{deployments.mode}: {limited}"] if limited else [])]
     model, context = deployments.scenario.model, deployments.scenario.context
     longest = model.quantities.get("max_context_tokens")
     if longest is not None and context > longest.value:
