@@ -244,9 +244,10 @@ def load_library(name: str, *, catalogue: Catalogue | None = None) -> Library:
 def _limits(record: Record) -> Limits:
     """Return the limits that a record states."""
     stated: dict[str, Any] = {key: entry["value"] for key, entry in record.data.get(LIMITS, {}).items()}
-    return Limits(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
-    )
+    for key, value in stated.items():
+        if isinstance(value, list):
+            stated[key] = tuple(value)
+    return Limits(**stated)
 
 
 def _listed(values: tuple[int, ...]) -> str:

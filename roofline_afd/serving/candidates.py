@@ -111,9 +111,9 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
     named = scenario.devices or (scenario.attention_devices and scenario.ffn_devices)
     if deployments.attention.id == deployments.ffn.id and not named:
         allowed &= whole_slices((left + right).astype(float), deployments.attention)
-    left, right = left[allowed].astype(np.float64), right[allowed].astype(np.float64)
-    running = runs(deployments, left, right)
-    return left[running], right[running]
+    senders, receivers = left[allowed].astype(np.float64), right[allowed].astype(np.float64)
+    running = runs(deployments, senders, receivers)
+    return senders[running], receivers[running]
 
 
 def _most_devices(scenario: Scenario, deployments: Deployments) -> int:
