@@ -79,6 +79,7 @@ TABLE_KEYS = {
         "transport",
         "vendors",
         "limits.hidden_sizes",
+        "limits.hidden_multiple",
         "limits.max_top_k",
         "limits.max_devices",
         "limits.node_devices",
