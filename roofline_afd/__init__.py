@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.calibration import load_calibration
     from roofline_afd.catalogue.engines import load_engine
     from roofline_afd.catalogue.hardware import load_system
+    from roofline_afd.catalogue.libraries import load_library
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.errors import InfeasibleError, InputError, RooflineAfdError
     from roofline_afd.serving.scenario import Scenario
@@ -49,6 +50,7 @@ __all__ = [
     "imbalance",
     "load_calibration",
     "load_engine",
+    "load_library",
     "load_model",
     "load_system",
     "plot",
@@ -73,6 +75,7 @@ _HOMES = {
     "Scenario": "roofline_afd.serving.scenario",
     "load_calibration": "roofline_afd.catalogue.calibration",
     "load_engine": "roofline_afd.catalogue.engines",
+    "load_library": "roofline_afd.catalogue.libraries",
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
     "compare": "roofline_afd.api",

@@ -22,7 +22,7 @@ DEEPEP, ONE_SIDED = "deepep-v1", "nvlink-one-sided"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine: its kernel families by table of operators, and its memory.
+    """An engine: its kernel families by table of operators, its libraries of exchanges, and its memory.
 
     `memory_fraction` is a share of the memory that the driver reports [1], and `fraction_holds` what lies in
     it. Beside weights and cache a device holds libraries and, where several serve together, communicators
@@ -33,6 +33,7 @@ class Engine:
     id: str
     name: str
     families: Mapping[str, tuple[str, ...]]
+    exchanges: tuple[str, ...]
     memory_fraction: float
     fraction_holds: str
     libraries_bytes: float
@@ -42,7 +43,6 @@ class Engine:
     sampled_sequences: int
     bytes_per_logit: float
     exchange: str
-    exchanges: tuple[str, ...]
     exchange_tokens: int
     padded_columns: int
     quantities: Mapping[str, Quantity] = dataclasses.field(repr=False, compare=False)
@@ -61,7 +61,7 @@ def load_engine(name: str = IDEAL, *, catalogue: Catalogue | None = None) -> Eng
     Returns
     -------
     Engine
-        Its kernel families, first the one taken first, and its memory in SI.
+        Its kernel families and ids of its libraries, first the one taken first, and its memory in SI.
 
     Raises
     ------
@@ -79,6 +79,7 @@ def load_engine(name: str = IDEAL, *, catalogue: Catalogue | None = None) -> Eng
         id=record.id,
         name=record.text("name"),
         families={table: tuple(families) for table, families in record.data["families"].items()},
+        exchanges=tuple(record.data.get("exchanges", ())),
         memory_fraction=si["memory_fraction"],
         fraction_holds=record.text("fraction_holds"),
         libraries_bytes=si["libraries_gib"],
@@ -88,7 +89,6 @@ def load_engine(name: str = IDEAL, *, catalogue: Catalogue | None = None) -> Eng
         sampled_sequences=int(si["sampled_sequences"]),
         bytes_per_logit=si["bytes_per_logit"],
         exchange=record.text("exchange"),
-        exchanges=tuple(record.data.get("exchanges", ())),
         exchange_tokens=int(si["exchange_tokens"]),
         padded_columns=int(si["padded_columns"]),
         quantities=record.quantities,

@@ -211,10 +211,14 @@ def library_of(
     fabric = _fabric(system, way)
     order = tuple(libraries) or _in_use(fabric, catalogue)
     if transport is not None:
-        known = (*order, *(each for each in catalogue.ids("library") if each not in order))
-        order = tuple(
-            each for each in known if load_library(each, catalogue=catalogue).transport == transport
-        )
+        order = (*order, *(each for each in catalogue.ids("library") if each not in order))
+    maker = system.parts.accelerator.text("vendor")
+    loaded = {each: load_library(each, catalogue=catalogue) for each in order}
+    order = tuple(
+        each
+        for each, library in loaded.items()
+        if maker in (library.vendors or (maker,)) and transport in {None, library.transport}
+    )
     reached = [(each, _reached(system, way, each, catalogue)) for each in order]
     measured = [name for name, found in reached if found is not None and found.exact]
     standing = [name for name, found in reached if found is not None]
@@ -253,7 +257,7 @@ def _found(system: System, way: str, library: str, catalogue: Catalogue) -> Foun
             record = _record(system, way, name, other, catalogue, any_maker=True)
             if record is not None:
                 exact = name == fabric and "library" not in record.data[TABLE]
-                return _stated(record, way, name, other, widening or OTHER_LIBRARY * (not exact), exact=exact)
+                return _stated(record, way, name, other, widening + OTHER_LIBRARY * (not exact), exact=exact)
     return _stated(catalogue.record("calibration", DEFAULT), way, "", "", _default_widening(catalogue))
 
 

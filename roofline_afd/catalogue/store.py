@@ -190,7 +190,7 @@ class Catalogue:
         Parameters
         ----------
         record : str
-            `accelerator`, `interconnect`, `system`, `engine` or `model`.
+            `accelerator`, `interconnect`, `system`, `engine`, `library` or `model`.
         name : str
             The id.
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.listing.holds import Held
     from roofline_afd.catalogue.store import Catalogue
 
-NAME_HELP = "Ids of systems, accelerators, interconnects or engines; several are shown side by side."
-KIND_HELP = "system, accelerator, interconnect, calibration or engine."
+NAME_HELP = "Ids of systems, their parts, engines or libraries; several are shown side by side."
+KIND_HELP = "system, accelerator, interconnect, calibration, engine or library."
 CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
 VENDOR_HELP = "Only of vendors whose name holds this."
 HOLDS_HELP = "Only systems that hold this model at its default formats: devices needed, and memory by part."

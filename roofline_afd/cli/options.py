@@ -25,16 +25,20 @@ SYSTEMS = ("attention_system", "ffn_system")
 """Fields of a scenario that name a system."""
 RECORDS = dict.fromkeys(SYSTEMS, "system") | {"engine": "engine"}
 """Fields of a scenario that name a record, and its kind."""
+NAMED = {field: (kind,) for field, kind in RECORDS.items()} | {"deployable_with": ("engine", "library")}
+"""Fields of a scenario whose words are ids, and the kinds of record that have them."""
 HARDWARE_PANEL, QUESTION_PANEL, OUTPUT_PANEL = "What is asked about", "Question", "Output and catalogues"
 
 
-def complete_ids(record: str) -> Callable[[str], list[str]]:
-    """Return what completes the id of a kind of record."""
+def complete_ids(*records: str) -> Callable[[str], list[str]]:
+    """Return what completes the id of some kinds of record."""
 
     def complete(incomplete: str) -> list[str]:
         from roofline_afd.catalogue.store import Catalogue  # only on a completion
 
-        return [name for name in Catalogue().ids(record) if name.startswith(incomplete)]
+        catalogue = Catalogue()
+        found = (name for record in records for name in catalogue.ids(record))
+        return [name for name in found if name.startswith(incomplete)]
 
     return complete
 

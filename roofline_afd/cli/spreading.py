@@ -18,6 +18,7 @@ import typer
 
 from roofline_afd.cli.options import (
     HARDWARE_PANEL,
+    NAMED,
     QUESTION_PANEL,
     RECORDS,
     SYSTEMS,
@@ -74,12 +75,14 @@ def _scenario_parameters(*, serving: bool) -> Iterator[inspect.Parameter]:
             metavar="|".join(words)
             if words
             else "ID"
-            if field.name in RECORDS
+            if field.name in NAMED
+            else None
+            if hints[field.name] is bool
             else _metavar(texts[field.name].unit, hints[field.name]),
             autocompletion=among(*words)
             if words
-            else complete_ids(RECORDS[field.name])
-            if field.name in RECORDS
+            else complete_ids(*NAMED[field.name])
+            if field.name in NAMED
             else None,
             parser=_parser(hints[field.name]),
             rich_help_panel=QUESTION_PANEL,

@@ -10,6 +10,7 @@ import numpy as np
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import EP
 from roofline_afd.serving.limits import SAME
+from roofline_afd.serving.scenario import PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,10 +56,10 @@ def microbatches_of(scenario: Scenario, mode: str) -> tuple[int, ...]:
     if mode == EP:
         return (given,) if given in EP_MICROBATCHES else EP_MICROBATCHES
     if given is not None:
-        if scenario.deployable_with and given not in PLUGIN_MICROBATCHES:
-            raise InputError(f"--microbatches {given} cannot run with {scenario.deployable_with}: it has two")
+        if scenario.deployable_with == PLUGIN and given not in PLUGIN_MICROBATCHES:
+            raise InputError(f"--microbatches {given} cannot run with {PLUGIN}: it has two")
         return (given,)
-    return PLUGIN_MICROBATCHES if scenario.deployable_with else AFD_MICROBATCHES
+    return PLUGIN_MICROBATCHES if scenario.deployable_with == PLUGIN else AFD_MICROBATCHES
 
 
 def batch_grid(most: float) -> Numbers:

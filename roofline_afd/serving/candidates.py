@@ -8,6 +8,7 @@ import numpy as np
 
 from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
+from roofline_afd.serving.deployable import most_sequences, runs
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.torus import whole_slices
 
@@ -93,10 +94,13 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
     single = scenario.granularity == "device"
     units = [1 if single else side.devices_per_node for side in (deployments.attention, deployments.ffn)]
     if deployments.mode == EP:
+        none = np.zeros(0)
         if scenario.devices:
-            return np.array([float(scenario.devices)]), np.zeros(0)
-        found = _multiples(units[0], most).astype(float)
-        return found[whole_slices(found, deployments.attention)], np.zeros(0)
+            found = np.array([float(scenario.devices)])
+        else:
+            found = _multiples(units[0], most).astype(float)
+            found = found[whole_slices(found, deployments.attention)]
+        return found[runs(deployments, found, none)], none
     left, right = _pairs(scenario, units, most)
     if not single and deployments.attention.id == deployments.ffn.id:
         one = _split_node(scenario, units[0], most)
@@ -105,7 +109,9 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
     named = scenario.devices or (scenario.attention_devices and scenario.ffn_devices)
     if deployments.attention.id == deployments.ffn.id and not named:
         allowed &= whole_slices((left + right).astype(float), deployments.attention)
-    return left[allowed].astype(np.float64), right[allowed].astype(np.float64)
+    senders, receivers = left[allowed].astype(np.float64), right[allowed].astype(np.float64)
+    running = runs(deployments, senders, receivers)
+    return senders[running], receivers[running]
 
 
 def _most_devices(scenario: Scenario, deployments: Deployments) -> int:
@@ -157,7 +163,7 @@ def _split_node(scenario: Scenario, unit: int, most: int) -> NDArray[np.int64]:
 
 
 def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which pairs of groups are those a question names, in a ratio that its software runs.
+    """Return which pairs of groups are those a question names.
 
     Parameters
     ----------
@@ -176,8 +182,6 @@ def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) ->
         fits &= attention == scenario.attention_devices
     if scenario.ffn_devices:
         fits &= ffn == scenario.ffn_devices
-    if scenario.deployable_with:
-        fits &= attention % ffn == 0
     return fits
 
 
@@ -189,7 +193,7 @@ def transports_of(deployments: Deployments) -> tuple[str, ...]:
 
 
 def largest_batches(deployments: Deployments, found: Candidates, transports: Sequence[str]) -> Numbers:
-    """Return the most sequences of an attention device that memory allows each candidate.
+    """Return the most sequences of an attention device that memory, and the kernels, allow each candidate.
 
     Parameters
     ----------
@@ -208,7 +212,7 @@ def largest_batches(deployments: Deployments, found: Candidates, transports: Seq
     most = np.empty(found.microbatches.shape)
     for rows, transport in blocks_of(found.transport, transports):
         empty = deployments_of(deployments, taken(found, rows), transport, batch=0)
-        most[rows] = deployments.largest_batch(empty)
+        most[rows] = np.minimum(deployments.largest_batch(empty), most_sequences(deployments, empty))
     return np.minimum(most, LARGEST_BATCH)
 
 

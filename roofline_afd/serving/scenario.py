@@ -18,6 +18,8 @@ from roofline_afd.serving.published import quickest, sent_to
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from roofline_afd.catalogue.store import Catalogue
+
 SERVING = {"serving": True}
 """Marks the fields that only predictions of whole deployments read."""
 FAN_OUTS = ("paper", "uniform", "grouped")
@@ -28,13 +30,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "duplex": DUPLEXES,
     "links": LINKS,
     "granularity": ("node", "tray", "device"),
-    "deployable_with": ("vllm-afd-plugin",),
     "transport": ("pair", "rank", "node", "all"),
     "domain_layout": ("even", "full", "apart"),
     "shared_experts": ("ffn", "attention"),
     "routing": ("natural", "balanced"),
 }
 """Valid words of the fields that take one of a few."""
+PLUGIN = "vllm-afd-plugin"
+"""Software that is neither engine nor library, and limits the ratio of two groups."""
 FORMATS = (
     "expert_precision",
     "dispatch_precision",
@@ -170,6 +173,11 @@ def choice(name: str, value: object, valid: Sequence[str]) -> str:
     return str(value)
 
 
+def deployable_words(catalogue: Catalogue) -> tuple[str, ...]:
+    """Return what a question may be deployable with: engines, libraries of exchange kernels, the plugin."""
+    return (*catalogue.ids("engine"), *catalogue.ids("library"), PLUGIN)
+
+
 @attrs.frozen(kw_only=True)
 class Scenario:
     """One question, in the units of the command line's options; checked when made.
@@ -229,8 +237,11 @@ class Scenario:
         What groups of devices are made of: whole `node`s (a `tray` is one) or a single one split in two, or
         any number of `device`s.
     deployable_with : str, optional
-        Only what this software runs: `vllm-afd-plugin`, attention devices a multiple of FFN devices and two
-        micro-batches.
+        Only shapes that this software runs: an engine or a library of exchange kernels, by its limits alone
+        (`hardware list --kind library`), or `vllm-afd-plugin`: two micro-batches, and as many attention
+        devices as FFN devices at least.
+    any_size : bool
+        Whether limits of `engine` and `deployable_with` on devices, sizes and tokens are lifted.
     attention_system, ffn_system : System or str, optional
         Systems of the two groups under AFD, where they differ from the system.
     attention_precision : str, optional
@@ -255,8 +266,8 @@ class Scenario:
     sigma_dp, sigma_ep : float
         Mean load over largest load, of attention devices and of expert devices [1].
     engine : Engine or str
-        Serving software, an id of `hardware list --kind engine`: its kernels, and what it holds in memory;
-        `ideal`: the best kernels that were measured.
+        Serving software, an id of `hardware list --kind engine`: its kernels, the shapes that those of its
+        exchanges run, and what it holds in memory; `ideal`: the best kernels that were measured, any shape.
     routing : str
         `natural`: transfers slow down as fitted to live services; `balanced`: forced, they do not.
 
@@ -288,6 +299,7 @@ class Scenario:
     max_devices: int = attrs.field(default=512, metadata=SERVING)
     granularity: str = attrs.field(default="node", metadata=SERVING)
     deployable_with: str | None = attrs.field(default=None, metadata=SERVING)
+    any_size: bool = attrs.field(default=False, metadata=SERVING)
     attention_system: System | str | None = attrs.field(
         default=None, converter=attrs.converters.optional(_as_system), repr=_id, metadata=SERVING
     )
@@ -315,13 +327,7 @@ class Scenario:
             found = load_engine(str(engine), catalogue=self.system.parts.catalogue)
             object.__setattr__(self, "engine", found)
         self._check_numbers()
-        for name, words in CHOICES.items():
-            if getattr(self, name) is not None:
-                choice(option(name), getattr(self, name), words)
-        for name in FORMATS:
-            given = getattr(self, name)
-            if given is not None:
-                precision(given, option=option(name))
+        self._check_words()
         if self.accept_length > self.query_tokens:
             raise InputError(
                 f"--accept-length {self.accept_length:g} exceeds the {self.query_tokens} tokens of a step: "
@@ -337,6 +343,20 @@ class Scenario:
             raise InputError(
                 f"--fan-out grouped: {self.model.id} does not limit routing to groups; valid: paper, uniform"
             )
+
+    def _check_words(self) -> None:
+        """Refuse words that are none of those valid."""
+        for name, words in CHOICES.items():
+            if getattr(self, name) is not None:
+                choice(option(name), getattr(self, name), words)
+        if self.deployable_with is not None:
+            choice("--deployable-with", self.deployable_with, deployable_words(self.system.parts.catalogue))
+        if not isinstance(self.any_size, bool):
+            raise InputError(f"--any-size {shown(self.any_size)} must be true or false")
+        for name in FORMATS:
+            given = getattr(self, name)
+            if given is not None:
+                precision(given, option=option(name))
 
     def _check_numbers(self) -> None:
         """Refuse numbers that are none, or out of bounds."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 FILES = {"hardware_db", "model_db"}
 LISTS = {"set", "base_set", "change", "price", *FILES}
-FLAGS = {"kv_overlap", "shared_prefix"}
+FLAGS = {"any_size", "kv_overlap", "shared_prefix"}
 """Options that are on or off: true or false in a file."""
 ELSEWHERE = {"mode", "ffn_nodes"}
 """Options of a question that only some commands have."""
@@ -103,6 +103,13 @@ def _flat(place: str, table: dict[str, Any], prefix: str = "") -> list[tuple[str
     return pairs
 
 
+def _toml(value: object) -> str:
+    """Return a value as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 def scenario_text(scenario: Scenario) -> str:
     """Return a question as a scenario file.
 
@@ -127,7 +134,7 @@ def scenario_text(scenario: Scenario) -> str:
             side = scenario.side(field.name.partition("_")[0])
             lines.append(f'{field.name} = "{side.id}"')
         else:
-            lines.append(f'{field.name} = "{value}"' if isinstance(value, str) else f"{field.name} = {value}")
+            lines.append(f"{field.name} = {_toml(value)}")
     changed = [
         (key, values[key].value)
         for overridden, values in (

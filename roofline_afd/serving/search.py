@@ -16,7 +16,8 @@ from roofline_afd.serving.candidates import (
     taken,
     transports_of,
 )
-from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO, SAME
+from roofline_afd.serving.deployable import lifted
+from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO, SAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -277,14 +278,18 @@ def _first(found: Candidates, rate: Numbers, rows: Rows) -> int:
 
 def _refusal(searching: _Search, found: Candidates) -> tuple[str, float | None]:
     """Return the constraint that rules every deployment out, and the least latency where that is it [s]."""
+    scenario = searching.deployments.scenario
+    wanted = scenario.batch or 1
+    fitting = np.flatnonzero(found.most >= wanted)
+    free = None if fitting.size else lifted(searching.deployments)
+    if free is not None and np.any(shapes_in_memory(free, searching.transports).most >= wanted):
+        return KERNELS, None
     if not found.most.size:
         return RATIO, None
-    wanted = searching.deployments.scenario.batch or 1
-    fitting = np.flatnonzero(found.most >= wanted)
     if not fitting.size:
         return MEMORY, None
     part = taken(found, fitting)
     least = float(np.min(searching.steps(part, np.full(fitting.size, float(wanted)))))
     if not np.isfinite(least):
         return FABRIC, None
-    return LATENCY, least / searching.deployments.scenario.accept_length
+    return LATENCY, least / scenario.accept_length

@@ -32,6 +32,9 @@ def test_every_engine_names_families_for_every_table(name: str) -> None:
         assert families
         assert len(set(families)) == len(families)
     assert 0.5 < engine.memory_fraction <= 1
+    assert bool(engine.exchanges) == (name != IDEAL)  # which takes what is in use on the fabric
+    assert set(engine.exchanges) <= set(CATALOGUE.ids("library"))
+    assert len(set(engine.exchanges)) == len(engine.exchanges)
 
 
 def test_ideal_keeps_a_tenth_free_and_holds_nothing_besides() -> None:
@@ -97,4 +100,5 @@ def test_show_tells_the_families_of_an_engine() -> None:
     (row,) = ask("hardware", "show", "vllm")["results"]
     engine = load_engine("vllm", catalogue=CATALOGUE)
     assert {table: tuple(row[f"families.{table}"]) for table in TABLES} == engine.families
+    assert tuple(row["exchanges"]) == engine.exchanges
     assert row["memory_fraction_source"]

@@ -19,6 +19,7 @@ from tests.conftest import Outcome, ask, command
 BASE = ("--system", "h800", "--model", "deepseek-v3")
 PREDICT = ("predict", *BASE, "--devices", "128", "--batch", "96")
 AFD = ("predict", *BASE, "--attention-devices", "96", "--ffn-devices", "64", "--batch", "96")
+PLUGIN = ("--deployable-with", "vllm-afd-plugin")
 COMPARE = ("compare", *BASE, "--tpot-ms", "50")
 WHAT_IF = ("what-if", *BASE, "--change", "tpot_ms=80")
 COMMANDS = {"predict": PREDICT, "compare": COMPARE, "what-if": WHAT_IF}
@@ -174,7 +175,11 @@ BAD = {
         (*COMPARE, "--deployable-with", "vllm-afd-plugin", "--microbatches", "3"),
         "--microbatches 3 cannot run with vllm-afd-plugin",
     ),
-    "unknown software": ((*COMPARE, "--deployable-with", "vllm"), "--deployable-with 'vllm' is not valid"),
+    "unknown software": (
+        (*COMPARE, "--deployable-with", "vlm"),
+        "--deployable-with 'vlm' is not valid; did you mean 'vllm'",
+    ),
+    "sizes any time": (("what-if", *BASE, "--change", "any_size=soon"), "--any-size 'soon' must be true"),
     "unknown transport": ((*COMPARE, "--transport", "paris"), "--transport 'paris' is not valid; did you"),
     "unknown format": ((*COMPARE, "--kv-precision", "fp9"), "--kv-precision 'fp9' is not a precision"),
     "balance above one": ((*COMPARE, "--sigma-ep", "1.1"), "--sigma-ep 1.1 must be at most 1"),
@@ -226,9 +231,34 @@ def test_hostile_names(hostile: str) -> None:
 
 REFUSED = {
     "not what the plugin runs": (
-        (*AFD, "--deployable-with", "vllm-afd-plugin"),
-        "binding is ratio granularity: vllm-afd-plugin needs attention devices that are a multiple",
-        "96 and 64",
+        (*AFD[:-6], "--attention-devices", "64", "--ffn-devices", "96", *AFD[-2:], *PLUGIN),
+        "binding is ratio granularity: vllm-afd-plugin needs as many attention devices as FFN devices",
+        "nearest: --attention-devices 96 --ffn-devices 96",
+    ),
+    "nodes of a library": (
+        (*PREDICT, "--devices", "192", "--deployable-with", "deepep-v1-normal"),
+        "binding is limits of exchange kernels: deepep-v1-normal: 24 nodes of 8 are none of 2, 3, 4, 6, 8",
+        "nearest: --devices 160; --any-size lifts that",
+    ),
+    "libraries of an engine": (
+        (*PREDICT, "--devices", "192", "--engine", "vllm", "--redundant-experts", "0"),
+        "binding is limits of exchange kernels: vllm: deepep-v1-low-latency (256 experts do not divide",
+        "nearest: --devices 128",
+    ),
+    "tokens of a library": (
+        (*PREDICT, "--batch", "1024", "--context", "64", "--deployable-with", "deepep-v1-low-latency"),
+        "512 tokens a device exceed 511; --batch 1,022 fits",
+        "--any-size lifts that",
+    ),
+    "library of other parts": (
+        (*COMPARE, "--deployable-with", "mori"),
+        "binding is limits of exchange kernels",
+        "mori does not run on these parts",
+    ),
+    "no size of a library": (
+        (*COMPARE, "--devices", "192", "--deployable-with", "deepep-v1-normal"),
+        "binding is limits of exchange kernels: those that hold the model are none that the software runs",
+        "nearest: --devices 160",
     ),
     "memory of one device": ((*PREDICT, "--devices", "8"), "binding is HBM capacity", "devices hold them"),
     "memory of FFN devices": ((*AFD, "--ffn-devices", "3"), "binding is HBM capacity", "FFN devices hold"),

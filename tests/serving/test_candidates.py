@@ -47,7 +47,7 @@ def test_filters() -> None:
             assert best.attention_devices % 8 == best.ffn_devices % 8 == 0
             assert rate_of(deployments, best) <= most * (1 + SAME)
         if "deployable_with" in asked:
-            assert best.attention_devices % best.ffn_devices == 0
+            assert best.attention_devices >= best.ffn_devices
             assert best.microbatches == 2
     assert best_of(EP, **H800, devices=120).devices == 120
     assert best_of(EP, **H800, microbatches=1).microbatches == 1

@@ -38,8 +38,47 @@ def _shapes(scenario: Scenario, mode: str) -> list[tuple[int, int | None]]:
         (senders, receivers)
         for senders, receivers in itertools.product(most, most)
         if senders + receivers <= scenario.max_devices
-        and not (scenario.deployable_with and senders % receivers)
+        and (not scenario.deployable_with or scenario.any_size or senders >= receivers)
     ]
+
+
+ONE_OF: dict[str, dict[str, tuple[str, ...]]] = {
+    "NVIDIA": {
+        "vllm": ("low-latency", "normal", "one-sided", "two-sided", "uccl", "uccl-normal"),
+        "sglang": ("low-latency", "normal", "one-sided", "uccl", "uccl-normal"),
+        "trtllm": ("one-sided", "two-sided", "low-latency", "normal"),
+    },
+    "AMD": dict.fromkeys(("vllm", "sglang"), ("mori", "uccl", "uccl-normal")),
+}
+"""Libraries of an engine that run on the parts of a vendor."""
+
+
+def _run(scenario: Scenario, deployment: Deployment) -> Any:  # noqa: ANN401 - whether, an array
+    """Return which deployments one of an engine's libraries runs, written out."""
+    vendor = scenario.system.parts.accelerator.text("vendor")
+    libraries = ONE_OF[vendor].get(scenario.engine.id)
+    devices = deployment.devices
+    if libraries is None or scenario.any_size or devices == 1:
+        return True
+    model, domain = scenario.model, scenario.system.scale_up_domain_devices
+    experts = np.add(model.routed_experts, deployment.redundant_experts)
+    even = experts % deployment.expert_devices == 0
+    tokens = np.ceil(deployment.batch / deployment.microbatches) * scenario.query_tokens
+    node = even & (devices in ({2, 4, 8} if devices <= domain else {16}))
+    sizes = {2048, 2560, 4096, 5120, 6144, 7168, 8192}
+    runs = {
+        "low-latency": even & (tokens <= 511) & (model.hidden_size in sizes | {3072, 3584}),
+        "normal": node,
+        "one-sided": devices <= domain,
+        "two-sided": devices <= domain,
+        "uccl": even & (model.hidden_size in sizes) & (model.top_k <= 9),
+        "uccl-normal": node,
+        "mori": True,
+    }
+    found = np.zeros(np.broadcast_shapes(tokens.shape, even.shape), dtype=bool)
+    for name in libraries:
+        found |= runs[name]
+    return found
 
 
 def _brute(scenario: Scenario, mode: str) -> float:
@@ -66,6 +105,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
         step = deployments.step(every).time
         memory = deployments.memory(every)
         fits = (step <= limit) & (memory[0] <= room[0]) & (memory[1] <= room[1])
+        fits &= _run(scenario, every)
         rates = np.where(fits, deployments.tokens_per_s_per_device(every, step), 0.0)
         best = max(best, float(np.max(rates)))
     return best
@@ -86,6 +126,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
             "sigma_ep": st.sampled_from([1.0, 0.8]),
             "sigma_dp": st.sampled_from([1.0, 0.9]),
             "engine": st.sampled_from(["ideal", "vllm", "sglang", "trtllm"]),
+            "any_size": st.booleans(),
         }
     )
 )
@@ -252,7 +293,7 @@ def test_refusals() -> None:
         (AFD, RATIO, {"devices": 12}),
         (AFD, RATIO, {"max_devices": 7}),
         (EP, RATIO, {"max_devices": 7}),
-        (AFD, RATIO, {"attention_devices": 60, "ffn_devices": 16, "deployable_with": "vllm-afd-plugin"}),
+        (AFD, RATIO, {"attention_devices": 16, "ffn_devices": 64, "deployable_with": "vllm-afd-plugin"}),
         (AFD, RATIO, {"devices": 128, "attention_devices": 127}),
         (EP, LATENCY, {"tpot_ms": 5}),
         (AFD, LATENCY, {"tpot_ms": 5}),

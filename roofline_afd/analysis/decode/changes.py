@@ -17,6 +17,7 @@ from roofline_afd.serving.scenario import COUNTS, Scenario
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+YES_OR_NO = {"true": True, "false": False}
 SUBJECTS = ("system", "model", "attention_system", "ffn_system")
 
 
@@ -72,6 +73,8 @@ def _plain(name: str, value: float | str) -> object:
     """Return the value of a field from its text: a number where it is one."""
     if not isinstance(value, str):
         return value
+    if name == "any_size" and value in YES_OR_NO:
+        return YES_OR_NO[value]
     try:
         number = float(value)
     except ValueError:
@@ -85,7 +88,7 @@ def value_of(scenario: Scenario, key: str) -> float | None:
     name = key.removeprefix("--").replace("-", "_")
     if name in {field.name for field in attrs.fields(Scenario)}:
         found = scenario.latency_ms if name == "tpot_ms" else getattr(scenario, name)
-        return float(found) if isinstance(found, int | float) else None
+        return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
     for quantities in (scenario.system.quantities, scenario.model.quantities):
         if name in quantities:
             return float(quantities[name].value)

@@ -10,6 +10,7 @@ from roofline_afd.analysis.answer import describe_inputs
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
+from roofline_afd.serving.deployable import held_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,7 @@ SERVING_FIELDS = (
     "max_devices",
     "granularity",
     "deployable_with",
+    "any_size",
     "transport",
     "domain_layout",
     "redundant_experts",
@@ -113,7 +115,8 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
         f"{constants.communication_slowdown:.3g} times as long under live routing (calibration record "
         "service)"
     )
-    notes = [fitted]
+    limited = held_to(deployments)
+    notes = [fitted, *([f"{deployments.mode}: {limited}"] if limited else [])]
     model, context = deployments.scenario.model, deployments.scenario.context
     longest = model.quantities.get("max_context_tokens")
     if longest is not None and context > longest.value:

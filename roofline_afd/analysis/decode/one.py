@@ -13,9 +13,10 @@ from roofline_afd.analysis.decode.memory import largest_context, largest_parts, 
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.batches import LARGEST_BATCH
 from roofline_afd.serving.candidates import ALL
+from roofline_afd.serving.deployable import most_sequences, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
-from roofline_afd.serving.limits import LATENCY, MEMORY, RATIO
-from roofline_afd.serving.scenario import COUNTS, choice
+from roofline_afd.serving.limits import KERNELS, LATENCY, MEMORY, RATIO
+from roofline_afd.serving.scenario import COUNTS, PLUGIN, choice
 from roofline_afd.serving.sizes import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 DEFAULT_MICROBATCHES = {EP: 2, AFD: 3}
+MOST_DEVICES = 2048
+"""Devices up to which a question that kernels do not run looks for a size that they do."""
 
 
 class Found(NamedTuple):
@@ -75,13 +78,16 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
     if most < 1:
         raise InfeasibleError(with_formats(f"no: {memory_refusal(deployments, one, most)}", scenario))
     binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
+    sent = float(np.asarray(most_sequences(deployments, one)))
+    if sent < batch:
+        binding, batch = KERNELS, int(sent)
     if scenario.tpot_ms is not None:
         full = dataclasses.replace(one, batch=batch)
         in_time = largest_batch_in_time(deployments, full, scenario.step_limit)
         if 1 <= in_time < batch:
             binding, batch = LATENCY, in_time
     found = dataclasses.replace(one, batch=batch)
-    why = {None: "the most that are looked at", LATENCY: f"bound by {LATENCY}"}.get(binding)
+    why = {None: "the most that are looked at", MEMORY: None}.get(binding, f"bound by {binding}")
     why = why or _terms(deployments, found)
     return Found(
         attrs.evolve(scenario, batch=batch),
@@ -150,23 +156,25 @@ def deployment_of(deployments: Deployments) -> Deployment:
     InputError
         If the scenario does not say how many devices and which batch, or contradicts itself.
     InfeasibleError
-        If the software it is to be deployable with does not run that ratio.
+        If the kernels of its engine, or what it is to be deployable with, do not run it.
     """
     scenario, mode = deployments.scenario, deployments.mode
     if scenario.batch is None:
         raise InputError("--batch is missing: sequences of one device; `compare` finds the best")
-    m = scenario.microbatches or (2 if scenario.deployable_with else DEFAULT_MICROBATCHES[mode])
+    plugin = mode == AFD and scenario.deployable_with == PLUGIN
+    m = scenario.microbatches or (2 if plugin else DEFAULT_MICROBATCHES[mode])
     senders, receivers = _groups(scenario, mode)
     if mode == EP and m > 2:  # noqa: PLR2004 - two halves overlap, more would not hide more
         raise InputError(
             f"--microbatches {m}: expert parallelism overlaps two micro-batches at most; valid: 1, 2"
         )
-    if mode == AFD and scenario.deployable_with and (senders % (receivers or 1) or m != 2):  # noqa: PLR2004
-        share = max(round(senders / (receivers or 1)), 1) * (receivers or 1)
+    if plugin and m != 2:  # noqa: PLR2004 - what it has
+        raise InputError(f"--microbatches {m} cannot run with {PLUGIN}: it has two")
+    if plugin and senders < (receivers or 0) and not scenario.any_size:
         raise InfeasibleError(
-            f"no: binding is {RATIO}: {scenario.deployable_with} needs attention devices that are a multiple "
-            f"of the FFN devices, and two micro-batches: {senders} and {receivers}, {m} micro-batches are "
-            f"not; nearest: --attention-devices {share} --ffn-devices {receivers} --microbatches 2"
+            f"no: binding is {RATIO}: {PLUGIN} needs as many attention devices as FFN devices at least: "
+            f"{senders} are fewer than {receivers}; nearest: --attention-devices {receivers} "
+            f"--ffn-devices {receivers}; --any-size lifts that"
         )
     found = Deployment(
         mode=mode,
@@ -177,10 +185,34 @@ def deployment_of(deployments: Deployments) -> Deployment:
         transport=deployments.transport,
         redundant_experts=int(deployments.fill(np.array([receivers or senders]))[0]),
     )
+    why = refused(deployments, found)
+    if why:
+        raise InfeasibleError(f"no: binding is {KERNELS}: {why}{_other_size(deployments, found)}")
     if scenario.transport == ALL:
         every = [dataclasses.replace(found, transport=name) for name in TRANSPORTS]
         return min(every, key=lambda each: float(deployments.step(each).time))
     return found
+
+
+def _other_size(deployments: Deployments, refused_one: Deployment) -> str:
+    """Return the nearest devices under `ep` that the kernels run, and how limits are lifted."""
+    hint = "; --any-size lifts that"
+    if deployments.mode == AFD or np.asarray(most_sequences(deployments, refused_one)) >= 1:
+        return hint
+    counts = np.arange(1, MOST_DEVICES + 1)
+    unit = deployments.attention.devices_per_node
+    counts = counts[(counts % unit == 0) | (counts < unit)].astype(float)
+    every = dataclasses.replace(
+        refused_one,
+        attention_devices=counts,
+        batch=0,
+        redundant_experts=deployments.fill(counts),
+    )
+    running = counts[np.asarray(most_sequences(deployments, every)) >= np.asarray(refused_one.batch)]
+    if not running.size:
+        return hint
+    nearest = running[np.argmin(np.abs(running - np.asarray(refused_one.attention_devices)))]
+    return f"; nearest: --devices {nearest:.0f}{hint}"
 
 
 def _groups(scenario: Scenario, mode: str) -> tuple[int, int | None]:

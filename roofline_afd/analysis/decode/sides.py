@@ -11,8 +11,10 @@ import numpy as np
 from roofline_afd.analysis.decode.memory import largest_parts, memory_of
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
 from roofline_afd.serving.candidates import shapes_in_memory
+from roofline_afd.serving.deployable import lifted, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
-from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
+from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO
+from roofline_afd.serving.scenario import PLUGIN
 from roofline_afd.serving.search import Found, search
 from roofline_afd.units import rounded_up
 
@@ -28,6 +30,7 @@ REFUSALS = {
     LATENCY: "no deployment is quick enough",
     RATIO: "no whole number of devices meets the budget and the filters",
     FABRIC: "no fabric connects the devices",
+    KERNELS: "those that hold the model are none that the software runs",
 }
 """Why no deployment of a mode is feasible, by its binding constraint."""
 MOST_DEVICES = 1024
@@ -120,6 +123,8 @@ def why_not(side: Side) -> str:
         return f"{text}; the least is {rounded_up(found.nearest * 1e3)} ms per token"
     if found.refusal == RATIO:
         return f"{text}{_ratio_hint(scenario, side.deployments)}"
+    if found.refusal == KERNELS:
+        return f"{text}{_kernel_terms(side.deployments)}{_ratio_hint(scenario, side.deployments)}"
     if found.refusal == MEMORY:
         return f"{text}{_memory_terms(side.deployments)}{_memory_hint(scenario, side.deployments)}"
     return text
@@ -127,10 +132,9 @@ def why_not(side: Side) -> str:
 
 def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
     """Return the nearest devices that whole nodes and the filters allow."""
-    if scenario.attention_devices and scenario.ffn_devices and scenario.deployable_with:
-        times = max(round(scenario.attention_devices / scenario.ffn_devices), 1)
-        nearest = times * scenario.ffn_devices
-        return f"; nearest: --attention-devices {nearest} --ffn-devices {scenario.ffn_devices}"
+    senders, receivers = scenario.attention_devices, scenario.ffn_devices
+    if senders and receivers and scenario.deployable_with == PLUGIN and senders < receivers:
+        return f"; nearest: --attention-devices {receivers} --ffn-devices {receivers}"
     wider = attrs.evolve(scenario, devices=None, max_devices=max(scenario.max_devices, MOST_DEVICES))
     candidates = shapes_in_memory(Deployments(wider, deployments.mode))
     sizes = np.unique(candidates.attention_devices + candidates.ffn_devices)
@@ -139,6 +143,28 @@ def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
     wanted = scenario.devices or scenario.max_devices
     nearest = int(sizes[np.argmin(np.abs(sizes - wanted))])
     return f"; nearest: {'--devices' if scenario.devices else '--max-devices'} {nearest}"
+
+
+def _kernel_terms(deployments: Deployments) -> str:
+    """Return which limits of kernels rule the smallest deployment out that holds the model."""
+    free = lifted(deployments)
+    if free is None:
+        return ""
+    found = shapes_in_memory(free)
+    wanted = deployments.scenario.batch or 1
+    rows = np.flatnonzero(found.most >= wanted)
+    if not rows.size:
+        return ""
+    devices = (found.attention_devices + found.ffn_devices)[rows]
+    best = rows[int(np.argmin(devices))]
+    one = deployments.deployment_of(
+        int(found.attention_devices[best]),
+        int(found.ffn_devices[best]),
+        batch=wanted,
+        microbatches=int(found.microbatches[best]),
+        redundant_experts=float(found.redundant_experts[best]),
+    )
+    return f" ({refused(deployments, one)})"
 
 
 def _memory_terms(deployments: Deployments) -> str:

@@ -73,6 +73,21 @@ TABLE_KEYS = {
         "step_tokens",
         "exchange",
     ),
+    "library": (
+        "id",
+        "name",
+        "transport",
+        "vendors",
+        "limits.hidden_sizes",
+        "limits.hidden_multiple",
+        "limits.max_top_k",
+        "limits.max_devices",
+        "limits.node_devices",
+        "limits.nodes",
+        "limits.max_tokens",
+        "limits.experts_divide",
+        "limits.one_domain",
+    ),
     "model": (
         "id",
         "hidden_size",
@@ -172,7 +187,7 @@ def list_hardware(
     catalogue : Catalogue
         Where to look.
     kind : str
-        `system`, `accelerator`, `interconnect`, `calibration` or `engine`.
+        `system`, `accelerator`, `interconnect`, `calibration`, `engine` or `library`.
     choose : Choose, optional
         Which of them, and in which order; all by id where None.
     holds : Held, optional

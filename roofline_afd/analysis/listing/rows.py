@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.hardware import load_system, system_parts
+from roofline_afd.catalogue.libraries import LIMITS
 from roofline_afd.catalogue.models import model_of
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS, Price, Quantity, Record, Source, weakest_kind
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.models import Model
     from roofline_afd.catalogue.store import Catalogue
 
-HARDWARE_KINDS = ("system", "accelerator", "interconnect", "calibration", "engine")
+HARDWARE_KINDS = ("system", "accelerator", "interconnect", "calibration", "engine", "library")
 TEXTS = (
     "name",
     "vendor",
@@ -33,6 +34,9 @@ TEXTS = (
     "fitted",
     "fraction_holds",
     "exchange",
+    "exchanges",
+    "transport",
+    "vendors",
 )
 FITTED = ("points", "training_error", "held_out_error")
 """What a table of a calibration record says of its fit."""
@@ -75,6 +79,8 @@ def hardware_row(catalogue: Catalogue, record: Record, *, full: bool) -> dict[st
     if record.record == "engine":
         families = {f"families.{table}": names for table, names in record.data["families"].items()}
         return _row(record, record.quantities, full=full) | families
+    if record.record == "library":
+        return _library_row(record, full=full)
     if record.record != "system":
         row = _row(record, record.quantities, full=full)
         return row | ({"prices": _prices(record.prices)} if full and record.prices else {})
@@ -110,6 +116,25 @@ def _calibration_row(record: Record, *, full: bool) -> dict[str, Any]:
     }
     fabrics = {key: record.data[key] for key in ("scale_up", "scale_out") if key in record.data}
     return {**row, **fabrics, **fits}
+
+
+def _library_row(record: Record, *, full: bool) -> dict[str, Any]:
+    """Return a library: how it sends tokens, and its limits, lists and yes or no among them."""
+    row = _row(record, {}, full=full)
+    if full:
+        row["transport_source"] = "; ".join(str(record.sources[name]) for name in record.data["source"])
+    for key, entry in record.data.get(LIMITS, {}).items():
+        name = f"{LIMITS}.{key}"
+        row |= {name: entry["value"], f"{name}_kind": entry["kind"]}
+        if full:
+            row |= {
+                f"{name}_unit": "1",
+                f"{name}_source": "; ".join(str(record.sources[each]) for each in entry["source"]),
+                f"{name}_note": entry.get("note"),
+                f"{name}_record": f"library {record.id}",
+                f"{name}_file": record.file,
+            }
+    return row
 
 
 def _prices(prices: Iterable[Price]) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ def show_hardware(
     catalogue : Catalogue
         Where to look.
     names : sequence of str
-        Ids of systems, accelerators, interconnects or engines; several are shown side by side. A calibration
+        Ids of systems, their parts, engines or libraries; several are shown side by side. A calibration
         record is shown where nothing else has its id, or its kind is given.
     kind : str, optional
         Which of them, where several share an id.

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.requests.questions import SETTINGS
 from roofline_afd.errors import InputError
-from roofline_afd.serving.scenario import MAX_COUNT, choice, finite, whole
+from roofline_afd.serving.scenario import MAX_COUNT, PLUGIN, choice, finite, whole
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.requests.questions import Provisioning
 
-PLUGIN = "vllm-afd-plugin"
 DEFAULT_BATCH = 256
 DEFAULT_MICROBATCHES = 2
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, with_formats
-from roofline_afd.analysis.requests.checks import PLUGIN, batch_of, latency_of, microbatches_of, settings_of
+from roofline_afd.analysis.requests.checks import batch_of, latency_of, microbatches_of, settings_of
 from roofline_afd.analysis.requests.load import workload_of
 from roofline_afd.analysis.requests.plan import Plan
 from roofline_afd.analysis.requests.recommend import best_whole, recommended
@@ -21,7 +21,9 @@ from roofline_afd.analysis.requests.times import (
 )
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import barrier, ratio
-from roofline_afd.serving.scenario import DUPLEXES, choice, finite
+from roofline_afd.serving.deployable import refused
+from roofline_afd.serving.limits import KERNELS
+from roofline_afd.serving.scenario import DUPLEXES, PLUGIN, choice, finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,9 +150,24 @@ def provision(question: Provisioning) -> Answer:
         },
         columns=object_columns(results),
         summary=summary,
-        notes=[*notes, *source.notes, *_notes(plan, rows, sensitivity)],
+        notes=[*notes, *source.notes, *_notes(plan, rows, sensitivity), *_unsupported(source, rows)],
         table_keys=TABLE_KEYS,
     )
+
+
+def _unsupported(source: Source, rows: Sequence[Recommendation]) -> list[str]:
+    """Return which recommendations the kernels of the engine do not run: ratios are not searched by that."""
+    if source.operators is None:
+        return []
+    deployments = source.operators.deployments
+    found = []
+    for row in rows:
+        m = row.plan.microbatches
+        one = deployments.deployment_of(row.attention, row.ffn, batch=int(row.plan.batch) * m, microbatches=m)
+        why = refused(deployments, one)
+        if why:
+            found.append(f"{row.granularity}: {row.attention}A{row.ffn}F is beyond the {KERNELS}: {why}")
+    return found
 
 
 def _horizon(work: Workload, horizon: object, batch: int, notes: list[str]) -> tuple[float, dict[str, float]]:
@@ -333,5 +350,7 @@ def _notes(plan: Plan, rows: Sequence[Recommendation], sensitivity: Sequence[dic
         )
     plugin = next((row for row in rows if row.granularity == PLUGIN), None)
     if plugin is None:
-        notes.append(f"{PLUGIN} runs nothing here: it needs attention devices a multiple of FFN devices")
+        notes.append(
+            f"{PLUGIN} runs nothing here: it needs as many attention devices as FFN devices at least"
+        )
     return notes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.analysis.prices import RENT, TCO
 from roofline_afd.questions import option
 from roofline_afd.serving.modes.question import SERVING_MODES
-from roofline_afd.serving.scenario import CHOICES, DUPLEXES
+from roofline_afd.serving.scenario import DUPLEXES, PLUGIN
 from roofline_afd.serving.workload import WORKLOADS
 from roofline_afd.simulation.words import DISTRIBUTIONS, FIRST, STARTS, WINDOWS
 
@@ -89,8 +89,8 @@ class Provisioning:
     tpot_ms : float, optional
         Time per output token allowed; any where absent [ms].
     deployable_with : str, optional
-        Software whose limits apply: the plugin has attention instances a multiple of FFN instances, and two
-        micro-batches.
+        Software whose limits apply: the plugin has as many attention instances as FFN instances at least, and
+        two micro-batches.
     """
 
     scenario: Scenario | None = None
@@ -112,7 +112,7 @@ class Provisioning:
     duplex: str | None = option(None, words=DUPLEXES)
     gap_ms: float | None = None
     tpot_ms: float | None = None
-    deployable_with: str | None = option(None, words=CHOICES["deployable_with"])
+    deployable_with: str | None = option(None, words=(PLUGIN,))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

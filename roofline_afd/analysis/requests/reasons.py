@@ -12,6 +12,7 @@ from roofline_afd.serving.limits import (
     CLUSTER,
     FABRIC,
     FIRST_TOKEN,
+    KERNELS,
     LATENCY,
     MEMORY,
     PREFILL_SHARE,
@@ -31,6 +32,7 @@ NAMES = {AGG: "aggregated", PD: "P/D", AGG_AFD: "aggregated AFD", PD_AFD: "P/D A
 REASONS = {
     MEMORY: "weights and one request do not fit any replica",
     FABRIC: "no fabric connects the pools",
+    KERNELS: "they run no replica there is room for; --any-size lifts that",
     SLOTS: "a step carries more prompts than its batch has slots; a smaller --chunk-tokens does",
     PREFILL_SHARE: "prompts arrive faster than chunks prefill them",
     CLUSTER: "no such groups or pools fit the cluster together",

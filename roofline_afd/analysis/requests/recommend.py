@@ -6,8 +6,9 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from roofline_afd.analysis.requests.checks import DEFAULT_MICROBATCHES, PLUGIN
+from roofline_afd.analysis.requests.checks import DEFAULT_MICROBATCHES
 from roofline_afd.errors import InfeasibleError
+from roofline_afd.serving.scenario import PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ def recommended(plan: Plan, source: Source, deployable_with: str | None) -> list
     rows = {
         INTEGER: best_whole(plan, receivers),
         NODE: _best(NODE, plan, _whole_nodes(plan, source)),
-        PLUGIN: _best(PLUGIN, two, ((count * (receivers or 1), receivers or 1) for count in two.around(1.0))),
+        PLUGIN: _best(PLUGIN, two, _no_fewer(two, receivers)),
     }
     order = (PLUGIN, INTEGER, NODE) if deployable_with else (INTEGER, NODE, PLUGIN)
     found = [row for row in (rows[name] for name in order) if row is not None]
@@ -111,6 +112,13 @@ def _whole_ratios(plan: Plan, receivers: int | None) -> Iterator[tuple[int, int]
                 continue
             if plan.allowed(pair[0] / pair[1]):
                 yield pair
+
+
+def _no_fewer(plan: Plan, receivers: int | None) -> Iterator[tuple[int, int]]:
+    """Yield pairs of instances of any ratio from one on: as many attention as FFN instances at least."""
+    for base in (receivers,) if receivers else range(1, FFN_NODES_TRIED + 1):
+        counts = [count for count in plan.around(1.0 / base) if count >= base]
+        yield from ((count, base) for count in counts or ([base] if plan.allowed(1.0) else ()))
 
 
 def _whole_nodes(plan: Plan, source: Source) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,6 @@ from roofline_afd.physics import serving_modes
 from roofline_afd.physics.filling import LEAST_FILL
 from roofline_afd.serving.batches import batch_grid, bracket, filled_below, largest, least_whole
 from roofline_afd.serving.limits import (
-    CLUSTER,
     FIRST_TOKEN,
     LATENCY,
     MEMORY,
@@ -271,7 +270,7 @@ class Aggregated:
     def refusal(self) -> str:
         """Return the constraint that rules every deployment out."""
         if not self.fitted:
-            return MEMORY if self.workers.shapes[0].size else CLUSTER
+            return self.workers.refusal
         if not self.prefilled:
             return PREFILL_SHARE
         if not self.served:

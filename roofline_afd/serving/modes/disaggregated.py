@@ -187,7 +187,8 @@ class Disaggregated:
     def refusal(self) -> str:
         """Return the constraint that rules every deployment out."""
         if not (self.ways and self.pool.fits):
-            return MEMORY if self.prefill.shapes[0].size and self.decode.shapes[0].size else CLUSTER
+            refusals = (self.prefill.refusal, self.decode.refusal)
+            return next((refusal for refusal in refusals if refusal != MEMORY), MEMORY)
         if not self.transfer.possible:
             return FABRIC
         if not self.pool.found_room:

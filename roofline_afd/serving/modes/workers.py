@@ -13,7 +13,9 @@ import numpy as np
 from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.candidates import asked_for
+from roofline_afd.serving.deployable import rules_of, runs
 from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.limits import CLUSTER, KERNELS, MEMORY
 from roofline_afd.serving.modes.points import alike
 from roofline_afd.serving.sizes import Prompt
 from roofline_afd.serving.torus import whole_slices
@@ -80,13 +82,30 @@ class Workers:
 
     @cached_property
     def shapes(self) -> tuple[Numbers, Numbers]:
-        """Attention and FFN devices of every replica; under `ep` the second is empty."""
+        """Attention and FFN devices of every replica that the software runs; under `ep` the second is empty.
+
+        Tokens are not limited: steps with prompts run other kernels than those that decode alone.
+        """
+        left, right = self._every_shape
+        fits = runs(self.deployments, left, right)
+        return left[fits], (right if self.mode == EP else right[fits])
+
+    @cached_property
+    def _every_shape(self) -> tuple[Numbers, Numbers]:
+        """Attention and FFN devices of every replica, whatever runs it."""
         if self.mode == EP:
             return self.sizes.astype(float), np.zeros(0)
         left = np.concatenate([np.arange(1, size) for size in self.sizes])
         right = np.concatenate([size - np.arange(1, size) for size in self.sizes])
         fits = asked_for(self.scenario, left, right)
         return left[fits].astype(float), right[fits].astype(float)
+
+    @property
+    def refusal(self) -> str:
+        """What binds where no replica is feasible: memory, where there are shapes."""
+        if self.shapes[0].size:
+            return MEMORY
+        return KERNELS if self._every_shape[0].size and rules_of(self.deployments) else CLUSTER
 
     @cached_property
     def tensor_parallels(self) -> list[int]:

@@ -227,7 +227,7 @@ def _shapes(scenario: Scenario, mode: str, devices: int) -> Iterator[tuple[int, 
             yield size, None
         else:
             for attention in range(1, size):
-                if not (scenario.deployable_with and attention % (size - attention)):
+                if not scenario.deployable_with or attention >= size - attention:
                     yield attention, size - attention
 
 

@@ -32,7 +32,7 @@ LIBRARIES = (
 SOURCES = (
     ("trtllm-one-sided", r"NVLink one-sided"),
     ("deepep-v1-low-latency", r"DeepEP/.*legacy\.md|wideep_deepep_ll"),
-    ("xdeepserve", r"arXiv 2506\.12708|arXiv 2508\.02520"),
+    ("hccl", r"arXiv 2506\.12708|arXiv 2508\.02520"),
 )
 """Library, and a pattern in the source of rows that name neither engine nor kernel."""
 V1 = re.compile(r"^deepep-v1\b")
