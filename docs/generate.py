@@ -35,6 +35,7 @@ def pages() -> dict[Path, str]:
         DOCS / "hardware.md": hardware(),
         DOCS / "models.md": models(),
         DOCS / "resting.md": NOTICE + _page("resting").page() + "\n",
+        DOCS / "fabrics.md": NOTICE + _page("fabrics").page(),
         DOCS / "serving-modes.md": NOTICE + serving_modes(),
         DOCS / "validation.md": validation(),
     }
