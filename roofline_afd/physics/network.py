@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roofline_afd.physics.traffic import domains_used
+
 if TYPE_CHECKING:
     from roofline_afd.physics.arrays import FloatArray, FloatLike
 
@@ -220,7 +222,7 @@ def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArr
 
 
 def torus_bisection_bandwidth(
-    *, bandwidth: FloatLike, cut_links: FloatLike, dimensions: FloatLike
+    *, bandwidth: FloatLike, cut_links: FloatLike, link_share: FloatLike
 ) -> FloatArray:
     """Return what crosses the middle of a slice of a torus, one direction.
 
@@ -230,8 +232,8 @@ def torus_bisection_bandwidth(
         As in `nomenclature`.
     cut_links : float or array
         Links across the middle: of a slice of 4 x 4 x 4 with linked ends twice 16 [1].
-    dimensions : float or array
-        Dimensions of the torus, n: two links of a device in each [1].
+    link_share : float or array
+        Share of a device's bandwidth that one of those links has, s: 1/6 where six are alike [1].
 
     Returns
     -------
@@ -240,7 +242,7 @@ def torus_bisection_bandwidth(
 
     Notes
     -----
-    BW_b = links * BW / (2 * n); of an exchange of all with all a quarter crosses the middle each way, so that
+    BW_b = links * s * BW; of an exchange of all with all a quarter crosses the middle each way, so that
     all devices together send 4 * BW_b at most; two interleaved groups as much, side by side a quarter of it
 
     References
@@ -249,10 +251,57 @@ def torus_bisection_bandwidth(
 
     Examples
     --------
-    >>> float(torus_bisection_bandwidth(bandwidth=600e9, cut_links=32, dimensions=3)) / 1e9
+    >>> float(torus_bisection_bandwidth(bandwidth=600e9, cut_links=32, link_share=1 / 6)) / 1e9
     3200.0
     """
-    return np.multiply(cut_links, bandwidth) / np.multiply(2.0, dimensions)
+    return np.multiply(cut_links, link_share) * bandwidth
+
+
+def tier_share(
+    *, devices: FloatLike, inner_devices: FloatLike, outer_devices: FloatLike, share: FloatLike
+) -> FloatArray:
+    """Return what a device can use where a fabric is slower between larger units, of one tier.
+
+    Parameters
+    ----------
+    devices
+        As in `nomenclature`.
+    inner_devices, outer_devices : float or array
+        Devices of the next smaller unit, and of this one, D_i and D_o; 1 where there is no smaller one [1].
+    share : float or array
+        Share of a device's bandwidth that reaches those of its unit that no smaller one holds, s [1].
+
+    Returns
+    -------
+    float or array
+        Share of the bandwidth that an exchange of all with all leaves it; at most 1 [1].
+
+    Notes
+    -----
+    share = min(1, s * G / (G - p_i)), where p_i devices of a group in even parts share its smaller unit; in
+    the smallest unit s * G / (p_o - 1), as only its own devices are reached by it
+
+    References
+    ----------
+    This project; two groups dealt out alike over all units send the same shares.
+
+    Examples
+    --------
+    Two racks of 72 joined by 128 of 704 GB/s a device, over which half of an exchange passes:
+
+    >>> share = tier_share(devices=144, inner_devices=72, outer_devices=144, share=128 / 704)
+    >>> round(float(share) * 704)
+    256
+    """
+    inner, outer = (
+        np.divide(devices, domains_used(devices=devices, domain_devices=unit))
+        for unit in (inner_devices, outer_devices)
+    )
+    innermost = np.less_equal(inner_devices, 1)
+    beyond = np.where(innermost, np.ceil(outer) - 1.0, np.subtract(devices, np.floor(inner)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.true_divide(np.multiply(share, devices), beyond)
+    return np.where(np.greater(beyond, 0), np.minimum(found, 1.0), 1.0)[()]
 
 
 def cache_transfer_time(

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from roofline_afd.physics.arrays import FloatArray, FloatLike
     from roofline_afd.serving.sizes import Layers, Sizes
 
-TORUS_DIMENSIONS = 2
-"""Dimensions taken for a torus whose record does not say: two carry least."""
-
 
 def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     """Yield dispatch and combine of expert layers, and of dense layers that are away from attention.
@@ -101,9 +98,27 @@ def _exchange_share(system: System, devices: FloatArray) -> FloatArray:
     together = np.ceil(devices / traffic.domains_used(devices=devices, domain_devices=domain))
     if "pairwise_bandwidth" in limits:
         return np.minimum(1.0, np.maximum(together - 1.0, 1.0) * limits["pairwise_bandwidth"])
-    if "bisection_bandwidth" in limits:
-        return np.minimum(1.0, limits["bisection_bandwidth"] / together)
-    return 1.0
+    share = _device_share(system, devices)
+    if "bisection_bandwidth" in limits:  # of all that a device sends, itself included, a quarter crosses
+        far = np.maximum(together - 1.0, 1.0) / together
+        return np.minimum(share, limits["bisection_bandwidth"] / together * far)
+    return share
+
+
+def _device_share(system: System, devices: FloatArray) -> FloatArray:
+    """Return the share of its bandwidth that a device can use, by its links in a slice or by tiers."""
+    fabric, domain = system.scale_up, system.scale_up_domain_devices
+    if fabric.slices is not None:
+        share = torus.slices(devices, system).device_share
+        return np.where(np.greater(share, 0.0), share, 1.0)[()]
+    together = np.ceil(devices / traffic.domains_used(devices=devices, domain_devices=domain))
+    usable: FloatArray = 1.0
+    inner = 1
+    for tier in fabric.tiers:
+        sizes = {"devices": together, "inner_devices": inner, "outer_devices": tier.devices}
+        usable = np.minimum(usable, network.tier_share(**sizes, share=tier.share))
+        inner = tier.devices
+    return usable
 
 
 def _afd_exchange(
@@ -127,15 +142,24 @@ def _afd_exchange(
     up_a, out_a = layers.bandwidths("attention")
     up_f, out_f = layers.bandwidths("ffn")
     ends: dict[str, Any] = {"sending_devices": senders, "receiving_devices": receivers}
-    limits = _limits(ffn, min(up_a, up_f), np.add(senders, receivers))
+    total = np.add(senders, receivers)
+    share = _device_share(ffn, total)
+    limits = _limits(ffn, min(up_a, up_f), total)
+    if "bisection_bandwidth" in limits:
+        domain = ffn.scale_up_domain_devices
+        limits["bisection_bandwidth"] = limits["bisection_bandwidth"] * traffic.domains_used(
+            devices=total, domain_devices=domain
+        )
+    forwarding = np.multiply(receivers, up_f * _exchange_share(ffn, receivers))
+    up_a, up_f = up_a * share, up_f * share
     up = np.where(
         together,
         network.group_bandwidth(**ends, sending_bandwidth=up_a, receiving_bandwidth=up_f, **limits),
-        np.multiply(receivers, up_f),
+        forwarding,
     )
     out = network.group_bandwidth(**ends, sending_bandwidth=out_a, receiving_bandwidth=out_f)
     latency = layers.calibration("attention").link.latency_up_s
-    time, arguments = _transfer(layers, flow, (up, out), np.add(senders, receivers), latency)
+    time, arguments = _transfer(layers, flow, (up, out), total, latency)
     used = {
         "sending_bandwidth": np.where(together, up_a, out_a),
         "receiving_bandwidth": np.where(together, up_f, out_f),
@@ -203,18 +227,14 @@ def _limits(system: System, bandwidth: float, devices: FloatArray) -> dict[str, 
     """Return what a fabric without a switch carries between two devices, and in all across its middle.
 
     Of what many devices exchange, or two interleaved groups send, a quarter crosses the middle each way.
+    Groups over several domains have one in each, of which this is one.
     """
     fabric, domain = system.scale_up, system.scale_up_domain_devices
     if fabric.topology == "full-mesh":
         return {"pairwise_bandwidth": network.mesh_pair_bandwidth(bandwidth=bandwidth, devices=domain)}
-    if fabric.topology != "torus":
+    if fabric.slices is None:
         return {}
-    dimensions, whole = fabric.torus_dimensions, 1.0
-    if dimensions is not None:
-        links = torus.slices(devices, system)[1]
-    else:  # of unknown shape: as one with equal sides and linked ends, of which a group has its share
-        dimensions = TORUS_DIMENSIONS
-        links = 2.0 * domain ** (1.0 - 1.0 / dimensions)
-        whole = np.minimum(np.divide(devices, domain), 1.0)
-    cut = network.torus_bisection_bandwidth(bandwidth=bandwidth, cut_links=links, dimensions=dimensions)
-    return {"bisection_bandwidth": 4.0 * cut * whole}
+    _, links, share, _ = torus.slices(devices, system)
+    cut = network.torus_bisection_bandwidth(bandwidth=bandwidth, cut_links=links, link_share=share)
+    alone = np.equal(links, 0.0)  # a device by itself has no middle
+    return {"bisection_bandwidth": np.where(alone, np.inf, 4.0 * cut)[()]}
