@@ -111,6 +111,8 @@ def _device_share(system: System, devices: FloatArray) -> FloatArray:
     if fabric.slices is not None:
         share = torus.slices(devices, system).device_share
         return np.where(np.greater(share, 0.0), share, 1.0)[()]
+    if not fabric.tiers:
+        return 1.0
     together = np.ceil(devices / traffic.domains_used(devices=devices, domain_devices=domain))
     usable: FloatArray = 1.0
     inner = 1
