@@ -37,6 +37,7 @@ def pages() -> dict[Path, str]:
         DOCS / "resting.md": NOTICE + _page("resting").page() + "\n",
         DOCS / "serving-modes.md": NOTICE + serving_modes(),
         DOCS / "validation.md": validation(),
+        DOCS / "verdicts.md": NOTICE + _page("verdicts").page() + "\n",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -199,3 +200,16 @@ def test_the_readme_lists_every_field_and_every_incomplete_system() -> None:
     }
     assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
     assert [name for name in sorted(INCOMPLETE) if f"`{name}`" not in text] == []
+
+
+def test_a_torus_states_its_slices(tmp_path: Path) -> None:
+    """A record without them is faulty, and so is one whose shapes have other dimensions than its links."""
+    shipped = (files("hardware_db") / "interconnects" / "ici-v6e.toml").read_text("utf-8")
+    head, _, rest = shipped.partition("[slices]")
+    bare = head + "[sources" + rest.partition("[sources")[2]
+    with pytest.raises(InputError, match="missing slices"):
+        parse_record(bare.encode(), file="ici-v6e.toml")
+    odd = shipped.replace("[1, 1], [2, 2]", "[1, 1, 1], [2, 2]")
+    (tmp_path / "ici-v6e.toml").write_text(odd.replace("schema = 1", "schema = 1\nreplaces = true"), "utf-8")
+    with pytest.raises(InputError, match="dimensions do not go together"):
+        load_system("tpu-v6e", catalogue=Catalogue([tmp_path]))

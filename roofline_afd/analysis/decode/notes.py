@@ -153,10 +153,8 @@ def _idle_notes(deployments: Deployments, row: Mapping[str, Any]) -> list[str]:
     idle = paid - int(row["n_devices"])
     if not idle:
         return []
-    return [
-        f"{row['mode']}: {row['n_devices']} devices fill no slice of a torus that can be had: the smallest has "
-        f"{paid}, and tokens/s per device are over all of them, {idle} idle ones too"
-    ]
+    fill = f"{row['mode']}: {row['n_devices']} devices fill no slice of the torus: the smallest has {paid}"
+    return [f"{fill}, and tokens/s per device are over all of them, {idle} idle ones too"]
 
 
 def question_line(scenario: Scenario, varied: Sequence[str] = ()) -> str:
