@@ -9,7 +9,7 @@ import numpy as np
 from roofline_afd.catalogue.calibration import ESTIMATED
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
-from roofline_afd.physics import network, traffic
+from roofline_afd.physics import network, tiers, traffic
 from roofline_afd.serving import torus
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.sizes import MEASURED_TRANSPORT, SCALE_BYTES
@@ -118,7 +118,7 @@ def _device_share(system: System, devices: FloatArray) -> FloatArray:
     inner = 1
     for tier in fabric.tiers:
         sizes = {"devices": together, "inner_devices": inner, "outer_devices": tier.devices}
-        usable = np.minimum(usable, network.tier_share(**sizes, share=tier.share))
+        usable = np.minimum(usable, tiers.tier_share(**sizes, share=tier.share))
         inner = tier.devices
     return usable
 
