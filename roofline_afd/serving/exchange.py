@@ -152,7 +152,9 @@ def _afd_exchange(
         limits["bisection_bandwidth"] = limits["bisection_bandwidth"] * traffic.domains_used(
             devices=total, domain_devices=domain
         )
-    forwarding = np.multiply(receivers, up_f * _exchange_share(ffn, receivers))
+    forwarding = np.multiply(receivers, up_f)
+    if layers.transport == "node":
+        forwarding = forwarding * _exchange_share(ffn, receivers)
     up_a, up_f = up_a * share, up_f * share
     up = np.where(
         together,

@@ -50,10 +50,17 @@ def slices(devices: FloatArray, system: System) -> Slice:
     assert stated is not None  # noqa: S101 - asked of no other
     domain = system.scale_up_domain_devices
     parts = np.ceil(np.divide(devices, traffic.domains_used(devices=devices, domain_devices=domain)))
-    unique, inverse = np.unique(np.asarray(parts, dtype=int), return_inverse=True)
-    found = np.array([slice_of(int(count), stated, domain) for count in unique], dtype=float)
-    shape = np.shape(devices)
-    return Slice(*(column[inverse].reshape(shape)[()] for column in found.reshape(-1, 4).T))
+    counts = np.asarray(parts, dtype=int)
+    most = int(np.max(counts, initial=1))
+    table = _table(1 << most.bit_length(), stated, domain)
+    return Slice(*(column[counts] for column in table))
+
+
+@lru_cache(maxsize=64)
+def _table(size: int, stated: Slices, domain: int) -> NDArray[np.float64]:
+    """Return the fields of the slices that hold 0, 1, ... devices, fewer than a size; of none that of one."""
+    counts = np.clip(np.arange(size), 1, domain)
+    return np.array([slice_of(int(count), stated, domain) for count in counts], dtype=float).T
 
 
 def paid_devices(devices: FloatArray, system: System) -> FloatArray:

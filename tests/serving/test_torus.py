@@ -236,3 +236,27 @@ def test_the_catalogue_states_slices_of_every_torus() -> None:
     for record in tori:
         table = record.data["slices"]
         assert all(len(shape) == len(table["link_gb_per_s"]) for shape in table["shapes"])
+
+
+def test_groups_over_two_pods_have_two_middles() -> None:
+    """Half of what 256 + 256 chips send stays in their pods, each of which has a middle of its own."""
+    one, two = (_dispatch(AFD, "tpu-v6e", half, half) for half in (128, 256))
+    assert two["scale_up"] == pytest.approx(2 * one["scale_up"])
+    assert two["scale_up_bytes"] == pytest.approx(
+        one["scale_up_bytes"]
+    )  # twice the tokens, half of them stay
+
+
+def test_what_is_forwarded_in_an_instance_crosses_its_middle() -> None:
+    """Groups of whole Trn2 instances: copies that an instance hands on see its cut, as under EP."""
+    system = load_system("trn2")
+    layers = Layers(model=MODEL, attention=system, deployment=AFD, dense_side="attention", transport="node")
+    efficiency = layers.calibration("attention").link.efficiency_up
+    found = next(
+        item
+        for item in decode_operators(layers, sequences=64, context=4096, attention_devices=16, ffn_devices=16)
+        if item.name == "dispatch"
+    )
+    cut = slices(16, system)
+    whole = 4 * cut.cut_links * cut.link_share * system.scale_up.bytes_per_s * efficiency
+    assert float(np.asarray(found.arguments["scale_up"])) == pytest.approx(whole * 15 / 16)
