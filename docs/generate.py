@@ -38,6 +38,7 @@ def pages() -> dict[Path, str]:
         DOCS / "fabrics.md": NOTICE + _page("fabrics").page(),
         DOCS / "serving-modes.md": NOTICE + serving_modes(),
         DOCS / "validation.md": validation(),
+        DOCS / "verdicts.md": NOTICE + _page("verdicts").page() + "\n",
     }
 
 

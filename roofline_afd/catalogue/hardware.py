@@ -23,6 +23,8 @@ DRIVER = "memory_driver_mib"
 """Key of the memory that the driver reports."""
 AS_STATED = Source(title="the maker's figure in decimal bytes", date="2026-11")
 """Source of the driver's memory where no listing of a part was read: the least that its maker can mean."""
+CUBE_DIMENSIONS = 3
+"""Dimensions of a torus whose slices are made of cubes."""
 NEEDED = (
     "memory_gb",
     "memory_gb_per_s",
@@ -55,8 +57,38 @@ class Interconnect:
     bytes_per_s: float
     efficiency: float
     measured_efficiency: float | None
-    torus_dimensions: int | None = None
-    """Dimensions of a torus that jobs run on slices of; None of other fabrics, and where not known."""
+    slices: Slices | None = None
+    """What jobs run on in a torus; None of other fabrics."""
+    tiers: tuple[Tier, ...] = ()
+    """Units between which a switched fabric is slower, smallest first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slices:
+    """Slices of a torus, as its record states them: links, shapes, and which sides have their ends linked.
+
+    `link_shares` are shares of a device's bandwidth: a link of each dimension. Beyond `shapes` there are
+    those of whole cubes of side `cube_side`, up to `longest_side`. Ends are linked of sides from `ring_side`
+    on, and of every side of slices from `ring_devices` on.
+    """
+
+    link_shares: tuple[float, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    cube_side: int | None = None
+    longest_side: int | None = None
+    ring_side: int | None = None
+    ring_devices: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tier:
+    """A unit of a switched fabric: its devices, and the share of its bandwidth a device has to reach them.
+
+    Only those count that no smaller unit holds.
+    """
+
+    devices: int
+    share: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -292,7 +324,8 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
             bytes_per_s=quantities[prefix + "gb_per_s"].si,
             efficiency=quantities[prefix + "efficiency"].si,
             measured_efficiency=optional(prefix + "measured_efficiency"),
-            torus_dimensions=record.data.get("torus_dimensions") if record else None,
+            slices=_slices(record),
+            tiers=_tiers(record),
         )
 
     return System(
@@ -317,4 +350,41 @@ def build_system(parts: SystemParts, *, overrides: Mapping[str, float | str] | N
         scale_up_domain_devices=int(quantities["scale_up_domain_devices"].value),
         parts=parts,
         overridden=tuple(overrides or ()),
+    )
+
+
+def _slices(record: Record | None) -> Slices | None:
+    """Return the slices that a record of a torus states.
+
+    Raises
+    ------
+    InputError
+        If a torus states none, or a shape has other dimensions than there are links.
+    """
+    if record is None or (record.text("topology") != "torus" and "slices" not in record.data):
+        return None
+    stated = record.data.get("slices")
+    if stated is None:
+        raise InputError(f"interconnect {record.id}: a torus needs slices: shapes, and its links' rates")
+    links = stated["link_gb_per_s"]
+    odd = [shape for shape in stated["shapes"] if len(shape) != len(links)]
+    if odd or ("cube_side" in stated and len(links) != CUBE_DIMENSIONS):
+        raise InputError(
+            f"interconnect {record.id}: slices.shapes: {odd[0] if odd else 'cubes'} and the links of "
+            f"{len(links)} dimensions do not go together"
+        )
+    return Slices(
+        link_shares=tuple(link / (2.0 * sum(links)) for link in links),
+        shapes=tuple(tuple(shape) for shape in stated["shapes"]),
+        **{key: stated.get(key) for key in ("cube_side", "longest_side", "ring_side", "ring_devices")},
+    )
+
+
+def _tiers(record: Record | None) -> tuple[Tier, ...]:
+    """Return the tiers that a record of a switched fabric states, in shares of its bandwidth."""
+    stated = record.data.get("tiers", ()) if record else ()
+    whole = record.quantities["gb_per_s"].value if record and stated else 1.0
+    return tuple(
+        Tier(tier["devices"], tier["gb_per_s"] / whole)
+        for tier in sorted(stated, key=lambda tier: int(tier["devices"]))
     )

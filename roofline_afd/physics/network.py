@@ -284,7 +284,7 @@ def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArr
 
 
 def torus_bisection_bandwidth(
-    *, bandwidth: FloatLike, cut_links: FloatLike, dimensions: FloatLike
+    *, bandwidth: FloatLike, cut_links: FloatLike, link_share: FloatLike
 ) -> FloatArray:
     """Return what crosses the middle of a slice of a torus, one direction.
 
@@ -294,8 +294,8 @@ def torus_bisection_bandwidth(
         As in `nomenclature`.
     cut_links : float or array
         Links across the middle: of a slice of 4 x 4 x 4 with linked ends twice 16 [1].
-    dimensions : float or array
-        Dimensions of the torus, n: two links of a device in each [1].
+    link_share : float or array
+        Share of a device's bandwidth that one of those links has, s: 1/6 where six are alike [1].
 
     Returns
     -------
@@ -304,7 +304,7 @@ def torus_bisection_bandwidth(
 
     Notes
     -----
-    BW_b = links * BW / (2 * n); of an exchange of all with all a quarter crosses the middle each way, so that
+    BW_b = links * s * BW; of an exchange of all with all a quarter crosses the middle each way, so that
     all devices together send 4 * BW_b at most; two interleaved groups as much, side by side a quarter of it
 
     References
@@ -313,10 +313,10 @@ def torus_bisection_bandwidth(
 
     Examples
     --------
-    >>> float(torus_bisection_bandwidth(bandwidth=600e9, cut_links=32, dimensions=3)) / 1e9
+    >>> float(torus_bisection_bandwidth(bandwidth=600e9, cut_links=32, link_share=1 / 6)) / 1e9
     3200.0
     """
-    return np.multiply(cut_links, bandwidth) / np.multiply(2.0, dimensions)
+    return np.multiply(cut_links, link_share) * bandwidth
 
 
 def cache_transfer_time(

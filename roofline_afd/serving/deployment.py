@@ -20,6 +20,7 @@ from roofline_afd.catalogue.calibration import (
 )
 from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
+from roofline_afd.serving import torus
 from roofline_afd.serving.collectives import NOMINAL
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
@@ -360,14 +361,22 @@ class Deployments:
         return pipeline.busiest_stage_time(attention=block.attention, ffn=block.ffn, link=link)
 
     def tokens_per_s_per_device(self, deployment: Deployment, step: FloatArray) -> FloatArray:
-        """Return output tokens of all sequences per second, over all devices [tokens/s]."""
+        """Return output tokens of all sequences per second, over all devices that are paid for [tokens/s]."""
         rate = pipeline.token_rate(
             batch=np.multiply(deployment.batch, self.scenario.sigma_dp),
             accept_length=self.scenario.accept_length,
             step=step,
         )
         groups = np.divide(deployment.attention_devices, deployment.tensor_parallel)
-        return rate * np.divide(groups, deployment.devices)
+        return rate * np.divide(groups, self.paid_devices(deployment))
+
+    def paid_devices(self, deployment: Deployment) -> FloatArray:
+        """Return the devices a job pays for: on a torus those of whole slices, idle ones included [1]."""
+        if self.attention.id == self.ffn.id:
+            return torus.paid_devices(deployment.devices, self.attention)
+        sides = ((deployment.attention_devices, self.attention), (deployment.expert_devices, self.ffn))
+        paid = [torus.paid_devices(devices, system) for devices, system in sides]
+        return paid[0] + paid[1]
 
     @cached_property
     def held(self) -> DeviceMemory:

@@ -9,7 +9,7 @@ import numpy as np
 from roofline_afd.catalogue.calibration import ESTIMATED
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
-from roofline_afd.physics import network, traffic
+from roofline_afd.physics import network, tiers, traffic
 from roofline_afd.serving import torus
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.sizes import DOMAIN_LAYOUTS, SCALE_BYTES
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 EVEN, FULL, APART = DOMAIN_LAYOUTS
 NODES = "nodes"
 """How groups lie over domains that are single nodes: together in one, else each in nodes of its own."""
-TORUS_DIMENSIONS = 2
-"""Dimensions taken for a torus whose record does not say: two carry least."""
 
 
 class Sent(NamedTuple):
@@ -115,9 +113,29 @@ def _exchange_share(system: System, devices: FloatArray) -> FloatArray:
     together = np.ceil(devices / traffic.domains_used(devices=devices, domain_devices=domain))
     if "pairwise_bandwidth" in limits:
         return np.minimum(1.0, np.maximum(together - 1.0, 1.0) * limits["pairwise_bandwidth"])
-    if "bisection_bandwidth" in limits:
-        return np.minimum(1.0, limits["bisection_bandwidth"] / together)
-    return 1.0
+    share = _device_share(system, devices)
+    if "bisection_bandwidth" in limits:  # of all that a device sends, itself included, a quarter crosses
+        far = np.maximum(together - 1.0, 1.0) / together
+        return np.minimum(share, limits["bisection_bandwidth"] / together * far)
+    return share
+
+
+def _device_share(system: System, devices: FloatArray) -> FloatArray:
+    """Return the share of its bandwidth that a device can use, by its links in a slice or by tiers."""
+    fabric, domain = system.scale_up, system.scale_up_domain_devices
+    if fabric.slices is not None:
+        share = torus.slices(devices, system).device_share
+        return np.where(np.greater(share, 0.0), share, 1.0)[()]
+    if not fabric.tiers:
+        return 1.0
+    together = np.ceil(devices / traffic.domains_used(devices=devices, domain_devices=domain))
+    usable: FloatArray = 1.0
+    inner = 1
+    for tier in fabric.tiers:
+        sizes = {"devices": together, "inner_devices": inner, "outer_devices": tier.devices}
+        usable = np.minimum(usable, tiers.tier_share(**sizes, share=tier.share))
+        inner = tier.devices
+    return usable
 
 
 def _afd_exchange(
@@ -184,9 +202,8 @@ def _afd_laid_out(
     ffn = layers.system("ffn")
     receivers = np.asarray(sizes.ffn_devices)
     devices = np.add(sizes.attention_devices, receivers)
-    crossing = crossing_of(
-        layouts_of(layers)[place], sizes.attention_devices, receivers, ffn.scale_up_domain_devices
-    )
+    layout = layouts_of(layers)[place]
+    crossing = crossing_of(layout, sizes.attention_devices, receivers, ffn.scale_up_domain_devices)
     near = 1.0 - crossing.share
     near_devices, far_devices = (
         np.maximum(each, 1.0) for each in (crossing.near_devices, crossing.sending_devices)
@@ -204,7 +221,17 @@ def _afd_laid_out(
     flow = traffic.group_traffic(**copies, **sent.vector)
     up_a, out_a = layers.bandwidths("attention", sent.operator)
     up_f, out_f = layers.bandwidths("ffn", sent.operator)
+    share = _device_share(ffn, devices)
     limits = _limits(ffn, min(up_a, up_f), devices)
+    if "bisection_bandwidth" in limits and layout != FULL:  # each domain has a middle of its own
+        domain = ffn.scale_up_domain_devices
+        limits["bisection_bandwidth"] = limits["bisection_bandwidth"] * traffic.domains_used(
+            devices=devices, domain_devices=domain
+        )
+    forwarding = np.multiply(receivers, up_f)
+    if layers.transport == "node":
+        forwarding = forwarding * _exchange_share(ffn, receivers)
+    up_a, up_f = up_a * share, up_f * share
     up = network.group_bandwidth(
         sending_devices=near_devices,
         receiving_devices=receivers,
@@ -223,7 +250,7 @@ def _afd_laid_out(
         "receiving_devices": receivers,
     }
     busiest = [np.minimum(each, receivers) for each in (near_devices, far_devices)]
-    bandwidths = (np.where(together, up, np.multiply(receivers, up_f)), out)
+    bandwidths = (np.where(together, up, forwarding), out)
     time, arguments = _transfer(layers, sent, flow, bandwidths, devices, busiest=busiest)
     used = {
         "sending_bandwidth": np.where(together, up_a, out_a),
@@ -292,18 +319,14 @@ def _limits(system: System, bandwidth: float, devices: FloatArray) -> dict[str, 
     """Return what a fabric without a switch carries between two devices, and in all across its middle.
 
     Of what many devices exchange, or two interleaved groups send, a quarter crosses the middle each way.
+    Groups over several domains have one in each, of which this is one.
     """
     fabric, domain = system.scale_up, system.scale_up_domain_devices
     if fabric.topology == "full-mesh":
         return {"pairwise_bandwidth": network.mesh_pair_bandwidth(bandwidth=bandwidth, devices=domain)}
-    if fabric.topology != "torus":
+    if fabric.slices is None:
         return {}
-    dimensions, whole = fabric.torus_dimensions, 1.0
-    if dimensions is not None:
-        links = torus.slices(devices, system)[1]
-    else:  # of unknown shape: as one with equal sides and linked ends, of which a group has its share
-        dimensions = TORUS_DIMENSIONS
-        links = 2.0 * domain ** (1.0 - 1.0 / dimensions)
-        whole = np.minimum(np.divide(devices, domain), 1.0)
-    cut = network.torus_bisection_bandwidth(bandwidth=bandwidth, cut_links=links, dimensions=dimensions)
-    return {"bisection_bandwidth": 4.0 * cut * whole}
+    _, links, share, _ = torus.slices(devices, system)
+    cut = network.torus_bisection_bandwidth(bandwidth=bandwidth, cut_links=links, link_share=share)
+    alone = np.equal(links, 0.0)  # a device by itself has no middle
+    return {"bisection_bandwidth": np.where(alone, np.inf, 4.0 * cut)[()]}

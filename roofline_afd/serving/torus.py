@@ -9,104 +9,148 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roofline_afd.physics import traffic
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from roofline_afd.catalogue.hardware import System
+    from roofline_afd.catalogue.hardware import Slices, System
     from roofline_afd.physics.arrays import FloatArray
-
-CUBE = 4
-"""Devices of a side of the cubes that larger slices in three dimensions are made of."""
-SMALL = {
-    2: ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)),
-    3: ((1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 2, 2), (2, 2, 4), (2, 4, 4)),
-}
-"""Slices by dimensions: all there are in two, those smaller than a cube in three."""
-FULL_ROW = 16
-"""Side of a slice in two dimensions that closes into a ring; in three, all sides do from a cube on."""
 
 
 class Slice(NamedTuple):
-    """A slice: its devices, and the links across its middle, one direction, both rings' halves counted."""
+    """A slice, or many: devices, links across the middle of the tightest side (of a ring: both halves).
 
-    devices: int
-    cut_links: int
+    `link_share` is the share of a device's bandwidth that one of those links has, `device_share` that of all
+    links of the device with fewest.
+    """
+
+    devices: FloatArray
+    cut_links: FloatArray
+    link_share: FloatArray
+    device_share: FloatArray
 
 
-def slices(devices: FloatArray, system: System) -> tuple[FloatArray, FloatArray]:
-    """Return the devices of the smallest slices that hold groups, and the links across their middle [1].
+def slices(devices: FloatArray, system: System) -> Slice:
+    """Return the smallest slices that hold groups; of groups over several domains, those of their parts.
 
     Parameters
     ----------
     devices : int or array
         Devices of each group [1].
     system : System
-        A system whose scale-up fabric is a torus of known dimensions.
+        A system whose scale-up fabric is a torus.
+
+    Returns
+    -------
+    Slice
+        Its fields as arrays of the devices' shape.
+    """
+    stated = system.scale_up.slices
+    assert stated is not None  # noqa: S101 - asked of no other
+    domain = system.scale_up_domain_devices
+    parts = np.ceil(np.divide(devices, traffic.domains_used(devices=devices, domain_devices=domain)))
+    counts = np.asarray(parts, dtype=int)
+    most = int(np.max(counts, initial=1))
+    table = _table(1 << most.bit_length(), stated, domain)
+    return Slice(*(column[counts] for column in table))
+
+
+@lru_cache(maxsize=64)
+def _table(size: int, stated: Slices, domain: int) -> NDArray[np.float64]:
+    """Return the fields of the slices that hold 0, 1, ... devices, fewer than a size; of none that of one."""
+    counts = np.clip(np.arange(size), 1, domain)
+    return np.array([slice_of(int(count), stated, domain) for count in counts], dtype=float).T
+
+
+def paid_devices(devices: FloatArray, system: System) -> FloatArray:
+    """Return the devices that a group pays for: those of whole slices, idle ones with the rest.
+
+    Parameters
+    ----------
+    devices : int or array
+        Devices of each group [1].
+    system : System
+        Where it runs.
 
     Returns
     -------
     float or array
-        Devices of the slice: those of the whole torus at most.
-    float or array
-        Links across its middle.
+        Devices; of fabrics other than a torus those given [1].
     """
-    dimensions = system.scale_up.torus_dimensions
-    assert dimensions is not None  # noqa: S101 - asked of no other
+    if system.scale_up.slices is None or not np.size(devices):
+        return np.multiply(devices, 1.0)
     domain = system.scale_up_domain_devices
-    unique, inverse = np.unique(np.asarray(devices, dtype=int), return_inverse=True)
-    found = [slice_of(min(int(count), domain), dimensions, domain) for count in unique]
-    held, links = np.array(found, dtype=float).reshape(-1, 2).T
-    shape = np.shape(devices)
-    return held[inverse].reshape(shape)[()], links[inverse].reshape(shape)[()]
+    parts = traffic.domains_used(devices=devices, domain_devices=domain)
+    return np.multiply(slices(devices, system).devices, parts)
 
 
 def whole_slices(totals: NDArray[np.float64], system: System) -> NDArray[np.bool_]:
     """Return which numbers of devices make whole slices: others leave devices idle that are paid for."""
-    if system.scale_up.torus_dimensions is None or not totals.size:
-        return np.ones(totals.shape, dtype=bool)
-    held, _ = slices(totals, system)
-    return np.asarray(held == totals)
+    return np.asarray(paid_devices(totals, system) == totals)
 
 
 @lru_cache(maxsize=1 << 14)
-def slice_of(devices: int, dimensions: int, domain: int) -> Slice:
-    """Return the smallest slice that holds some devices; of shapes alike the one with most links across.
+def slice_of(devices: int, stated: Slices, domain: int) -> Slice:
+    """Return the smallest slice that holds some devices; of those as small the one that carries most.
 
     Parameters
     ----------
     devices : int
         Devices, at most those of the domain [1].
-    dimensions : int
-        Dimensions of the torus: 2 or 3 [1].
+    stated : Slices
+        What a record says of its slices.
     domain : int
         Devices of the whole torus [1].
 
     Returns
     -------
     Slice
-        Its devices, and the links across its middle.
+        Its devices and links. Where no slice holds as many, the largest there is, with all devices of the
+        domain.
     """
-    small = [shape for shape in SMALL[dimensions] if devices <= math.prod(shape) <= domain]
-    if small:
-        least = min(map(math.prod, small))
-        return max(_slice(shape) for shape in small if math.prod(shape) == least)
-    if dimensions == len(SMALL):  # two dimensions have no more: the whole torus
-        return _slice((round(math.sqrt(domain)), domain // round(math.sqrt(domain))))
-    cubes = math.ceil(devices / CUBE**dimensions)
-    return max(_slice(tuple(CUBE * side for side in sides)) for sides in _factors(cubes))
+    listed = [shape for shape in stated.shapes if math.prod(shape) <= domain]
+    fitting = [shape for shape in listed if devices <= math.prod(shape)]
+    if fitting:
+        least = min(map(math.prod, fitting))
+        return _best([shape for shape in fitting if math.prod(shape) == least], stated)
+    side = stated.cube_side
+    if side is not None:
+        longest = (stated.longest_side or domain) // side
+        for cubes in range(math.ceil(devices / side**3), domain // side**3 + 1):
+            shapes = [sides for sides in _factors(cubes) if sides[-1] <= longest]
+            if shapes:
+                return _best([tuple(side * each for each in sides) for sides in shapes], stated)
+    largest = max(listed, key=math.prod)
+    return _slice(largest, stated)._replace(devices=domain)
 
 
-def _slice(shape: tuple[int, ...]) -> Slice:
+def _best(shapes: list[tuple[int, ...]], stated: Slices) -> Slice:
+    """Return the shape of some alike in size that carries most across its middle."""
+    return max((_slice(shape, stated) for shape in shapes), key=lambda each: each.cut_links * each.link_share)
+
+
+def _slice(shape: tuple[int, ...], stated: Slices) -> Slice:
     """Return a slice of some sides: across the middle of each run the others, twice where it is a ring."""
     devices = math.prod(shape)
-    cuts = [devices // side * (2 if _ring(shape, side) else 1) for side in shape if side > 1]
-    return Slice(devices, min(cuts, default=0))
+    rings = [_ring(side, devices, stated) for side in shape]
+    cuts = [
+        (devices // side * (2 if ring else 1), share)
+        for side, ring, share in zip(shape, rings, stated.link_shares, strict=True)
+        if side > 1
+    ]
+    links, share = min(cuts, key=math.prod, default=(0, stated.link_shares[0]))
+    ends = sum(
+        each * (2 if ring else min(side - 1, 1))
+        for side, ring, each in zip(shape, rings, stated.link_shares, strict=True)
+    )
+    return Slice(devices, links, share, ends)
 
 
-def _ring(shape: tuple[int, ...], side: int) -> bool:
+def _ring(side: int, devices: int, stated: Slices) -> bool:
     """Whether a side's ends are linked."""
-    three = len(shape) > len(SMALL)
-    return math.prod(shape) >= CUBE**3 if three else side >= FULL_ROW
+    long = stated.ring_side is not None and side >= stated.ring_side
+    return side > 1 and (long or (stated.ring_devices is not None and devices >= stated.ring_devices))
 
 
 def _factors(count: int) -> list[tuple[int, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,12 @@ DOMAINS = {
     "ascend-910b2": (8, 8),
     "atlas-950": (64, 8192),
     "tpu-v5e": (8, 256),
-    "tpu-v5p": (4, 8960),
+    "tpu-v5p": (4, 6144),
     "tpu-v6e": (8, 256),
     "tpu-v7": (4, 9216),
     "trn2": (16, 16),
     "trn2-ultraserver": (16, 64),
-    "trn3-ultraserver-gen1": (4, 64),
+    "trn3-ultraserver-gen1": (16, 64),
     "trn3-ultraserver-gen2": (4, 144),
     "gaudi3": (8, 8),
 }
@@ -199,3 +200,16 @@ def test_the_readme_lists_every_field_and_every_incomplete_system() -> None:
     }
     assert [key for key in sorted(keys) if f"`{key}`" not in text] == []
     assert [name for name in sorted(INCOMPLETE) if f"`{name}`" not in text] == []
+
+
+def test_a_torus_states_its_slices(tmp_path: Path) -> None:
+    """A record without them is faulty, and so is one whose shapes have other dimensions than its links."""
+    shipped = (files("hardware_db") / "interconnects" / "ici-v6e.toml").read_text("utf-8")
+    head, _, rest = shipped.partition("[slices]")
+    bare = head + "[sources" + rest.partition("[sources")[2]
+    with pytest.raises(InputError, match="missing slices"):
+        parse_record(bare.encode(), file="ici-v6e.toml")
+    odd = shipped.replace("[1, 1], [2, 2]", "[1, 1, 1], [2, 2]")
+    (tmp_path / "ici-v6e.toml").write_text(odd.replace("schema = 1", "schema = 1\nreplaces = true"), "utf-8")
+    with pytest.raises(InputError, match="dimensions do not go together"):
+        load_system("tpu-v6e", catalogue=Catalogue([tmp_path]))

@@ -167,13 +167,24 @@ def test_trap_cube_rate_is_the_peak_of_a_matrix_product() -> None:
 
 @pytest.mark.parametrize("record", INTERCONNECTS.values(), ids=lambda record: record.id)
 def test_trap_one_pair_gets_no_more_than_the_aggregate(record: Record) -> None:
-    """Trap 5: a full mesh gives one of seven links to a pair, a torus one of four or six."""
+    """Trap 5: a full mesh gives one of seven links to a pair, a torus the widest of two in each dimension."""
     if not {"gb_per_s", "pair_gb_per_s"} <= set(record.quantities):
         assert record.text("topology") not in {"full-mesh", "torus"}
         return
     links = record.quantities["gb_per_s"].value / record.quantities["pair_gb_per_s"].value
-    allowed = {"full-mesh": {7}, "torus": {4, 6}, "switched": {1}}[record.text("topology")]
-    assert any(links == pytest.approx(number) for number in allowed)
+    if record.text("topology") == "torus":
+        rates = record.data["slices"]["link_gb_per_s"]
+        assert record.quantities["gb_per_s"].value == 2 * sum(rates)
+        assert record.quantities["pair_gb_per_s"].value == max(rates)
+    else:
+        assert links == pytest.approx({"full-mesh": 7, "switched": 1}[record.text("topology")])
+
+
+def test_tiers_make_up_the_bandwidth() -> None:
+    """The links of all tiers are those of a device: 256 in the server, 320 in the rack, 128 between racks."""
+    tiers = INTERCONNECTS["neuronlink-v4-gen2"].data["tiers"]
+    assert sum(tier["gb_per_s"] for tier in tiers) == value("interconnect", "neuronlink-v4-gen2", "gb_per_s")
+    assert [tier["devices"] for tier in tiers] == [4, 72, 144]
 
 
 def test_trap_mi355x_links() -> None:

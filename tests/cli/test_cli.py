@@ -434,6 +434,9 @@ def test_explain_fabrics_without_a_switch() -> None:
     question = ("--model", "deepseek-v3", "--system")
     assert ask("explain", "mesh_pair_bandwidth", *question, "mi300x")["summary"]["value"] == 64e9
     assert ask("explain", "torus_bisection_bandwidth", *question, "tpu-v6e")["summary"]["value"] > 0
+    share = ask("explain", "tier_share", *question, "trn3-ultraserver-gen2")["summary"]["value"]
+    assert share == pytest.approx(256 / 704)
+    assert "does not apply" in command("explain", "tier_share", *question, "gb200-nvl72").complaint
     assert "does not apply" in command("explain", "mesh_pair_bandwidth", *question, "tpu-v6e").complaint
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -342,13 +343,17 @@ def test_a_batch_that_no_memory_holds_is_not_blamed_on_the_context() -> None:
 
 
 @pytest.mark.parametrize("name", ["compare", "predict"])
-def test_no_warnings_beyond_a_fabric(name: str) -> None:
+def test_no_warnings_beyond_a_fabric(name: str, tmp_path: Path) -> None:
     """512 devices where nothing leaves a domain of 256: one line, whatever the mode."""
     asked = {
         "compare": ("--devices", "512"),
         "predict": ("--attention-devices", "256", "--ffn-devices", "256", "--batch", "4"),
     }[name]
-    outcome = command(name, "--system", "tpu-v6e", "--model", "deepseek-v3", *asked)
+    shipped = (files("hardware_db") / "systems" / "tpu-v6e.toml").read_text("utf-8")
+    alone = shipped.replace('scale_out = "google-dcn-v6e"', "replaces = true")
+    (tmp_path / "tpu-v6e.toml").write_text(alone, "utf-8")
+    where = ("--hardware-db", str(tmp_path), "--system", "tpu-v6e")
+    outcome = command(name, *where, "--model", "deepseek-v3", *asked)
     _says(outcome, status=1, says="fabric")
 
 

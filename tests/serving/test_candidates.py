@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,8 @@ def test_groups_are_whole_nodes_of_their_systems() -> None:
 
 
 def test_nothing_leaves_a_domain_without_a_fabric() -> None:
-    """The catalogue knows no scale-out of tpu-v6e: deployments stay within its 256 devices."""
-    system = load_system("tpu-v6e")
-    assert system.scale_out is None
+    """A pod of tpu-v6e by itself: deployments stay within its 256 devices."""
+    system = dataclasses.replace(load_system("tpu-v6e"), scale_out=None)
     assert system.scale_up_domain_devices == 256
     for mode in MODES:
         _, found = searched(mode, system=system, model="deepseek-v3", tpot_ms=200)

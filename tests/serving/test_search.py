@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import Scenario
@@ -18,6 +20,8 @@ from roofline_afd.serving.search import NEAR, search
 from roofline_afd.serving.sizes import TRANSPORTS
 from tests.serving.searched import H800, best_of, rate_of, searched
 
+ALONE = dataclasses.replace(load_system("tpu-v6e"), scale_out=None)
+"""A pod that nothing leaves."""
 SAME = 1e-9
 """Of deployments that differ by rounding either may win."""
 
@@ -268,14 +272,14 @@ def test_all_transports_are_no_worse_than_any() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_more_devices_than_a_fabric_connects_are_refused(mode: str) -> None:
     """Asked for outright, 512 devices without scale-out have no deployment, and that is why."""
-    _, found = searched(mode, system="tpu-v6e", model="deepseek-v3", tpot_ms=200, devices=512)
+    _, found = searched(mode, system=ALONE, model="deepseek-v3", tpot_ms=200, devices=512)
     assert found.best is None
     assert (found.refusal, found.nearest) == (FABRIC, None)
 
 
 def test_a_latency_missed_within_a_domain_is_no_missing_fabric() -> None:
     """Of 200 attention devices and up to 312 others some fit a domain of 256: the latency is what binds."""
-    question: dict[str, Any] = {"system": "tpu-v6e", "model": "deepseek-v3", "attention_devices": 200}
+    question: dict[str, Any] = {"system": ALONE, "model": "deepseek-v3", "attention_devices": 200}
     _, found = searched(AFD, **question, tpot_ms=0.1)
     assert found.refusal == LATENCY
     assert found.nearest is not None

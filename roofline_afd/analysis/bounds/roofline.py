@@ -288,6 +288,8 @@ def _sentence(inputs: FfnStageInputs, edges: Sequence[Regime], summary: dict[str
         )
     if inputs.scenario.system.scale_up.topology == "torus":
         text += " An upper bound: the cut of the torus between the two groups is not counted."
+    elif inputs.scenario.system.scale_up.tiers:
+        text += " An upper bound: that the fabric is slower between larger units is not counted."
     if summary["best_hfu"] is None:
         return f"{text} No FFN {unit} count asked for is feasible: {binding}."
     best = summary["best_ffn_nodes"]

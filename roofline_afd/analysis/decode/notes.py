@@ -129,6 +129,7 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
             "throughput per device counts both alike, whatever they cost"
         )
     for row in rows:
+        notes += _idle_notes(deployments, row)
         share = row.get("estimated_share")
         if share:
             notes.append(
@@ -161,6 +162,22 @@ def _exchange_notes(deployments: Deployments, mode: str, transport: str) -> list
         for leg, name in legs
         if leg.basis
     ]
+
+
+def _idle_notes(deployments: Deployments, row: Mapping[str, Any]) -> list[str]:
+    """Say which devices of a slice stand idle, and that they are paid for."""
+    if not row.get("n_devices"):
+        return []
+    afd = row["n_ffn_devices"] is not None
+    one = deployments.deployment_of(
+        row["n_attention_devices"] if afd else row["n_devices"], row["n_ffn_devices"] or 0, batch=1
+    )
+    paid = int(deployments.paid_devices(one))
+    idle = paid - int(row["n_devices"])
+    if not idle:
+        return []
+    fill = f"{row['mode']}: {row['n_devices']} devices fill no slice of the torus: the smallest has {paid}"
+    return [f"{fill}, and tokens/s per device are over all of them, {idle} idle ones too"]
 
 
 def question_line(scenario: Scenario, varied: Sequence[str] = ()) -> str:

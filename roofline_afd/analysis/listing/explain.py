@@ -229,13 +229,17 @@ def _fabric(scenario: Scenario, term: str) -> dict[str, Any]:
     """Return what a fabric without a switch is asked about; None for the kinds it is not."""
     system = scenario.system
     shape = system.scale_up.topology or "unknown"
+    devices = system.scale_up_domain_devices
+    cut = torus.slices(devices, system) if system.scale_up.slices else None
+    within, widest = (None, None, *system.scale_up.tiers)[-2:]
     return {
         "bandwidth": system.scale_up.bytes_per_s if term.startswith(shape.removeprefix("full-")) else None,
-        "devices": system.scale_up_domain_devices,
-        "dimensions": system.scale_up.torus_dimensions,
-        "cut_links": float(torus.slices(system.scale_up_domain_devices, system)[1])
-        if system.scale_up.torus_dimensions
-        else None,
+        "devices": devices,
+        "cut_links": float(cut.cut_links) if cut else None,
+        "link_share": float(cut.link_share) if cut else None,
+        "inner_devices": within.devices if within else 1,
+        "outer_devices": widest.devices if widest else None,
+        "share": widest.share if widest else None,
         "network": 8 * (system.scale_out or system.scale_up).bytes_per_s,
         "step_budget": (scenario.latency_ms * scenario.accept_length - (scenario.gap_ms or 0.0))
         * 1e-3

@@ -28,6 +28,7 @@ from roofline_afd.physics import (
     routing,
     serving_modes,
     slots,
+    tiers,
     traffic,
 )
 from roofline_afd.physics import imbalance as load
@@ -136,6 +137,7 @@ TERMS = {
     "group_bandwidth": Term(network.group_bandwidth, operator="afd:dispatch"),
     "mesh_pair_bandwidth": Term(network.mesh_pair_bandwidth),
     "torus_bisection_bandwidth": Term(network.torus_bisection_bandwidth),
+    "tier_share": Term(tiers.tier_share),
     "cache_transfer_time": Term(network.cache_transfer_time, operator="dispatch"),
     "exchange_time_limit": Term(network.exchange_time_limit, operator="dispatch"),
     "exchange_step_limit": Term(network.exchange_step_limit, operator="dispatch"),

@@ -78,6 +78,8 @@ class Workers:
         unit = math.lcm(*(side.devices_per_node for side in sides))
         inside = max(side.devices_per_node for side in sides)
         found = np.unique([*range(1, min(inside, most) + 1), *range(unit, most + 1, unit)])
+        if self.deployments.attention.id != self.deployments.ffn.id:  # a slice each, of any shape
+            return found
         return found[whole_slices(found.astype(float), self.deployments.attention)]
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from typing import Any
@@ -240,6 +241,7 @@ def test_more_time_never_hurts_where_cores_come_in_waves(mode: str) -> None:
 
 def test_refusals() -> None:
     """Each names what rules everything out."""
+    alone = dataclasses.replace(load_system("tpu-v6e"), scale_out=None)
     cases: list[tuple[str, str, dict[str, Any]]] = [
         *((mode, MEMORY, {"model": "deepseek-v3", "devices": 2}) for mode in SERVING_MODES),
         *((mode, LATENCY, {"tpot_ms": 0.01}) for mode in SERVING_MODES),
@@ -250,8 +252,8 @@ def test_refusals() -> None:
         (PD_AFD, CLUSTER, {"devices": 1}),
         (PD_AFD, CLUSTER, {"devices": 3}),
         (AGG, PREFILL_SHARE, {"workload": {"isl": 100_000, "osl": 1}}),
-        (PD, FABRIC, {"system": "tpu-v6e", "devices": 512}),
-        (PD_AFD, FABRIC, {"system": "tpu-v6e", "devices": 8, "kv_link": "scale-out"}),
+        (PD, FABRIC, {"system": alone, "devices": 512}),
+        (PD_AFD, FABRIC, {"system": alone, "devices": 8, "kv_link": "scale-out"}),
     ]
     for mode, binding, asked in cases:
         found = explore_modes(asking(**asked), [mode])[mode]

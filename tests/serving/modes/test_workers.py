@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 
+from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import EP, Deployment, Deployments
 from roofline_afd.serving.modes.pools import ways_to_prefill
@@ -113,7 +115,11 @@ def test_shared_heads_that_do_not_divide() -> None:
 def test_replicas_of_one_domain_where_no_fabric_leaves_it() -> None:
     """Larger ones have no time at all, and no warning says so."""
     question = asking(
-        system="tpu-v6e", devices=264, tensor_parallel=1, workload={"isl": 4000, "osl": 40}, chunk_tokens=500
+        system=dataclasses.replace(load_system("tpu-v6e"), scale_out=None),
+        devices=264,
+        tensor_parallel=1,
+        workload={"isl": 4000, "osl": 40},
+        chunk_tokens=500,
     )
     found = explore_modes(question, [AGG])[AGG]
     assert found.best is not None

@@ -58,7 +58,7 @@ def test_estimated_roofs_are_dashed() -> None:
         ]
 
     assert dashes(H800) == [[1, 0], [1, 0], [1, 0]]
-    assert dashes(Scenario(system="trn3-ultraserver-gen2", model="deepseek-v3")) == [[1, 0], [6, 4]]
+    assert dashes(Scenario(system="trn3-ultraserver-gen1", model="deepseek-v3")) == [[1, 0], [6, 4]]
 
 
 @pytest.mark.parametrize("kind", ["roofline", "dead-zone"])
