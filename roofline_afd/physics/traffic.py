@@ -74,7 +74,7 @@ def pair_traffic(
     devices, devices_per_node : float or array
         Devices the experts are spread over, G; those scale-up connects, g [1].
     filled : bool
-        Whether domains are filled one after the other (`domain_parts`).
+        Whether domains are filled one after the other (`domain_parts`) [1].
 
     Returns
     -------
@@ -126,7 +126,7 @@ def rank_traffic(
     devices_per_node : float or array
         Devices that scale-up connects, g [1].
     filled : bool
-        Whether domains are filled one after the other (`domain_parts`).
+        Whether domains are filled one after the other (`domain_parts`) [1].
 
     Returns
     -------
@@ -198,7 +198,7 @@ def domain_parts(
     domain_devices : int or array
         Devices of a scale-up domain, D [1].
     filled : bool
-        Whether domains are filled one after the other, instead of all to an equal part.
+        Whether domains are filled one after the other, instead of all to an equal part [1].
 
     Returns
     -------
@@ -351,7 +351,7 @@ def node_traffic(
     devices, devices_per_node : float or array
         Devices the experts are spread over, G; those scale-up connects, g; G in whole nodes [1].
     filled : bool
-        Whether domains are filled one after the other (`domain_parts`).
+        Whether domains are filled one after the other (`domain_parts`) [1].
 
     Returns
     -------

@@ -114,9 +114,14 @@ def _faster(calibration: Calibration, factor: float) -> Calibration:
     def quicker(found: Any, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 - a record of either kind
         return dataclasses.replace(found, **{key: getattr(found, key) / factor for key in keys})
 
+    legs = {
+        name: quicker(leg, ("latency_s", "message_s", "prepare_s"))
+        for name, leg in (("up", calibration.link.up), ("out", calibration.link.out))
+    }
+    link = dataclasses.replace(calibration.link, **legs)
     return dataclasses.replace(
         calibration,
-        link=quicker(calibration.link, ("latency_up_s", "latency_out_s")),
+        link=link,
         given={kernel: quicker(calibration.of(kernel, "fp8"), FIXED) for kernel in KERNELS},
     )
 

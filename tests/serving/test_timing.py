@@ -49,8 +49,9 @@ def test_efficiencies_have_kinds() -> None:
     h200 = _operators("h200", "deepseek-v3")
     assert h200["experts_up"].kind == "sibling"  # timed on the H800
     for model in ("deepseek-v3", "qwen3-235b-a22b"):
-        timed = [item for item in _operators("mi300x", model).values() if item.efficiency]
-        assert {item.kind for item in timed} == {"estimated"}
+        timed = {name: item for name, item in _operators("mi300x", model).items() if item.efficiency}
+        assert {item.kind for name, item in timed.items() if item.side != "network"} == {"estimated"}
+        assert timed["dispatch"].kind == timed["combine"].kind == "measured"
 
 
 def test_kinds_are_of_the_terms_that_count() -> None:

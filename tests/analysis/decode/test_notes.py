@@ -22,5 +22,5 @@ def test_what_a_prediction_rests_on() -> None:
     assert set(answer.inputs["values"]) >= {"fp8_tflops", "memory_gb", "scale_out_gb_per_s", "top_k"}
     assert answer.rows()[0]["estimated_share"] == 0
     estimated = predict(Prediction(Scenario(**EP_QUESTION | {"system": "mi300x"})))
-    assert estimated.rows()[0]["estimated_share"] > 0.5
+    assert estimated.rows()[0]["estimated_share"] > 0.3  # exchanges were measured
     assert any("never measured" in note for note in estimated.notes)

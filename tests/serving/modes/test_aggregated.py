@@ -50,7 +50,7 @@ def test_steps_with_prompts_send_a_copy_per_node() -> None:
         shape, heads = (int(best["attention"]), None), int(best["tp"])
         deployments = pool_of(question, EP, question.scenario, question.workload.held)
         plain = deployment_of(deployments, shape, heads, best["batch"], 1)
-        pure = dataclasses.replace(plain, transport=transport or plain.transport)
+        pure = dataclasses.replace(plain, transport=transport or deployments.transport)
         mixed = with_prompts(pure, question.scenario)
         assert (pure.transport, mixed.transport) == ways
         assert best["pure"] == pytest.approx(float(deployments.step(pure).time), rel=1e-12)

@@ -211,9 +211,17 @@ def _one_by_one(
 ) -> tuple[float, str]:
     devices, system = row.numbers["n_devices"], row.system
     sent = [_moved(row, form) for form in (Formats().dispatch, Formats().combine)]
-    blank = [0.0, 0.0]
-    rates = [system.scale_up.bytes_per_s] * 2, [1.0, 1.0]
-    exchange = Exchange(*np.array([sent, sent, blank, [devices] * 2, *rates]))
+    blank = np.zeros((1, 2))
+    exchange = Exchange(
+        scale_up_bytes=np.array([sent]),
+        scale_out_bytes=blank,
+        scale_up_messages=blank,
+        scale_out_messages=blank,
+        combines=np.array([[False, True]]),
+        devices=np.array([devices]),
+        scale_up=np.array([system.scale_up.bytes_per_s]),
+        scale_out=np.array([1.0]),
+    )
     pairs, touched = _loads(row)
     shape = {**row.numbers, "groups": touched, "tokens_per_expert": pairs / touched}
     products = [
