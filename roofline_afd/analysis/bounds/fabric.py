@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.bounds.questions import Fabric
-    from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.records import Quantity
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.timing import Operator
@@ -49,6 +49,8 @@ MOVED = (
 NOTHING = dict.fromkeys(("latency", "scale_up_bytes", "scale_out_bytes"), 0.0) | dict.fromkeys(
     ("scale_up", "scale_out"), 1.0
 )
+NODES = re.compile(r", \d{1,4}-\w+( PCIe)? nodes( with [^,]*)?|, pod of \d{1,6}")
+"""How names of systems tell the size of their nodes and domains."""
 SYSTEM_KEYS = ("scale_up_gb_per_s", "scale_out_gb_per_s", "devices_per_node", "scale_up_domain_devices")
 MODEL_KEYS = ("hidden_size", "dispatch_width", "routed_experts", "top_k")
 
@@ -116,9 +118,7 @@ def fabric(question: Fabric, measured: Sequence[MeasuredExchange] = ()) -> Answe
     ]
     at = float(min(tokens, key=lambda value: abs(math.log(value / AT_TOKENS))))
     names = _names(scenarios)
-    edges = [
-        _edge(each, name, found, at) for each, name, found in zip(every, names, columns, strict=True)
-    ]
+    edges = [_edge(each, name, found, at) for each, name, found in zip(every, names, columns, strict=True)]
     points, left = _points(measured, every, groups, tokens)
     quantities = _quantities(scenarios)
     return Answer(
@@ -126,7 +126,9 @@ def fabric(question: Fabric, measured: Sequence[MeasuredExchange] = ()) -> Answe
         inputs={
             **describe_inputs(scenarios[0], quantities),
             "systems": [scenario.system.id for scenario in scenarios],
-            "group_sizes": {each.attention.id: found.tolist() for each, found in zip(every, groups, strict=True)},
+            "group_sizes": {
+                each.attention.id: found.tolist() for each, found in zip(every, groups, strict=True)
+            },
             "tokens": tokens.tolist(),
         },
         columns={key: np.concatenate([found[key] for found in columns]) for key in columns[0]},
@@ -145,7 +147,7 @@ def fabric(question: Fabric, measured: Sequence[MeasuredExchange] = ()) -> Answe
             *provenance_notes(scenarios[0], quantities),
         ],
         picture={
-            "question": _question_line(every[0]),
+            "question": _question_line(every),
             "names": {scenario.system.id: name for scenario, name in zip(scenarios, names, strict=True)},
             "points": points,
         },
@@ -164,9 +166,7 @@ def _checked(scenarios: Sequence[Scenario]) -> Sequence[Scenario]:
     for scenario in scenarios:
         sides = [scenario.side(side).id for side in ("attention", "ffn")]
         if sides[0] != sides[1]:
-            raise InputError(
-                f"--systems {sides[0]}+{sides[1]} is a pair: exchanges are of expert parallelism, on one system"
-            )
+            raise InputError(f"--systems {sides[0]}+{sides[1]} is a pair: exchanges of EP are on one system")
         if scenario.system.id in seen:
             raise InputError(f"--systems names {scenario.system.id} twice")
         seen.add(scenario.system.id)
@@ -191,9 +191,7 @@ def _counts(given: object, name: str, *, most: int, least: int = 1) -> NDArray[n
     return found.astype(np.int64)
 
 
-def _sizes(
-    deployments: Deployments, asked: NDArray[np.int64] | None, notes: list[str]
-) -> NDArray[np.int64]:
+def _sizes(deployments: Deployments, asked: NDArray[np.int64] | None, notes: list[str]) -> NDArray[np.int64]:
     """Return the group sizes of a system; note which of those asked for cannot exchange, and why."""
     system, scenario = deployments.attention, deployments.scenario
     domain, experts = system.scale_up_domain_devices, scenario.model.routed_experts
@@ -225,14 +223,10 @@ def _columns(
     deployments: Deployments, devices: NDArray[np.int64], tokens: Numbers
 ) -> dict[str, NDArray[Any]]:
     """Return the rows of a system: group by group, each over all tokens."""
-    group, sent = (axis.ravel() for axis in np.meshgrid(devices, tokens, indexing="ij"))
+    group, sent = np.repeat(devices, tokens.size), np.tile(tokens, devices.size)
     times = exchange_times(deployments, group, sent)
     layers = deployments.layers(deployments.transport)
-    places = [
-        laid_out(layers, deployments.deployment_of(int(count), 0, batch=1)) for count in devices
-    ]
-    link = layers.calibration("attention").link
-    library = link.library if link.transport == layers.transport else ""
+    places = [laid_out(layers, deployments.deployment_of(int(count), 0, batch=1)) for count in devices]
     return {
         "system": np.full(group.shape, deployments.attention.id, dtype=object),
         "n_devices": group,
@@ -242,7 +236,7 @@ def _columns(
         "exchange_us": (times.dispatch + times.combine) * 1e6,
         "n_domains": np.repeat([place.domains for place in places], tokens.size),
         "domains": np.repeat(np.array([place.words for place in places], dtype=object), tokens.size),
-        "library": np.full(group.shape, library or None, dtype=object),
+        "library": np.full(group.shape, _library(deployments) or None, dtype=object),
         "kind": times.kind,
         "binding": times.binding,
     }
@@ -267,9 +261,8 @@ def exchange_times(deployments: Deployments, devices: NDArray[np.int64], tokens:
     """
     layers = deployments.layers(deployments.transport)
     leaves = devices > deployments.attention.scale_up_domain_devices
-    found = Times(
-        *(np.zeros(devices.shape) for _ in range(2)), *(np.empty(devices.shape, object) for _ in range(2))
-    )
+    dispatch, combine = np.zeros(devices.shape), np.zeros(devices.shape)
+    kind, binding = np.empty(devices.shape, dtype=object), np.empty(devices.shape, dtype=object)
     for rows in (~leaves, leaves):  # groups that leave their domain rest on other measurements
         if not rows.any():
             continue
@@ -283,10 +276,10 @@ def exchange_times(deployments: Deployments, devices: NDArray[np.int64], tokens:
             prefill=False,
         )
         halves = list(network_operators(layers, sizes))
-        found.dispatch[rows], found.combine[rows] = (half.time for half in halves)
-        found.kind[rows] = halves[0].kind
-        found.binding[rows] = np.array(BINDINGS, dtype=object)[_binding(halves)]
-    return found
+        dispatch[rows], combine[rows] = (half.time for half in halves)
+        kind[rows] = halves[0].kind
+        binding[rows] = np.array(BINDINGS, dtype=object)[_binding(halves)]
+    return Times(dispatch, combine, kind, binding)
 
 
 def _binding(halves: Iterable[Operator]) -> NDArray[np.intp]:
@@ -305,16 +298,17 @@ def _binding(halves: Iterable[Operator]) -> NDArray[np.intp]:
         largest = moved.argmax(axis=0)
         parts = np.where(np.arange(len(MOVED))[:, None] == largest, moved, 0.0)
         total = total + np.vstack([np.broadcast_to(given["latency"], largest.shape), parts])
-    return total.argmax(axis=0)
+    return np.asarray(total.argmax(axis=0))
 
 
 def _names(scenarios: Sequence[Scenario]) -> list[str]:
-    """Return short names of systems, as far as these tell them apart."""
-    short = [scenario.system.name.partition(",")[0].partition(" (")[0] for scenario in scenarios]
-    return [
-        name if short.count(name) == 1 else scenario.system.id
-        for name, scenario in zip(short, scenarios, strict=True)
-    ]
+    """Return names of systems, as short as tells them apart."""
+    whole = [NODES.sub("", scenario.system.name).replace(", ", " with ", 1) for scenario in scenarios]
+    short = [re.sub(r" \([^)]*\)", "", name) for name in whole]
+    for names in (short, whole):
+        if len({*names}) == len(names):
+            return names
+    return [scenario.system.id for scenario in scenarios]
 
 
 def _edge(
@@ -362,13 +356,13 @@ def _sentence(edges: Sequence[Mapping[str, Any]], tokens: int) -> str:
 def _alone(edge: Mapping[str, Any]) -> str:
     """Return the times of one system on both sides of the edge, as far as groups lie there."""
     name = edge["domain"]
+    if edge["within_us"] is None:
+        return f"{_us(edge['beyond_us'])} us with {edge['beyond_devices']} devices, in more than one {name}"
     within = f"{_us(edge['within_us'])} us within the {name} with {edge['within_devices']} devices"
     if edge["beyond_us"] is None:
         return within
-    beyond = f"{_us(edge['beyond_us'])} us"
-    if edge["within_us"] is None:
-        return f"{beyond} with {edge['beyond_devices']} devices, in more than one {name}"
-    return f"{within} and {beyond} with {edge['beyond_devices']}: leaving it costs x{edge['factor']:.2g}"
+    beyond = f"{_us(edge['beyond_us'])} us with {edge['beyond_devices']}"
+    return f"{within} and {beyond}: leaving it costs x{edge['factor']:.2g}"
 
 
 def _us(value: float) -> str:
@@ -404,9 +398,8 @@ def _points(
             np.array([row.n_devices for row in kept]),
             np.array([row.tokens for row in kept], dtype=float),
         )
-        link = each.layers(each.transport).calibration("attention").link
         for row, predicted in zip(kept, times.dispatch + times.combine, strict=True):
-            same = row.library == link.library and row.precision == each.formats.dispatch
+            same = row.library == _library(each) and row.precision == each.formats.dispatch
             points.append(
                 row._asdict() | {"predicted_us": float(predicted) * 1e6, "alike": same and row.kernels}
             )
@@ -444,10 +437,21 @@ def _quantities(scenarios: Sequence[Scenario]) -> list[Quantity]:
     return [*found, *(model[key] for key in MODEL_KEYS if key in model)]
 
 
-def _question_line(deployments: Deployments) -> str:
-    """Return the model and what its tokens send, in a line."""
-    model, formats = deployments.scenario.model, deployments.formats
+def _question_line(every: Sequence[Deployments]) -> str:
+    """Return the model and what its tokens send, in a line, and whose kernels where they are the same."""
+    first = every[0]
+    model, formats = first.scenario.model, first.formats
+    library = {_library(each) for each in every}
+    kernels = f"kernels of {library.pop()}" if len(library) == 1 and library != {""} else "kernels"
     return (
-        f"{model.name}: {model.dispatch_width:,} elements, dispatch in {formats.dispatch}, combine in "
-        f"{formats.combine}, to {model.top_k} of {model.routed_experts} experts · kernels alone, even routing"
+        f"{model.name}: {model.dispatch_width:,} elements, {formats.dispatch} dispatch, {formats.combine} "
+        f"combine, {model.top_k} of {model.routed_experts} experts, evenly routed · {kernels} alone"
     )
+
+
+def _library(deployments: Deployments) -> str:
+    """Return the library whose kernels send; empty where none is known that sends this way, or asked for."""
+    if deployments.scenario.links == "nominal":
+        return ""
+    link = deployments.layers(deployments.transport).calibration("attention").link
+    return link.library if link.transport == deployments.transport else ""

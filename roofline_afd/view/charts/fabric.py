@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -31,13 +32,17 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 HUES = (BLUE, ORANGE, GREEN, PLUM)
-LIGHTEST = 0.62
-"""Share of white in the line of the smallest group; the largest has none."""
+LIGHTEST, NAMED = 0.62, 0.6
+"""Share of white in the line of the smallest group, the largest has none; and how much of it in names."""
 PALE = 0.6
 PANEL_WIDTH, PANEL_HEIGHT = 285, 270
 ACROSS = 2
 LABEL_GAP = 14
 """Pixels between the names of two lines."""
+HEADED = 1.6
+"""Such gaps above the names, for the word that heads them."""
+SHORT_STEP, BESIDE = 40, 12
+"""Pixels of a step below which its factor stands beside it, and how far."""
 FEW_TICKS = {False: 12, True: 6}
 """Tokens up to which each has a tick of its own, without panels and with them."""
 EACH = ("n_devices", "tokens", "exchange_us", "dispatch_us", "combine_us", "domains", "binding", "library")
@@ -52,6 +57,8 @@ class Frame(NamedTuple):
     x: tuple[float, float]
     y: tuple[float, float]
     tokens: Sequence[int]
+    at: int
+    """Tokens at which the step out of a domain is told."""
     panels: bool
 
 
@@ -79,6 +86,7 @@ def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
         x=(tokens[0] / 1.1, tokens[-1] * 1.1),
         y=(min(times) / 1.15, max(times) * 1.15),
         tokens=tokens,
+        at=answer.summary["tokens"],
         panels=panels,
     )
     drawn = []
@@ -90,7 +98,11 @@ def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
         if panels:
             panel = panel.properties(title=_panel_title(edge, own, hue))
         drawn.append(panel)
-    whole: Any = alt.ConcatChart(concat=drawn, columns=ACROSS, spacing=END_LABELS) if panels else drawn[0]
+    whole: Any = (
+        alt.ConcatChart(concat=drawn, columns=ACROSS, spacing=alt.RowColnumber(row=18, column=24))
+        if panels
+        else drawn[0]
+    )
     styled = house_style(whole, answer.summary["answer"], [answer.picture["question"], _how_to_read(answer)])
     return cast("alt.LayerChart | alt.ConcatChart", styled)
 
@@ -114,8 +126,9 @@ def _axes(frame: Frame, titles: tuple[bool, bool]) -> tuple[alt.X, alt.Y]:
     """Return both axes, each with its title or without."""
     every = FEW_TICKS[frame.panels]
     marks: Sequence[float] = frame.tokens
-    if len(marks) > every:
-        marks = marks[:: math.ceil(len(marks) / every)] if len(marks) <= 2 * every else log_ticks(*frame.x)
+    doubled = all(low * 2 == high for low, high in itertools.pairwise(marks))
+    if len(marks) > every or not doubled:
+        marks = marks[:: math.ceil(len(marks) / every)] if doubled else log_ticks(marks[0], marks[-1])
     x = alt.X(
         "tokens:Q",
         scale=alt.Scale(type="log", domain=list(frame.x), nice=False),
@@ -150,11 +163,12 @@ def _panel(
     for row in rows:
         groups.setdefault(row["n_devices"], []).append(row)
     steps = max(len(groups) - 1, 1)
-    colors = {
-        count: _lightened(hue, LIGHTEST * (1 - place / steps) if len(groups) > 1 else 0.0)
+    whites = {
+        count: LIGHTEST * (1 - place / steps) if len(groups) > 1 else 0.0
         for place, count in enumerate(groups)
     }
-    layers = _step_layers(groups, edge, hue, x, y) if edge["factor"] else []
+    colors = {count: _lightened(hue, white) for count, white in whites.items()}
+    layers = _step_layers(groups, edge, hue, frame, (x, y)) if edge["factor"] else []
     for count, own in groups.items():
         weak = own[0]["kind"] == "estimated"
         base = alt.Chart(chart_data([{key: row[key] for key in EACH} for row in own])).encode(x, y)
@@ -171,7 +185,8 @@ def _panel(
         ]
     if points:
         layers.append(_point_layer(points, colors, x, y))
-    layers += _end_names(groups, edge, colors, frame, x, y)
+    names = {count: _lightened(hue, NAMED * white) for count, white in whites.items()}
+    layers += _end_names(groups, edge, names, frame, (x, y))
     return alt.LayerChart(layer=layers).properties(width=frame.width, height=frame.height)
 
 
@@ -181,30 +196,34 @@ def _tooltip(key: str) -> alt.Tooltip:
 
 
 def _step_layers(
-    groups: Mapping[int, Sequence[Mapping[str, Any]]], edge: Mapping[str, Any], hue: str, x: alt.X, y: alt.Y
+    groups: Mapping[int, Sequence[Mapping[str, Any]]],
+    edge: Mapping[str, Any],
+    hue: str,
+    frame: Frame,
+    axes: tuple[alt.X, alt.Y],
 ) -> list[alt.Chart]:
     """Return the band between the largest group within a domain and the smallest beyond, and its factor."""
+    x, y = axes
     pair = (groups[edge["within_devices"]], groups[edge["beyond_devices"]])
     band = [
         {"tokens": low["tokens"], "exchange_us": low["exchange_us"], "beyond_us": high["exchange_us"]}
         for low, high in zip(*pair, strict=True)
     ]
-    at = min(band, key=lambda row: abs(math.log(row["exchange_us"] / edge["within_us"])))
     middle = {
-        "tokens": at["tokens"],
+        "tokens": frame.at,
         "exchange_us": math.sqrt(edge["within_us"] * edge["beyond_us"]),
         "label": f"x{edge['factor']:.2g}",
     }
-    base = alt.Chart(chart_data([at])).encode(x)
+    base = alt.Chart(chart_data([row for row in band if row["tokens"] == frame.at])).encode(x)
     names = alt.Chart(chart_data([middle])).encode(x, y, text="label:N")
-    ends = {"align": "left", "dx": 6, "fontSize": 13, "fontWeight": "bold"}
+    height = frame.height * math.log(edge["factor"]) / math.log(frame.y[1] / frame.y[0])
+    place = {"align": "center"} if height >= SHORT_STEP else {"align": "left", "dx": BESIDE}
+    form: dict[str, Any] = {**place, "fontSize": 13, "fontWeight": "bold"}
     return [
-        alt.Chart(chart_data(band))
-        .mark_area(color=hue, opacity=0.13)
-        .encode(x, y, alt.Y2("beyond_us:Q")),
+        alt.Chart(chart_data(band)).mark_area(color=hue, opacity=0.13).encode(x, y, alt.Y2("beyond_us:Q")),
         base.mark_rule(color=INK, strokeWidth=1.4).encode(y, alt.Y2("beyond_us:Q")),
-        names.mark_text(**ends, color=GROUND, stroke=GROUND, strokeWidth=4),
-        names.mark_text(**ends, color=INK),
+        names.mark_text(**form, color=GROUND, stroke=GROUND, strokeWidth=5),
+        names.mark_text(**form, color=INK),
     ]
 
 
@@ -241,17 +260,17 @@ def _end_names(
     edge: Mapping[str, Any],
     colors: Mapping[int, str],
     frame: Frame,
-    x: alt.X,
-    y: alt.Y,
+    axes: tuple[alt.X, alt.Y],
 ) -> list[alt.Chart]:
     """Return the names of lines at their right end, pushed apart where they would touch."""
+    x, y = axes
     low, high = (math.log(value) for value in frame.y)
     gap = LABEL_GAP / frame.height * (high - low)
     ends = sorted((math.log(own[-1]["exchange_us"]), count) for count, own in groups.items())
     placed: list[float] = []
     for height, _ in ends:
         placed.append(max(height, placed[-1] + gap) if placed else height)
-    limit = high
+    limit = high - HEADED * gap  # room for the word above
     for at in reversed(range(len(placed))):
         placed[at] = min(placed[at], limit)
         limit = placed[at] - gap
