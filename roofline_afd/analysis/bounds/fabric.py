@@ -445,7 +445,7 @@ def _question_line(every: Sequence[Deployments]) -> str:
     kernels = f"kernels of {library.pop()}" if len(library) == 1 and library != {""} else "kernels"
     return (
         f"{model.name}: {model.dispatch_width:,} elements, {formats.dispatch} dispatch, {formats.combine} "
-        f"combine, {model.top_k} of {model.routed_experts} experts, evenly routed · {kernels} alone"
+        f"combine, {model.top_k} of {model.routed_experts} experts · {kernels} alone"
     )
 
 

@@ -128,7 +128,8 @@ def _axes(frame: Frame, titles: tuple[bool, bool]) -> tuple[alt.X, alt.Y]:
     marks: Sequence[float] = frame.tokens
     doubled = all(low * 2 == high for low, high in itertools.pairwise(marks))
     if len(marks) > every or not doubled:
-        marks = marks[:: math.ceil(len(marks) / every)] if doubled else log_ticks(marks[0], marks[-1])
+        ends = (marks[0], marks[-1])
+        marks = marks[:: math.ceil(len(marks) / every)] if doubled else log_ticks(*ends) or ends
     x = alt.X(
         "tokens:Q",
         scale=alt.Scale(type="log", domain=list(frame.x), nice=False),

@@ -65,8 +65,8 @@ def test_leaving_the_rack_is_told() -> None:
     assert (edge["within_us"], edge["beyond_us"]) == (found[72, 128], found[144, 128])
     within, beyond, factor = (edge[key] for key in ("within_us", "beyond_us", "factor"))
     assert answer.summary["answer"] == (
-        f"On NVIDIA GB200 NVL72 a layer's exchange of 128 tokens takes {within:.0f} us within the rack with 72 "
-        f"devices and {beyond:.0f} us with 144: leaving it costs x{factor:.2g}."
+        f"On NVIDIA GB200 NVL72 a layer's exchange of 128 tokens takes {within:.0f} us within the rack with "
+        f"72 devices and {beyond:.0f} us with 144: leaving it costs x{factor:.2g}."
     )
 
 

@@ -60,12 +60,9 @@ def test_the_step_out_of_the_rack_is_shaded_and_named() -> None:
         ends = (row["exchange_us"], row["beyond_us"])
         assert ends == (found[72, row["tokens"]], found[144, row["tokens"]])
     (rule,) = _of(chart, "rule")
-    (ends,) = rows_of(rule)
-    assert (ends["tokens"], ends["exchange_us"], ends["beyond_us"]) == (
-        128,
-        edge["within_us"],
-        edge["beyond_us"],
-    )
+    assert rows_of(rule) == [
+        {"tokens": 128, "exchange_us": edge["within_us"], "beyond_us": edge["beyond_us"]}
+    ]
     texts = {row["label"] for layer in _of(chart, "text") for row in rows_of(layer)}
     assert {f"x{edge['factor']:.2g}", "72 · 1 rack", "144 · 2 racks", "64", "devices"} <= texts
 
@@ -131,6 +128,16 @@ def test_one_number_of_tokens_is_drawn_as_dots() -> None:
         layer for layer in layers_of(fabric_chart(measured_fabric(question))) if layer["mark"].get("filled")
     ]
     assert [layer["mark"]["opacity"] for layer in dots] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ticks"),
+    [([1, 2, 4], [1, 2, 4]), (range(16, 257, 16), [20, 50, 100, 200]), ([131, 140], [131, 140])],
+)
+def test_tokens_have_ticks(tokens: Any, ticks: list[int]) -> None:  # noqa: ANN401 - whatever holds numbers
+    question = Fabric(RACK.scenarios, tokens=tokens, group_sizes=[72, 144])
+    (first, *_) = layers_of(fabric_chart(measured_fabric(question)))
+    assert first["encoding"]["x"]["axis"]["values"] == ticks
 
 
 def test_a_kept_answer_draws_the_same() -> None:
