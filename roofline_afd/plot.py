@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
+from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
 from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
@@ -17,6 +17,7 @@ __all__ = [
     "afd_vs_ep",
     "breakdown",
     "dead_zone",
+    "fabric",
     "hfu_map",
     "pareto",
     "pareto_panels",
@@ -75,6 +76,36 @@ def dead_zone(question: Roofline) -> alt.LayerChart:
     from roofline_afd.view.charts.dead_zone import dead_zone_chart
 
     return dead_zone_chart(roofline_picture(question))
+
+
+@asks(Fabric)
+def fabric(question: Fabric) -> alt.LayerChart | alt.ConcatChart:
+    """Draw what dispatch and combine of a layer take over tokens of a device, a line per group size.
+
+    The lines of groups within a scale-up domain lie close together; the first beyond it lies apart, by what
+    leaving a rack or node costs. Published exchanges of the model's shape are marked.
+
+    Returns
+    -------
+    altair.LayerChart or altair.ConcatChart
+        The chart, a panel per system where there are several; dashed and pale where a line is estimated.
+
+    Raises
+    ------
+    InputError
+        If a number is out of bounds, a file is faulty, there are too many systems, or no group can exchange.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> chart = fabric([Scenario(system="gb200-nvl72", model="deepseek-v3")], group_sizes=[72, 144])
+    >>> chart.to_dict()["height"]
+    440
+    """
+    from roofline_afd.analysis.evidence.operators.exchanges import measured_fabric
+    from roofline_afd.view.charts.fabric import fabric_chart
+
+    return fabric_chart(measured_fabric(question))
 
 
 @asks(Breakdown)

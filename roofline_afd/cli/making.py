@@ -132,7 +132,7 @@ def _read(option: Option, value: Any, catalogue: Callable[[], Catalogue]) -> obj
 
         return load_model(value, catalogue=catalogue())
     name = option.flag or "--" + option.name.replace("_", "-")
-    if "Sequence" in option.types:
+    if "Sequence" in option.types and "Path" not in option.types:
         return whole_numbers(value, option=name) if "int" in option.types else listed(value, name)
     return value
 

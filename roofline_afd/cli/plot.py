@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.bounds.questions import Roofline, RooflinePicture
+from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
 from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
@@ -26,6 +26,7 @@ def add(app: Shelf) -> None:
     """Add the commands to the program."""
     group = app.group("plot", "Pictures: html (self-contained), svg, png, pdf, or Vega-Lite json.")
     _add_procurement(group)
+    _add_fabric(group)
 
     @register_picture(
         group,
@@ -152,6 +153,20 @@ def _add_tornado(group: Shelf) -> None:
 
         with progress_bar("varying inputs") as advanced:
             return sensitivity(question, advanced=advanced)
+
+
+def _add_fabric(group: Shelf) -> None:
+    @register_picture(
+        group,
+        "fabric",
+        help_text="Where a rack ends: dispatch and combine of a layer over tokens, a line per group size.",
+        chart="fabric:fabric_chart",
+        of="fabric",
+    )
+    def fabric(question: Fabric) -> Answer:
+        from roofline_afd.analysis.evidence.operators.exchanges import measured_fabric  # not for --help
+
+        return measured_fabric(question)
 
 
 def _add_procurement(group: Shelf) -> None:

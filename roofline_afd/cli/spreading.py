@@ -229,17 +229,19 @@ def _parameter(option: Option) -> inspect.Parameter:
     """Return the command-line option of a field of a question."""
     types = option.types
     flag = bool(types & {"bool"})
-    several = "Mapping" in types
+    files = {"Sequence", "Path"} <= types
+    several = "Mapping" in types or files
     text = not types & {"float", "int"} or bool(types & TEXTS)
     parser = (
         None if flag or text else number if "float" in types else whole_number if "int" in types else None
     )
-    hint: Any = bool if flag else list[str] if several else Path if types & {"Path"} else str
+    kept: Any = Path if types & {"Path"} else str
+    hint: Any = bool if flag else list[kept] if several else kept
     told = option.text.replace("`", "")
     record = "system" if "System" in types else "model" if "Model" in types else ""
     words = option.words
     unit = "" if option.unit in {"", "1"} else option.unit.upper()
-    kind = "FILE" if hint is Path else "ID" if record else "NUMBER" if parser else "TEXT"
+    kind = "FILE" if kept is Path else "ID" if record else "NUMBER" if parser else "TEXT"
     info = typer.Option(
         option.flag or "--" + option.name.replace("_", "-"),
         help=told[0].upper() + told[1:] + (" (repeatable)." if several else "."),

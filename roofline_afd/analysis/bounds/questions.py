@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 PLACEMENTS = ("contiguous", "greedy")
+TOKENS = tuple(2**power for power in range(11))
+"""Tokens of a device at which exchanges are timed where none are asked for: 1 to 1024."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,3 +110,29 @@ class Imbalance:
     tokens: int | None = option(None, flag="--batch-tokens")
     batches: int | None = option(None)
     seed: int | None = option(None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fabric:
+    """What the exchange of a layer takes over tokens and devices, and where a rack or node ends.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+        One question per system, alike but for that; at most four.
+    group_sizes : sequence of int, optional
+        Devices that exchange, a line each: a list a,b,c or a range first:last[:step]; where absent 8, 16,
+        32, 64, those of a scale-up domain where it is larger, and twice as many, as far as the experts can be
+        spread over them [1].
+    tokens : sequence of int
+        Tokens that a device sends: a list or a range; 1, 2, 4 and so on to 1024 where absent [1].
+    operators : sequence of path, optional
+        CSV files with exchanges you measured, as `validate --operators` reads them; drawn besides the
+        published ones.
+    """
+
+    scenarios: Sequence[Scenario]
+    _: dataclasses.KW_ONLY
+    group_sizes: Sequence[int] | None = option(None, metavar="LIST")
+    tokens: Sequence[int] = option(TOKENS, metavar="LIST")
+    operators: Sequence[str | Path] | None = option(None, metavar="FILE")
