@@ -43,6 +43,8 @@ class Verdict(NamedTuple):
     best: tuple[Deployment | None, Deployment | None]
     rates: tuple[float, float]
     refusals: tuple[str, str]
+    nearest: float | None
+    """Least time per token of AFD, where it has no deployment [s]."""
 
     @property
     def ratio(self) -> float | None:
@@ -130,6 +132,7 @@ def _row(system: str, catalogue: Catalogue) -> dict[str, Verdict | None]:
             (results[0].best, results[1].best),
             (rates[0], rates[1]),
             (results[0].refusal, results[1].refusal),
+            results[1].nearest,
         )
     return found
 
@@ -141,16 +144,12 @@ def _far(verdict: Verdict) -> bool:
 
 def _cause(verdict: Verdict) -> tuple[str, str]:
     """Return what an outlier rests on, and why in a sentence."""
-    from roofline_afd.serving.limits import MEMORY
-
     ep, afd = verdict.best
     system = verdict.deployments[0].attention
     whole, experts, driver = _held(verdict.deployments[0], ep)
     held = f"{whole:.3g} GB that are no experts and {experts:.3g} GB of experts"
-    if ep is None and verdict.refusals[0] == MEMORY:
-        return UNSHARED, f"a device of EP would hold {held}, of {driver:.3g} GB; AFD parts them"
     if ep is None or afd is None:
-        return UNEXPLAINED, "to be looked at"
+        return _none(verdict, held, driver)
     batches = f"{ep.batch} under EP, {afd.batch} on an attention device"
     if verdict.rates[1] > verdict.rates[0] and ep.batch < FEW < afd.batch:
         room = f"of {driver:.3g} GB: room for few sequences ({batches})"
@@ -168,7 +167,39 @@ def _cause(verdict: Verdict) -> tuple[str, str]:
             f"all of AFD's copies of a token would leave over the {out:.3g} GB/s of a device"
         )
         return HOLDS, told
+    moving, computing = _layer_us(verdict.deployments[1], afd)
+    if verdict.rates[1] < verdict.rates[0] and moving > computing:
+        own, _ = _layer_us(verdict.deployments[0], ep)
+        told = f"both transfers of a layer take {moving:.0f} us under AFD, attention and experts"
+        return HOLDS, f"{told} {computing:.0f}; EP's, over {ep.devices} devices, take {own:.0f}"
     return UNEXPLAINED, "to be looked at"
+
+
+def _none(verdict: Verdict, held: str, driver: float) -> tuple[str, str]:
+    """Return why one of both modes has no deployment."""
+    from roofline_afd.serving.limits import LATENCY, MEMORY
+
+    if verdict.best[0] is None and verdict.refusals[0] == MEMORY:
+        return UNSHARED, f"a device of EP would hold {held}, of {driver:.3g} GB; AFD parts them"
+    if verdict.refusals[1] == LATENCY and verdict.nearest is not None:
+        inside, outside = _exchanges_us(verdict.deployments[1])
+        told = f"AFD takes {verdict.nearest * 1e3:.1f} ms at least: of its two transfers a layer each costs"
+        return HOLDS, f"{told} {outside:.0f} us between nodes before a byte moves ({inside:.0f} within one)"
+    return UNEXPLAINED, "to be looked at"
+
+
+def _exchanges_us(deployments: Deployments) -> tuple[float, float]:
+    """Return the fixed time of a transfer within a domain and between domains, in service [us]."""
+    link = deployments.layers(deployments.transport).calibration("attention").link
+    up, out = (leg.latency_s * deployments.slowdown * 1e6 for leg in (link.up, link.out))
+    return up, out
+
+
+def _layer_us(deployments: Deployments, best: Deployment) -> tuple[float, float]:
+    """Return the time of both transfers of a layer of experts, and of all that it computes [us]."""
+    block = next(each for each in deployments.step(best).blocks if not each.dense)
+    moving = float(block.dispatch) + float(block.combine)
+    return moving * 1e6, (float(block.attention) + float(block.ffn)) * 1e6
 
 
 def _experts_held(deployments: Deployments, one: Deployment) -> float:
