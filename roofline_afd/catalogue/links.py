@@ -81,7 +81,8 @@ class Leg:
 class LinkEfficiency:
     """What exchanges reach of both fabrics of a system, and how the kernels send that reach it.
 
-    `transport` is `pair` (a copy per expert), `rank` (per device) or `node` (per node, forwarded inside).
+    `transport` is how the kernels that were timed send: `pair` (a copy per expert), `rank` (per device) or
+    `node` (per node, forwarded inside).
     """
 
     up: Leg
@@ -179,7 +180,7 @@ def load_link(
     library = library_of(system, catalogue=catalogue, libraries=libraries, transport=transport)
     own = load_library(library, catalogue=catalogue).transport if library else PAIR
     legs = [_leg(each, catalogue) for each in legs_of(system, library, catalogue=catalogue)]
-    return LinkEfficiency(up=legs[0], out=legs[1], library=library, transport=transport or own)
+    return LinkEfficiency(up=legs[0], out=legs[1], library=library, transport=own)
 
 
 def library_of(

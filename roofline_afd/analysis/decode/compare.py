@@ -127,9 +127,7 @@ def _lies(sides: Mapping[str, Side]) -> str:
     found = [
         f"{NAMES[mode]} over {side.row['domains']}"
         for mode, side in sides.items()
-        if side.rate is not None
-        and side.deployments.attention.superpod
-        and not str(side.row["domains"]).startswith("1 ")
+        if side.rate is not None and side.deployments.attention.superpod and side.row["n_domains"] > 1
     ]
     return f" {'; '.join(found)}." if found else ""
 

@@ -50,7 +50,7 @@ def predict(question: Prediction) -> Answer:
     _refuse(deployments, deployment, limited=limited)
     row = {**found.largest, **row_of(deployments, deployment, limited=limited)}
     quantities = quantities_of(deployments)
-    said = _sentence(row, scenario.accept_length)
+    said = _sentence(row, scenario)
     return Answer(
         command="predict",
         inputs=serving_inputs(scenario, quantities),
@@ -110,13 +110,15 @@ def _floor(deployments: Deployments, deployment: Deployment) -> float:
     return float(np.asarray(least)) / deployments.scenario.accept_length * 1e3
 
 
-def _sentence(row: Mapping[str, Any], accept_length: float) -> str:
+def _sentence(row: Mapping[str, Any], scenario: Scenario) -> str:
     """Return what a deployment reaches, and the terms it is made of."""
     shape = (
         f"{row['n_attention_devices']} attention and {row['n_ffn_devices']} FFN devices"
         if row["n_ffn_devices"]
         else f"{row['n_devices']} devices"
     )
+    if scenario.side("attention").superpod and row["n_domains"] > 1:
+        shape += f" ({row['domains']})"
     waits = f", waiting most for {row['bottleneck']}" if row["bottleneck"] != row["binding"] else ""
     terms = row["breakdown"]
     times = ", ".join(
@@ -127,7 +129,7 @@ def _sentence(row: Mapping[str, Any], accept_length: float) -> str:
         "no overlap": f"no overlap, {terms['layer_us']:.1f} us a layer",
         "pipeline": f"{row['microbatches']} micro-batches, one every {terms.get('cycle_us', 0.0):.1f} us",
     }[terms["schedule"]]
-    accepted = f" / {accept_length:g} accepted" if accept_length != 1 else ""
+    accepted = f" / {scenario.accept_length:g} accepted" if scenario.accept_length != 1 else ""
     return (
         f"{row['mode'].upper()} on {shape}: {row['tokens_per_s_per_device']:,.0f} tokens/s per device, "
         f"{row['tpot_ms']:.1f} ms per token; bound by {row['binding']}{waits}. Per expert layer and "

@@ -87,6 +87,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "exchange_library": layers.calibration("attention").link.library or None,
         "domain_layout": lies.layout,
         "domains": lies.words,
+        "n_domains": lies.domains,
         "redundant_experts": int(np.asarray(deployment.redundant_experts)),
         "step_ms": time * 1e3,
         **{key: value for key, value in used.items() if key != "hfu_all_devices"},

@@ -44,3 +44,17 @@ def test_a_mode_of_its_own() -> None:
         predict_ep(Scenario(**AFD_QUESTION))
     with pytest.raises(InputError, match="--attention-devices and --ffn-devices are needed"):
         predict_afd(Scenario(**EP_QUESTION))
+
+
+def test_where_devices_lie_is_part_of_the_answer() -> None:
+    """Of racks that several nodes share, where a deployment reaches beyond one."""
+    question = {"system": "gb200-nvl72", "model": "deepseek-v3", "batch": 64, "context": 1024}
+    within, beyond = (predict(Prediction(Scenario(**question, devices=each), mode="ep")) for each in (72, 76))
+    assert beyond.summary["answer"].startswith("EP on 76 devices (2 racks, 38+38): ")
+    assert within.summary["answer"].startswith("EP on 72 devices: ")
+    (row,) = beyond.rows()
+    assert (row["domain_layout"], row["domains"], row["n_domains"]) == ("even", "2 racks, 38+38", 2)
+    assert row["exchange_library"] == "deepep-v1-low-latency"
+    full = predict(Prediction(Scenario(**question, devices=76, domain_layout="full"), mode="ep")).rows()[0]
+    assert full["domains"] == "2 racks, 72+4"
+    assert full["breakdown"]["dispatch_us"] > 1.5 * row["breakdown"]["dispatch_us"]
