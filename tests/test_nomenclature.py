@@ -58,6 +58,7 @@ def test_reader_sees_the_descriptions_in_the_order_of_the_call() -> None:
         ("scale_bytes_per_element", volume),
         ("devices", spread),
         ("devices_per_node", spread),
+        ("filled", Parameter("Whether domains are filled one after the other (`domain_parts`)", "1")),
     ]
 
 

@@ -91,7 +91,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
     limit = scenario.latency_ms * 1e-3 * scenario.accept_length
     room = deployments.usable_memory()
     microbatches = (1, 2) if mode == EP else (2,) if scenario.deployable_with else (1, 2, 3, 4)
-    transports = TRANSPORTS if scenario.transport == "all" else (scenario.transport or "pair",)
+    transports = TRANSPORTS if scenario.transport == "all" else (deployments.transport,)
     best = 0.0
     for (senders, receivers), transport in itertools.product(_shapes(scenario, mode), transports):
         holding = receivers or senders

@@ -191,8 +191,7 @@ class Disaggregated:
             return next((refusal for refusal in refusals if refusal != MEMORY), MEMORY)
         if not self.transfer.possible:
             return FABRIC
-        apart = self.least[1] <= self.question.tpot_limit and not np.isfinite(self.least[0])
-        if not self.pool.found_room or apart:  # either pool finds room, but never both
+        if not self.pool.found_room:
             return CLUSTER
         if self.least[1] > self.question.tpot_limit:
             return LATENCY

@@ -104,7 +104,7 @@ class DecodePool:
         for tp in workers.tensor_parallels:
             attention, ffn = workers.columns(workers.rows(tp))
             most = workers.memory_left(attention, ffn, tensor_parallel=tp, tokens=0.0)
-            keep = most[:, 0] >= 1
+            keep = most[:, 0] >= min(workers.microbatches)  # a sequence for each
             if not np.any(keep):
                 continue
             self.fits = True

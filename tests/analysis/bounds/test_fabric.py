@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
@@ -178,7 +180,10 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "too many tokens": (_of("h800"), {"tokens": range(1, 9999)}, "at most 2,000"),
     "more than experts": (_of("h800"), {"group_sizes": [512]}, "the experts are 256"),
     "nowhere to go": (
-        _of("tpu-v6e", model="qwen3-235b-a22b", redundant_experts=900),
+        [
+            attrs.evolve(each, system=dataclasses.replace(each.system, scale_out=None))
+            for each in _of("tpu-v6e", model="qwen3-235b-a22b", redundant_experts=900)
+        ],
         {"group_sizes": [512]},
         "no fabric leads beyond the 256 devices of a slice",
     ),

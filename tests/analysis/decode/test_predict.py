@@ -48,7 +48,12 @@ def test_a_mode_of_its_own() -> None:
 
 def test_where_devices_lie_is_part_of_the_answer() -> None:
     """Of racks that several nodes share, where a deployment reaches beyond one."""
-    question = {"system": "gb200-nvl72", "model": "deepseek-v3", "batch": 256, "context": 1024}
+    question: dict[str, Any] = {
+        "system": "gb200-nvl72",
+        "model": "deepseek-v3",
+        "batch": 256,
+        "context": 1024,
+    }
     within, beyond = (predict(Prediction(Scenario(**question, devices=each), mode="ep")) for each in (72, 76))
     assert beyond.summary["answer"].startswith("EP on 76 devices (2 racks, 38+38): ")
     assert within.summary["answer"].startswith("EP on 72 devices: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -87,8 +88,9 @@ def test_heads_that_no_node_shares_are_told() -> None:
     single = load_system("h100", overrides={"devices_per_node": 1})
     with pytest.raises(InputError, match="its heads do not divide among the devices of a node of h100"):
         explain("all_reduce_time", Scenario(system=single, model="qwen3-235b-a22b"), **SIZES)
+    alone = dataclasses.replace(load_system("tpu-v6e"), scale_out=None)
     with pytest.raises(InputError, match=f"{ACROSS} does not apply to tpu-v6e: it has no scale-out fabric"):
-        _values(ACROSS, "tpu-v6e")
+        explain(ACROSS, Scenario(system=alone, model="qwen3-235b-a22b"), **SIZES)
 
 
 def test_switches_that_sum_have_their_numbers(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_clear_cases_are_certain() -> None:
     h800 = Scenario(**H800)
     ep = moved(h800, samples=20, uncertainty=pinned(h800, "context", "memory_gb_per_s")).summary
     assert (ep["winner"], ep["probability_afd_wins"]) == (EP, 0)
-    scenario = Scenario(**CLOSE_CALL)
+    scenario = Scenario(system="tpu-v7", model="deepseek-v3", tpot_ms=50, max_devices=256)
     afd = moved(scenario, samples=20, uncertainty=pinned(scenario)).summary
     assert (afd["winner"], afd["probability_afd_wins"]) == (AFD, 1)
     for key, interval in afd["intervals"].items():

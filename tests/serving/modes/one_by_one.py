@@ -198,7 +198,7 @@ def _pools(question: Question, deployments: Deployments) -> list[Pool]:
 
 def _link(question: Question, sender: Deployments, receiver: Deployments) -> tuple[float, float, float]:
     """Return the bandwidth of a device at either end, and the fixed time."""
-    first, second = (each.layers("pair").calibration("attention").link for each in (sender, receiver))
+    first, second = (each.layers(each.transport).calibration("attention").link for each in (sender, receiver))
     one, two = sender.attention, receiver.attention
     inside = one.id == two.id and question.devices <= one.scale_up_domain_devices
     if question.kv_link == "scale-up" or (question.kv_link == "auto" and inside):
@@ -302,7 +302,7 @@ def _most_sequences(
     theirs = 2 * pairs * (2 * model.dispatch_width + model.expert_matrices * model.expert_intermediate)
     room = deployments.usable_memory()
     own, whole = held, 0.0
-    if question.shared_prefix:
+    if question.shared_prefix and work.prefix:
         own, whole = held - work.prefix, deployments.cache_of(work.prefix, heads)
     if ffn is None:
         mine += theirs

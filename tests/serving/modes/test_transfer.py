@@ -26,7 +26,7 @@ def test_new_tokens_move_their_states_too() -> None:
         assert found is not None
         deployments = Deployments(question.scenario, EP)
         tokens = 512 if moved == "new" else 100_512
-        link = deployments.layers("pair").calibration("attention").link
+        link = deployments.layers(deployments.transport).calibration("attention").link
         system = question.scenario.system
         assert system.scale_out is not None
         speed = system.scale_out.bytes_per_s * link.efficiency_out
