@@ -17,6 +17,19 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+LONGEST_FIRST = (
+    "test_generated_docs_are_current",
+    "test_wheel_answers_in_a_fresh_environment",
+    "test_commands_in_the_readme_run",
+)
+"""Tests that take a minute or more: begun first, so that no process waits for one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: item.name not in LONGEST_FIRST)
+
+
 def require(*, present: bool, what: str) -> None:
     """Skip a test whose tool is absent; on the build server, where it must be present, fail it."""
     if not present:

@@ -1,22 +1,135 @@
-"""Where the devices of a deployment lie: in which scale-up domains, and how many in each."""
+"""Where the devices of a deployment lie: in which scale-up domains, how many in each, and what that sends."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from roofline_afd.physics.traffic import domain_parts, domains_used
-from roofline_afd.serving.exchange import APART, EVEN, FULL, crossing_of, layouts_of, network_operators
-from roofline_afd.serving.sizes import Sizes
+from roofline_afd.physics import network, traffic
+from roofline_afd.serving.fan_out import places_hit
+from roofline_afd.serving.sizes import DOMAIN_LAYOUTS
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
+    from roofline_afd.physics.arrays import BoolLike, FloatArray, FloatLike
     from roofline_afd.serving.sizes import Deployment, Layers
 
+EVEN, FULL, APART = DOMAIN_LAYOUTS
+NODES = "nodes"
+"""How groups lie over domains that are single nodes: together in one, else each in nodes of its own."""
 FEW = 4
 """Parts up to which each is named."""
+
+
+class Lying(NamedTuple):
+    """How two groups lie: what crosses domains, and whether one domain holds all FFN devices.
+
+    `copies` are those of a token (`group_copies`).
+    """
+
+    crossing: traffic.Crossing
+    around: BoolLike
+    copies: tuple[FloatLike, FloatLike, FloatLike]
+
+
+def lying_of(layers: Layers, attention: FloatLike, ffn: FloatLike) -> Lying:
+    """Return how two groups lie over domains: as asked for, else in the quickest way there is.
+
+    Groups that fit into one domain share it. Domains larger than a node hold equal parts of both groups, or
+    one holds all FFN devices with attention devices beside them; nodes belong to one group.
+
+    Parameters
+    ----------
+    layers : Layers
+        The layers, with the layout asked for.
+    attention, ffn : float or array
+        Devices of both groups [1].
+
+    Returns
+    -------
+    Lying
+        Elementwise.
+    """
+    system = layers.system("ffn")
+    groups = {
+        "attention_devices": attention,
+        "ffn_devices": ffn,
+        "domain_devices": system.scale_up_domain_devices,
+    }
+    even = traffic.even_crossing(**groups)
+    copies = group_copies(layers, np.asarray(ffn))
+    alike = system.id == layers.attention.id
+    asked = layers.domain_layout if alike else APART
+    if not asked and system.scale_up_domain_devices <= system.devices_per_node:
+        asked = NODES
+    if asked == EVEN or (not asked and not np.any(even.share)):
+        return Lying(even, around=False, copies=copies)
+    if asked in {APART, NODES}:
+        alone: FloatArray = np.where((even.share > 0) | (asked == APART), 1.0, 0.0)
+        return Lying(even._replace(share=alone[()]), around=False, copies=copies)
+    full = traffic.around_crossing(**groups)
+    if asked == FULL:
+        return Lying(full, around=True, copies=copies)
+    slowdown = network.scale_out_slowdown(
+        devices=np.add(attention, ffn), scale_penalty=layers.calibration("attention").link.out.growth
+    )
+    quicker = np.less(*(_busiest(layers, each, copies, ffn, slowdown) for each in (full, even)))
+    both = zip(full, even, strict=True)
+    chosen = traffic.Crossing(*(np.where(quicker, one, other)[()] for one, other in both))
+    return Lying(chosen, around=quicker, copies=copies)
+
+
+def _busiest(
+    layers: Layers,
+    crossing: traffic.Crossing,
+    copies: tuple[FloatLike, FloatLike, FloatLike],
+    ffn: FloatLike,
+    slowdown: FloatArray,
+) -> FloatArray:
+    """Return the time of the busiest link of a dispatch, or the messages over it, fixed times aside.
+
+    For one token of all attention devices together [s].
+    """
+    link = layers.calibration("attention").link
+    up, out = layers.bandwidths("attention")
+    inside, outside, forwarded = copies
+    near = (1.0 - crossing.share) * inside + crossing.share * forwarded
+    width = float(layers.model.dispatch_width)
+    ends = [
+        np.minimum(np.maximum(each, 1.0), ffn) for each in (crossing.near_devices, crossing.sending_devices)
+    ]
+    return np.maximum(
+        near / ends[0] * max(width / up, link.up.message_s),
+        crossing.share * outside / ends[1] * np.maximum(width / out * slowdown, link.out.message_s),
+    )
+
+
+def group_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, FloatLike, FloatLike]:
+    """Return the copies of a token that one group sends to another.
+
+    Parameters
+    ----------
+    layers : Layers
+        The layers, with their way of sending tokens.
+    receivers : int or array
+        FFN devices [1].
+
+    Returns
+    -------
+    tuple of float or array
+        Within one domain, over scale-out, and forwarded within a domain after that [1].
+    """
+    model, ffn = layers.model, layers.system("ffn")
+    pairs = model.mean_top_k
+
+    if layers.transport == "pair":
+        return pairs, pairs, 0.0
+    if layers.transport == "rank":
+        hit = places_hit(layers, receivers)
+        return hit, hit, 0.0
+    nodes = np.maximum(np.ceil(np.divide(receivers, ffn.scale_up_domain_devices)).astype(int), 1)
+    return pairs, places_hit(layers, nodes), pairs
 
 
 class LaidOut(NamedTuple):
@@ -51,16 +164,16 @@ def laid_out(layers: Layers, deployment: Deployment) -> LaidOut:
         )
     receivers = int(deployment.ffn_devices)
     theirs = layers.system("ffn")
-    layout = _quickest(layers, deployment)
-    crossing = crossing_of(layout, senders, receivers, theirs.scale_up_domain_devices)
+    lying = lying_of(layers, senders, receivers)
+    crossing = lying.crossing
     if theirs.id == system.id and not float(crossing.share):
         return LaidOut(EVEN, 1, f"1 {system.domain_name}")
-    if layout == EVEN:
+    if float(crossing.share) < 1.0 and not lying.around:
         used = _used(senders + receivers, system)
         each = f"{_each(senders, used)} attention + {_each(receivers, used)} FFN devices"
         return LaidOut(EVEN, used, f"{used} {system.domain_name}s, {each} in each")
     beside = int(float(crossing.near_devices))
-    if layout == FULL and beside:
+    if lying.around and beside:
         rest = senders - beside
         words = (
             f"1 {system.domain_name} of {receivers} FFN + {beside} attention devices, "
@@ -71,30 +184,8 @@ def laid_out(layers: Layers, deployment: Deployment) -> LaidOut:
     return LaidOut(APART, _used(senders, system) + _used(receivers, theirs), words)
 
 
-def _quickest(layers: Layers, deployment: Deployment) -> str:
-    """Return the layout of two groups whose dispatch is quickest; the first where several are."""
-    names = layouts_of(layers)
-    if len(names) == 1:
-        return names[0]
-    sizes = Sizes(
-        sequences=deployment.sequences,
-        tokens=np.multiply(deployment.sequences, 1.0),
-        context=1,
-        query_tokens=1,
-        attention_devices=deployment.attention_devices,
-        ffn_devices=np.asarray(deployment.ffn_devices),
-        prefill=False,
-    )
-
-    def time(name: str) -> float:
-        first = next(network_operators(dataclasses.replace(layers, domain_layout=name), sizes))
-        return float(np.asarray(first.time))
-
-    return min(names, key=time)
-
-
 def _used(devices: int, system: System) -> int:
-    return int(domains_used(devices=devices, domain_devices=system.scale_up_domain_devices))
+    return int(traffic.domains_used(devices=devices, domain_devices=system.scale_up_domain_devices))
 
 
 def _each(devices: int, domains: int) -> str:
@@ -109,7 +200,7 @@ def _words(devices: int, system: System, *, filled: bool = False) -> str:
         return f"1 {system.domain_name}"
     smallest, largest = (
         int(part)
-        for part in domain_parts(
+        for part in traffic.domain_parts(
             devices=devices, domain_devices=system.scale_up_domain_devices, filled=filled
         )
     )

@@ -11,8 +11,9 @@ from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
 from roofline_afd.physics import network, tiers, traffic
 from roofline_afd.serving import torus
+from roofline_afd.serving.domains import FULL, lying_of
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import DOMAIN_LAYOUTS, SCALE_BYTES
+from roofline_afd.serving.sizes import SCALE_BYTES
 from roofline_afd.serving.timing import Operator
 
 if TYPE_CHECKING:
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.serving.domains import Lying
     from roofline_afd.serving.sizes import Layers, Sizes
-
-EVEN, FULL, APART = DOMAIN_LAYOUTS
-NODES = "nodes"
-"""How groups lie over domains that are single nodes: together in one, else each in nodes of its own."""
 
 
 class Sent(NamedTuple):
@@ -57,6 +55,9 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     copies: list[tuple[str, int, float | None]] = [("", model.moe_layers, None)]
     if layers.deployment == "afd" and layers.dense_side != "attention":
         copies.append(("_dense", model.dense_layers, 1.0))
+    lying = (
+        None if layers.deployment == "ep" else lying_of(layers, sizes.attention_devices, sizes.ffn_devices)
+    )
     for suffix, count, only in copies:
         for name, form in (("dispatch", formats.dispatch), ("combine", formats.combine)):
             if not count:
@@ -66,8 +67,12 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
                 "bytes_per_element": precision(form).bytes,
                 "scale_bytes_per_element": SCALE_BYTES.get(form, 0.0),
             }
-            exchange = _ep_exchange if layers.deployment == "ep" else _afd_exchange
-            flow, time, arguments = exchange(layers, sizes, Sent(name, vector, only))
+            sent = Sent(name, vector, only)
+            flow, time, arguments = (
+                _ep_exchange(layers, sizes, sent)
+                if lying is None
+                else _afd_exchange(layers, sizes, sent, lying)
+            )
             link = layers.calibration("attention").link
             leaves = bool(np.any(np.asarray(flow.scale_out_bytes) > 0))
             kind = max(link.kind, link.kind_out, key=KINDS.index) if leaves else link.kind
@@ -139,78 +144,20 @@ def _device_share(system: System, devices: FloatArray) -> FloatArray:
 
 
 def _afd_exchange(
-    layers: Layers, sizes: Sizes, sent: Sent
+    layers: Layers, sizes: Sizes, sent: Sent, lying: Lying
 ) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
-    """Return volume of both groups, and time, where one group sends to the other, laid out for the least."""
-    flow, time, arguments = _afd_laid_out(layers, sizes, sent, 0)
-    if len(layouts_of(layers)) > 1 and np.any(np.asarray(flow.scale_out_bytes) > 0):
-        other_flow, other_time, others = _afd_laid_out(layers, sizes, sent, 1)
-        better = np.less(other_time, time)
-        flow = traffic.Traffic(
-            *(np.where(better, two, one) for one, two in zip(flow, other_flow, strict=True))
-        )
-        arguments = {key: np.where(better, others[key], value)[()] for key, value in arguments.items()}
-        time = np.minimum(time, other_time)
-    return flow, time, arguments
-
-
-def layouts_of(layers: Layers) -> tuple[str, ...]:
-    """Return how two groups may lie over domains: as asked for, else in any way that domains are used in.
-
-    Groups that fit into one domain share it. Domains larger than a node hold equal parts of both groups, or
-    one holds all FFN devices with attention devices beside them; nodes belong to one group.
-    """
-    system = layers.system("ffn")
-    if system.id != layers.attention.id:
-        return (APART,)
-    if layers.domain_layout:
-        return (layers.domain_layout,)
-    return (EVEN, FULL) if system.scale_up_domain_devices > system.devices_per_node else (NODES,)
-
-
-def crossing_of(layout: str, attention: FloatLike, ffn: FloatLike, domain: int) -> traffic.Crossing:
-    """Return what two groups that lie in some way send beyond their domains.
-
-    Parameters
-    ----------
-    layout : str
-        A member of `layouts_of`.
-    attention, ffn : float or array
-        Devices of both groups [1].
-    domain : int
-        Devices of a scale-up domain [1].
-
-    Returns
-    -------
-    Crossing
-        As `physics.traffic` describes it.
-    """
-    groups = {"attention_devices": attention, "ffn_devices": ffn, "domain_devices": domain}
-    if layout == FULL:
-        return traffic.around_crossing(**groups)
-    even = traffic.even_crossing(**groups)
-    if layout == EVEN:
-        return even
-    alone: FloatArray = np.where((even.share > 0) | (layout == APART), 1.0, 0.0)
-    return even._replace(share=alone[()])
-
-
-def _afd_laid_out(
-    layers: Layers, sizes: Sizes, sent: Sent, place: int
-) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
-    """Return volume of both groups, and time, with the groups laid out in one of the ways there are."""
+    """Return volume of both groups, and time, where one group sends to the other."""
     ffn = layers.system("ffn")
     receivers = np.asarray(sizes.ffn_devices)
     devices = np.add(sizes.attention_devices, receivers)
-    layout = layouts_of(layers)[place]
-    crossing = crossing_of(layout, sizes.attention_devices, receivers, ffn.scale_up_domain_devices)
+    crossing = lying.crossing
     near = 1.0 - crossing.share
     near_devices, far_devices = (
         np.maximum(each, 1.0) for each in (crossing.near_devices, crossing.sending_devices)
     )
     together = np.greater(near, 0.0)
     if sent.copies is None:
-        inside, outside, forwarded = _afd_copies(layers, receivers)
+        inside, outside, forwarded = lying.copies
     else:
         inside, outside, forwarded = sent.copies, sent.copies, 0.0
     copies: dict[str, Any] = {
@@ -223,11 +170,10 @@ def _afd_laid_out(
     up_f, out_f = layers.bandwidths("ffn", sent.operator)
     share = _device_share(ffn, devices)
     limits = _limits(ffn, min(up_a, up_f), devices)
-    if "bisection_bandwidth" in limits and layout != FULL:  # each domain has a middle of its own
-        domain = ffn.scale_up_domain_devices
-        limits["bisection_bandwidth"] = limits["bisection_bandwidth"] * traffic.domains_used(
-            devices=devices, domain_devices=domain
-        )
+    if "bisection_bandwidth" in limits:  # each domain that holds both groups has a middle of its own
+        used = traffic.domains_used(devices=devices, domain_devices=ffn.scale_up_domain_devices)
+        middles = np.where(lying.around, 1.0, used)
+        limits["bisection_bandwidth"] = limits["bisection_bandwidth"] * middles
     forwarding = np.multiply(receivers, up_f)
     if layers.transport == "node":
         forwarding = forwarding * _exchange_share(ffn, receivers)
@@ -258,20 +204,6 @@ def _afd_laid_out(
         **{key: np.where(together, value, np.inf) for key, value in limits.items()},
     }
     return flow, time, {**copies, **sent.vector, **ends, **used, **arguments}
-
-
-def _afd_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, FloatLike, FloatLike]:
-    """Return copies of a token: within one domain, over scale-out, and forwarded after that."""
-    model, ffn = layers.model, layers.system("ffn")
-    pairs = model.mean_top_k
-
-    if layers.transport == "pair":
-        return pairs, pairs, 0.0
-    if layers.transport == "rank":
-        hit = places_hit(layers, receivers)
-        return hit, hit, 0.0
-    nodes = np.maximum(np.ceil(np.divide(receivers, ffn.scale_up_domain_devices)).astype(int), 1)
-    return pairs, places_hit(layers, nodes), pairs
 
 
 def _transfer(
