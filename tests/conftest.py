@@ -18,7 +18,8 @@ SHARED = ROOT.parent / "shared"
 
 
 LONGEST_FIRST = (
-    "test_generated_docs_are_current",
+    "test_generated_docs_are_current[serving-modes.md]",
+    "test_generated_docs_are_current[verdicts.md]",
     "test_wheel_answers_in_a_fresh_environment",
     "test_commands_in_the_readme_run",
 )

@@ -327,16 +327,16 @@ def _in_format(choice: Choice, form: str) -> Choice:
 
 
 def record_for(table: str, part: str, key: str, *, catalogue: Catalogue) -> Record | None:
-    """Return the calibration record that has a table for a fabric, if one does.
+    """Return the calibration record that has a table for a part, if one does.
 
     Parameters
     ----------
     table : str
-        `link`.
+        Name of the table.
     part : str
-        Id of a fabric.
+        Id of an accelerator.
     key : str
-        List of the record that names it: `scale_up`, `scale_out`.
+        List of the record that names it: `accelerators`, `alike`.
     catalogue : Catalogue
         Where to look.
 

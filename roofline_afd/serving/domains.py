@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import network, traffic
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.sizes import DOMAIN_LAYOUTS
@@ -63,7 +64,8 @@ def lying_of(layers: Layers, attention: FloatLike, ffn: FloatLike) -> Lying:
     asked = layers.domain_layout if alike else APART
     if not asked and system.scale_up_domain_devices <= system.devices_per_node:
         asked = NODES
-    if asked == EVEN or (not asked and not np.any(even.share)):
+    alone_in_it = layers.attention.scale_out is None or not np.any(even.share)
+    if asked == EVEN or (not asked and alone_in_it):
         return Lying(even, around=False, copies=copies)
     if asked in {APART, NODES}:
         alone: FloatArray = np.where((even.share > 0) | (asked == APART), 1.0, 0.0)
@@ -95,7 +97,7 @@ def _busiest(
     up, out = layers.bandwidths("attention")
     inside, outside, forwarded = copies
     near = (1.0 - crossing.share) * inside + crossing.share * forwarded
-    width = float(layers.model.dispatch_width)
+    width = layers.model.dispatch_width * precision(layers.formats.dispatch).bytes
     ends = [
         np.minimum(np.maximum(each, 1.0), ffn) for each in (crossing.near_devices, crossing.sending_devices)
     ]
