@@ -101,9 +101,18 @@ def _busiest(
     ends = [
         np.minimum(np.maximum(each, 1.0), ffn) for each in (crossing.near_devices, crossing.sending_devices)
     ]
-    return np.maximum(
-        near / ends[0] * max(width / up, link.up.message_s),
-        crossing.share * outside / ends[1] * np.maximum(width / out * slowdown, link.out.message_s),
+    messages = near / ends[0], crossing.share * outside / ends[1]
+    return network.transfer_time(
+        latency=0.0,
+        scale_up_bytes=messages[0] * width,
+        scale_out_bytes=messages[1] * width,
+        scale_up=up,
+        scale_out=out,
+        slowdown=slowdown,
+        scale_up_messages=messages[0],
+        scale_out_messages=messages[1],
+        scale_up_message_time=link.up.message_s,
+        scale_out_message_time=link.out.message_s,
     )
 
 
