@@ -1,4 +1,4 @@
-"""Deployments that a question admits: devices, micro-batches, transports, the batch that memory allows."""
+"""Deployments that a question admits: devices, micro-batches, plans, the batch that memory allows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.deployable import most_sequences, runs
 from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.sizes import Plan
 from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Candidates(NamedTuple):
     `rate` is 0 where nothing is feasible; where `exact` is false it is an upper bound that could not win.
     """
 
-    transport: NDArray[Any]
+    plan: NDArray[Any]
     attention_devices: NDArray[Any]
     ffn_devices: NDArray[Any]
     microbatches: NDArray[Any]
@@ -49,31 +50,31 @@ class Candidates(NamedTuple):
     exact: NDArray[Any]
 
 
-def shapes_in_memory(deployments: Deployments, transports: Sequence[str] | None = None) -> Candidates:
+def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = None) -> Candidates:
     """Return the shapes a question admits, with the batch that memory allows each; nothing is timed.
 
     Parameters
     ----------
     deployments : Deployments
         The question, for one mode.
-    transports : sequence of str, optional
-        Ways of sending tokens, which candidates name by place; those of the question where absent.
+    plans : sequence of Plan, optional
+        Plans, which candidates name by place; those of the question where absent.
 
     Returns
     -------
     Candidates
-        One for each shape, number of micro-batches and way of sending tokens.
+        One for each shape, number of micro-batches and plan.
 
     Raises
     ------
     InputError
         If the question contradicts itself.
     """
-    transports = transports_of(deployments) if transports is None else transports
+    plans = plans_of(deployments) if plans is None else plans
     senders, receivers = _shapes(deployments)
     batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
-    codes = np.arange(len(transports), dtype=np.int8)
-    transport, shape, m = (
+    codes = np.arange(len(plans), dtype=np.int8)
+    plan, shape, m = (
         axis.ravel() for axis in np.meshgrid(codes, np.arange(senders.size), batches, indexing="ij")
     )
     attention = senders[shape]
@@ -81,10 +82,10 @@ def shapes_in_memory(deployments: Deployments, transports: Sequence[str] | None 
     redundant = deployments.fill(ffn if deployments.mode == AFD else attention)
     blank = np.zeros(attention.shape)
     found = Candidates(
-        *(transport, attention, ffn, m, redundant, blank, blank, blank, blank),
+        *(plan, attention, ffn, m, redundant, blank, blank, blank, blank),
         np.zeros(attention.shape, dtype=bool),
     )
-    return found._replace(most=largest_batches(deployments, found, transports))
+    return found._replace(most=largest_batches(deployments, found, plans))
 
 
 def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
@@ -185,14 +186,15 @@ def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) ->
     return fits
 
 
-def transports_of(deployments: Deployments) -> tuple[str, ...]:
-    """Return the ways of sending tokens that a question lets be searched; candidates name them by place."""
-    if deployments.scenario.transport == ALL:
-        return SEARCHED_TRANSPORTS
-    return (deployments.transport,)
+def plans_of(deployments: Deployments, transports: Sequence[str] | None = None) -> tuple[Plan, ...]:
+    """Return the plans that a question lets be searched, or those of some transports."""
+    if transports is None:
+        every = deployments.scenario.transport == ALL
+        transports = SEARCHED_TRANSPORTS if every else (deployments.transport,)
+    return tuple(Plan(transport) for transport in transports)
 
 
-def largest_batches(deployments: Deployments, found: Candidates, transports: Sequence[str]) -> Numbers:
+def largest_batches(deployments: Deployments, found: Candidates, plans: Sequence[Plan]) -> Numbers:
     """Return the most sequences of an attention device that memory, and the kernels, allow each candidate.
 
     Parameters
@@ -201,8 +203,8 @@ def largest_batches(deployments: Deployments, found: Candidates, transports: Seq
         The question, for one mode.
     found : Candidates
         Shapes.
-    transports : sequence of str
-        Ways of sending tokens, by the place that candidates name.
+    plans : sequence of Plan
+        Plans, by the place that candidates name.
 
     Returns
     -------
@@ -210,43 +212,43 @@ def largest_batches(deployments: Deployments, found: Candidates, transports: Seq
         Batches, negative where weights do not fit [1].
     """
     most = np.empty(found.microbatches.shape)
-    for rows, transport in blocks_of(found.transport, transports):
-        empty = deployments_of(deployments, taken(found, rows), transport, batch=0)
+    for rows, plan in blocks_of(found.plan, plans):
+        empty = deployments_of(deployments, taken(found, rows), plan, batch=0)
         most[rows] = np.minimum(deployments.largest_batch(empty), most_sequences(deployments, empty))
     return np.minimum(most, LARGEST_BATCH)
 
 
-def blocks_of(transport: NDArray[Any], transports: Sequence[str]) -> Iterator[tuple[Rows, str]]:
-    """Yield the rows that send tokens one way, `BLOCK` at a time, with the name of that way.
+def blocks_of(plan: NDArray[Any], plans: Sequence[Plan]) -> Iterator[tuple[Rows, Plan]]:
+    """Yield the rows of each plan, `BLOCK` at a time.
 
     Parameters
     ----------
-    transport : array
-        How each row sends tokens, by place in `transports`.
-    transports : sequence of str
-        Ways of sending tokens.
+    plan : array
+        Plan of each row, by place in `plans`.
+    plans : sequence of Plan
+        Plans.
 
     Yields
     ------
-    tuple of array and str
-        Rows, and their way.
+    tuple of array and Plan
+        Rows, and their plan.
     """
-    for code, name in enumerate(transports):
-        every = np.flatnonzero(transport == code)
+    for code, each in enumerate(plans):
+        every = np.flatnonzero(plan == code)
         for start in range(0, every.size, BLOCK):
-            yield every[start : start + BLOCK], name
+            yield every[start : start + BLOCK], each
 
 
 def deployments_of(
-    deployments: Deployments, found: Candidates, transport: str, *, batch: FloatArray
+    deployments: Deployments, found: Candidates, plan: Plan, *, batch: FloatArray
 ) -> Deployment:
-    """Return candidates that send tokens one way as deployments, elementwise."""
+    """Return candidates of one plan as deployments, elementwise."""
     return deployments.deployment_of(
         found.attention_devices,
         found.ffn_devices,
         batch=batch,
         microbatches=found.microbatches,
-        transport=transport,
+        plan=plan,
         redundant_experts=found.redundant_experts,
     )
 

@@ -30,6 +30,7 @@ from roofline_afd.serving.sizes import (
     Deployment,
     Formats,
     Layers,
+    Plan,
 )
 from roofline_afd.serving.timing import operand_of
 
@@ -96,7 +97,7 @@ class Deployments:
         pair = mode == AFD
         self.attention = scenario.side("attention") if pair else scenario.system
         self.ffn = scenario.side("ffn") if pair else scenario.system
-        self._layers: dict[tuple[str, int], Layers] = {}
+        self._layers: dict[Plan, Layers] = {}
 
     @cached_property
     def attention_scenario(self) -> Scenario:
@@ -167,9 +168,9 @@ class Deployments:
 
     def layers(self, transport: str, tensor_parallel: int = 1) -> Layers:
         """Return the layers with one way of sending tokens, and of sharing heads."""
-        key = (transport or self.transport, tensor_parallel)
+        key = Plan(transport or self.transport, tensor_parallel)
         if key not in self._layers:
-            found = self.calibrations(key[0])
+            found = self.calibrations(key.transport)
             self._layers[key] = Layers(
                 model=self.scenario.model,
                 attention=self.attention,
@@ -178,7 +179,6 @@ class Deployments:
                 ffn_calibration=found[1],
                 formats=self.formats,
                 deployment=self.mode,
-                transport=key[0],
                 fan_out=self.scenario.fan_out or "uniform",
                 dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
                 experts_reached=self.scenario.experts_per_ffn_device,
@@ -186,7 +186,7 @@ class Deployments:
                 router_us=self.constants.router_s * 1e6,
                 routing_exponent=self.routing_exponent,
                 domain_layout=self.scenario.domain_layout or "",
-                tensor_parallel=tensor_parallel,
+                **key._asdict(),
             )
         return self._layers[key]
 
@@ -197,9 +197,8 @@ class Deployments:
         *,
         batch: Count,
         microbatches: Count = 1,
-        transport: str | None = None,
+        plan: Plan | None = None,
         redundant_experts: Count | None = None,
-        tensor_parallel: int = 1,
     ) -> Deployment:
         """Return a deployment of these devices, or many, elementwise.
 
@@ -215,9 +214,8 @@ class Deployments:
             ffn_devices=apart,
             batch=batch,
             microbatches=microbatches,
-            transport=transport or self.transport,
             redundant_experts=redundant_experts,
-            tensor_parallel=tensor_parallel,
+            **(plan or Plan(self.transport))._asdict(),
         )
 
     def operators(
@@ -227,7 +225,7 @@ class Deployments:
 
         A prompt, or a part of one, is computed besides the sequences decoded, or alone where there are none.
         """
-        layers = self.layers(deployment.transport, deployment.tensor_parallel)
+        layers = self.layers(*deployment.plan)
         devices: dict[str, Any] = {
             "attention_devices": deployment.attention_devices,
             "ffn_devices": deployment.ffn_devices,

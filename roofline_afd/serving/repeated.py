@@ -10,8 +10,8 @@ from roofline_afd.serving.candidates import (
     blocks_of,
     deployments_of,
     largest_batches,
+    plans_of,
     taken,
-    transports_of,
 )
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.batches import Numbers, Rows
     from roofline_afd.serving.deployment import Deployments
     from roofline_afd.serving.search import Found
+    from roofline_afd.serving.sizes import Plan
 
 GUESSES = 12
 """Shapes tried first: what they reach rules most others out."""
@@ -31,7 +32,7 @@ class RepeatedSearch:
     """The best of all deployments of a mode, for question after question, as `search` finds it.
 
     A question may differ from the first in any number that leaves its shapes alone: not in devices,
-    micro-batches, transport, or whole nodes. Shapes that won before are tried first; another can only win if
+    micro-batches, plans, or whole nodes. Shapes that won before are tried first; another can only win if
     the batch it would need for that is quick enough, which takes one timing of each to see.
 
     Parameters
@@ -62,7 +63,7 @@ class RepeatedSearch:
         float
             Output tokens [tokens/s per device].
         """
-        most = largest_batches(deployments, self.shapes, transports_of(deployments))
+        most = largest_batches(deployments, self.shapes, plans_of(deployments))
         fixed = deployments.scenario.batch
         if fixed is not None:
             most = np.where(most >= fixed, float(fixed), 0.0)
@@ -81,8 +82,8 @@ class RepeatedSearch:
     def _rates(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
         """Return the throughput of shapes at the best batch that memory and latency allow each."""
         found = np.zeros(rows.shape)
-        for places, transport in self._blocks(deployments, rows):
-            found[places] = self._best(deployments, rows[places], transport, most[places])
+        for places, plan in self._blocks(deployments, rows):
+            found[places] = self._best(deployments, rows[places], plan, most[places])
         return found
 
     def _rivals(self, deployments: Deployments, rows: Rows, most: Numbers, best: float) -> Rows:
@@ -94,27 +95,27 @@ class RepeatedSearch:
         """
         limit = deployments.scenario.step_limit
         kept = []
-        for places, transport in self._blocks(deployments, rows):
+        for places, plan in self._blocks(deployments, rows):
             own = rows[places]
             m = self.shapes.microbatches[own]
-            one = deployments_of(deployments, taken(self.shapes, own), transport, batch=np.ones(own.size))
+            one = deployments_of(deployments, taken(self.shapes, own), plan, batch=np.ones(own.size))
             each = np.asarray(deployments.tokens_per_s_per_device(one, np.full(own.shape, limit)))
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
-            steps, rates = self._timed(deployments, own, transport, np.minimum(needed, held))
+            steps, rates = self._timed(deployments, own, plan, np.minimum(needed, held))
             ahead = (steps <= limit) & ((held >= needed) | (rates > best))
             for waves in _whole_waves(deployments, np.minimum(needed, held), m):
-                some = deployments_of(deployments, taken(self.shapes, own), transport, batch=waves)
+                some = deployments_of(deployments, taken(self.shapes, own), plan, batch=waves)
                 took = np.asarray(deployments.step(some).time)
                 ahead |= np.asarray(deployments.tokens_per_s_per_device(some, took)) > best
             kept.append(own[ahead])
         return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
 
-    def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, str]]:
+    def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, Plan]]:
         """Yield places among rows that send tokens one way, a block at a time, with the name of that way."""
-        return blocks_of(self.shapes.transport[rows], transports_of(deployments))
+        return blocks_of(self.shapes.plan[rows], plans_of(deployments))
 
-    def _best(self, deployments: Deployments, rows: Rows, transport: str, most: Numbers) -> Numbers:
+    def _best(self, deployments: Deployments, rows: Rows, plan: Plan, most: Numbers) -> Numbers:
         """Return the throughput of shapes that send tokens one way.
 
         The largest batch that is quick enough is found among whole micro-batches, `AT_ONCE` of them timed in
@@ -124,32 +125,32 @@ class RepeatedSearch:
         limit = deployments.scenario.step_limit
         m = self.shapes.microbatches[rows]
         if deployments.scenario.batch is not None:
-            return self._timed(deployments, rows, transport, most)[1]
+            return self._timed(deployments, rows, plan, most)[1]
         best, whole = np.zeros(most.shape), np.floor(most / m)
         quick, slow = np.zeros(most.shape), whole + 1.0
         while (active := np.flatnonzero(slow - quick > 1)).size:
             width = (slow - quick)[active, None]
             shares = np.arange(1, AT_ONCE + 1) / (AT_ONCE + 1)
             tried = quick[active, None] + np.clip(np.round(width * shares), 1, width - 1)
-            steps, rates = self._timed(deployments, rows[active, None], transport, tried * m[active, None])
+            steps, rates = self._timed(deployments, rows[active, None], plan, tried * m[active, None])
             fits = steps <= limit
             quick[active] = np.max(tried, axis=1, where=fits, initial=0.0).clip(quick[active])
             slow[active] = np.min(tried, axis=1, where=~fits, initial=np.inf).clip(max=slow[active])
             best[active] = np.maximum(best[active], np.max(rates, axis=1))
         rest = np.flatnonzero((quick == whole) & (most > whole * m))
         if rest.size:
-            _, rates = self._timed(deployments, rows[rest], transport, most[rest])
+            _, rates = self._timed(deployments, rows[rest], plan, most[rest])
             best[rest] = np.maximum(best[rest], rates)
         for waves in _whole_waves(deployments, quick * m, m):
-            _, rates = self._timed(deployments, rows, transport, waves)
+            _, rates = self._timed(deployments, rows, plan, waves)
             best = np.maximum(best, np.where(quick >= 1, rates, 0.0))
         return best
 
     def _timed(
-        self, deployments: Deployments, rows: Rows, transport: str, batches: Numbers
+        self, deployments: Deployments, rows: Rows, plan: Plan, batches: Numbers
     ) -> tuple[Numbers, Numbers]:
         """Return the steps of shapes [s], and their throughput, 0 where the latency target is missed."""
-        deployment = deployments_of(deployments, taken(self.shapes, rows), transport, batch=batches)
+        deployment = deployments_of(deployments, taken(self.shapes, rows), plan, batch=batches)
         steps = np.asarray(deployments.step(deployment).time)
         with np.errstate(invalid="ignore"):
             rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))

@@ -12,9 +12,9 @@ from roofline_afd.serving.candidates import (
     Candidates,
     blocks_of,
     deployments_of,
+    plans_of,
     shapes_in_memory,
     taken,
-    transports_of,
 )
 from roofline_afd.serving.deployable import lifted
 from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO, SAME
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.serving.batches import Numbers, Rows
     from roofline_afd.serving.deployment import Deployment, Deployments
+    from roofline_afd.serving.sizes import Plan
 
 NEAR = 0.98
 """Share of the best throughput from which a smaller deployment is worth naming."""
@@ -49,15 +50,15 @@ class Found:
     nearest: float | None = None
 
 
-def search(deployments: Deployments, *, transports: Sequence[str] | None = None) -> Found:
+def search(deployments: Deployments, *, plans: Sequence[Plan] | None = None) -> Found:
     """Find the deployment with the most tokens per second and device that meets the latency target.
 
     Parameters
     ----------
     deployments : Deployments
         The question, for one mode.
-    transports : sequence of str, optional
-        Ways of sending tokens to search; those of the question where absent.
+    plans : sequence of Plan, optional
+        Plans to search; those of the question where absent.
 
     Returns
     -------
@@ -70,9 +71,9 @@ def search(deployments: Deployments, *, transports: Sequence[str] | None = None)
         If the question contradicts itself.
     """
     scenario = deployments.scenario
-    transports = transports_of(deployments) if transports is None else transports
-    found = shapes_in_memory(deployments, transports)
-    searching = _Search(deployments, transports)
+    plans = plans_of(deployments) if plans is None else plans
+    found = shapes_in_memory(deployments, plans)
+    searching = _Search(deployments, plans)
     fixed = scenario.batch
     found = searching.exhaust(found) if fixed is None else searching.given(found, fixed)
     examined = _examined(found)
@@ -84,7 +85,7 @@ def search(deployments: Deployments, *, transports: Sequence[str] | None = None)
     def pick(rows: Rows) -> Deployment | None:
         if not rows.size:
             return None
-        return deployment_at(deployments, found, _first(found, rate, rows), transports=transports)
+        return deployment_at(deployments, found, _first(found, rate, rows), plans=plans)
 
     everything = np.arange(rate.size)
     best = _first(found, rate, everything)
@@ -114,9 +115,9 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
         Shapes whose weights and one sequence fit; `rate` is 0 where the latency target is missed.
     """
     scenario = deployments.scenario
-    transports = transports_of(deployments)
-    found = shapes_in_memory(deployments, transports)
-    searching = _Search(deployments, transports)
+    plans = plans_of(deployments)
+    found = shapes_in_memory(deployments, plans)
+    searching = _Search(deployments, plans)
     found = taken(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
     if at_least and found.most.size:
         found = taken(found, np.flatnonzero(searching.bounds(found) >= at_least))
@@ -126,7 +127,7 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
 
 
 def deployment_at(
-    deployments: Deployments, found: Candidates, row: int, *, transports: Sequence[str] | None = None
+    deployments: Deployments, found: Candidates, row: int, *, plans: Sequence[Plan] | None = None
 ) -> Deployment:
     """Return one of the candidates as plain numbers.
 
@@ -138,21 +139,21 @@ def deployment_at(
         What a search found.
     row : int
         Which of them.
-    transports : sequence of str, optional
-        Ways of sending tokens, by the place that candidates name; those of the question where absent.
+    plans : sequence of Plan, optional
+        Plans, by the place that candidates name; those of the question where absent.
 
     Returns
     -------
     Deployment
-        Its devices, batch, micro-batches and transport.
+        Its devices, batch, micro-batches and plan.
     """
-    names = transports_of(deployments) if transports is None else transports
+    names = plans_of(deployments) if plans is None else plans
     return deployments.deployment_of(
         int(found.attention_devices[row]),
         int(found.ffn_devices[row]),
         batch=int(found.batch[row]),
         microbatches=int(found.microbatches[row]),
-        transport=names[int(found.transport[row])],
+        plan=names[int(found.plan[row])],
         redundant_experts=int(found.redundant_experts[row]),
     )
 
@@ -160,25 +161,27 @@ def deployment_at(
 class _Search:
     """Times of candidates, all of one question."""
 
-    def __init__(self, deployments: Deployments, transports: Sequence[str]) -> None:
+    def __init__(self, deployments: Deployments, plans: Sequence[Plan]) -> None:
         self.deployments = deployments
-        self.transports = transports
+        self.plans = plans
         self.limit = deployments.scenario.step_limit
         self.grains = (1.0, *deployments.grains)
 
     def steps(self, found: Candidates, batch: Numbers) -> Numbers:
         """Return the time of a step of each candidate at some batch [s]."""
         times = np.empty(batch.shape)
-        for rows, name in blocks_of(found.transport, self.transports):
-            deployment = deployments_of(self.deployments, taken(found, rows), name, batch=batch[rows])
+        for rows, plan in blocks_of(found.plan, self.plans):
+            deployment = deployments_of(self.deployments, taken(found, rows), plan, batch=batch[rows])
             times[rows] = self.deployments.step(deployment).time
         return times
 
     def rates(self, found: Candidates, batch: Numbers, steps: Numbers) -> Numbers:
         """Return tokens per second and device of each candidate."""
-        deployment = deployments_of(self.deployments, found, self.transports[0], batch=batch)
-        with np.errstate(invalid="ignore"):
-            rate = np.asarray(self.deployments.tokens_per_s_per_device(deployment, steps))
+        rate = np.empty(batch.shape)
+        for rows, plan in blocks_of(found.plan, self.plans):
+            deployment = deployments_of(self.deployments, taken(found, rows), plan, batch=batch[rows])
+            with np.errstate(invalid="ignore"):
+                rate[rows] = self.deployments.tokens_per_s_per_device(deployment, steps[rows])
         return np.where(np.isfinite(steps) & (batch > 0), rate, 0.0)
 
     def settle(self, found: Candidates) -> Candidates:
@@ -273,7 +276,7 @@ def _first(found: Candidates, rate: Numbers, rows: Rows) -> int:
     top = np.max(rate[rows])
     equal = rows[rate[rows] >= top * (1.0 - SAME)]
     devices = found.attention_devices[equal] + found.ffn_devices[equal]
-    return int(equal[np.lexsort((found.transport[equal], found.microbatches[equal], devices))[0]])
+    return int(equal[np.lexsort((found.plan[equal], found.microbatches[equal], devices))[0]])
 
 
 def _refusal(searching: _Search, found: Candidates) -> tuple[str, float | None]:
@@ -282,7 +285,7 @@ def _refusal(searching: _Search, found: Candidates) -> tuple[str, float | None]:
     wanted = scenario.batch or 1
     fitting = np.flatnonzero(found.most >= wanted)
     free = None if fitting.size else lifted(searching.deployments)
-    if free is not None and np.any(shapes_in_memory(free, searching.transports).most >= wanted):
+    if free is not None and np.any(shapes_in_memory(free, searching.plans).most >= wanted):
         return KERNELS, None
     if not found.most.size:
         return RATIO, None

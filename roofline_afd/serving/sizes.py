@@ -30,13 +30,20 @@ SCALE_BYTES = {"fp8": 4 / 128}
 """Bytes per element of the block scales that travel with a format."""
 
 
+class Plan(NamedTuple):
+    """How devices are used, beyond their numbers: what a search tries one by one; as in `Deployment`."""
+
+    transport: str = ""
+    tensor_parallel: int = 1
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """Devices and how they are used; under `ep` the attention devices are all devices.
 
     `batch` counts the sequences of one (attention) device over all micro-batches, or of the
     `tensor_parallel` devices that share heads. Fields may be arrays that broadcast against each other, but
-    for `mode`, `transport` and `tensor_parallel`; tokens are sent as the library does where no way is named.
+    for `mode` and those of its plan; tokens are sent as the library does where no way is named.
     """
 
     mode: str
@@ -47,6 +54,11 @@ class Deployment:
     transport: str = ""
     redundant_experts: Count = 0
     tensor_parallel: int = 1
+
+    @property
+    def plan(self) -> Plan:
+        """How its devices are used."""
+        return Plan(*(getattr(self, name) for name in Plan._fields))
 
     @property
     def devices(self) -> Count:

@@ -17,7 +17,7 @@ from roofline_afd.serving.candidates import shapes_in_memory
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.layer import decode_operators
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.serving.sizes import Layers
+from roofline_afd.serving.sizes import Layers, Plan
 from roofline_afd.serving.torus import paid_devices, slice_of, slices, whole_slices
 
 V7 = load_system("tpu-v7")
@@ -169,7 +169,8 @@ def test_a_small_group_has_no_more_than_its_devices_links(name: str) -> None:
 @pytest.mark.parametrize("name", ["tpu-v7", "tpu-v6e", "trn2-ultraserver"])
 def test_searches_offer_whole_slices(name: str, mode: str) -> None:
     system = load_system(name)
-    found = shapes_in_memory(Deployments(Scenario(system=system, model=MODEL, tpot_ms=50), mode), ("pair",))
+    deployments = Deployments(Scenario(system=system, model=MODEL, tpot_ms=50), mode)
+    found = shapes_in_memory(deployments, (Plan("pair"),))
     totals = found.attention_devices + found.ffn_devices
     assert totals.size
     assert np.all(whole_slices(totals, system))

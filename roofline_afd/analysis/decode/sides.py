@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.decode.memory import largest_parts, memory_of
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
-from roofline_afd.serving.candidates import shapes_in_memory
+from roofline_afd.serving.candidates import plans_of, shapes_in_memory
 from roofline_afd.serving.deployable import lifted, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO
@@ -88,7 +88,7 @@ def rates(scenario: Scenario, transports: Sequence[str] | None = None) -> tuple[
     found = []
     for mode in MODES:
         deployments = Deployments(scenario, mode)
-        best = search(deployments, transports=transports).best
+        best = search(deployments, plans=plans_of(deployments, transports)).best
         found.append(0.0 if best is None else rate_of(deployments, best))
     return found[0], found[1]
 

@@ -17,7 +17,7 @@ from roofline_afd.serving.deployable import rules_of, runs
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.limits import CLUSTER, KERNELS, MEMORY
 from roofline_afd.serving.modes.points import alike
-from roofline_afd.serving.sizes import Prompt
+from roofline_afd.serving.sizes import Plan, Prompt
 from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Workers:
     ) -> Deployment:
         """Return deployments of these shapes with one micro-batch of a group."""
         return self.deployments.deployment_of(
-            attention, ffn, batch=batch, transport=self.transport, tensor_parallel=tensor_parallel
+            attention, ffn, batch=batch, plan=Plan(self.transport, tensor_parallel)
         )
 
     def prompt(self, tokens: FloatArray) -> Prompt:
