@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +295,7 @@ class Attention:
         inner = self.inner_width or value
         return (self.conv_channels if self.conv_kernel else 3 * value) + inner
 
+    @functools.lru_cache(maxsize=1 << 10)  # noqa: B019 - records live as long as the process
     def split(self, parts: int) -> Attention | None:
         """Return the layer as one of several devices holds it that share its heads.
 

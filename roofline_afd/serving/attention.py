@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.catalogue.collectives import ALL_REDUCE
+from roofline_afd.catalogue.collectives import ALL_GATHER, ALL_REDUCE
 from roofline_afd.catalogue.models import STATE_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.products import LATENT_UNFOLDING, products_of
-from roofline_afd.physics import attention, index, passes
-from roofline_afd.serving.collectives import all_reduce
+from roofline_afd.errors import InputError
+from roofline_afd.physics import attention, collectives, index, passes
+from roofline_afd.serving.collectives import all_reduce, moved
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
 from roofline_afd.serving.timing import Clock, Operator, operand_of, peak_of
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.products import Product
     from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.sizes import Layers, Sizes
+
+SUM_BYTES = 4.0
+"""Bytes of the sum of the weights of a query, by which parts of its result are put together [B]."""
 
 
 def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
@@ -40,10 +44,18 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
     ------
     Operator
         Times are of one layer, on one of the devices that share heads.
+
+    Raises
+    ------
+    InputError
+        If devices share caches while prompts are computed, of which no kernel is known here.
     """
     clock = Clock(layers, "attention")
+    _check_phases(layers, phases)
     layer = whole.split(layers.tensor_parallel)
+    core = whole.split(layers.tensor_parallel // (1 if whole.constant_state else layers.context_parallel))
     assert layer is not None  # noqa: S101 - checked when the layers were made
+    assert core is not None  # noqa: S101 - likewise
     products: dict[Product, FloatArray] = {}
     for sizes in phases:
         for item in products_of(layer, layers.model.hidden_size, absorbed=_absorbed(layer, sizes)):
@@ -60,10 +72,16 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
             yield _convolution(clock, layer, sizes, peak=peak)
         if layer.index_heads:
             yield from _index_operators(clock, layer, sizes)
-        yield _core_operator(clock, layer, sizes, absorbed=_absorbed(layer, sizes), peak=peak)
+        yield _core_operator(clock, core, sizes, absorbed=_absorbed(layer, sizes), peak=peak)
+        yield from _parts_of_caches(layers, core, sizes)
     if layers.tensor_parallel > 1:
         yield _gathering(layers, layer, every)
     yield from _small_kernels(clock, layer, phases)
+
+
+def _check_phases(layers: Layers, phases: tuple[Sizes, ...]) -> None:
+    if layers.context_parallel > 1 and any(sizes.prefill for sizes in phases):
+        raise InputError("--context-parallel is for decoding: prompts are computed without it")
 
 
 def _small_kernels(clock: Clock, layer: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
@@ -130,11 +148,12 @@ def _convolution(clock: Clock, layer: Attention, sizes: Sizes, *, peak: float) -
 def _index_operators(clock: Clock, layer: Attention, sizes: Sizes) -> Iterator[Operator]:
     """Yield the logits of an index over all its keys, and the choice of the best."""
     context, new = sizes.context, sizes.query_tokens
+    parts = clock.layers.context_parallel
     if sizes.prefill:  # the keys of the prompt itself are written, then read
         scored = layer.prefill_entries(new, context)[1]
         cached = layer.index_entries(np.add(context, new))
     else:
-        cached = layer.index_entries(context)
+        cached = np.divide(layer.index_entries(context), parts)
         scored = np.multiply(new, cached)
     keys = {
         "sequences": sizes.sequences,
@@ -223,8 +242,9 @@ def _decode_core(
     """Return the work of core attention in decoding, and what it was counted from."""
     widths, vectors = _core_vectors(layers, layer, absorbed=absorbed)
     tokens = {"sequences": sizes.sequences, "query_tokens": sizes.query_tokens}
-    cached = {"entries": layer.attended_entries(sizes.context)}
-    kept = layer.kept_entries(sizes.context)
+    parts = layers.context_parallel
+    cached = {"entries": np.divide(layer.attended_entries(sizes.context), parts)}
+    kept = np.divide(layer.kept_entries(sizes.context), parts)
     heads = {"cached_heads": layer.cached_heads}
     counted = {**tokens, **cached, **widths, **vectors, **heads, "kept_entries": kept}
     if layer.chunk_tokens:
@@ -268,6 +288,34 @@ def _prefill_core(
     counted["context"] = sizes.context
     most = min(layer.window_tokens or np.inf, layer.index_top_k or np.inf)
     return work, {**counted, **widths, **sums, **cached, **vectors, "most": most}
+
+
+def _parts_of_caches(layers: Layers, core: Attention, sizes: Sizes) -> Iterator[Operator]:
+    """Yield what devices that share the caches of sequences exchange: all queries, and each one's results.
+
+    Every one of them attends with the queries of all to its part of the cache; what each makes of a query is
+    put together by the sums of its weights, which travel along in fp32.
+    """
+    if layers.context_parallel == 1 or core.constant_state:
+        return
+    query, value = core.core_widths(absorbed=True)
+    for name, formula, width in (
+        ("query_gathering", collectives.all_gather_time, query * ACTIVATION_BYTES),
+        ("result_scattering", collectives.reduce_scatter_time, value * ACTIVATION_BYTES + SUM_BYTES),
+    ):
+        message = np.multiply(sizes.tokens, core.heads * width)
+        found = moved(
+            formula,
+            layers.system("attention"),
+            layers.calibration("attention"),
+            message_bytes=message,
+            devices=layers.context_parallel,
+        )
+        share = 1.0 - 1.0 / layers.context_parallel
+        yield Operator(
+            *(name, "attention", core.name, core.layers, 0.0, message * share, found.time),
+            *(ALL_GATHER, found.kind, found.arguments),
+        )
 
 
 def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.deployable import most_sequences, runs
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.serving.sizes import Plan
+from roofline_afd.serving.limits import SAME
+from roofline_afd.serving.sizes import REPLICATED, Plan, undivided
 from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 ALL = "all"
 SEARCHED_TRANSPORTS = ("pair", "rank", "node")
 """What `all` searches: a copy per device sends less than one per expert, but arrives unsorted."""
+MOST_SHARING = 16
+"""Devices that share heads, or experts, of the plans that are searched."""
 MOST_PAIRS = 550_000
 """Pairs of groups a search takes on: half of 1024 squared, and a few."""
 BLOCK = 1 << 15
@@ -73,13 +77,18 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
     plans = plans_of(deployments) if plans is None else plans
     senders, receivers = _shapes(deployments)
     batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
-    codes = np.arange(len(plans), dtype=np.int8)
-    plan, shape, m = (
-        axis.ravel() for axis in np.meshgrid(codes, np.arange(senders.size), batches, indexing="ij")
-    )
+    free = deployments.scenario.expert_tensor_parallel is None
+    least = deployments.scenario.model.routed_experts if free else np.inf
+    rows = [np.flatnonzero(admitted(plan, senders, receivers, experts=least)) for plan in plans]
+    counts = [batches if plan.transport != REPLICATED else batches[:1] for plan in plans]
+    sizes = [each.size * m.size for each, m in zip(rows, counts, strict=True)]
+    plan = np.repeat(np.arange(len(plans), dtype=np.int16), sizes)
+    shape = np.concatenate([np.repeat(each, m.size) for each, m in zip(rows, counts, strict=True)])
+    m = np.concatenate([np.tile(m, each.size) for each, m in zip(rows, counts, strict=True)])
     attention = senders[shape]
     ffn = receivers[shape] if deployments.mode == AFD else np.zeros(attention.shape)
-    redundant = deployments.fill(ffn if deployments.mode == AFD else attention)
+    shared = np.array([each.expert_tensor_parallel for each in plans])[plan]
+    redundant = deployments.fill((ffn if deployments.mode == AFD else attention) / shared)
     blank = np.zeros(attention.shape)
     found = Candidates(
         *(plan, attention, ffn, m, redundant, blank, blank, blank, blank),
@@ -91,7 +100,7 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
 def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
     """Return the device counts of both sides that the question admits; under `ep` the second is empty."""
     scenario = deployments.scenario
-    most = _most_devices(scenario, deployments)
+    most = most_devices(deployments)
     single = scenario.granularity == "device"
     units = [1 if single else side.devices_per_node for side in (deployments.attention, deployments.ffn)]
     if deployments.mode == EP:
@@ -99,9 +108,10 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
         if scenario.devices:
             found = np.array([float(scenario.devices)])
         else:
-            found = _multiples(units[0], most).astype(float)
+            inside = np.arange(1, min(units[0] - 1, most) + 1)
+            found = np.concatenate([inside, _multiples(units[0], most)]).astype(float)
             found = found[whole_slices(found, deployments.attention)]
-        return found[runs(deployments, found, none)], none
+        return found, none
     left, right = _pairs(scenario, units, most)
     if not single and deployments.attention.id == deployments.ffn.id:
         one = _split_node(scenario, units[0], most)
@@ -115,8 +125,9 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
     return senders[running], receivers[running]
 
 
-def _most_devices(scenario: Scenario, deployments: Deployments) -> int:
+def most_devices(deployments: Deployments) -> int:
     """Return the most devices a deployment may have: the budget, or one domain where nothing leaves it."""
+    scenario = deployments.scenario
     budget = scenario.devices or scenario.max_devices
     alone = deployments.ffn.id == deployments.attention.id and deployments.attention.scale_out is None
     given = scenario.devices or scenario.attention_devices or scenario.ffn_devices
@@ -186,12 +197,107 @@ def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) ->
     return fits
 
 
+def admitted(
+    plan: Plan, attention: NDArray[Any], ffn: NDArray[Any], *, experts: float = np.inf
+) -> NDArray[np.bool_]:
+    """Return which shapes a plan is for: those whose devices make whole groups of it.
+
+    Where tokens are sent, fewest devices share an expert: more of them only where there are more than experts.
+
+    Parameters
+    ----------
+    plan : Plan
+        How devices are used.
+    attention, ffn : array
+        Devices of both groups; the second is empty under `ep` [1].
+    experts : float
+        Experts of a layer; infinite where the question says how many devices share each [1].
+
+    Returns
+    -------
+    array of bool
+        Whether each of them is.
+    """
+    holders = ffn if ffn.size else attention
+    fits = (attention % plan.tensor_parallel == 0) & (holders % plan.expert_tensor_parallel == 0)
+    if plan.transport == REPLICATED:
+        fits &= attention == plan.tensor_parallel
+    elif plan.expert_tensor_parallel > 1 and np.isfinite(experts):
+        fits &= holders > experts * (plan.expert_tensor_parallel // 2)
+    found: NDArray[np.bool_] = fits
+    return found
+
+
 def plans_of(deployments: Deployments, transports: Sequence[str] | None = None) -> tuple[Plan, ...]:
-    """Return the plans that a question lets be searched, or those of some transports."""
+    """Return the plans that a question lets be searched, the plainest first.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+    transports : sequence of str, optional
+        Ways of sending tokens; those of the question where absent.
+
+    Returns
+    -------
+    tuple of Plan
+        At least one.
+
+    Raises
+    ------
+    InputError
+        If the model does not divide as the question asks.
+    """
+    scenario = deployments.scenario
     if transports is None:
-        every = deployments.scenario.transport == ALL
+        every = scenario.transport == ALL
         transports = SEARCHED_TRANSPORTS if every else (deployments.transport,)
-    return tuple(Plan(transport) for transport in transports)
+    shared = list(_sharings(deployments))
+    holders = (scenario.ffn_devices if deployments.mode == AFD else None) or most_devices(deployments)
+    needed = holders / scenario.model.routed_experts  # more devices share an expert only where they are more
+    found = [
+        Plan(transport, *each)
+        for each in shared
+        for transport in transports
+        if scenario.expert_tensor_parallel or each[2] == 1 or each[2] < 2 * needed
+    ]
+    if deployments.mode == EP and scenario.transport in {None, ALL}:
+        found += [Plan(REPLICATED, *each) for each in shared if each[0] > 1 and each[0] % each[2] == 0]
+    return tuple(found)
+
+
+def _sharings(deployments: Deployments) -> Iterator[tuple[int, int, int]]:
+    """Yield how many devices share heads, caches and experts in the plans that a question lets be searched.
+
+    Powers of two within a scale-up domain; caches where that leaves less of them on each, experts for those
+    plans in which every device has all tokens.
+    """
+    scenario = deployments.scenario
+    model = scenario.model
+    most = min(deployments.attention.scale_up_domain_devices, scenario.devices or scenario.max_devices)
+    powers = [1 << power for power in range(most.bit_length()) if 1 << power <= MOST_SHARING]
+    given = (scenario.tensor_parallel, scenario.context_parallel, scenario.expert_tensor_parallel)
+    heads, caches, experts = ([each] if each else powers for each in given)
+    refusal = ""
+    count = 0
+    for tp, cp, et in itertools.product(heads, caches, experts):
+        refused = undivided(model, tensor_parallel=tp, context_parallel=cp, expert_tensor_parallel=et)
+        refusal = refusal or refused
+        if refused or (not given[1] and cp > 1 and not _spares(deployments, tp, cp)):
+            continue
+        count += 1
+        yield tp, cp, et
+    if not count:
+        raise InputError(f"no deployment: {refusal}")
+
+
+def _spares(deployments: Deployments, tensor_parallel: int, context_parallel: int) -> bool:
+    """Return whether a device holds less of a cache where more devices share it."""
+    held, tokens = deployments.held, deployments.held_tokens
+    less, more = (
+        held.cache_of(tokens, tensor_parallel, each) for each in (context_parallel, context_parallel // 2)
+    )
+    return less < more * (1.0 - SAME)
 
 
 def largest_batches(deployments: Deployments, found: Candidates, plans: Sequence[Plan]) -> Numbers:

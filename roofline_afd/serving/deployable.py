@@ -11,6 +11,7 @@ from roofline_afd.catalogue.engines import IDEAL, load_engine
 from roofline_afd.catalogue.libraries import load_library
 from roofline_afd.serving.deployment import AFD, Deployments
 from roofline_afd.serving.scenario import PLUGIN
+from roofline_afd.serving.sizes import REPLICATED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,6 +122,8 @@ def most_sequences(deployments: Deployments, deployment: Deployment) -> FloatArr
     float or array
         Sequences; infinite where nothing limits them, 0 where the shape does not run [1].
     """
+    if deployment.transport == REPLICATED:  # collectives alone, which no such limit holds for
+        return np.full(np.shape(deployment.attention_devices), np.inf)[()]
     tokens = most_tokens(
         deployments,
         deployment.attention_devices,

@@ -26,6 +26,7 @@ from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
 from roofline_afd.serving.sizes import (
     DEPLOYMENTS,
+    REPLICATED,
     TRANSPORTS,
     Deployment,
     Formats,
@@ -166,11 +167,11 @@ class Deployments:
             mine, theirs = _nominal(mine, self.attention), _nominal(theirs, self.ffn)
         return mine, mine if self.ffn is self.attention else theirs
 
-    def layers(self, transport: str, tensor_parallel: int = 1) -> Layers:
-        """Return the layers with one way of sending tokens, and of sharing heads."""
-        key = Plan(transport or self.transport, tensor_parallel)
+    def layers(self, transport: str = "", *others: int) -> Layers:
+        """Return the layers under a plan, of which what is left out is as by default."""
+        key = Plan(transport or self.transport, *others)
         if key not in self._layers:
-            found = self.calibrations(key.transport)
+            found = self.calibrations(None if key.transport == REPLICATED else key.transport)
             self._layers[key] = Layers(
                 model=self.scenario.model,
                 attention=self.attention,
@@ -206,8 +207,10 @@ class Deployments:
         devices that hold experts.
         """
         apart = ffn_devices if self.mode == AFD else None
+        plan = plan or Plan(self.transport)
         if redundant_experts is None:
-            redundant_experts = self.fill(np.asarray(attention_devices if apart is None else apart))
+            holders = np.asarray(attention_devices if apart is None else apart)
+            redundant_experts = self.fill(holders / plan.expert_tensor_parallel)
         return Deployment(
             mode=self.mode,
             attention_devices=attention_devices,
@@ -215,7 +218,7 @@ class Deployments:
             batch=batch,
             microbatches=microbatches,
             redundant_experts=redundant_experts,
-            **(plan or Plan(self.transport))._asdict(),
+            **plan._asdict(),
         )
 
     def operators(
@@ -396,9 +399,9 @@ class Deployments:
         """Bytes of cache and state of one sequence [B]."""
         return self.cache_of(self.held_tokens)
 
-    def cache_of(self, tokens: float, tensor_parallel: int = 1) -> float:
+    def cache_of(self, tokens: float, tensor_parallel: int = 1, context_parallel: int = 1) -> float:
         """Return the bytes of cache and state of a sequence, on one of the devices that share heads [B]."""
-        return self.held.cache_of(tokens, tensor_parallel)
+        return self.held.cache_of(tokens, tensor_parallel, context_parallel)
 
     def memory(self, deployment: Deployment) -> tuple[FloatArray, FloatArray]:
         """Return the bytes of an attention device and of an FFN device; the same twice under `ep` [B]."""
@@ -423,7 +426,10 @@ class Deployments:
         return self.held.largest_batch(deployment, working=working, shared_tokens=shared_tokens)
 
     def fill(self, devices: Count) -> FloatArray:
-        """Return the redundant experts that fill devices evenly, without one more on any [1]."""
+        """Return the redundant experts that fill devices evenly, without one more on any [1].
+
+        Devices that share each expert count once.
+        """
         experts = self.scenario.model.routed_experts
         given = self.scenario.redundant_experts
         if given is not None:

@@ -137,7 +137,7 @@ def group_copies(layers: Layers, receivers: FloatArray) -> tuple[FloatLike, Floa
     if layers.transport == "pair":
         return pairs, pairs, 0.0
     if layers.transport == "rank":
-        hit = places_hit(layers, receivers)
+        hit = places_hit(layers, layers.expert_places(receivers))
         return hit, hit, 0.0
     nodes = np.maximum(np.ceil(np.divide(receivers, ffn.scale_up_domain_devices)).astype(int), 1)
     return pairs, places_hit(layers, nodes), pairs

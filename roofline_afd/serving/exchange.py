@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from roofline_afd.catalogue.calibration import ESTIMATED
+from roofline_afd.catalogue.collectives import ALL_GATHER, ALL_REDUCE
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.records import KINDS
-from roofline_afd.physics import network, tiers, traffic
+from roofline_afd.physics import collectives, network, tiers, traffic
 from roofline_afd.serving import torus
+from roofline_afd.serving.collectives import all_reduce, moved
 from roofline_afd.serving.domains import FULL, lying_of
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import SCALE_BYTES
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES
 from roofline_afd.serving.timing import Operator
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import FloatArray, FloatLike
     from roofline_afd.serving.domains import Lying
-    from roofline_afd.serving.sizes import Layers, Sizes
+    from roofline_afd.serving.sizes import Layers, Side, Sizes
 
 
 class Sent(NamedTuple):
@@ -52,6 +54,9 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         Bytes are of one device under `ep`, of both groups under `afd`; times are of one layer.
     """
     model, formats = layers.model, layers.formats
+    yield from _sums(layers, sizes)
+    if layers.replicated:
+        return
     copies: list[tuple[str, int, float | None]] = [("", model.moe_layers, None)]
     if layers.deployment == "afd" and layers.dense_side != "attention":
         copies.append(("_dense", model.dense_layers, 1.0))
@@ -82,6 +87,51 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             yield Operator(
                 *(name + suffix, "network", "experts", count, 0.0, moved, time, "link", kind), arguments
             )
+            if layers.expert_tensor_parallel > 1 and only is None:
+                yield _among_sharers(layers, sizes, sent, count)
+
+
+def _sums(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
+    """Yield the sums over devices that share a dense layer, or experts of tokens that each of them has."""
+    model = layers.model
+    group = 1 if layers.replicated else layers.tensor_parallel
+    message = np.multiply(sizes.tokens, group * model.hidden_size * ACTIVATION_BYTES)
+    dense: Side = "attention" if layers.dense_side == "attention" else "ffn"
+    summed: tuple[tuple[str, Side, str, int, int], ...] = (
+        ("experts_sum", "ffn", "experts", model.moe_layers, layers.tensor_parallel * layers.replicated),
+        ("dense_sum", dense, "dense", model.dense_layers, layers.dense_parts),
+    )
+    for name, side, part, count, devices in summed:
+        if count and devices > 1:
+            found = all_reduce(
+                layers.attention, layers.calibration("attention"), message_bytes=message, devices=devices
+            )
+            share = 2.0 * (1.0 - 1.0 / devices)
+            yield Operator(
+                *(name, side, part, count, 0.0, message * share, found.time),
+                *(ALL_REDUCE, found.kind, found.arguments),
+            )
+
+
+def _among_sharers(layers: Layers, sizes: Sizes, sent: Sent, count: int) -> Operator:
+    """Return what devices that share experts exchange: the vectors each was sent, or parts of the results."""
+    devices = layers.expert_tensor_parallel
+    places = np.asarray(layers.expert_places(sizes.ffn_devices))
+    copies = layers.model.mean_top_k if layers.sorted else places_hit(layers, places)
+    tokens = np.multiply(sizes.sent, sizes.attention_devices) / places
+    gathered = sent.operator == "dispatch"
+    message = tokens * copies * traffic.vector_bytes(**sent.vector)
+    found = moved(
+        collectives.all_gather_time if gathered else collectives.reduce_scatter_time,
+        layers.system("ffn"),
+        layers.calibration("ffn"),
+        message_bytes=message,
+        devices=devices,
+    )
+    return Operator(
+        *(f"{sent.operator}_sharing", "network", "experts", count, 0.0, message * (1.0 - 1.0 / devices)),
+        *(found.time, ALL_GATHER, found.kind, found.arguments),
+    )
 
 
 def _ep_exchange(
@@ -97,7 +147,7 @@ def _ep_exchange(
         flow = traffic.pair_traffic(tokens=sizes.sent, top_k=model.mean_top_k, filled=filled, **where)
         hits: dict[str, Any] = {}
     else:
-        hits = {"devices_hit": places_hit(layers, devices)}
+        hits = {"devices_hit": places_hit(layers, layers.expert_places(devices))}
         if layers.transport == "node":
             hits["nodes_hit"] = places_hit(
                 layers, traffic.domains_used(devices=devices, domain_devices=domain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -79,8 +80,14 @@ def _dense_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         if count and intermediate:
             clock = Clock(layers, side)
             tokens = sizes.tokens if side == "attention" else _ffn_tokens(sizes)
-            up = Product(f"{part}_up", model.hidden_size, (matrices - 1) * intermediate)
-            down = Product(f"{part}_down", intermediate, model.hidden_size)
+            own = intermediate
+            if part == "dense":
+                own = -(-intermediate // layers.dense_parts)
+                tokens = np.multiply(tokens, 1 if layers.replicated else layers.dense_parts)
+            elif layers.replicated:
+                own = -(-intermediate // layers.tensor_parallel)
+            up = Product(f"{part}_up", model.hidden_size, (matrices - 1) * own)
+            down = Product(f"{part}_down", own, model.hidden_size)
             yield clock.product(up, part, count, tokens=tokens)
             yield clock.product(down, part, count, tokens=tokens)
             if part == "dense":
@@ -151,6 +158,7 @@ class Module(NamedTuple):
         return sum(halves) + operators.expert_handling_time(**self.handling(found))
 
 
+@functools.lru_cache(maxsize=1 << 8)
 def of_product(found: OperatorEfficiency) -> OperatorEfficiency:
     """Return the efficiencies of one of both products of experts: half the fixed time of a whole module."""
     return dataclasses.replace(found, launch_s=found.launch_s / 2.0) if found.module else found
@@ -163,9 +171,11 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         return
     system = layers.system("ffn")
     experts = np.add(model.routed_experts, sizes.redundant_experts)
-    held = np.ceil(np.divide(experts, sizes.ffn_devices))
-    slots = np.maximum(experts, sizes.ffn_devices)
-    tokens = np.multiply(sizes.sent, sizes.attention_devices)
+    places = layers.expert_places(sizes.ffn_devices)
+    held = np.ceil(np.divide(experts, places))
+    slots = np.maximum(experts, places)
+    senders = np.divide(sizes.attention_devices, layers.tensor_parallel if layers.replicated else 1)
+    tokens = np.multiply(sizes.sent, senders)
     pairs = tokens * (held * (model.mean_top_k / slots))
     routing = {
         "experts_per_device": held,
@@ -182,7 +192,7 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         touched=touched,
         tokens_handed=_handed(layers, sizes, pairs, tokens),
         width=model.dispatch_width,
-        intermediate=model.expert_intermediate,
+        intermediate=model.expert_intermediate // layers.expert_tensor_parallel,
         matrices=model.expert_matrices,
         peak=system.accelerator.peak_flop_per_s[form],
         memory_bandwidth=system.accelerator.memory_bytes_per_s,
@@ -209,8 +219,8 @@ def _handed(layers: Layers, sizes: Sizes, pairs: FloatArray, tokens: FloatArray)
     """Return the vectors that an expert module is handed: the copies that its device receives."""
     if layers.sorted:
         return pairs
-    devices = np.asarray(sizes.ffn_devices)
-    return tokens * places_hit(layers, devices) / devices
+    places = np.asarray(layers.expert_places(sizes.ffn_devices))
+    return tokens * places_hit(layers, places) / places
 
 
 def _handling(clock: Clock, module: Module, found: OperatorEfficiency, *, packed: bool) -> Operator:

@@ -149,13 +149,14 @@ def _ffn_devices(layers: Layers, attention_devices: Count, ffn_devices: Count | 
 def _operators(layers: Layers, *phases: Sizes) -> Iterator[Operator]:
     for kind in layers.model.attention:
         yield from attention_operators(layers, kind, phases)
-    device = _of_one_device(phases, layers.tensor_parallel)
+    group = _together(phases, 1)
+    device = group if layers.replicated else _together(phases, layers.tensor_parallel)
     yield from ffn_operators(layers, device)
     yield from network_operators(layers, device)
-    yield from _head_operators(layers, device)
+    yield from _head_operators(layers, group)
 
 
-def _of_one_device(phases: tuple[Sizes, ...], tensor_parallel: int) -> Sizes:
+def _together(phases: tuple[Sizes, ...], tensor_parallel: int) -> Sizes:
     """Return the sizes outside attention: all phases, and of a group's tokens the share of one device."""
     if len(phases) == 1 and tensor_parallel == 1:
         return phases[0]
@@ -169,10 +170,13 @@ def _of_one_device(phases: tuple[Sizes, ...], tensor_parallel: int) -> Sizes:
 
 
 def _head_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
-    """Yield what happens once a step: embedding, and the output head on tokens that are sampled."""
+    """Yield what happens once a step: embedding, and the output head on tokens that are sampled.
+
+    Devices that share heads share its words too.
+    """
     model, clock = layers.model, Clock(layers, "attention")
     sampled = sizes.sequences if sizes.prefill else sizes.tokens
-    head = Product("output_head", model.hidden_size, model.vocab_size)
+    head = Product("output_head", model.hidden_size, -(-model.vocab_size // layers.tensor_parallel))
     yield clock.product(head, "head", 1, tokens=sampled, weights="bf16")
     row = model.hidden_size * (EMBEDDING_BYTES + ACTIVATION_BYTES)
     yield clock.time(

@@ -12,7 +12,7 @@ from roofline_afd.catalogue.engines import ALL, CACHE, DEEPEP, ONE_SIDED, WEIGHT
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import memory, serving_modes
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES, Deployment, Side
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, REPLICATED, SCALE_BYTES, Deployment, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,29 +126,39 @@ class DeviceMemory:
         filled = -(-width // columns) * columns / width if held < NARROW_BYTES else 1.0
         return model.expert_params * filled * model.moe_layers * held * self._drafting
 
-    def _weights(self, tensor_parallel: int) -> dict[str, float]:
-        """Return the bytes of each part of the weights but routed experts, on one device [B]."""
+    def _weights(self, tensor_parallel: int, *, shared_out: bool = False) -> dict[str, float]:
+        """Return the bytes of each part of the weights but routed experts, on one device [B].
+
+        Devices that share heads share dense layers beside them, and shared experts where all have all tokens.
+        """
         parts = self._split(tensor_parallel).params_by_part
         others = precision(self.formats.others).bytes * self._drafting
         wide = sum(parts[name] for name in ("router", "latent", "residual_streams"))
         words = (parts["embedding"] + parts["output_head"]) / tensor_parallel
+        own = tensor_parallel if shared_out else 1
+        beside = 1 if self.apart and self.dense_side == "ffn" else tensor_parallel
         return {
             "attention": (parts["attention"] + wide) * others,
             "embeddings": words * EMBEDDING_BYTES,
-            "shared_experts": parts["shared_experts"] * others,
-            "dense": parts["dense"] * others,
+            "shared_experts": parts["shared_experts"] * others / own,
+            "dense": parts["dense"] * others / beside,
         }
 
-    def _per_sequence(self, tokens: float, tensor_parallel: int = 1) -> tuple[float, float]:
-        """Return the bytes of cache and of state of a sequence on one of the devices that share heads [B]."""
-        model = self._split(tensor_parallel)
-        size = precision(self.formats.cache).bytes
-        cache = float(np.asarray(model.kv_bytes(tokens, size)))
-        return cache * self._drafting, model.state_bytes() * self._drafting
+    def _per_sequence(
+        self, tokens: float, tensor_parallel: int = 1, context_parallel: int = 1
+    ) -> tuple[float, float]:
+        """Return the bytes of cache and of state of a sequence on one of the devices that share heads [B].
 
-    def cache_of(self, tokens: float, tensor_parallel: int = 1) -> float:
+        Of these some may share the cache too: each holds more heads of fewer tokens.
+        """
+        size = precision(self.formats.cache).bytes
+        whole = self._split(tensor_parallel // context_parallel).kv_bytes(tokens, size)
+        cache = float(np.asarray(whole)) / context_parallel
+        return cache * self._drafting, self._split(tensor_parallel).state_bytes() * self._drafting
+
+    def cache_of(self, tokens: float, tensor_parallel: int = 1, context_parallel: int = 1) -> float:
         """Return the bytes of cache and state of a sequence, on one of the devices that share heads [B]."""
-        return sum(self._per_sequence(tokens, tensor_parallel))
+        return sum(self._per_sequence(tokens, tensor_parallel, context_parallel))
 
     def working(self, deployment: Deployment, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what so many tokens of a step need while a layer computes them, on either side [B].
@@ -209,8 +219,8 @@ class DeviceMemory:
         model, tokens = self.scenario.model, self._exchanged(deployment)
         if self.engine.exchange == DEEPEP:
             routed = np.add(model.routed_experts, deployment.redundant_experts)
-            slots = np.ceil(np.divide(routed, deployment.expert_devices))  # it wants as many on each rank
-            experts = slots * deployment.expert_devices
+            slots = np.ceil(np.divide(routed, deployment.expert_places))  # it wants as many on each rank
+            experts = slots * deployment.expert_places
             buffers = memory.low_latency_buffer_bytes(
                 tokens=tokens, experts=experts, width=model.dispatch_width
             )
@@ -225,6 +235,8 @@ class DeviceMemory:
                 combine_bytes=precision(combined).bytes,
             )
         else:
+            return 0.0
+        if deployment.transport == REPLICATED:
             return 0.0
         return np.where(np.greater(deployment.devices, deployment.tensor_parallel), buffers, 0.0)
 
@@ -260,11 +272,13 @@ class DeviceMemory:
         theirs = {} if self.apart else mine
         sides: Mapping[str, dict[str, FloatArray]] = {"attention": mine, "ffn": theirs}
         routed = np.add(model.routed_experts, deployment.redundant_experts)
-        theirs["experts"] = np.ceil(np.divide(routed, deployment.expert_devices)) * self.expert_bytes
+        experts = np.ceil(np.divide(routed, deployment.expert_places))
+        theirs["experts"] = experts * (self.expert_bytes / deployment.expert_tensor_parallel)
         places = {"shared_experts": self.shared_side, "dense": self.dense_side}
-        for name, size in self._weights(tp).items():
+        for name, size in self._weights(tp, shared_out=deployment.transport == REPLICATED).items():
             sides[places.get(name, "attention")][name] = size
-        for name, size in zip(PER_SEQUENCE, self._per_sequence(self.held_tokens, tp), strict=True):
+        kept = self._per_sequence(self.held_tokens, tp, deployment.context_parallel)
+        for name, size in zip(PER_SEQUENCE, kept, strict=True):
             mine[name] = np.multiply(deployment.batch, size)
         several = np.where(np.greater(deployment.devices, 1), engine.collectives_bytes, 0.0)
         buffers = self._buffers(deployment)
@@ -343,10 +357,11 @@ class DeviceMemory:
             Sequences [1].
         """
         each = self._per_cached_byte
-        tp, tokens = deployment.tensor_parallel, shared_tokens or 0.0
-        shared = self.cache_of(tokens, tp) * each if tokens else 0.0
-        whole = self.cache_of(self.held_tokens, tp) * each
-        own = self.cache_of(self.held_tokens - tokens, tp) * each
+        tokens = shared_tokens or 0.0
+        split = deployment.tensor_parallel, deployment.context_parallel
+        shared = self.cache_of(tokens, *split) * each if tokens else 0.0
+        whole = self.cache_of(self.held_tokens, *split) * each
+        own = self.cache_of(self.held_tokens - tokens, *split) * each
         room = self.usable("attention"), self.usable("ffn")
 
         def left(batch: FloatArray) -> tuple[FloatArray, FloatArray]:

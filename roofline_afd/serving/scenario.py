@@ -62,6 +62,9 @@ COUNTS = {
     "batch": MAX_COUNT,
     "context": 100_000_000,
     "experts_per_ffn_device": 10_000,
+    "tensor_parallel": 4096,
+    "context_parallel": 4096,
+    "expert_tensor_parallel": 4096,
 }
 """Fields that are whole numbers from 1, and the most each may be."""
 
@@ -261,6 +264,13 @@ class Scenario:
         Experts held twice; where absent as many as fill the devices evenly [1].
     experts_per_ffn_device : int, optional
         Experts of a device that tokens reach, where routing is forced to fewer than it holds [1].
+    tensor_parallel : int, optional
+        Devices that share the heads of their sequences, within a scale-up domain; where absent searched in
+        powers of two [1].
+    context_parallel : int, optional
+        Of these, devices that share the cache of each sequence, a part of its tokens each; likewise [1].
+    expert_tensor_parallel : int, optional
+        Devices that share each expert, a part of its columns each; likewise, and 1 under AFD [1].
     shared_experts : str
         Side of shared experts and dense layers under AFD: `ffn` or `attention`.
     sigma_dp, sigma_ep : float
@@ -313,6 +323,9 @@ class Scenario:
     domain_layout: str | None = attrs.field(default=None, metadata=SERVING)
     redundant_experts: int | None = attrs.field(default=None, metadata=SERVING)
     experts_per_ffn_device: int | None = attrs.field(default=None, metadata=SERVING)
+    tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
+    context_parallel: int | None = attrs.field(default=None, metadata=SERVING)
+    expert_tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     shared_experts: str = attrs.field(default="ffn", metadata=SERVING)
     sigma_dp: float = attrs.field(default=1.0, metadata=SERVING)
     sigma_ep: float = attrs.field(default=1.0, metadata=SERVING)

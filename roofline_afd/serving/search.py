@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 NEAR = 0.98
 """Share of the best throughput from which a smaller deployment is worth naming."""
+FIRST = 64
+"""Candidates settled first, to see what others must reach."""
 CHUNK = 4096
 """Candidates settled at a time, those that promise most first."""
 
@@ -239,17 +242,43 @@ class _Search:
         rate, exact = columns[-2], columns[-1]
         rate[:] = bound
         best = 0.0
-        for start in range(0, order.size, CHUNK):
-            rows = order[start : start + CHUNK]
-            if bound[rows[0]] < NEAR * best:
-                break
-            settled = self.settle(taken(found, rows[bound[rows] >= NEAR * best]))
+        starts = [0, *range(FIRST, order.size, CHUNK)]
+        for start, end in itertools.pairwise([*starts, order.size]):
+            rows = order[start:end]
             rows = rows[bound[rows] >= NEAR * best]
+            if not rows.size:
+                break
+            ahead = self.rivals(taken(found, rows), NEAR * best)
+            rate[rows[~ahead]] = np.minimum(bound[rows[~ahead]], NEAR * best)
+            exact[rows[~ahead]] = best == 0
+            rows = rows[ahead]
+            settled = self.settle(taken(found, rows))
             for column, value in zip(columns, settled, strict=True):
                 column[rows] = value
             best = max(best, float(np.max(rate[rows], initial=0.0)))
         exact[bound == 0] = True
         return Candidates(*columns)
+
+    def rivals(self, part: Candidates, best: float) -> NDArray[np.bool_]:
+        """Return which candidates may reach a throughput within the latency target.
+
+        For that each needs a batch of at least so many. Since a step never grows faster than the batch, but
+        where one more sequence begins a wave of processors, one that is too slow with that batch, and stays
+        behind with whole waves below it, is so with any.
+        """
+        m = part.microbatches
+        each = self.rates(part, np.ones(m.shape), np.full(m.shape, self.limit))
+        needed = np.maximum(np.floor(best / each / m), 1.0) * m
+        held = np.ceil(part.most / m) * m
+        tried = np.minimum(needed, held)
+        steps = self.steps(part, tried)
+        ahead = (steps <= self.limit) & ((held >= needed) | (self.rates(part, tried, steps) > best))
+        for grain in self.grains[1:]:
+            below = np.maximum(filled_below(tried / m, grain), 1.0) * m
+            took = self.steps(part, below)
+            ahead |= (took <= self.limit) & (self.rates(part, below, took) > best)
+        found: NDArray[np.bool_] = ahead
+        return found
 
     def bounds(self, part: Candidates) -> Numbers:
         """Return tokens per second and device that candidates reach at most, whatever the latency allows.
@@ -258,7 +287,8 @@ class _Search:
         """
         m = part.microbatches
         times = self.steps(part, np.floor(part.most / m) * m)
-        times = np.where(part.most < m, self.steps(part, part.most), times)
+        if np.any(part.most < m):
+            times = np.where(part.most < m, self.steps(part, part.most), times)
         bound = self.rates(part, part.most, times)
         for grain in self.grains[1:]:  # a batch of whole waves may be better than the largest
             below = np.maximum(filled_below(part.most / m, grain) * m, 1.0)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Side = Literal["attention", "ffn", "network"]
 DEPLOYMENTS = ("ep", "afd")
 TRANSPORTS = ("pair", "rank", "node")
+REPLICATED = "replicated"
+"""How tokens reach experts where all devices share the heads of all sequences: each has every token, and the
+results of experts are summed over all of them."""
 DOMAIN_LAYOUTS = ("even", "full", "apart")
 """How devices lie over scale-up domains: in equal parts, of both groups; one domain filled after the other,
 FFN devices first and attention devices beside them; each group in domains of its own."""
@@ -35,6 +38,8 @@ class Plan(NamedTuple):
 
     transport: str = ""
     tensor_parallel: int = 1
+    context_parallel: int = 1
+    expert_tensor_parallel: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,8 @@ class Deployment:
     transport: str = ""
     redundant_experts: Count = 0
     tensor_parallel: int = 1
+    context_parallel: int = 1
+    expert_tensor_parallel: int = 1
 
     @property
     def plan(self) -> Plan:
@@ -73,8 +80,13 @@ class Deployment:
         return self.attention_devices if self.ffn_devices is None else self.ffn_devices
 
     @property
+    def expert_places(self) -> FloatArray:
+        """Devices that hold experts, those that share each of them counted once [1]."""
+        return np.divide(self.expert_devices, self.expert_tensor_parallel)
+
+    @property
     def sequences(self) -> FloatArray:
-        """Sequences of one micro-batch on one attention device [1]."""
+        """Sequences of one micro-batch on one attention device, or on those that share heads [1]."""
         return np.ceil(np.divide(self.batch, self.microbatches))
 
 
@@ -108,7 +120,8 @@ class Layers:
         `ep`: every device does both; `afd`: two groups of devices.
     transport : str
         `pair`: a copy per expert; `rank`: per device hit; `node`: per node hit, forwarded inside; as the
-        library of the attention side's links where absent.
+        library of the attention side's links where absent. `replicated`: devices that share the heads of all
+        sequences have every token, and sum the results.
     fan_out : str
         How the experts of a token spread over places: `uniform`, `grouped` or `paper`.
     dense_side : str
@@ -124,12 +137,16 @@ class Layers:
     domain_layout : str
         A member of `DOMAIN_LAYOUTS`; EP lies even and AFD in the quickest way where empty.
     tensor_parallel : int
-        Devices of a scale-up domain that share the heads of their sequences; experts stay whole [1].
+        Devices of a scale-up domain that share the heads of their sequences [1].
+    context_parallel : int
+        Of these, devices that share the cache of each sequence, a part of its tokens each [1].
+    expert_tensor_parallel : int
+        Devices of a scale-up domain that share each expert, a part of its columns each [1].
 
     Raises
     ------
     InputError
-        If the heads do not divide among so many devices.
+        If heads or columns do not divide among so many devices.
     """
 
     model: Model
@@ -148,6 +165,8 @@ class Layers:
     routing_exponent: float = 1.0
     domain_layout: str = ""
     tensor_parallel: int = 1
+    context_parallel: int = 1
+    expert_tensor_parallel: int = 1
 
     def __post_init__(self) -> None:
         if self.attention_calibration is None:
@@ -158,12 +177,16 @@ class Layers:
         if not self.transport:
             object.__setattr__(self, "transport", self.calibration("attention").link.transport)
         choice("deployment", self.deployment, DEPLOYMENTS)
-        choice("transport", self.transport, TRANSPORTS)
+        choice("transport", self.transport, (*TRANSPORTS, REPLICATED))
         choice("dense_side", self.dense_side, ("attention", "ffn"))
-        if any(kind.split(self.tensor_parallel) is None for kind in self.model.attention):
-            raise InputError(
-                f"the heads of {self.model.id} do not divide among {self.tensor_parallel} devices"
-            )
+        refusal = undivided(
+            self.model,
+            tensor_parallel=self.tensor_parallel,
+            context_parallel=self.context_parallel,
+            expert_tensor_parallel=self.expert_tensor_parallel,
+        )
+        if refusal:
+            raise InputError(refusal)
 
     @property
     def shared_side(self) -> Side:
@@ -182,6 +205,21 @@ class Layers:
         return found
 
     @property
+    def replicated(self) -> bool:
+        """Whether every device has all tokens, and sums what experts make of them."""
+        return self.transport == REPLICATED
+
+    @property
+    def dense_parts(self) -> int:
+        """Devices that share each dense layer: beside attention those that share heads [1]."""
+        beside = self.deployment == "ep" or self.dense_side == "attention"
+        return self.tensor_parallel if beside else 1
+
+    def expert_places(self, devices: FloatLike) -> FloatArray:
+        """Return of devices that hold experts how many there are, those that share each counted once [1]."""
+        return np.divide(devices, self.expert_tensor_parallel)
+
+    @property
     def sorted(self) -> bool:
         """Whether tokens arrive sorted by expert, as a copy per expert does."""
         return self.transport == SORTED_TRANSPORT
@@ -192,6 +230,36 @@ class Layers:
         shares = [leg.of(operator)[1] for leg in (link.up, link.out)]
         out = system.scale_out.bytes_per_s * shares[1] if system.scale_out else 0.0
         return system.scale_up.bytes_per_s * shares[0], out
+
+
+def undivided(
+    model: Model, *, tensor_parallel: int = 1, context_parallel: int = 1, expert_tensor_parallel: int = 1
+) -> str:
+    """Return why a model does not divide among devices, in words; empty where it does.
+
+    Parameters
+    ----------
+    model : Model
+        What is served.
+    tensor_parallel, context_parallel, expert_tensor_parallel : int
+        As in `Layers` [1].
+
+    Returns
+    -------
+    str
+        Part of a sentence.
+    """
+    heads = tensor_parallel // context_parallel
+    if tensor_parallel % context_parallel:
+        return f"of {tensor_parallel} devices that share heads, {context_parallel} cannot share each cache"
+    if any(kind.split(each) is None for kind in model.attention for each in {tensor_parallel, heads}):
+        return f"the heads of {model.id} do not divide among {tensor_parallel} devices"
+    if model.expert_intermediate % expert_tensor_parallel:
+        return (
+            f"the {model.expert_intermediate} columns of an expert of {model.id} do not divide among "
+            f"{expert_tensor_parallel} devices"
+        )
+    return ""
 
 
 class Sizes(NamedTuple):
