@@ -75,7 +75,7 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
         If the question contradicts itself.
     """
     plans = plans_of(deployments) if plans is None else plans
-    senders, receivers = _shapes(deployments)
+    senders, receivers = shapes_of(deployments)
     batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
     free = deployments.scenario.expert_tensor_parallel is None
     least = deployments.scenario.model.routed_experts if free else np.inf
@@ -97,7 +97,7 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
     return found._replace(most=largest_batches(deployments, found, plans))
 
 
-def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
+def shapes_of(deployments: Deployments) -> tuple[Numbers, Numbers]:
     """Return the device counts of both sides that the question admits; under `ep` the second is empty."""
     scenario = deployments.scenario
     most = most_devices(deployments)
@@ -114,8 +114,8 @@ def _shapes(deployments: Deployments) -> tuple[Numbers, Numbers]:
         return found, none
     left, right = _pairs(scenario, units, most)
     if not single and deployments.attention.id == deployments.ffn.id:
-        one = _split_node(scenario, units[0], most)
-        left, right = np.concatenate([left, one]), np.concatenate([right, units[0] - one])
+        one, other = _within_node(scenario, units[0], most)
+        left, right = np.concatenate([left, one]), np.concatenate([right, other])
     allowed = asked_for(scenario, left, right)
     named = scenario.devices or (scenario.attention_devices and scenario.ffn_devices)
     if deployments.attention.id == deployments.ffn.id and not named:
@@ -166,12 +166,13 @@ def _pairs(
     return left[fits], right[fits]
 
 
-def _split_node(scenario: Scenario, unit: int, most: int) -> NDArray[np.int64]:
-    """Return the attention devices of every way to make both groups out of one node."""
+def _within_node(scenario: Scenario, unit: int, most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return every way to make both groups out of devices of one node."""
     named = scenario.attention_devices and scenario.ffn_devices  # the question names the groups itself
-    if named or most < unit or scenario.devices not in {None, unit}:
-        return np.arange(0)
-    return np.arange(1, unit)
+    totals = [scenario.devices] if scenario.devices else range(2, min(unit, most) + 1)
+    pairs = [(one, total - one) for total in totals for one in range(1, total) if total <= unit and not named]
+    left, right = np.array(pairs, dtype=int).reshape(len(pairs), 2).T
+    return left, right
 
 
 def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) -> NDArray[np.bool_]:
@@ -202,7 +203,7 @@ def admitted(
 ) -> NDArray[np.bool_]:
     """Return which shapes a plan is for: those whose devices make whole groups of it.
 
-    Where tokens are sent, fewest devices share an expert: more of them only where there are more than experts.
+    Where tokens are sent, fewest devices share an expert: several only where they are more than experts.
 
     Parameters
     ----------
@@ -278,6 +279,15 @@ def _sharings(deployments: Deployments) -> Iterator[tuple[int, int, int]]:
     powers = [1 << power for power in range(most.bit_length()) if 1 << power <= MOST_SHARING]
     given = (scenario.tensor_parallel, scenario.context_parallel, scenario.expert_tensor_parallel)
     heads, caches, experts = ([each] if each else powers for each in given)
+    for name, many, system in (
+        ("--context-parallel", given[1], deployments.attention),
+        ("--expert-tensor-parallel", given[2], deployments.ffn),
+    ):
+        if many and many > system.scale_up_domain_devices:
+            raise InputError(
+                f"{name} {many} is beyond the {system.scale_up_domain_devices} devices of a scale-up domain "
+                f"of {system.id}"
+            )
     refusal = ""
     count = 0
     for tp, cp, et in itertools.product(heads, caches, experts):
@@ -288,7 +298,7 @@ def _sharings(deployments: Deployments) -> Iterator[tuple[int, int, int]]:
         count += 1
         yield tp, cp, et
     if not count:
-        raise InputError(f"no deployment: {refusal}")
+        raise InputError(f"--tensor-parallel, --context-parallel, --expert-tensor-parallel: {refusal}")
 
 
 def _spares(deployments: Deployments, tensor_parallel: int, context_parallel: int) -> bool:

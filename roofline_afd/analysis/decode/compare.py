@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.memory import memory_notes
 from roofline_afd.analysis.decode.notes import COPIES, notes_of, quantities_of, serving_inputs
-from roofline_afd.analysis.decode.rows import TABLE_KEYS
+from roofline_afd.analysis.decode.rows import SHARED, TABLE_KEYS, batch_per_device
 from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.errors import InfeasibleError
@@ -259,7 +259,8 @@ def _shape(deployment: Deployment | None, deployments: Deployments) -> dict[str,
         "n_devices": int(deployment.devices),
         "n_attention_devices": int(deployment.attention_devices) if afd else None,
         "n_ffn_devices": int(deployment.ffn_devices) if deployment.ffn_devices is not None else None,
-        "batch_per_device": int(deployment.batch),
+        "batch_per_device": batch_per_device(deployment),
+        **{key: getattr(deployment, key) for key in SHARED},
         "microbatches": int(deployment.microbatches),
         "transport": deployment.transport,
         "tokens_per_s_per_device": rate_of(deployments, deployment),

@@ -11,6 +11,7 @@ from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
 from roofline_afd.serving.deployable import held_to
+from roofline_afd.serving.sizes import REPLICATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +57,9 @@ SERVING_FIELDS = (
     "transport",
     "domain_layout",
     "redundant_experts",
+    "tensor_parallel",
+    "context_parallel",
+    "expert_tensor_parallel",
     "experts_per_ffn_device",
     "shared_experts",
     "sigma_dp",
@@ -148,6 +152,8 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
 
 def _exchange_notes(deployments: Deployments, mode: str, transport: str) -> list[str]:
     """Return whose kernels send tokens, and what their times rest on where they were not measured."""
+    if transport == REPLICATED:
+        return [f"{mode}: every device has all tokens: no exchange, results of experts and heads are summed"]
     link = deployments.layers(transport).calibration("attention").link
     if deployments.scenario.links == "nominal":
         return []

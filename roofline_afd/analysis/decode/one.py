@@ -10,18 +10,19 @@ import numpy as np
 
 from roofline_afd.analysis.answer import with_formats
 from roofline_afd.analysis.decode.memory import largest_context, largest_parts, memory_of, memory_refusal
+from roofline_afd.analysis.decode.rows import SHARED
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.batches import LARGEST_BATCH
-from roofline_afd.serving.candidates import ALL
+from roofline_afd.serving.candidates import admitted, plans_of
 from roofline_afd.serving.deployable import most_sequences, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.limits import KERNELS, LATENCY, MEMORY, RATIO
-from roofline_afd.serving.scenario import COUNTS, PLUGIN, choice
-from roofline_afd.serving.sizes import TRANSPORTS
+from roofline_afd.serving.scenario import COUNTS, PLUGIN, choice, option
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.decode.questions import Prediction
     from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.serving.sizes import Plan
 
 DEFAULT_MICROBATCHES = {EP: 2, AFD: 3}
 MOST_DEVICES = 2048
@@ -176,21 +177,34 @@ def deployment_of(deployments: Deployments) -> Deployment:
             f"{senders} are fewer than {receivers}; nearest: --attention-devices {receivers} "
             f"--ffn-devices {receivers}; --any-size lifts that"
         )
-    found = Deployment(
-        mode=mode,
-        attention_devices=senders,
-        ffn_devices=receivers,
-        batch=scenario.batch,
-        microbatches=m,
-        transport=deployments.transport,
-        redundant_experts=int(deployments.fill(np.array([receivers or senders]))[0]),
-    )
-    why = refused(deployments, found)
-    if why:
-        raise InfeasibleError(f"no: binding is {KERNELS}: {why}{_other_size(deployments, found)}")
-    if scenario.transport == ALL:
-        every = [dataclasses.replace(found, transport=name) for name in TRANSPORTS]
-        return min(every, key=lambda each: float(deployments.step(each).time))
+    every = [
+        deployments.deployment_of(senders, receivers or 0, batch=scenario.batch, microbatches=m, plan=plan)
+        for plan in _plans(deployments, senders, receivers)
+    ]
+    why = [refused(deployments, each) for each in every]
+    if all(why):
+        raise InfeasibleError(f"no: binding is {KERNELS}: {why[0]}{_other_size(deployments, every[0])}")
+    running = [each for each, reason in zip(every, why, strict=True) if not reason]
+    return min(running, key=lambda each: float(deployments.step(each).time))
+
+
+def _plans(deployments: Deployments, senders: int, receivers: int | None) -> list[Plan]:
+    """Return how the devices of one deployment may be used; nothing is shared unless that is asked for."""
+    scenario, mode = deployments.scenario, deployments.mode
+    given: dict[str, Any] = {key: getattr(scenario, key) or 1 for key in SHARED}
+    plans = plans_of(Deployments(attrs.evolve(scenario, **given), mode))
+    groups = np.array([float(senders)]), np.array([float(receivers)] if receivers else [])
+    found = [plan for plan in plans if admitted(plan, *groups)[0]]
+    if not found:
+        wrong = next(
+            (option(key), given[key], many)
+            for key, many in (
+                ("tensor_parallel", senders),
+                ("expert_tensor_parallel", receivers or senders),
+            )
+            if many % given[key]
+        )
+        raise InputError(f"{wrong[0]} {wrong[1]} does not divide the {wrong[2]} devices it is for")
     return found
 
 

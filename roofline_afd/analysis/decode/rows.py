@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 LOOP = "pipeline loop"
 SIDES = ("attention", "ffn", "dispatch", "combine")
 """The times of a layer, in the order of its block."""
+SHARED = ("tensor_parallel", "context_parallel", "expert_tensor_parallel")
+"""How many devices share heads, caches and experts, as rows call it."""
 TABLE_KEYS = (
     "mode",
     "n_devices",
     "n_attention_devices",
     "n_ffn_devices",
+    "tensor_parallel",
     "batch_per_device",
     "microbatches",
     "tpot_ms",
@@ -66,7 +69,8 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
     used = utilization(deployments, deployment, step)
     afd = deployment.ffn_devices is not None
     tpot = time / scenario.accept_length
-    layers = deployments.layers(deployment.transport)
+    layers = deployments.layers(*deployment.plan)
+    shared = deployment.plan._asdict()
     lies = laid_out(layers, deployment)
     return {
         "mode": deployment.mode,
@@ -82,7 +86,9 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "n_attention_devices": int(deployment.attention_devices) if afd else None,
         "n_ffn_devices": int(deployment.ffn_devices) if deployment.ffn_devices is not None else None,
         "microbatches": int(deployment.microbatches),
-        "batch_per_device": int(deployment.batch),
+        "batch_per_device": batch_per_device(deployment),
+        "batch_per_group": int(deployment.batch),
+        **{key: shared[key] for key in SHARED},
         "transport": deployment.transport,
         "exchange_library": layers.calibration("attention").link.library or None,
         "domain_layout": lies.layout,
@@ -98,6 +104,12 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "sibling_share": shares.get(SIBLING, 0.0),
         "breakdown": breakdown_of(deployments, deployment, step),
     }
+
+
+def batch_per_device(deployment: Deployment) -> float:
+    """Return the sequences of one device: a share of those of the devices that share heads [1]."""
+    batch, heads = int(deployment.batch), deployment.tensor_parallel
+    return batch if heads == 1 else batch / heads
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -267,7 +279,7 @@ def _share(computing: float, time: float) -> float:
 
 def _even_share(deployments: Deployments, deployment: Deployment) -> float:
     """Return the token-expert pairs of a mean device over those of the fullest, which is the one timed."""
-    devices = float(np.asarray(deployment.expert_devices))
+    devices = float(np.asarray(deployment.expert_places))
     redundant = float(np.asarray(deployment.redundant_experts))
     experts = max(deployments.scenario.model.routed_experts + redundant, devices)
     return experts / (devices * math.ceil(experts / devices))

@@ -43,7 +43,7 @@ from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import frontier_rows
 from roofline_afd.serving.modes.question import SERVING_MODES, Question
 from roofline_afd.serving.modes.search import ModeFound, explore_modes
-from roofline_afd.serving.scenario import choice, finite, option, whole
+from roofline_afd.serving.scenario import choice, finite, whole
 from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:
@@ -171,9 +171,8 @@ def _asked(question: Exploration) -> Question:
         raise InputError("--transport all is not searched here; valid: pair, rank, node")
     if question.ttft_ms is not None:
         finite("--ttft-ms", question.ttft_ms, above=0, below=1e9)
-    for name in ("chunk_tokens", "tensor_parallel"):
-        if getattr(question, name) is not None:
-            whole(option(name), getattr(question, name))
+    if question.chunk_tokens is not None:
+        whole("--chunk-tokens", question.chunk_tokens)
     if rate is not None:
         finite("--request-rate", rate, above=0)
     finite("--prompt-variation", variation, least=0)
@@ -190,7 +189,6 @@ def _asked(question: Exploration) -> Question:
         ttft_ms=question.ttft_ms,
         tpot_ms=scenario.tpot_ms,
         chunk_tokens=question.chunk_tokens,
-        tensor_parallel=question.tensor_parallel,
         request_rate=rate,
         prompt_variation=variation,
         kv_link=links,
@@ -327,7 +325,7 @@ def _inputs(question: Question, objective: str) -> dict[str, Any]:
         "osl": work.osl,
         "prefill_system": question.prefill.system.id,
         "chunk_tokens": question.chunk_tokens,
-        "tensor_parallel": question.tensor_parallel,
+        "tensor_parallel": question.scenario.tensor_parallel,
         "request_rate": question.request_rate,
         "prompt_variation": question.prompt_variation,
         "kv_link": question.kv_link,

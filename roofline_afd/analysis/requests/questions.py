@@ -189,8 +189,6 @@ class ModeSearch:
         System that prefills, in the modes that do so apart; that of the scenario where absent.
     chunk_tokens : int, optional
         Prompt tokens of a step and attention group; searched where absent [1].
-    tensor_parallel : int, optional
-        Devices that share attention heads; searched where absent [1].
     request_rate : float or "trace", optional
         Requests a second of the whole cluster, which then wait for each other, or those of `trace`;
         saturated where absent, no waiting.
@@ -217,7 +215,6 @@ class ModeSearch:
     modes: Sequence[str] = option(SERVING_MODES, metavar="LIST")
     prefill_system: System | None = option(None, hardware=True)
     chunk_tokens: int | None = None
-    tensor_parallel: int | None = None
     request_rate: float | str | None = option(None, metavar="NUMBER|trace")
     prompt_variation: float | None = None
     kv_link: str = option("auto", words=KV_LINKS)

@@ -52,8 +52,8 @@ class Aggregated:
         """Search every replica, micro-batches, chunk and batch."""
         collected: list[Points] = []
         spaces: list[Points] = []
-        for tp in self.workers.tensor_parallels:
-            for points, space in self._blocks(tp):
+        for code in range(len(self.workers.plans)):
+            for points, space in self._blocks(code):
                 collected.append(points)
                 spaces.append(space)
         every = joined(collected)
@@ -65,15 +65,17 @@ class Aggregated:
             every = joined([every, exact]) if every else exact
         return every
 
-    def _blocks(self, tp: int) -> Iterator[tuple[Points, Points]]:
+    def _blocks(self, code: int) -> Iterator[tuple[Points, Points]]:
         """Yield the frontier of every chunk and micro-batches, and the shapes with batches to go on from."""
         workers, work = self.workers, self.question.workload
-        rows = workers.rows(tp)
+        plan = workers.plans[code]
+        batches = workers.microbatches_of(plan)
+        rows = workers.rows(plan)
         if not rows.size:
             return
         attention, ffn = workers.columns(rows)
         chunks = chunk_sizes(work.isl, self.question.chunk_tokens)
-        room = workers.memory_left(attention, ffn, tensor_parallel=tp, tokens=min(chunks))
+        room = workers.memory_left(attention, ffn, plan=plan, tokens=min(chunks))
         keep = room[:, 0] >= 1
         self.fitted |= bool(np.any(keep))
         if not np.any(keep):
@@ -81,19 +83,18 @@ class Aggregated:
         attention, ffn = attention[keep], ffn[keep]
         most = float(np.max(room))
         # the least batches that admit the prompts
-        slots = least_whole(
-            np.array([chunk / work.isl / m for chunk in chunks for m in workers.microbatches])
-        )
+        slots = least_whole(np.array([chunk / work.isl / m for chunk in chunks for m in batches]))
         grid = np.unique(np.concatenate([batch_grid(most), slots[slots <= most]]))[None, :]
-        decoding = workers.deployment(attention, ffn, tensor_parallel=tp, batch=grid)
+        decoding = workers.deployment(attention, ffn, plan=plan, batch=grid)
         pure = workers.micro(decoding, None)
         known: dict[float, tuple[list[Block], FloatArray]] = {}
         for chunk in chunks:
-            room = workers.memory_left(attention, ffn, tensor_parallel=tp, tokens=chunk)
-            for m in workers.microbatches:
+            room = workers.memory_left(attention, ffn, plan=plan, tokens=chunk)
+            for m in batches:
                 if chunk / m not in known:
                     known[chunk / m] = workers.micro(decoding, np.asarray(chunk / m))
-                case = {"attention": attention, "ffn": ffn, "m": float(m), "chunk": chunk, "tp": float(tp)}
+                split = {"tp": float(plan.tensor_parallel), "plan": float(code), "m": float(m)}
+                case = {"attention": attention, "ffn": ffn, "chunk": chunk, **split}
                 yield self._case(case, grid, room, pure, known[chunk / m])
 
     def _case(
@@ -134,7 +135,7 @@ class Aggregated:
         space = {
             "attention": case["attention"][:, 0][pick],
             "ffn": case["ffn"][:, 0][pick],
-            **{key: np.full(pick.size, case[key]) for key in ("m", "chunk", "tp")},
+            **{key: np.full(pick.size, case[key]) for key in ("m", "chunk", "tp", "plan")},
             "low": last[pick],
             "high": np.maximum(high, last + 1.0)[pick],
             "most": most[:, 0][pick],
@@ -185,6 +186,7 @@ class Aggregated:
             "attention": case["attention"],
             "ffn": case["ffn"],
             "tp": np.asarray(case["tp"]),
+            "plan": np.asarray(case["plan"]),
             "m": np.asarray(case["m"]),
             "chunk": np.asarray(case["chunk"]),
             "batch": batch,
@@ -254,9 +256,9 @@ class Aggregated:
 
     def binding(self, best: Mapping[str, float]) -> str:
         """Return what forbids one more sequence in each micro-batch of the best."""
-        case = {key: np.array([best[key]]) for key in ("attention", "ffn", "tp", "m", "chunk")}
+        case = {key: np.array([best[key]]) for key in ("attention", "ffn", "tp", "plan", "m", "chunk")}
         case["most"] = self.workers.memory_left(
-            case["attention"], case["ffn"], tensor_parallel=int(best["tp"]), tokens=best["chunk"]
+            case["attention"], case["ffn"], plan=self.workers.plans[int(best["plan"])], tokens=best["chunk"]
         )
         more = self._at(case, np.array([best["batch"] / best["m"] + 1.0]))
         limits = (

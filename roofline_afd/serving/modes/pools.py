@@ -43,14 +43,15 @@ def ways_to_prefill(question: Question, workers: Workers) -> Points:
     """
     work = question.workload
     found: list[Points] = []
-    for tp in workers.tensor_parallels:
-        rows = workers.rows(tp)
+    for code, plan in enumerate(workers.plans):
+        tp = plan.tensor_parallel
+        rows = workers.rows(plan)
         attention, ffn = (side[:, 0] for side in workers.columns(rows))
-        empty = workers.deployment(attention, ffn, tensor_parallel=tp, batch=0)
+        empty = workers.deployment(attention, ffn, plan=plan, batch=0)
         for chunk in chunk_sizes(work.isl, question.chunk_tokens):
             wanted = least_whole(chunk / work.isl)
-            most = workers.memory_left(attention, ffn, tensor_parallel=tp, tokens=chunk)
-            for m in workers.microbatches:
+            most = workers.memory_left(attention, ffn, plan=plan, tokens=chunk)
+            for m in workers.microbatches_of(plan):
                 micro = workers.micro(empty, np.asarray(chunk / m))
                 step = np.broadcast_to(workers.deployments.step_of(*micro, m).time, attention.shape)
                 fits = np.flatnonzero((most >= wanted) & np.isfinite(step))
@@ -63,6 +64,7 @@ def ways_to_prefill(question: Question, workers: Workers) -> Points:
                         "p_attention": attention[fits],
                         "p_ffn": ffn[fits],
                         "p_tp": tp * one,
+                        "p_plan": code * one,
                         "p_m": m * one,
                         "chunk": chunk * one,
                         "p_step": step[fits],
@@ -101,10 +103,11 @@ class DecodePool:
         workers = self.workers
         found: list[Points] = []
         spaces: list[Points] = []
-        for tp in workers.tensor_parallels:
-            attention, ffn = workers.columns(workers.rows(tp))
-            most = workers.memory_left(attention, ffn, tensor_parallel=tp, tokens=0.0)
-            keep = most[:, 0] >= min(workers.microbatches)  # a sequence for each
+        for code, plan in enumerate(workers.plans):
+            tp = plan.tensor_parallel
+            attention, ffn = workers.columns(workers.rows(plan))
+            most = workers.memory_left(attention, ffn, plan=plan, tokens=0.0)
+            keep = most[:, 0] >= min(workers.microbatches_of(plan))  # a sequence for each
             if not np.any(keep):
                 continue
             self.fits = True
@@ -114,12 +117,18 @@ class DecodePool:
             self.found_room = True
             attention, ffn, most = attention[keep], ffn[keep], most[keep]
             grid = batch_grid(float(np.max(most)))[None, :]
-            micro = workers.micro(workers.deployment(attention, ffn, tensor_parallel=tp, batch=grid), None)
+            micro = workers.micro(workers.deployment(attention, ffn, plan=plan, batch=grid), None)
             shape = (attention.shape[0], grid.shape[1])
-            for m in workers.microbatches:
+            for m in workers.microbatches_of(plan):
                 step = np.broadcast_to(workers.deployments.step_of(*micro, m).time, shape)
                 self.examined += int(np.sum(np.maximum(np.floor(most / m), 0.0)))
-                case = {"attention": attention, "ffn": ffn, "tp": float(tp), "m": float(m)}
+                case = {
+                    "attention": attention,
+                    "ffn": ffn,
+                    "tp": float(tp),
+                    "plan": float(code),
+                    "m": float(m),
+                }
                 columns = self._outcome(case, grid * m, step)
                 held = (grid * m <= most) & np.isfinite(step)
                 if np.any(held):
@@ -133,6 +142,7 @@ class DecodePool:
                         "attention": attention[lines, 0],
                         "ffn": ffn[lines, 0],
                         "tp": np.full(lines.size, float(tp)),
+                        "plan": np.full(lines.size, float(code)),
                         "m": np.full(lines.size, float(m)),
                         "low": last[lines],
                         "high": high[lines],
@@ -175,10 +185,10 @@ class DecodePool:
 
     def binding(self, best: Mapping[str, float]) -> str:
         """Return what forbids one more sequence in each micro-batch."""
-        case = {key: np.array([best[key]]) for key in ("attention", "ffn", "tp", "m")}
+        case = {key: np.array([best[key]]) for key in ("attention", "ffn", "tp", "plan", "m")}
         more = np.array([best["batch"] / best["m"] + 1.0])
         most = self.workers.memory_left(
-            case["attention"], case["ffn"], tensor_parallel=int(best["tp"]), tokens=0.0
+            case["attention"], case["ffn"], plan=self.workers.plans[int(best["plan"])], tokens=0.0
         )
         if np.any(more * case["m"] > most):
             return MEMORY
@@ -198,7 +208,7 @@ class DecodePool:
         accept, work = self.workers.scenario.accept_length, self.question.workload
         size = np.asarray(case["attention"]) + np.asarray(case["ffn"])
         columns = {
-            **{key: np.asarray(case[key]) for key in ("attention", "ffn", "tp", "m")},
+            **{key: np.asarray(case[key]) for key in ("attention", "ffn", "tp", "plan", "m")},
             "batch": batch,
             "pure": step,
             "size": size,

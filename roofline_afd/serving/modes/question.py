@@ -35,8 +35,6 @@ class Question:
         Time per output token allowed [ms].
     chunk_tokens : int, optional
         Prompt tokens of a step and attention group; searched where absent [1].
-    tensor_parallel : int, optional
-        Devices that share attention heads; searched where absent [1].
     request_rate : float, optional
         Requests a second of the whole cluster; saturated where absent [1/s].
     prompt_variation : float
@@ -60,7 +58,6 @@ class Question:
     ttft_ms: float | None = None
     tpot_ms: float | None = None
     chunk_tokens: int | None = None
-    tensor_parallel: int | None = None
     request_rate: float | None = None
     prompt_variation: float = 0.0
     kv_link: str = "auto"

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 
-from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
-from roofline_afd.serving.candidates import asked_for
+from roofline_afd.serving.candidates import admitted, plans_of, shapes_of
 from roofline_afd.serving.deployable import rules_of, runs
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.limits import CLUSTER, KERNELS, MEMORY
 from roofline_afd.serving.modes.points import alike
-from roofline_afd.serving.sizes import Plan, Prompt
-from roofline_afd.serving.torus import whole_slices
+from roofline_afd.serving.sizes import REPLICATED, Plan, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
     from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.batches import Numbers, Rows
@@ -68,21 +63,6 @@ class Workers:
         return self.deployments.scenario
 
     @cached_property
-    def sizes(self) -> NDArray[np.int64]:
-        """Devices a replica may have: any up to one node or scale-up domain, then whole nodes."""
-        scenario = self.scenario
-        most = min(self.question.devices, scenario.max_devices)
-        if scenario.granularity == "device":
-            return np.arange(1, most + 1)
-        sides = (self.deployments.attention, self.deployments.ffn)
-        unit = math.lcm(*(side.devices_per_node for side in sides))
-        inside = max(side.devices_per_node for side in sides)
-        found = np.unique([*range(1, min(inside, most) + 1), *range(unit, most + 1, unit)])
-        if self.deployments.attention.id != self.deployments.ffn.id:  # a slice each, of any shape
-            return found
-        return found[whole_slices(found.astype(float), self.deployments.attention)]
-
-    @cached_property
     def shapes(self) -> tuple[Numbers, Numbers]:
         """Attention and FFN devices of every replica that the software runs; under `ep` the second is empty.
 
@@ -95,12 +75,9 @@ class Workers:
     @cached_property
     def _every_shape(self) -> tuple[Numbers, Numbers]:
         """Attention and FFN devices of every replica, whatever runs it."""
-        if self.mode == EP:
-            return self.sizes.astype(float), np.zeros(0)
-        left = np.concatenate([np.arange(1, size) for size in self.sizes])
-        right = np.concatenate([size - np.arange(1, size) for size in self.sizes])
-        fits = asked_for(self.scenario, left, right)
-        return left[fits].astype(float), right[fits].astype(float)
+        most = min(self.question.devices, self.scenario.max_devices)
+        alone = attrs.evolve(self.scenario, devices=None, max_devices=most)
+        return shapes_of(Deployments(alone, self.mode))
 
     @property
     def refusal(self) -> str:
@@ -110,27 +87,21 @@ class Workers:
         return KERNELS if self._every_shape[0].size and rules_of(self.deployments) else CLUSTER
 
     @cached_property
-    def tensor_parallels(self) -> list[int]:
-        """Devices that may share heads: powers of two within a node that divide them."""
-        most = min(self.deployments.attention.devices_per_node, self.question.devices)
-        given = self.question.tensor_parallel
-        tried = [given] if given else [1 << power for power in range(most.bit_length())]
-        model = self.scenario.model
-        found = [
-            each
-            for each in tried
-            if each <= most and all(kind.split(each) is not None for kind in model.attention)
-        ]
-        if not found:
-            raise InputError(
-                f"--tensor-parallel {given} is not valid: it must divide the attention heads of {model.id} "
-                f"and be at most {most}, the devices of a node of {self.deployments.attention.id}, or all"
-            )
-        return found
+    def plans(self) -> tuple[Plan, ...]:
+        """How the devices of a replica may be used; caches stay whole where prompts are computed too."""
+        scenario = self.scenario
+        most = min(self.question.devices, scenario.max_devices)
+        whole = scenario.context_parallel or 1
+        alone = attrs.evolve(scenario, devices=None, max_devices=most, context_parallel=whole)
+        return plans_of(Deployments(alone, self.mode))
 
-    def rows(self, tensor_parallel: int) -> Rows:
-        """Return the shapes whose attention devices make whole groups."""
-        return np.flatnonzero(self.shapes[0] % tensor_parallel == 0)
+    def rows(self, plan: Plan) -> Rows:
+        """Return the shapes that a plan is for."""
+        return np.flatnonzero(admitted(plan, *self.shapes, experts=self.scenario.model.routed_experts))
+
+    def microbatches_of(self, plan: Plan) -> tuple[int, ...]:
+        """Return the micro-batches to try; a sum over all devices leaves nothing to overlap."""
+        return self.microbatches[:1] if plan.transport == REPLICATED else self.microbatches
 
     def columns(self, rows: Rows) -> tuple[Numbers, Numbers]:
         """Return attention and FFN devices of some shapes as columns, no FFN devices under `ep`."""
@@ -142,13 +113,11 @@ class Workers:
         attention: FloatArray,
         ffn: FloatArray,
         *,
-        tensor_parallel: int,
+        plan: Plan,
         batch: FloatArray,
     ) -> Deployment:
         """Return deployments of these shapes with one micro-batch of a group."""
-        return self.deployments.deployment_of(
-            attention, ffn, batch=batch, plan=Plan(self.transport, tensor_parallel)
-        )
+        return self.deployments.deployment_of(attention, ffn, batch=batch, plan=plan)
 
     def prompt(self, tokens: FloatArray) -> Prompt:
         """Return the prompts, or the part of one, that a micro-batch carries."""
@@ -163,29 +132,27 @@ class Workers:
 
     def carrying(self, deployment: Deployment, tokens: FloatArray | None) -> Deployment:
         """Return a deployment as it sends the tokens of a step: with those of prompts by other kernels."""
-        if tokens is None:
+        if tokens is None or deployment.transport == REPLICATED:
             return deployment
         return dataclasses.replace(deployment, transport=self.prompt_transport)
 
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""
         found = np.empty(batch.shape)
-        for rows in alike(case["tp"]):
+        for rows in alike(case["plan"]):
             deployment = self.deployment(
                 case["attention"][rows],
                 case["ffn"][rows],
-                tensor_parallel=int(case["tp"][rows[0]]),
+                plan=self.plans[int(case["plan"][rows[0]])],
                 batch=batch[rows],
             )
             micro = self.micro(deployment, None if tokens is None else tokens[rows])
             found[rows] = self.deployments.step_of(*micro, case["m"][rows]).time
         return found
 
-    def memory_left(
-        self, attention: FloatArray, ffn: FloatArray, *, tensor_parallel: int, tokens: float
-    ) -> Numbers:
+    def memory_left(self, attention: FloatArray, ffn: FloatArray, *, plan: Plan, tokens: float) -> Numbers:
         """Return the sequences of a group that memory holds besides weights and a step's prompt tokens."""
-        empty = self.deployment(attention, ffn, tensor_parallel=tensor_parallel, batch=0)
+        empty = self.deployment(attention, ffn, plan=plan, batch=0)
         most = self.deployments.largest_batch(
             empty,
             working=self.deployments.held.working(empty, tokens),

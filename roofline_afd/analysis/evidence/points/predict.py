@@ -18,6 +18,7 @@ from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.pools import ways_to_prefill
 from roofline_afd.serving.modes.question import Question
 from roofline_afd.serving.modes.workers import Workers
+from roofline_afd.serving.sizes import REPLICATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.points.rows import ServingPoint
     from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.serving.modes.points import Points
+    from roofline_afd.serving.sizes import Plan
     from roofline_afd.serving.timing import Operator
 
 CORE, PRODUCTS, EXPERTS, INDEX, EXCHANGE, SMALL, HEAD, DRAFTING, HOST = TERMS = (
@@ -39,6 +41,8 @@ CORE, PRODUCTS, EXPERTS, INDEX, EXCHANGE, SMALL, HEAD, DRAFTING, HOST = TERMS = 
     "host",
 )
 """Terms of a step; together, less what overlap hides, they are the step."""
+COLLECTIVES = {"attention_exchange", "query_gathering", "result_scattering", "experts_sum", "dense_sum"}
+"""Exchanges of devices that share heads, caches, experts or dense layers."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class _Chosen:
     """A deployment: devices, those that share heads, micro-batches; tokens and sequences of a group."""
 
     devices: float
-    tensor_parallel: int
+    plan: Plan
     microbatches: float
     chunk: float
     batch: float = 0.0
@@ -114,18 +118,18 @@ def predict_point(row: ServingPoint, *, constants: ServiceConstants | None = Non
         prefill=row.scenario,
         workload=work,
         devices=row.devices or row.scenario.system.scale_up_domain_devices,
-        tensor_parallel=row.tensor_parallel,
     )
     searching = Aggregated(question, EP)
     workers = Workers(question, row.scenario, EP, held=work.prompt) if row.prefill else searching.workers
     if constants is not None:
         workers.deployments.constants = constants
     if row.devices is not None:
-        workers.sizes = np.array([row.devices])
+        workers.shapes = np.array([float(row.devices)]), np.zeros(0)
+    workers.plans = _plans(workers, row.devices)
     if row.prefill:
-        chosen = _prefill(ways_to_prefill(question, workers))
+        chosen = _prefill(workers, ways_to_prefill(question, workers))
     elif row.concurrency is None:
-        chosen = _decoding(searching.search())
+        chosen = _decoding(workers, searching.search())
     else:
         chosen = _at_concurrency(question, workers, row.concurrency)
     step = _step(workers, chosen, told=True)
@@ -144,37 +148,44 @@ def predict_point(row: ServingPoint, *, constants: ServiceConstants | None = Non
     )
 
 
+def _plans(workers: Workers, devices: int | None) -> tuple[Plan, ...]:
+    """Return how a row's devices are used: those that all share heads have every token, and sum results."""
+    heads = workers.scenario.tensor_parallel
+    together = heads is not None and heads > 1 and devices in {None, heads}
+    return tuple(plan for plan in workers.plans if (plan.transport == REPLICATED) == together)
+
+
 def _figure(row: ServingPoint, chosen: _Chosen, step: float) -> float:
     """Return what a row measures, from the mean step."""
-    accept, groups = row.scenario.accept_length, chosen.devices / chosen.tensor_parallel
+    accept, groups = row.scenario.accept_length, chosen.devices / chosen.plan.tensor_parallel
     if row.metric == TPOT:
         return step / accept * 1e3
     rate = chosen.batch * accept / step * groups
-    prompts = chosen.chunk / step / chosen.tensor_parallel
+    prompts = chosen.chunk / step / chosen.plan.tensor_parallel
     return {PREFILL: prompts, PER_INSTANCE: rate, PER_DEVICE: rate / chosen.devices}[row.metric]
 
 
-def _prefill(ways: Points) -> _Chosen:
+def _prefill(workers: Workers, ways: Points) -> _Chosen:
     """Return the way to prefill with the highest rate per device."""
     if not ways:
         raise InputError("memory does not hold the weights and one prompt")
     best = int(np.argmax(ways["p_rate"] / ways["p_size"]))
     return _Chosen(
         devices=float(ways["p_attention"][best]),
-        tensor_parallel=int(ways["p_tp"][best]),
+        plan=workers.plans[int(ways["p_plan"][best])],
         microbatches=float(ways["p_m"][best]),
         chunk=float(ways["chunk"][best]),
     )
 
 
-def _decoding(points: Points) -> _Chosen:
+def _decoding(workers: Workers, points: Points) -> _Chosen:
     """Return the deployment with the highest rate."""
     if not points or not points["rate"].size:
         raise InputError("no batch that memory holds keeps up with its prompts")
     best = int(np.argmax(points["rate"]))
     return _Chosen(
         devices=float(points["attention"][best]),
-        tensor_parallel=int(points["tp"][best]),
+        plan=workers.plans[int(points["plan"][best])],
         microbatches=float(points["m"][best]),
         chunk=float(points["chunk"][best]),
         batch=float(points["batch"][best]),
@@ -184,8 +195,8 @@ def _decoding(points: Points) -> _Chosen:
 
 def _at_concurrency(question: Question, workers: Workers, concurrency: float) -> _Chosen:
     """Return the chunk and micro-batches with the shortest mean step at a number of requests in flight."""
-    work, heads = question.workload, workers.tensor_parallels[0]
-    batch = concurrency * heads / question.devices
+    work, plan = question.workload, workers.plans[0]
+    batch = concurrency * plan.tensor_parallel / question.devices
     best, shortest = None, np.inf
     for chunk in chunk_sizes(work.isl, None):
         if chunk > max(batch, 1.0) * work.isl * (1.0 + SAME):  # no more prompts than requests in flight
@@ -199,8 +210,8 @@ def _at_concurrency(question: Question, workers: Workers, concurrency: float) ->
                 chunk_tokens=chunk,
             )
         )
-        for count in workers.microbatches if share <= 1.0 + SAME else ():
-            chosen = _Chosen(float(question.devices), heads, float(count), chunk, batch, min(share, 1.0))
+        for count in workers.microbatches_of(plan) if share <= 1.0 + SAME else ():
+            chosen = _Chosen(float(question.devices), plan, float(count), chunk, batch, min(share, 1.0))
             step = _step(workers, chosen).time
             if step < shortest:
                 best, shortest = chosen, step
@@ -218,7 +229,7 @@ def _step(workers: Workers, chosen: _Chosen, *, told: bool = False) -> _Step:
     deployment = workers.deployment(
         np.asarray(chosen.devices),
         np.zeros(()),
-        tensor_parallel=chosen.tensor_parallel,
+        plan=chosen.plan,
         batch=np.asarray(np.ceil(chosen.batch / count)),
     )
     for weight, tokens in ((chosen.share, chosen.chunk / count), (1.0 - chosen.share, None)):
@@ -263,7 +274,7 @@ def _term(item: Operator) -> str:
     """Return the term of a step that an operator belongs to."""
     if item.part == "head":
         return HEAD
-    if item.side == "network" or item.name == "attention_exchange":
+    if item.side == "network" or item.name in COLLECTIVES:
         return EXCHANGE
     if item.name in {"core_attention", "convolution"}:
         return CORE

@@ -50,16 +50,15 @@ NUMBERS = (*COUNTED, "concurrency", "accept_length", "measured")
 HEADS, SPREAD = "TP", "EP"
 SHARING = re.compile(r"(TP|EP|DP)([1-9][0-9]{0,5})?")
 """One way of sharing work, and over how many devices."""
-CUT_EXPERTS = "experts cut by tensor parallelism are not modelled yet"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServingPoint:
     """One row of a file: what was served on how many devices, and what was measured.
 
-    `asked` is None where the catalogue lacks the system, `devices` where nobody stated them;
-    `tensor_parallel` of them share heads [1]. `concurrency` counts the requests in flight on all devices [1],
-    None where nobody stated it; `measured` is in the unit that `metric` names.
+    `asked` is None where the catalogue lacks the system, `devices` where nobody stated them; where the row
+    names no EP, those that share heads share experts too. `concurrency` counts the requests in flight on
+    all devices [1], None where nobody stated it; `measured` is in the unit that `metric` names.
     """
 
     place: str
@@ -69,7 +68,6 @@ class ServingPoint:
     asked: Scenario | None
     workload: Workload | None
     devices: int | None
-    tensor_parallel: int
     parallelism: str
     engine: str
     concurrency: float | None
@@ -182,6 +180,8 @@ def _point(
                 system=part,
                 model=served,
                 accept_length=numbers.get("accept_length", 1.0),
+                tensor_parallel=ways.get(HEADS) or 1,
+                expert_tensor_parallel=1 if SPREAD in ways else ways.get(HEADS) or 1,
                 **formats,  # type: ignore[arg-type]  # fields of formats, by name
             )
         )
@@ -204,7 +204,6 @@ def _point(
         asked=scenario,
         workload=work,
         devices=devices,
-        tensor_parallel=ways.get(HEADS) or 1,
         parallelism=text,
         engine=filled.get("engine", ""),
         concurrency=concurrency,
@@ -232,8 +231,6 @@ def _ways(place: str, text: str) -> dict[str, int | None]:
 def _not_modelled(ways: Mapping[str, int | None], devices: int | None) -> str:
     """Return why nothing is predicted for a way of sharing work, empty where something is."""
     heads, spread = ways.get(HEADS) or 1, ways.get(SPREAD)
-    if heads > 1 and SPREAD not in ways:
-        return CUT_EXPERTS
     if devices is not None and spread is not None and spread != devices:
         return f"experts over {spread} of {devices} devices are not modelled"
     if devices is not None and devices % heads:
