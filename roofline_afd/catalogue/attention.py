@@ -295,7 +295,6 @@ class Attention:
         inner = self.inner_width or value
         return (self.conv_channels if self.conv_kernel else 3 * value) + inner
 
-    @functools.lru_cache(maxsize=1 << 10)  # noqa: B019 - records live as long as the process
     def split(self, parts: int) -> Attention | None:
         """Return the layer as one of several devices holds it that share its heads.
 
@@ -310,22 +309,7 @@ class Attention:
             With its share of heads; latents, index and shared heads stay whole on every device. None where
             the heads do not divide.
         """
-        if parts == 1:
-            return self
-        changes: dict[str, Any] = {}
-        for name in ("heads", "key_heads", "inner_width"):
-            count = getattr(self, name)
-            if count:
-                if count % parts:
-                    return None
-                changes[name] = count // parts
-        for name in ("kv_heads", "o_groups", "state_groups"):  # fewer than devices: held more than once
-            count = getattr(self, name)
-            if count:
-                if count % parts and parts % count:
-                    return None
-                changes[name] = max(count // parts, 1)
-        return dataclasses.replace(self, **changes)
+        return self if parts == 1 else _split(self, parts)
 
     def unfolding_pays_from(self) -> float:
         """Count the tokens of a prompt from which unfolding a long latent cache saves operations [1]."""
@@ -391,3 +375,21 @@ _PARAMETERS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
         ("heads", "head_dim", "state_width", "state_groups", "conv_kernel"),
     ),
 }
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _split(layer: Attention, parts: int) -> Attention | None:
+    changes: dict[str, Any] = {}
+    for name in ("heads", "key_heads", "inner_width"):
+        count = getattr(layer, name)
+        if count:
+            if count % parts:
+                return None
+            changes[name] = count // parts
+    for name in ("kv_heads", "o_groups", "state_groups"):  # fewer than devices: held more than once
+        count = getattr(layer, name)
+        if count:
+            if count % parts and parts % count:
+                return None
+            changes[name] = max(count // parts, 1)
+    return dataclasses.replace(layer, **changes)

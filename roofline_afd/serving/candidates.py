@@ -79,7 +79,7 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
     batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
     free = deployments.scenario.expert_tensor_parallel is None
     least = deployments.scenario.model.routed_experts if free else np.inf
-    rows = [np.flatnonzero(admitted(plan, senders, receivers, experts=least)) for plan in plans]
+    rows = [np.flatnonzero(offered(deployments, plan, (senders, receivers), experts=least)) for plan in plans]
     counts = [batches if plan.transport != REPLICATED else batches[:1] for plan in plans]
     sizes = [each.size * m.size for each, m in zip(rows, counts, strict=True)]
     plan = np.repeat(np.arange(len(plans), dtype=np.int16), sizes)
@@ -120,9 +120,7 @@ def shapes_of(deployments: Deployments) -> tuple[Numbers, Numbers]:
     named = scenario.devices or (scenario.attention_devices and scenario.ffn_devices)
     if deployments.attention.id == deployments.ffn.id and not named:
         allowed &= whole_slices((left + right).astype(float), deployments.attention)
-    senders, receivers = left[allowed].astype(np.float64), right[allowed].astype(np.float64)
-    running = runs(deployments, senders, receivers)
-    return senders[running], receivers[running]
+    return left[allowed].astype(np.float64), right[allowed].astype(np.float64)
 
 
 def most_devices(deployments: Deployments) -> int:
@@ -195,6 +193,33 @@ def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) ->
         fits &= attention == scenario.attention_devices
     if scenario.ffn_devices:
         fits &= ffn == scenario.ffn_devices
+    return fits
+
+
+def offered(
+    deployments: Deployments, plan: Plan, shapes: tuple[NDArray[Any], NDArray[Any]], *, experts: float
+) -> NDArray[np.bool_]:
+    """Return which shapes a plan is for that the software of the question runs.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        The question, for one mode.
+    plan : Plan
+        How devices are used.
+    shapes : tuple of array
+        Devices of both groups; the second is empty under `ep` [1].
+    experts : float
+        As of `admitted` [1].
+
+    Returns
+    -------
+    array of bool
+        Whether each of them is.
+    """
+    fits = admitted(plan, *shapes, experts=experts)
+    if plan.transport != REPLICATED:
+        fits &= runs(deployments, *shapes)
     return fits
 
 

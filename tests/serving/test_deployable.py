@@ -25,9 +25,10 @@ SAME = 1e-9
 
 
 def sizes_of(mode: str = EP, **asked: Any) -> set[int]:  # noqa: ANN401 - any field
-    """Return all devices of the shapes that a question offers."""
-    found = shapes_in_memory(Deployments(Scenario(**H800 | asked), mode))
-    return {int(size) for size in found.attention_devices + found.ffn_devices}
+    """Return all devices, from a node on, of the shapes that a question offers to send tokens in."""
+    found = shapes_in_memory(Deployments(Scenario(**H800 | asked | {"tensor_parallel": 1}), mode))
+    node = load_system("h800").devices_per_node
+    return {int(size) for size in found.attention_devices + found.ffn_devices if size >= node}
 
 
 def test_only_shapes_that_a_library_runs_are_offered() -> None:
@@ -53,12 +54,12 @@ def test_both_groups_are_ranks_and_experts_divide_among_one() -> None:
     assert most_tokens(deployments, attention, ffn, np.zeros(3)).tolist() == [0, np.inf, np.inf]
     found = shapes_in_memory(deployments)
     sizes = set((found.attention_devices + found.ffn_devices).astype(int))
-    assert sizes <= {8 * nodes for nodes in (1, 2, 3, 4, 6, 8, 12, 16, 18, 20)}
+    assert sizes <= {2, 4} | {8 * nodes for nodes in (1, 2, 3, 4, 6, 8, 12, 16, 18, 20)}
 
 
 def test_tokens_of_a_device_are_limited() -> None:
     """To 511 in each micro-batch, drafted ones counted; more where another library takes them."""
-    asked = H800 | {"context": 64, "tpot_ms": 1000, "devices": 64}
+    asked = H800 | {"context": 64, "tpot_ms": 1000, "devices": 64, "tensor_parallel": 1}
     kernels: dict[str, Any] = {"deployable_with": "deepep-v1-low-latency"}
     for drafts in (0, 1):
         found = shapes_in_memory(Deployments(Scenario(**asked, **kernels, draft_tokens=drafts), EP))
@@ -104,7 +105,8 @@ def test_explore_offers_what_runs() -> None:
     sizes = [each.best["attention"] + each.best["ffn"] for each in found.values() if each.best]
     assert sizes
     assert set(sizes) <= {1, 2, 4, 8, 16, 24, 32, 48, 64}
-    for each in explore_modes(asking(**asked, scenario={"deployable_with": "hccl"})).values():
+    hccl = {"deployable_with": "hccl", "tensor_parallel": 1}
+    for each in explore_modes(asking(**asked, scenario=hccl)).values():
         assert (each.best, each.refusal) == (None, KERNELS)
 
 

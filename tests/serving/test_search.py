@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -17,7 +18,7 @@ from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployme
 from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import NEAR, search
-from roofline_afd.serving.sizes import TRANSPORTS
+from roofline_afd.serving.sizes import TRANSPORTS, Plan
 from tests.serving.searched import H800, best_of, rate_of, searched
 
 ALONE = dataclasses.replace(load_system("tpu-v6e"), scale_out=None)
@@ -62,7 +63,7 @@ def _run(scenario: Scenario, deployment: Deployment) -> Any:  # noqa: ANN401 - w
     vendor = scenario.system.parts.accelerator.text("vendor")
     libraries = ONE_OF[vendor].get(scenario.engine.id)
     devices = deployment.devices
-    if libraries is None or scenario.any_size or devices == 1:
+    if libraries is None or scenario.any_size or devices == 1 or deployment.transport == "replicated":
         return True
     model, domain = scenario.model, scenario.system.scale_up_domain_devices
     experts = np.add(model.routed_experts, deployment.redundant_experts)
@@ -85,26 +86,50 @@ def _run(scenario: Scenario, deployment: Deployment) -> Any:  # noqa: ANN401 - w
     return found
 
 
+def _planned(deployments: Deployments) -> Iterator[tuple[int, int | None, Plan]]:
+    """Yield every shape with every way to use its devices, written out."""
+    scenario, mode = deployments.scenario, deployments.mode
+    model, tokens = scenario.model, deployments.held_tokens
+    powers = [each for each in (1, 2, 4, 8) if each <= deployments.attention.scale_up_domain_devices]
+    transports = TRANSPORTS if scenario.transport == "all" else (deployments.transport,)
+    for (senders, receivers), heads, caches, parts in itertools.product(
+        _shapes(scenario, mode), powers, powers, powers
+    ):
+        holding = receivers or senders
+        if senders % heads or heads % caches or holding % parts or model.expert_intermediate % parts:
+            continue
+        if any(kind.split(each) is None for kind in model.attention for each in (heads, heads // caches)):
+            continue
+        held = [deployments.cache_of(tokens, heads, each) for each in (caches // 2, caches) if each]
+        if caches > 1 and held[1] > 0.999 * held[0]:  # nothing is saved
+            continue
+        if parts == 1 or holding > model.routed_experts * parts // 2:
+            for transport in transports:
+                yield senders, receivers, Plan(transport, heads, caches, parts)
+        if mode == EP and heads == senders > 1 and scenario.transport in {None, "all"}:
+            yield senders, receivers, Plan("replicated", heads, caches, parts)
+
+
 def _brute(scenario: Scenario, mode: str) -> float:
     """Return the best throughput of all deployments there are, by the plain functions."""
     deployments = Deployments(scenario, mode)
     limit = scenario.latency_ms * 1e-3 * scenario.accept_length
     room = deployments.usable_memory()
     microbatches = (1, 2) if mode == EP else (2,) if scenario.deployable_with else (1, 2, 3, 4)
-    transports = TRANSPORTS if scenario.transport == "all" else (deployments.transport,)
     best = 0.0
-    for (senders, receivers), transport in itertools.product(_shapes(scenario, mode), transports):
-        holding = receivers or senders
+    for senders, receivers, plan in _planned(deployments):
+        holding = (receivers or senders) // plan.expert_tensor_parallel
         # the most that any memory holds, with room to spare for rounding
-        largest = int(room[0] / deployments.cache_bytes) + 2
+        own = deployments.cache_of(deployments.held_tokens, plan.tensor_parallel, plan.context_parallel)
+        largest = int(room[0] / own) + 2
         every = Deployment(
             mode=mode,
             attention_devices=senders,
             ffn_devices=receivers,
             batch=np.arange(1, largest)[:, None, None],
             microbatches=np.array(microbatches)[:, None],
-            transport=transport,
             redundant_experts=np.arange(holding),
+            **plan._asdict(),
         )
         step = deployments.step(every).time
         memory = deployments.memory(every)
@@ -136,7 +161,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
 )
 @settings(max_examples=25, deadline=None)
 def test_search_finds_the_best_there_is(question: dict[str, Any]) -> None:
-    """Over batch, devices, groups, micro-batches, redundant experts, transports: none is better."""
+    """Over batch, devices, groups, micro-batches, redundant experts, transports, sharing: none is better."""
     scenario = Scenario(**question, granularity="device")
     for mode in MODES:
         deployments = Deployments(scenario, mode)
@@ -293,10 +318,10 @@ def test_refusals() -> None:
         (AFD, MEMORY, {"max_devices": 16}),
         (AFD, MEMORY, {"context": 50_000_000}),
         (EP, MEMORY, {"batch": 1_000_000}),
-        (AFD, RATIO, {"devices": 7}),
+        (AFD, MEMORY, {"devices": 7}),
         (AFD, RATIO, {"devices": 12}),
-        (AFD, RATIO, {"max_devices": 7}),
-        (EP, RATIO, {"max_devices": 7}),
+        (AFD, RATIO, {"devices": 1}),
+        (EP, MEMORY, {"max_devices": 7}),
         (AFD, RATIO, {"attention_devices": 16, "ffn_devices": 64, "deployable_with": "vllm-afd-plugin"}),
         (AFD, RATIO, {"devices": 128, "attention_devices": 127}),
         (EP, LATENCY, {"tpot_ms": 5}),

@@ -130,8 +130,11 @@ def test_a_group_does_the_work_of_its_sequences(name: str) -> None:
             dense = sum(
                 float(np.asarray(each.flops)) * each.layers
                 for each in items
-                if each.side != "network" and each.part not in {kind.name for kind in model.attention}
+                if each.side != "network"
+                and each.part not in {"head", *(kind.name for kind in model.attention)}
             )
+            (head,) = [float(np.asarray(each.flops)) for each in items if each.name == "output_head"]
+            assert head == 2 * 16 * model.hidden_size * -(-model.vocab_size // heads)
             sums.append((core, dense))
         (core, dense), (own, share) = sums
         for index, kind in enumerate(model.attention):

@@ -10,9 +10,9 @@ import attrs
 import numpy as np
 
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
-from roofline_afd.serving.candidates import admitted, plans_of, shapes_of
-from roofline_afd.serving.deployable import rules_of, runs
-from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.candidates import offered, plans_of, shapes_of
+from roofline_afd.serving.deployable import rules_of
+from roofline_afd.serving.deployment import AFD, Deployments
 from roofline_afd.serving.limits import CLUSTER, KERNELS, MEMORY
 from roofline_afd.serving.modes.points import alike
 from roofline_afd.serving.sizes import REPLICATED, Plan, Prompt
@@ -64,17 +64,7 @@ class Workers:
 
     @cached_property
     def shapes(self) -> tuple[Numbers, Numbers]:
-        """Attention and FFN devices of every replica that the software runs; under `ep` the second is empty.
-
-        Tokens are not limited: steps with prompts run other kernels than those that decode alone.
-        """
-        left, right = self._every_shape
-        fits = runs(self.deployments, left, right)
-        return left[fits], (right if self.mode == EP else right[fits])
-
-    @cached_property
-    def _every_shape(self) -> tuple[Numbers, Numbers]:
-        """Attention and FFN devices of every replica, whatever runs it."""
+        """Attention and FFN devices of every replica, whatever runs it; under `ep` the second is empty."""
         most = min(self.question.devices, self.scenario.max_devices)
         alone = attrs.evolve(self.scenario, devices=None, max_devices=most)
         return shapes_of(Deployments(alone, self.mode))
@@ -82,9 +72,9 @@ class Workers:
     @property
     def refusal(self) -> str:
         """What binds where no replica is feasible: memory, where there are shapes."""
-        if self.shapes[0].size:
+        if any(self.rows(plan).size for plan in self.plans):
             return MEMORY
-        return KERNELS if self._every_shape[0].size and rules_of(self.deployments) else CLUSTER
+        return KERNELS if self.shapes[0].size and rules_of(self.deployments) else CLUSTER
 
     @cached_property
     def plans(self) -> tuple[Plan, ...]:
@@ -96,8 +86,13 @@ class Workers:
         return plans_of(Deployments(alone, self.mode))
 
     def rows(self, plan: Plan) -> Rows:
-        """Return the shapes that a plan is for."""
-        return np.flatnonzero(admitted(plan, *self.shapes, experts=self.scenario.model.routed_experts))
+        """Return the shapes that a plan is for, and the software runs.
+
+        Tokens are not limited: steps with prompts run other kernels than those that decode alone.
+        """
+        free = self.scenario.expert_tensor_parallel is None
+        experts = self.scenario.model.routed_experts if free else np.inf
+        return np.flatnonzero(offered(self.deployments, plan, self.shapes, experts=experts))
 
     def microbatches_of(self, plan: Plan) -> tuple[int, ...]:
         """Return the micro-batches to try; a sum over all devices leaves nothing to overlap."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def asking(**changes: Any) -> Question:  # noqa: ANN401 - any field
     """Return a question on 8 devices of b200, with anything else instead."""
     system = changes.pop("system", "b200")
-    options = changes.pop("scenario", {})
+    shared = {key: changes.pop(key) for key in ("tensor_parallel",) if key in changes}
+    options = changes.pop("scenario", {}) | shared
     scenario = Scenario(system=system, model=changes.pop("model", "gpt-oss-20b"), **options)
     prefill = changes.pop("prefill", None)
     return Question(

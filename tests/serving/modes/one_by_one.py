@@ -14,7 +14,7 @@ from hypothesis import assume
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD, Question
-from roofline_afd.serving.sizes import Prompt
+from roofline_afd.serving.sizes import Plan, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,14 +73,15 @@ def aggregated(question: Question, mode: str) -> list[Point]:
     scenario = deployments.scenario
     accept, points = scenario.accept_length, []
     for shape in _shapes(scenario, mode, min(devices, scenario.max_devices)):
-        for heads in heads_of(deployments, question, shape[0]):
+        for plan in plans_of(deployments, question, shape):
+            heads = plan.tensor_parallel
             for chunk in chunk_sizes(work.isl, question.chunk_tokens):
-                most = _most_sequences(deployments, question, shape, heads, tokens=chunk, held=work.held)
-                for m in _microbatches(scenario, mode):
+                most = _most_sequences(deployments, question, shape, plan, tokens=chunk, held=work.held)
+                for m in _microbatches(scenario, mode, plan):
                     if most < m:
                         continue
                     batch = m * np.arange(1, most // m + 1)
-                    found = deployment_of(deployments, shape, heads, batch, m)
+                    found = deployment_of(deployments, shape, plan, batch, m)
                     mixed = deployments.step(
                         with_prompts(found, scenario), prompt=prompt_of(work, chunk / m)
                     ).time
@@ -158,13 +159,14 @@ def disaggregated(question: Question, mode: str) -> list[Point]:
 def _ways(question: Question, deployments: Deployments) -> list[Way]:
     work, found = question.workload, []
     for shape in _shapes(deployments.scenario, deployments.mode, question.devices):
-        for heads in heads_of(deployments, question, shape[0]):
+        for plan in plans_of(deployments, question, shape):
+            heads = plan.tensor_parallel
             for chunk in chunk_sizes(work.isl, question.chunk_tokens):
-                most = _most_sequences(deployments, question, shape, heads, tokens=chunk, held=work.prompt)
+                most = _most_sequences(deployments, question, shape, plan, tokens=chunk, held=work.prompt)
                 if most < math.ceil(round(chunk / work.isl, 9)):
                     continue
-                for m in _microbatches(deployments.scenario, deployments.mode):
-                    empty = deployment_of(deployments, shape, heads, 0, m)
+                for m in _microbatches(deployments.scenario, deployments.mode, plan):
+                    empty = deployment_of(deployments, shape, plan, 0, m)
                     empty = with_prompts(empty, deployments.scenario)
                     step = float(deployments.step(empty, prompt=prompt_of(work, chunk / m)).time)
                     rate = shape[0] / heads * chunk / (work.isl * step)
@@ -180,13 +182,14 @@ def _pools(question: Question, deployments: Deployments) -> list[Pool]:
     work, found = question.workload, []
     accept = deployments.scenario.accept_length
     for shape in _shapes(deployments.scenario, deployments.mode, question.devices):
-        for heads in heads_of(deployments, question, shape[0]):
-            most = _most_sequences(deployments, question, shape, heads, tokens=0, held=work.held)
-            for m in _microbatches(deployments.scenario, deployments.mode):
+        for plan in plans_of(deployments, question, shape):
+            heads = plan.tensor_parallel
+            most = _most_sequences(deployments, question, shape, plan, tokens=0, held=work.held)
+            for m in _microbatches(deployments.scenario, deployments.mode, plan):
                 if most < m:
                     continue
                 batch = m * np.arange(1, most // m + 1)
-                step = deployments.step(deployment_of(deployments, shape, heads, batch, m)).time
+                step = deployments.step(deployment_of(deployments, shape, plan, batch, m)).time
                 rate = shape[0] / heads * batch * accept / (step * work.osl)
                 found += [
                     Pool(shape[0] + (shape[1] or 0), shape[0], heads, *(float(each) for each in row))
@@ -231,18 +234,29 @@ def _shapes(scenario: Scenario, mode: str, devices: int) -> Iterator[tuple[int, 
                     yield attention, size - attention
 
 
-def heads_of(deployments: Deployments, question: Question, attention: int) -> Iterator[int]:
-    """Yield the devices that may share heads."""
-    for count in [question.tensor_parallel] if question.tensor_parallel else [1, 2, 4, 8]:
-        divides = all(kind.split(count) is not None for kind in deployments.scenario.model.attention)
-        inside = count <= deployments.attention.devices_per_node
-        if divides and inside and attention % count == 0:
-            yield count
+def plans_of(deployments: Deployments, question: Question, shape: tuple[int, int | None]) -> Iterator[Plan]:
+    """Yield how devices of a shape may be used: heads and experts shared, tokens sent or everywhere."""
+    given, model = question.scenario.tensor_parallel, deployments.scenario.model
+    holders = shape[1] or shape[0]
+    domain = deployments.attention.scale_up_domain_devices
+    powers = [each for each in (1, 2, 4, 8, 16) if each <= domain]
+    for heads in [given] if given else powers:
+        divides = all(kind.split(heads) is not None for kind in model.attention)
+        if not divides or shape[0] % heads:
+            continue
+        for parts in powers:
+            if model.expert_intermediate % parts or holders % parts:
+                continue
+            if parts == 1 or holders > model.routed_experts * parts // 2:
+                yield Plan("", heads, 1, parts)
+            if deployments.mode == EP and heads == shape[0] > 1 and deployments.scenario.transport is None:
+                yield Plan("replicated", heads, 1, parts)
 
 
-def _microbatches(scenario: Scenario, mode: str) -> tuple[int, ...]:
+def _microbatches(scenario: Scenario, mode: str, plan: Plan) -> tuple[int, ...]:
     if mode == EP:
-        return (scenario.microbatches,) if scenario.microbatches in {1, 2} else (1, 2)
+        found = (scenario.microbatches,) if scenario.microbatches in {1, 2} else (1, 2)
+        return found[:1] if plan.transport == "replicated" else found
     if scenario.deployable_with:
         return (2,)
     return (scenario.microbatches,) if scenario.microbatches else (1, 2, 3, 4)
@@ -251,13 +265,13 @@ def _microbatches(scenario: Scenario, mode: str) -> tuple[int, ...]:
 def deployment_of(
     deployments: Deployments,
     shape: tuple[int, int | None],
-    heads: int,
+    plan: Plan,
     batch: Count,
     m: int,
 ) -> Deployment:
     """Return a deployment with experts on the devices that hold them, none on one more than needed."""
     attention, ffn = shape
-    holders = ffn or attention
+    holders = (ffn or attention) // plan.expert_tensor_parallel
     experts = deployments.scenario.model.routed_experts
     return Deployment(
         mode=deployments.mode,
@@ -266,12 +280,14 @@ def deployment_of(
         batch=batch,
         microbatches=m,
         redundant_experts=-experts % holders,
-        tensor_parallel=heads,
+        **plan._asdict(),
     )
 
 
 def with_prompts(found: Deployment, scenario: Scenario) -> Deployment:
     """Return a deployment in a step with prompts: one copy of a token to each node, if nothing is asked."""
+    if found.transport == "replicated":
+        return found
     return dataclasses.replace(found, transport=scenario.transport or "node")
 
 
@@ -285,15 +301,16 @@ def _most_sequences(
     deployments: Deployments,
     question: Question,
     shape: tuple[int, int | None],
-    heads: int,
+    plan: Plan,
     *,
     tokens: float,
     held: int,
 ) -> int:
     """Count the sequences of a group that memory holds, one more at a time."""
     model, work = deployments.scenario.model, question.workload
+    heads = plan.tensor_parallel
     attention, ffn = shape
-    weights = [float(each) for each in deployments.memory(deployment_of(deployments, shape, heads, 0, 1))]
+    weights = [float(each) for each in deployments.memory(deployment_of(deployments, shape, plan, 0, 1))]
     width = max(
         kind.heads * sum(kind.core_widths(absorbed=False)) + kind.entry_elements for kind in model.attention
     )

@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.errors import InputError
-from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.deployment import EP, Deployments
 from roofline_afd.serving.limits import (
     CLUSTER,
     FABRIC,
@@ -28,9 +27,10 @@ from roofline_afd.serving.limits import (
 from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD, PD_AFD, SERVING_MODES, Question
 from roofline_afd.serving.modes.search import ModeFound, explore_modes
 from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.sizes import Plan
 from roofline_afd.serving.workload import Workload
 from tests.serving.modes.asking import asking, rate_of
-from tests.serving.modes.one_by_one import SAME, Point, deployment_of, every_point, heads_of
+from tests.serving.modes.one_by_one import SAME, Point, deployment_of, every_point
 
 EDGE = 1 + 1e-7
 """A limit this much above what a deployment takes is met by it, however it is rounded."""
@@ -87,10 +87,6 @@ def test_search_finds_the_best_there_is(
 ) -> None:
     """Over replicas, groups, shared heads, micro-batches, chunk, batch and pools: none is better."""
     question = question_of(drawn, mode)
-    if question.tensor_parallel and not _some_group(question, mode):
-        with pytest.raises(InputError, match="--tensor-parallel"):
-            explore_modes(question, [mode])
-        return
     points = every_point(question, mode)
     if points and limits == "rate":
         rate = dice.choice(points).rate * question.devices / question.workload.osl / EDGE
@@ -139,12 +135,13 @@ def question_of(drawn: dict[str, Any], mode: str) -> Question:
         system=load_system(rest.pop("system"), overrides=rest.pop("overrides", {})),
         model=rest.pop("model"),
         granularity="device",
+        tensor_parallel=rest.pop("tensor_parallel", None),
         **rest.pop("scenario", {}),
     )
     rest["workload"] = work
     every = Deployments(scenario, EP, held_tokens=work.held)
     part = max(rest["devices"] // {AGG: 1, PD: 2, AGG_AFD: 2, PD_AFD: 3}[mode], 1)
-    weights = float(every.memory(deployment_of(every, (part, None), 1, 0, 1))[0])
+    weights = float(every.memory(deployment_of(every, (part, None), Plan(), 0, 1))[0])
     own, whole = work.held, 0.0
     if rest.get("shared_prefix"):
         own, whole = work.held - work.prefix, every.cache_of(work.prefix)
@@ -157,14 +154,6 @@ def question_of(drawn: dict[str, Any], mode: str) -> Question:
         prefill=attrs.evolve(scenario, system=load_system(prefill)) if prefill else scenario,
         **rest,
     )
-
-
-def _some_group(question: Question, mode: str) -> bool:
-    """Whether devices may share heads as asked."""
-    deployments = Deployments(question.scenario, AFD if mode in {AGG_AFD, PD_AFD} else EP)
-    heads = question.tensor_parallel
-    assert heads is not None
-    return heads <= question.devices and bool(list(heads_of(deployments, question, heads)))
 
 
 def _refused_rightly(found: ModeFound, question: Question, points: list[Point]) -> None:
