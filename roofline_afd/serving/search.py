@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roofline_afd.serving.batches import filled_below, largest
+from roofline_afd.serving.bounds import group_bounds
 from roofline_afd.serving.candidates import (
     Candidates,
     blocks_of,
@@ -53,7 +53,7 @@ class Found:
     nearest: float | None = None
 
 
-def search(deployments: Deployments, *, plans: Sequence[Plan] | None = None) -> Found:
+def search(deployments: Deployments, *, plans: Sequence[Plan] | None = None, at_least: float = 0.0) -> Found:
     """Find the deployment with the most tokens per second and device that meets the latency target.
 
     Parameters
@@ -62,6 +62,8 @@ def search(deployments: Deployments, *, plans: Sequence[Plan] | None = None) -> 
         The question, for one mode.
     plans : sequence of Plan, optional
         Plans to search; those of the question where absent.
+    at_least : float
+        Throughput that is reached anyway: what is not better need not be found [tokens/s per device].
 
     Returns
     -------
@@ -78,7 +80,7 @@ def search(deployments: Deployments, *, plans: Sequence[Plan] | None = None) -> 
     found = shapes_in_memory(deployments, plans)
     searching = _Search(deployments, plans)
     fixed = scenario.batch
-    found = searching.exhaust(found) if fixed is None else searching.given(found, fixed)
+    found = searching.exhaust(found, at_least) if fixed is None else searching.given(found, fixed)
     examined = _examined(found)
     rate = np.where(found.exact, found.rate, 0.0)
     if not rate.size or not np.max(rate) > 0:
@@ -232,32 +234,48 @@ class _Search:
             batch=np.where(feasible, whole, 0.0), step=steps, rate=rate, exact=np.ones(rate.shape, dtype=bool)
         )
 
-    def exhaust(self, found: Candidates) -> Candidates:
-        """Return all candidates settled, but for those too slow even without a latency limit."""
-        possible = np.flatnonzero(found.most >= 1)
+    def exhaust(self, found: Candidates, at_least: float = 0.0) -> Candidates:
+        """Return all candidates settled, but for those that cannot win.
+
+        These are too slow with one sequence, or even without a latency limit, or with the batch they need to
+        come near the best, or near a throughput that is reached anyway.
+        """
+        apart = group_bounds(self.deployments, found, self.plans)
+        possible = np.flatnonzero((found.most >= 1) & (apart > 0))
+        at_least = max(at_least, self._leaders(taken(found, possible), apart[possible]))
+        near = apart[possible] >= NEAR * at_least
         bound = np.zeros(found.most.shape)
-        bound[possible] = self.bounds(taken(found, possible))
+        bound[possible[~near]] = apart[possible[~near]]
+        possible = possible[near]
+        quick = self.steps(taken(found, possible), found.microbatches[possible]) <= self.limit
+        possible = possible[quick]
+        bound[possible] = np.minimum(self.bounds(taken(found, possible)), apart[possible])
         order = possible[np.argsort(-bound[possible], kind="stable")]
         columns = [np.array(column) for column in found]
         rate, exact = columns[-2], columns[-1]
         rate[:] = bound
-        best = 0.0
-        starts = [0, *range(FIRST, order.size, CHUNK)]
-        for start, end in itertools.pairwise([*starts, order.size]):
-            rows = order[start:end]
+        exact[:] = bound == 0
+        best = at_least
+        for start, size in ((0, FIRST), (FIRST, CHUNK)):
+            rows = order[start : start + FIRST] if start == 0 else order[start:]
             rows = rows[bound[rows] >= NEAR * best]
-            if not rows.size:
-                break
             ahead = self.rivals(taken(found, rows), NEAR * best)
             rate[rows[~ahead]] = np.minimum(bound[rows[~ahead]], NEAR * best)
-            exact[rows[~ahead]] = best == 0
             rows = rows[ahead]
-            settled = self.settle(taken(found, rows))
-            for column, value in zip(columns, settled, strict=True):
-                column[rows] = value
-            best = max(best, float(np.max(rate[rows], initial=0.0)))
-        exact[bound == 0] = True
+            for part in np.split(rows, range(size, rows.size, size)):
+                chosen = part[bound[part] >= NEAR * best]
+                settled = self.settle(taken(found, chosen))
+                for column, value in zip(columns, settled, strict=True):
+                    column[chosen] = value
+                best = max(best, float(np.max(rate[chosen], initial=0.0)))
         return Candidates(*columns)
+
+    def _leaders(self, part: Candidates, apart: Numbers) -> float:
+        """Return what the most promising shapes of two groups reach, by what each group alone would."""
+        if not np.any(np.isfinite(apart)):
+            return 0.0
+        rows = np.argsort(-apart, kind="stable")[:FIRST]
+        return float(np.max(self.settle(taken(part, rows)).rate, initial=0.0))
 
     def rivals(self, part: Candidates, best: float) -> NDArray[np.bool_]:
         """Return which candidates may reach a throughput within the latency target.

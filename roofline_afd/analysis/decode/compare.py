@@ -184,7 +184,7 @@ def _any_transport(sides: Mapping[str, Side]) -> dict[str, Any] | None:
         return None
     others = [transport for transport in SEARCHED_TRANSPORTS if transport != deployments.transport]
     whole = attrs.evolve(scenario, granularity="node")
-    ep, afd = (max(known, rate) for known, rate in zip((ep, afd), rates(whole, others), strict=True))
+    ep, afd = rates(whole, others, at_least=(ep, afd))
     if not (ep and afd):
         return None
     return {

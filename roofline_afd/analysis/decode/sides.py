@@ -80,16 +80,21 @@ def _refused(mode: str, found: Found) -> dict[str, Any]:
     return {**blank, "mode": mode, "feasible": False, "binding": found.refusal}
 
 
-def rates(scenario: Scenario, transports: Sequence[str] | None = None) -> tuple[float, float]:
+def rates(
+    scenario: Scenario,
+    transports: Sequence[str] | None = None,
+    *,
+    at_least: tuple[float, float] = (0.0, 0.0),
+) -> tuple[float, float]:
     """Return the throughput of the best deployment of `ep` and of `afd`; 0 where none is feasible.
 
-    Of some transports where they are given, else of those the question names.
+    Of some transports where they are given, else of those the question names; at least what is known.
     """
     found = []
-    for mode in MODES:
+    for mode, known in zip(MODES, at_least, strict=True):
         deployments = Deployments(scenario, mode)
-        best = search(deployments, plans=plans_of(deployments, transports)).best
-        found.append(0.0 if best is None else rate_of(deployments, best))
+        best = search(deployments, plans=plans_of(deployments, transports), at_least=known).best
+        found.append(known if best is None else max(known, rate_of(deployments, best)))
     return found[0], found[1]
 
 
