@@ -77,6 +77,7 @@ def _pace(
 
     A row per shape, a column per batch of the grid; a batch whose next smaller one is too slow has none.
     """
+    attention, ffn = shapes
     deployment = deployments.deployment_of(attention[:, None], ffn[:, None], batch=grid[None, :], plan=plan)
     blocks, once = deployments.micro_batch(deployment)
     shape = (attention.size, grid.size)
