@@ -12,6 +12,8 @@ from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_
 from roofline_afd.analysis.requests.modes import (
     Rates,
     check_objective,
+    concurrency_notes,
+    load_rows,
     mixed,
     rates_of,
     rows_of,
@@ -64,6 +66,7 @@ TABLE_KEYS = (
     "chunk_tokens",
     "usd_per_million_tokens",
     "on_frontier",
+    "at_load",
     "binding",
 )
 TABLE_STEP = 1.25
@@ -84,6 +87,7 @@ class _Searched(NamedTuple):
     found: dict[str, ModeFound]
     rates: Rates
     objective: str
+    concurrency: float | None
 
 
 def explore(question: Exploration) -> Answer:
@@ -124,9 +128,10 @@ def explored(question: Exploration) -> Explored:
     InfeasibleError
         If no mode has a feasible deployment: names what binds each, and the nearest feasible value.
     """
-    asked, found, rates, objective = _searched(question)
+    searched = _searched(question)
+    asked, found, rates, objective, _ = searched
     return Explored(
-        _answer(asked, found, rates, objective),
+        _answer(*searched),
         [
             row
             for each in found.values()
@@ -146,8 +151,20 @@ def _searched(question: Exploration) -> _Searched:
     objective = choice("--per", question.per, tuple(OBJECTIVES))
     rates = rates_of(asked, choice("--price-basis", question.price_basis, PRICE_BASES))
     check_objective(objective, rates)
+    concurrency = _concurrency(question)
     found = explore_modes(asked, [mode for mode in SERVING_MODES if mode in set(question.modes)])
-    return _Searched(asked, found, rates, objective)
+    return _Searched(asked, found, rates, objective, concurrency)
+
+
+def _concurrency(question: Exploration) -> float | None:
+    """Return the requests in flight that are asked about, checked."""
+    given = {"--concurrency": question.concurrency, "--users": question.users}
+    named = {name: value for name, value in given.items() if value is not None}
+    if len(named) > 1:
+        raise InputError("--concurrency and --users exclude each other: a user has one request in flight")
+    for name, value in named.items():
+        return finite(name, value, least=1, below=1e9)
+    return None
 
 
 def _asked(question: Exploration) -> Question:
@@ -217,7 +234,13 @@ def _lengths(question: Exploration) -> tuple[Workload, float]:
     return attrs.evolve(work, name=name, source=f"means of {name}"), variation or 0.0
 
 
-def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, objective: str) -> Answer:
+def _answer(
+    question: Question,
+    found: Mapping[str, ModeFound],
+    rates: Rates,
+    objective: str,
+    concurrency: float | None,
+) -> Answer:
     if all(each.best is None for each in found.values()):
         reasons = "; ".join(f"{NAMES[mode]}: {why_not(question, each)}" for mode, each in found.items())
         raise InfeasibleError(with_formats(f"no: {reasons}", question.scenario))
@@ -243,6 +266,10 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
         row["on_frontier"] = index in on
     for row in rows:
         row.setdefault("on_frontier", False)
+    loaded = {} if concurrency is None else load_rows(question, found, rates, concurrency)
+    rows += [row for row in loaded.values() if row is not None]
+    for row in rows:
+        row.setdefault("at_load", False)
     order = list(feasible[0])
     rows = [{name: row.get(name) for name in order} for row in rows]
     winner = max((row for row in best.values() if row), key=lambda row: row[key])
@@ -266,6 +293,8 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
             },
             "least_ttft_ms": {mode: _milliseconds(each.least_ttft) for mode, each in found.items()},
             "least_tpot_ms": {mode: _milliseconds(each.least_tpot) for mode, each in found.items()},
+            "concurrency": concurrency,
+            "at_concurrency": loaded or None,
             "deployments_examined": examined,
             "validated_error": constants.validated_error,
             **evidence,
@@ -279,6 +308,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
             f"requests of {work.prefix:,} cached, {work.isl:,} input and {work.osl:,} output tokens"
             + (f" ({work.source})" if work.source else ""),
             load_note(question),
+            *concurrency_notes(loaded, concurrency),
             prefill_note(evidence),
             transfer_note(question),
             prompt_note(question),
@@ -298,7 +328,7 @@ def _answer(question: Question, found: Mapping[str, ModeFound], rates: Rates, ob
 
 def _shown(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[int, ...]:
     """Return the rows worth a line: each mode's best or refusal, and steps of the frontier of all modes."""
-    shown = {index for index, row in enumerate(rows) if row["binding"]}
+    shown = {index for index, row in enumerate(rows) if row["binding"] or row["at_load"]}
     least = 0.0
     steps = sorted((row["tpot_ms"], index) for index, row in enumerate(rows) if row["on_frontier"])
     for _, index in steps:

@@ -18,6 +18,7 @@ from roofline_afd.analysis.prices import (
 from roofline_afd.analysis.requests.questions import OBJECTIVES
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
+from roofline_afd.serving.modes.load import at_concurrency
 from roofline_afd.serving.modes.points import frontier_rows, joined, take
 from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD, Question
 
@@ -144,6 +145,52 @@ def rows_of(question: Question, found: ModeFound, points: Points, rates: Rates) 
     for row in rows:
         row["deployment"] = _shape(row)
     return rows
+
+
+def load_rows(
+    question: Question, found: Mapping[str, ModeFound], rates: Rates, concurrency: float
+) -> dict[str, dict[str, Any] | None]:
+    """Return what serves so many requests in flight best, as a row of each mode; None where nothing does.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    found : Mapping of str to ModeFound
+        What was found of each mode.
+    rates : Rates
+        Price and power of its devices.
+    concurrency : float
+        Requests in flight on the whole cluster [1].
+
+    Returns
+    -------
+    dict of str to dict or None
+        By mode.
+    """
+    loaded: dict[str, dict[str, Any] | None] = {}
+    for mode, each in found.items():
+        point = at_concurrency(question, mode, concurrency)
+        loaded[mode] = None
+        if point is not None:
+            columns = {key: np.array([value]) for key, value in point.items()}
+            (row,) = rows_of(question, each, columns, rates)
+            loaded[mode] = {**row, "feasible": True, "binding": None, "on_frontier": False, "at_load": True}
+    return loaded
+
+
+def concurrency_notes(loaded: Mapping[str, Mapping[str, Any] | None], concurrency: float | None) -> list[str]:
+    """Return what each mode reaches with so many requests in flight, in a sentence."""
+    if not loaded:
+        return []
+    parts = [
+        f"{mode} {row['tpot_ms']:.3g} ms per token and {row['tokens_per_s_per_device']:,.0f} tokens/s per "
+        f"device as {row['deployment']}"
+        if row
+        else f"{mode} not within the limits"
+        for mode, row in loaded.items()
+    ]
+    return [f"with {concurrency:,.0f} requests in flight: {'; '.join(parts)}"]
 
 
 def _columns(question: Question, mode: str, points: Points, rates: Rates) -> dict[str, NDArray[Any]]:

@@ -192,6 +192,10 @@ class ModeSearch:
     request_rate : float or "trace", optional
         Requests a second of the whole cluster, which then wait for each other, or those of `trace`;
         saturated where absent, no waiting.
+    concurrency : float, optional
+        Requests in flight on the whole cluster: what serves so many best is told beside the frontier [1].
+    users : float, optional
+        Users who each wait for an answer before they ask again: as many requests in flight [1].
     prompt_variation : float, optional
         Standard deviation over mean of input tokens, for waiting; that of `trace`, else 0, where absent [1].
     kv_link : str
@@ -216,6 +220,8 @@ class ModeSearch:
     prefill_system: System | None = option(None, hardware=True)
     chunk_tokens: int | None = None
     request_rate: float | str | None = option(None, metavar="NUMBER|trace")
+    concurrency: float | None = None
+    users: float | None = None
     prompt_variation: float | None = None
     kv_link: str = option("auto", words=KV_LINKS)
     kv_moved: str = option("all", words=KV_MOVED)

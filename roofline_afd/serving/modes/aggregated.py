@@ -109,7 +109,7 @@ class Aggregated:
         deployments = self.workers.deployments
         shape = np.broadcast_shapes(case["attention"].shape, grid.shape)
         times = [np.broadcast_to(deployments.step_of(*each, case["m"]).time, shape) for each in (mixed, pure)]
-        found = self._outcome(case, grid, most, *times)
+        found = self.outcome(case, grid, most, *times)
         self.examined += int(np.sum(np.maximum(np.floor(most / case["m"]), 0.0)))
         steady = found.pop("memory") & found.pop("within_share")
         enough = found.pop("enough")
@@ -143,7 +143,7 @@ class Aggregated:
         }
         return points, space
 
-    def _outcome(
+    def outcome(
         self,
         case: Mapping[str, Any],
         micro: FloatArray,
@@ -248,7 +248,7 @@ class Aggregated:
             part = take(case, rows)
             pure[rows] = workers.steps(part, micro[rows])
             mixed[rows] = workers.steps(part, micro[rows], carried[rows])
-        return self._outcome(case, micro, case["most"], mixed, pure)
+        return self.outcome(case, micro, case["most"], mixed, pure)
 
     def quickest(self, points: Points) -> Points:
         """Return the points: each has a time to the first token of its own."""

@@ -119,6 +119,28 @@ class Disaggregated:
         columns["rate"] = best[rows] * work.osl / question.devices
         return columns
 
+    def served(self, decode: Points) -> Points:
+        """Return decoding replicas, so many of each, with the prefill pool that answers first and keeps up.
+
+        All share heads alike; those that no prefill pool keeps up with within the limits are left out.
+        """
+        question, work = self.question, self.question.workload
+        late = decode["pure"] if question.first_token == DECODE else np.zeros(decode["pure"].shape)
+        ways = self._ways_to(int(decode["tp"][0]))
+        ways = take(ways, _frontier_of_rooms(ways))
+        wanted = decode["d_rate"] * decode["replicas"] * decode["busy"]
+        left = question.devices - decode["replicas"] * decode["room"] + SAME
+        number = np.maximum(least_whole(wanted / ways["p_rate"][:, None]), 1.0)
+        fits = number * ways["p_room"][:, None] <= left
+        first = np.where(fits, ways["ttft"][:, None], np.inf) + late
+        best, lines = np.argmin(first, axis=0), np.arange(wanted.size)
+        rows = np.flatnonzero(first[best, lines] <= min(question.ttft_limit, np.finfo(float).max))
+        columns = {key: column[best[rows]] for key, column in ways.items()} | take(decode, rows)
+        columns["ttft"] = first[best, lines][rows]
+        columns["p_replicas"] = number[best, lines][rows]
+        columns["rate"] = wanted[rows] * work.osl / question.devices
+        return columns
+
     def _ways_to(self, tp: int) -> Points:
         """Return the ways to prefill with their time to the first token, the cache moved to such groups."""
         prefill = self.ways

@@ -129,7 +129,7 @@ class DecodePool:
                     "plan": float(code),
                     "m": float(m),
                 }
-                columns = self._outcome(case, grid * m, step)
+                columns = self.outcome(case, grid * m, step)
                 held = (grid * m <= most) & np.isfinite(step)
                 if np.any(held):
                     self.least_tpot = min(self.least_tpot, float(np.min(columns["tpot"][held])))
@@ -201,9 +201,9 @@ class DecodePool:
 
     def _timed(self, case: Points, micro: Numbers) -> Points:
         """Return what replicas deliver with so many sequences a micro-batch, one an element."""
-        return self._outcome(case, micro * case["m"], self.workers.steps(case, micro))
+        return self.outcome(case, micro * case["m"], self.workers.steps(case, micro))
 
-    def _outcome(self, case: Mapping[str, Any], batch: Numbers, step: Numbers) -> Points:
+    def outcome(self, case: Mapping[str, Any], batch: Numbers, step: Numbers) -> Points:
         """Return what replicas deliver: tokens' time, requests a second."""
         accept, work = self.workers.scenario.accept_length, self.question.workload
         size = np.asarray(case["attention"]) + np.asarray(case["ffn"])

@@ -1,0 +1,129 @@
+"""What serves a given number of requests in flight best, in each serving mode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.limits import SAME
+from roofline_afd.serving.modes.aggregated import Aggregated
+from roofline_afd.serving.modes.chunks import chunk_sizes
+from roofline_afd.serving.modes.disaggregated import Disaggregated
+from roofline_afd.serving.modes.points import joined, take
+from roofline_afd.serving.modes.pools import ways_to_prefill
+from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from roofline_afd.serving.batches import Numbers
+    from roofline_afd.serving.deployment import Deployment
+    from roofline_afd.serving.modes.points import Points
+    from roofline_afd.serving.modes.question import Question
+
+
+def at_concurrency(question: Question, mode: str, concurrency: float) -> dict[str, float] | None:
+    """Return the deployment of a mode that serves most tokens of so many requests in flight, within limits.
+
+    Requests are spread evenly over replicas and groups; where there are fewer than groups, some groups stand
+    idle. Apart from the prefill pool, of which it counts those it has handed on, a request is in flight
+    until its last token.
+
+    Parameters
+    ----------
+    question : Question
+        What is asked; its request rate is not read.
+    mode : str
+        A member of `SERVING_MODES`.
+    concurrency : float
+        Requests in flight on all devices of the cluster [1].
+
+    Returns
+    -------
+    dict of str to float or None
+        The columns of a point of `explore_modes`; None where none meets the limits.
+    """
+    inner = AFD if mode in {AGG_AFD, PD_AFD} else EP
+    if mode in {PD, PD_AFD}:
+        points = joined(_matched(question, Disaggregated(question, inner), concurrency))
+    else:
+        points = joined(_mixed(question, Aggregated(question, inner), concurrency))
+    if not points or not points["rate"].size:
+        return None
+    best = int(np.lexsort((points["ttft"], -np.round(points["rate"] / np.max(points["rate"]), 12)))[0])
+    return {key: float(column[best]) for key, column in points.items()}
+
+
+def _mixed(question: Question, searching: Aggregated, concurrency: float) -> Iterator[Points]:
+    """Yield deployments that prefill and decode on the same devices, and meet all limits."""
+    workers, work = searching.workers, question.workload
+    for code, plan in enumerate(workers.plans):
+        attention, ffn = (side[:, 0] for side in workers.columns(workers.rows(plan)))
+        groups = workers.replicas(attention, ffn) * attention / plan.tensor_parallel
+        batch = np.maximum(concurrency / np.maximum(groups, 1.0), 1.0)
+        split = {"tp": float(plan.tensor_parallel), "plan": float(code)}
+        for m in workers.microbatches_of(plan):
+            micro = batch / m
+            deployment = workers.deployment(attention, ffn, plan=plan, batch=np.ceil(micro))
+            pure = _step(searching, deployment, None, m, attention.shape)
+            for chunk in chunk_sizes(work.isl, question.chunk_tokens):
+                room = workers.memory_left(attention, ffn, plan=plan, tokens=chunk)
+                mixed = _step(searching, deployment, np.asarray(chunk / m), m, attention.shape)
+                case = {"attention": attention, "ffn": ffn, "chunk": chunk, "m": float(m), **split}
+                found = searching.outcome(case, micro, room, mixed, pure)
+                feasible = found.pop("feasible") & (found.pop("enough") | (batch * groups > concurrency))
+                for key in ("memory", "within_share"):
+                    found.pop(key)
+                columns = {key: np.broadcast_to(value, attention.shape) for key, value in found.items()}
+                busy = concurrency / np.maximum(batch * groups, concurrency)
+                columns["rate"] = columns["rate"] * busy
+                yield take(columns, np.flatnonzero(feasible & (groups >= 1)))
+
+
+def _step(
+    searching: Aggregated,
+    deployment: Deployment,
+    tokens: Numbers | None,
+    m: int,
+    shape: tuple[int, ...],
+) -> Numbers:
+    """Return the step of deployments of one micro-batch whose like there are `m` of [s]."""
+    workers = searching.workers
+    blocks, once = workers.micro(deployment, tokens)
+    return np.broadcast_to(workers.deployments.step_of(blocks, once, m).time, shape)
+
+
+def _matched(question: Question, searching: Disaggregated, concurrency: float) -> Iterator[Points]:
+    """Yield pools that decode, each with the prefill pool that is quickest of those that keep up with it."""
+    workers, pool = searching.decode, searching.pool
+    searching.ways = ways_to_prefill(question, searching.prefill)
+    if not searching.ways:
+        return
+    most = question.devices - float(np.min(searching.ways["p_room"]))
+    for code, plan in enumerate(workers.plans):
+        attention, ffn = (side[:, 0] for side in workers.columns(workers.rows(plan)))
+        room = workers.room(attention + ffn)
+        counts = np.maximum(np.floor((most + SAME) / room), 0.0).astype(int)
+        rows = np.repeat(np.arange(counts.size), counts)
+        if not rows.size:
+            continue
+        number = np.arange(rows.size) - np.repeat(np.cumsum(counts) - counts, counts) + 1.0
+        attention, ffn, room = attention[rows], ffn[rows], room[rows]
+        groups = number * attention / plan.tensor_parallel
+        batch = np.maximum(concurrency / groups, 1.0)
+        held = batch <= workers.memory_left(attention, ffn, plan=plan, tokens=0.0)
+        split = {"tp": float(plan.tensor_parallel), "plan": float(code)}
+        for m in workers.microbatches_of(plan):
+            deployment = workers.deployment(attention, ffn, plan=plan, batch=np.ceil(batch / m))
+            blocks, once = workers.micro(deployment, None)
+            step = np.broadcast_to(workers.deployments.step_of(blocks, once, m).time, batch.shape)
+            case = {"attention": attention, "ffn": ffn, "m": float(m), **split}
+            found = pool.outcome(case, batch, step)
+            found["replicas"] = number
+            found["busy"] = concurrency / np.maximum(batch * groups, concurrency)
+            fits = held & np.isfinite(step) & (found["tpot"] <= question.tpot_limit)
+            decode = take(found, np.flatnonzero(fits))
+            if decode["tpot"].size:
+                yield searching.served(decode)
