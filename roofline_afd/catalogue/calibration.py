@@ -136,6 +136,8 @@ class ServiceConstants:
     """Choice of a token's experts beyond the product of the router, a layer [s]."""
     routing_exponent: float = 1.0
     """How alike live tokens choose experts [1]."""
+    popularity_exponent: float = 0.0
+    """How fast the popularity of experts falls with rank under live routing [1]."""
     source: str = ""
     validated_error: float = 0.0
     """Median absolute relative error on the published services that set none of these [1]."""
@@ -419,6 +421,7 @@ def load_service_constants(catalogue: Catalogue) -> ServiceConstants:
         communication_slowdown=values["communication_slowdown"].si,
         other_s=values["other_us"].si,
         router_s=values["router_us"].si if "router_us" in values else 0.0,
+        popularity_exponent=values["popularity_exponent"].si if "popularity_exponent" in values else 0.0,
         routing_exponent=table_quantities(catalogue.record("calibration", ROUTING), ROUTING)["exponent"].si,
         source=source_of(found, values.values()),
         validated_error=float(found.data[SERVICE].get("validated_error", 0.0)),

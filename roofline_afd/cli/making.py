@@ -149,7 +149,8 @@ def _candidate(values: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 def _make_scenario(values: dict[str, Any]) -> Scenario:
     """Build the scenario the options describe."""
-    from roofline_afd.catalogue.engines import load_engine  # not for --help
+    from roofline_afd.analysis.bounds.counts import counts_from  # not for --help
+    from roofline_afd.catalogue.engines import load_engine
     from roofline_afd.catalogue.hardware import load_system
     from roofline_afd.catalogue.models import load_model
     from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
@@ -167,6 +168,8 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     for name in pairs.keys() & values.keys() & {"experts_per_ffn_device"}:  # published rows write it so
         values[name] = whole_number(pairs.pop(name))
     of_system, of_model = split_overrides(pairs, attention_tables=tables)
+    if isinstance(values.get("expert_counts"), str):
+        values["expert_counts"] = counts_from(values["expert_counts"])
     return Scenario(
         system=load_system(system, overrides=of_system, catalogue=catalogue),
         model=load_model(model, overrides=of_model, catalogue=catalogue),

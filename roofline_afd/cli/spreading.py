@@ -57,7 +57,7 @@ def _metavar(unit: str, hint: object) -> str:
 
 def _hints() -> dict[str, Any]:
     """Return the type of each option of a scenario: a record is given by its id."""
-    return typing.get_type_hints(Scenario) | dict.fromkeys(RECORDS, str | None)
+    return typing.get_type_hints(Scenario) | dict.fromkeys((*RECORDS, "expert_counts"), str | None)
 
 
 def _scenario_parameters(*, serving: bool) -> Iterator[inspect.Parameter]:

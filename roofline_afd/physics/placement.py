@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -97,21 +98,34 @@ def greedy_placement(*, loads: FloatArray, devices: int, redundant_experts: int)
     [5.0, 5.0]
     """
     given = np.asarray(loads, dtype=float)
-    replicas = np.ones(given.size, dtype=np.int64)
-    for _ in range(redundant_experts):
-        replicas[np.argmax(np.where(replicas < devices, given / replicas, -1.0))] += 1
+    counts = [1] * given.size
+    heaviest = [(-load, expert) for expert, load in enumerate(given.tolist())]
+    heapq.heapify(heaviest)
+    if devices == 1:
+        heaviest = []
+    for left in range(redundant_experts, 0, -1):
+        if not heaviest:  # every device holds each already
+            counts[0] += left
+            break
+        _, expert = heapq.heappop(heaviest)
+        counts[expert] += 1
+        if counts[expert] < devices:
+            heapq.heappush(heaviest, (-float(given[expert]) / counts[expert], expert))
+    replicas = np.array(counts, dtype=np.int64)
     slot_expert = np.repeat(np.arange(given.size), replicas)
     slot_load = given[slot_expert] / replicas[slot_expert]
-    free = np.full(devices, -(-slot_expert.size // devices))
-    device_load = np.zeros(devices)
+    free = [-(-slot_expert.size // devices)] * devices
+    lightest = [(0.0, device) for device in range(devices)]
     slot_device = np.empty(slot_expert.size, dtype=np.int64)
+    each = slot_load.tolist()
     for slot in np.argsort(-slot_load, kind="stable").tolist():
-        device = np.argmin(device_load)
+        load, device = lightest[0]
         slot_device[slot] = device
-        device_load[device] += slot_load[slot]
         free[device] -= 1
-        if not free[device]:
-            device_load[device] = np.inf
+        if free[device]:
+            heapq.heapreplace(lightest, (load + each[slot], device))
+        else:
+            heapq.heappop(lightest)
     return Placement(slot_expert, slot_device, devices)
 
 

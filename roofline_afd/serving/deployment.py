@@ -34,6 +34,7 @@ from roofline_afd.serving.sizes import (
     Plan,
 )
 from roofline_afd.serving.timing import operand_of
+from roofline_afd.serving.uneven import expert_load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.sizes import Prompt
     from roofline_afd.serving.timing import Operator
+    from roofline_afd.serving.uneven import ExpertLoad
 
 __all__ = ["AFD", "EP", "MODES", "Block", "Deployment", "Deployments", "Step"]
 
@@ -128,7 +130,7 @@ class Deployments:
 
     @property
     def slowdown(self) -> float:
-        """Factor on dispatch and combine [1]."""
+        """Factor on what of dispatch and combine leaves a scale-up domain [1]."""
         forced = self.scenario.routing == "balanced" or self.scenario.links == "nominal"
         return 1.0 if forced else self.constants.communication_slowdown
 
@@ -136,6 +138,11 @@ class Deployments:
     def routing_exponent(self) -> float:
         """How alike tokens choose experts; 1 where routing is forced to be even [1]."""
         return 1.0 if self.scenario.routing == "balanced" else self.constants.routing_exponent
+
+    @property
+    def load(self) -> ExpertLoad | None:
+        """Popularity and placement of experts; None where they are loaded evenly."""
+        return expert_load(self.scenario, self.constants.popularity_exponent)
 
     @cached_property
     def formats(self) -> Formats:
@@ -186,6 +193,7 @@ class Deployments:
                 other_us=self.constants.other_s * 1e6,
                 router_us=self.constants.router_s * 1e6,
                 routing_exponent=self.routing_exponent,
+                load=self.load,
                 domain_layout=self.scenario.domain_layout or "",
                 **key._asdict(),
             )
@@ -247,10 +255,11 @@ class Deployments:
         )
 
     def in_service(self, operator: Operator) -> FloatLike:
-        """Return the factor on an operator's time in service: slowdown of transfers, load of full devices."""
+        """Return the factor on an operator's time in service: on what leaves a domain, on full devices."""
         if operator.side == "network":
             dense = operator.name.endswith("_dense")
-            return self.slowdown / (1.0 if dense else self.scenario.sigma_ep)
+            leaves = np.greater(operator.arguments.get("scale_out_bytes", 0.0), 0.0)
+            return np.where(leaves, self.slowdown, 1.0)[()] / (1.0 if dense else self.scenario.sigma_ep)
         routed = operator.name in {"experts_up", "experts_down", "experts_handling"}
         return 1.0 / self.scenario.sigma_ep if routed else 1.0
 
@@ -426,15 +435,16 @@ class Deployments:
         return self.held.largest_batch(deployment, working=working, shared_tokens=shared_tokens)
 
     def fill(self, devices: Count) -> FloatArray:
-        """Return the redundant experts that fill devices evenly, without one more on any [1].
+        """Return the redundant experts that devices hold: as fill them evenly, or one more on each [1].
 
-        Devices that share each expert count once.
+        Devices that share each expert count once (`ExpertLoad.redundant`).
         """
         experts = self.scenario.model.routed_experts
         given = self.scenario.redundant_experts
         if given is not None:
             return np.zeros(np.shape(devices)) + given
-        return np.ceil(np.divide(experts, devices)) * devices - experts
+        fill: FloatArray = np.ceil(np.divide(experts, devices)) * devices - experts
+        return fill if self.load is None else self.load.redundant(np.multiply(devices, 1.0), fill)
 
     @cached_property
     def grains(self) -> tuple[float, ...]:

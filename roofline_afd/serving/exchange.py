@@ -139,6 +139,7 @@ def _ep_exchange(
 ) -> tuple[traffic.Traffic, FloatArray, dict[str, Any]]:
     """Return volume of a device, and time, where every device sends to every other."""
     system, model, vector = layers.attention, layers.model, sent.vector
+    fullest = _fullest(layers, sizes, sent)
     domain = system.scale_up_domain_devices
     devices = np.asarray(sizes.ffn_devices)
     where: dict[str, Any] = {"devices": devices, "devices_per_node": domain, **vector}
@@ -156,9 +157,25 @@ def _ep_exchange(
         flow = spread(tokens=sizes.sent, filled=filled, **hits, **where)
     up, out = layers.bandwidths("attention", sent.operator)
     usable = up * _exchange_share(system, devices)
-    time, arguments = _transfer(layers, sent, flow, (usable, out), devices)
+    busiest = traffic.Traffic(flow.scale_up_bytes * fullest, flow.scale_out_bytes * fullest)
+    time, arguments = _transfer(layers, sent, busiest, (usable, out), devices)
     routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
-    return flow, time, {**routing, **hits, **where, **arguments}
+    return flow, time, {**routing, **hits, **where, **arguments, "imbalance": fullest}
+
+
+def _fullest(layers: Layers, sizes: Sizes, sent: Sent) -> FloatArray:
+    """Return the copies that the fullest device with experts gets over the mean: at most one of every token.
+
+    Where it gets a copy per expert, one for every pair.
+    """
+    if sent.copies is not None:
+        return 1.0
+    factor = layers.fullest(sizes.ffn_devices, sizes.redundant_experts, sizes.all_sent)
+    if layers.load is None or layers.sorted:
+        return factor
+    places = layers.expert_places(sizes.ffn_devices)
+    hit = places_hit(layers, places) / places
+    return np.minimum(factor, 1.0 / hit)
 
 
 def _exchange_share(system: System, devices: FloatArray) -> FloatArray:
@@ -217,7 +234,8 @@ def _afd_exchange(
     }
     flow = traffic.group_traffic(**copies, **sent.vector)
     up_a, out_a = layers.bandwidths("attention", sent.operator)
-    up_f, out_f = layers.bandwidths("ffn", sent.operator)
+    fullest = _fullest(layers, sizes, sent)
+    up_f, out_f = (each / fullest for each in layers.bandwidths("ffn", sent.operator))
     share = _device_share(ffn, devices)
     limits = _limits(ffn, min(up_a, up_f), devices)
     if "bisection_bandwidth" in limits:  # each domain that holds both groups has a middle of its own
@@ -245,7 +263,7 @@ def _afd_exchange(
         "sending_devices": np.where(together, near_devices, far_devices),
         "receiving_devices": receivers,
     }
-    busiest = [np.minimum(each, receivers) for each in (near_devices, far_devices)]
+    busiest = [np.minimum(each, receivers / fullest) for each in (near_devices, far_devices)]
     bandwidths = (np.where(together, up, forwarding), out)
     time, arguments = _transfer(layers, sent, flow, bandwidths, devices, busiest=busiest)
     used = {

@@ -12,6 +12,7 @@ from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.products import Product
 from roofline_afd.physics import operators
 from roofline_afd.physics.counting import hyper_connection_parameters
+from roofline_afd.physics.uneven import fullest_pairs_share
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
 from roofline_afd.serving.timing import Clock, Operator, Work, operand_of
@@ -176,7 +177,13 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     slots = np.maximum(experts, places)
     senders = np.divide(sizes.attention_devices, layers.tensor_parallel if layers.replicated else 1)
     tokens = np.multiply(sizes.sent, senders)
-    pairs = tokens * (held * (model.mean_top_k / slots))
+    share = fullest_pairs_share(
+        experts_per_device=held,
+        slots=slots,
+        devices=places,
+        imbalance=layers.fullest(sizes.ffn_devices, sizes.redundant_experts, tokens),
+    )
+    pairs = tokens * model.mean_top_k * share
     routing = {
         "experts_per_device": held,
         "top_k": model.mean_top_k,

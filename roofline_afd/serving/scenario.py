@@ -16,7 +16,7 @@ from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.published import quickest, sent_to
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from roofline_afd.catalogue.store import Catalogue
 
@@ -33,6 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "transport": ("pair", "rank", "node", "all"),
     "domain_layout": ("even", "full", "apart"),
     "shared_experts": ("ffn", "attention"),
+    "expert_placement": ("plain", "levelled"),
     "routing": ("natural", "balanced"),
 }
 """Valid words of the fields that take one of a few."""
@@ -53,6 +54,10 @@ DEFAULT_TPOT_MS = 50.0
 MAX_COUNT = 1_000_000
 """No cluster, batch or pipeline has more of anything that is counted here."""
 
+POPULARITY = ("expert_placement", "zipf", "expert_counts")
+"""Fields that say how popular experts are, and how they are placed."""
+STEEPEST = 10.0
+"""Exponents of popularity are below this [1]."""
 COUNTS = {
     "microbatches": 1000,
     "attention_devices": MAX_COUNT,
@@ -80,6 +85,13 @@ def _as_model(value: Model | str) -> Model:
 def _as_engine(value: Engine | str) -> Engine:
     """Let a name pass: the catalogue of the system, where it is looked up, is known once all fields are."""
     return cast("Engine", value)
+
+
+def _as_counts(value: Iterable[float]) -> tuple[float, ...]:
+    counts = tuple(finite("--expert-counts", each, least=0) for each in value)
+    if not any(counts):
+        raise InputError("--expert-counts: all counts are 0; at least one must be above")
+    return counts
 
 
 def _id(value: System | Model | Engine | None) -> str:
@@ -261,9 +273,18 @@ class Scenario:
         after the other, FFN devices first and attention devices beside them (`full`), or each group in
         domains of its own (`apart`); where absent EP even, and AFD in the quickest way.
     redundant_experts : int, optional
-        Experts held twice; where absent as many as fill the devices evenly [1].
+        Experts held twice; where absent as many as fill the devices evenly, and one more on each where
+        experts are levelled and that evens loads by more than it adds weights [1].
     experts_per_ffn_device : int, optional
         Experts of a device that tokens reach, where routing is forced to fewer than it holds [1].
+    expert_placement : str, optional
+        How experts lie on devices: `plain`, whatever their load, or `levelled`, replicated and placed by it;
+        where absent levelled, for both modes.
+    zipf : float, optional
+        Exponent by which the popularity of experts falls with rank; where absent as read off published
+        services [1].
+    expert_counts : file, optional
+        Tokens that each expert of a layer received, a CSV file or a list; excludes `zipf` [1].
     tensor_parallel : int, optional
         Devices that share the heads of their sequences, within a scale-up domain; where absent searched in
         powers of two [1].
@@ -274,12 +295,14 @@ class Scenario:
     shared_experts : str
         Side of shared experts and dense layers under AFD: `ffn` or `attention`.
     sigma_dp, sigma_ep : float
-        Mean load over largest load, of attention devices and of expert devices [1].
+        Mean load over largest load, of attention devices and of expert devices; the second takes the place
+        of popularity and placement [1].
     engine : Engine or str
         Serving software, an id of `hardware list --kind engine`: its kernels, the shapes that those of its
         exchanges run, and what it holds in memory; `ideal`: the best kernels that were measured, any shape.
     routing : str
-        `natural`: transfers slow down as fitted to live services; `balanced`: forced, they do not.
+        `natural`: experts are as popular as in live services, and the fullest device sets the pace;
+        `balanced`: forced to be even.
 
     Raises
     ------
@@ -323,6 +346,11 @@ class Scenario:
     domain_layout: str | None = attrs.field(default=None, metadata=SERVING)
     redundant_experts: int | None = attrs.field(default=None, metadata=SERVING)
     experts_per_ffn_device: int | None = attrs.field(default=None, metadata=SERVING)
+    expert_placement: str | None = attrs.field(default=None, metadata=SERVING)
+    zipf: float | None = attrs.field(default=None, metadata=SERVING)
+    expert_counts: tuple[float, ...] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_as_counts), metadata=SERVING
+    )
     tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     context_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     expert_tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
@@ -352,9 +380,27 @@ class Scenario:
                 f"--tpot-ms {self.latency_ms:g} leaves no time for the layers: it must be above "
                 f"--gap-ms {self.gap_ms:g} / --accept-length {self.accept_length:g} = {least:g} ms"
             )
+        self._check_popularity()
         if self.fan_out == "grouped" and self.model.expert_groups == 1:
             raise InputError(
                 f"--fan-out grouped: {self.model.id} does not limit routing to groups; valid: paper, uniform"
+            )
+
+    def _check_popularity(self) -> None:
+        """Refuse two answers to how evenly experts are loaded."""
+        named = [name for name in POPULARITY if getattr(self, name) is not None]
+        for name, other in (("sigma_ep", self.sigma_ep < 1.0), ("routing", self.routing == "balanced")):
+            if named and other:
+                raise InputError(
+                    f"{option(name)} {getattr(self, name)} and {option(named[0])} exclude each other: both "
+                    "say how evenly experts are loaded"
+                )
+        if self.zipf is not None and self.expert_counts is not None:
+            raise InputError("--zipf and --expert-counts exclude each other: give one of them")
+        if self.expert_counts is not None and len(self.expert_counts) != self.model.routed_experts:
+            raise InputError(
+                f"--expert-counts has counts of {len(self.expert_counts)} experts, but model {self.model.id} "
+                f"has {self.model.routed_experts}: give one count for each"
             )
 
     def _check_words(self) -> None:
@@ -384,6 +430,8 @@ class Scenario:
                 whole(option(name), getattr(self, name), most=most)
         if self.memory_reserve is not None:
             finite("--memory-reserve", self.memory_reserve, least=0, below=1)
+        if self.zipf is not None:
+            finite("--zipf", self.zipf, least=0, below=STEEPEST)
         for name in ("sigma_dp", "sigma_ep"):
             finite(option(name), getattr(self, name), least=1e-3)
             finite(option(name), getattr(self, name), most=1)

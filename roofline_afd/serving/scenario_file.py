@@ -107,6 +107,8 @@ def _toml(value: object) -> str:
     """Return a value as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        value = ",".join(f"{each:g}" for each in value)
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
     from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
+    from roofline_afd.serving.uneven import ExpertLoad
 
 Side = Literal["attention", "ffn", "network"]
 DEPLOYMENTS = ("ep", "afd")
@@ -134,6 +135,8 @@ class Layers:
         Choice of experts beyond the product of the router, a layer [us].
     routing_exponent : float
         How alike tokens choose experts (`physics.operators.experts_touched`); 1: apart from each other [1].
+    load : ExpertLoad, optional
+        Popularity and placement of experts; even where absent.
     domain_layout : str
         A member of `DOMAIN_LAYOUTS`; EP lies even and AFD in the quickest way where empty.
     tensor_parallel : int
@@ -163,6 +166,7 @@ class Layers:
     other_us: float = 0.0
     router_us: float = 0.0
     routing_exponent: float = 1.0
+    load: ExpertLoad | None = None
     domain_layout: str = ""
     tensor_parallel: int = 1
     context_parallel: int = 1
@@ -218,6 +222,12 @@ class Layers:
     def expert_places(self, devices: FloatLike) -> FloatArray:
         """Return of devices that hold experts how many there are, those that share each counted once [1]."""
         return np.divide(devices, self.expert_tensor_parallel)
+
+    def fullest(self, devices: FloatLike, redundant_experts: FloatLike, tokens: FloatLike) -> FloatArray:
+        """Return what the fullest device with experts gets over the mean, of all tokens together [1]."""
+        if self.load is None:
+            return 1.0
+        return self.load.factor(self.expert_places(devices), redundant_experts, tokens)
 
     @property
     def sorted(self) -> bool:
@@ -275,6 +285,11 @@ class Sizes(NamedTuple):
     redundant_experts: FloatArray = 0.0
     mean_tokens: FloatArray | None = None
     """Tokens of a mean device, where `tokens` are those of the fullest."""
+
+    @property
+    def all_sent(self) -> FloatArray:
+        """Tokens that all devices of the attention side send to the experts together [1]."""
+        return np.multiply(self.sent, self.attention_devices)
 
     @property
     def sent(self) -> FloatArray:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_EXPERTS = int(LARGEST["routed_experts"])
 MAX_BYTES = 1_000_000
+LIST = set("0123456789.,e+- ")
+"""Characters of a list of numbers."""
 LONGEST_NUMBER = 9
 """Digits of an expert number; longer ones are names."""
 
@@ -38,6 +40,21 @@ def counts_of(given: object) -> tuple[NDArray[np.float64], object]:
     else:
         raise InputError(f"--expert-counts {shown(given)} is neither a file nor a list of counts")
     return np.array(counts), origin
+
+
+def counts_from(text: str) -> tuple[float, ...]:
+    """Return the counts an option gives: a list of numbers, or those of a file; InputError as for both."""
+    if text and set(text) <= LIST:
+        return tuple(counts_of(numbers_in(text))[0].tolist())
+    return tuple(read_counts(Path(text)))
+
+
+def numbers_in(text: str) -> list[float]:
+    """Return the numbers of a list with commas between; InputError where one is none."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--expert-counts {shown(text)} is no list of numbers, nor a file") from error
 
 
 def read_counts(file: Path) -> list[float]:

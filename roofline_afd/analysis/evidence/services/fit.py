@@ -1,4 +1,4 @@
-"""What running a service adds to its operators: two constants, fitted to the rows that set them."""
+"""What running a service adds to its operators: constants, each fitted to the rows that may set it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roofline_afd.analysis.evidence.fitting import Bounds, best
-from roofline_afd.analysis.evidence.services.predict import deployment_of
-from roofline_afd.analysis.evidence.services.rows import CALIBRATION, ServiceMeasurement
+from roofline_afd.analysis.evidence.services.predict import deployment_of, predict_service
+from roofline_afd.analysis.evidence.services.rows import CALIBRATION, DEVICE, ServiceMeasurement
 from roofline_afd.analysis.evidence.services.validate import answer_of
+from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import MODES, Block, Deployment, Deployments
+from roofline_afd.serving.uneven import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +30,26 @@ CONSTANTS = {
     "communication_slowdown": Bounds(1.0, 2.0, 1.3),
 }
 """Range of each constant, in the unit of its key."""
+POPULARITY = "popularity_exponent"
+EXPONENTS = tuple(round(0.05 * step, 2) for step in range(31))
+"""Exponents of the popularity of experts that are tried [1]."""
+LEAST_ROWS = 4
+"""Rows of one series from which its shape is fitted."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PopularityFit:
+    """How fast the popularity of experts falls with rank, and what tells it.
+
+    `spread` is the standard deviation of log errors of `rows`, `even_spread` the same with even popularity,
+    `alike` the exponents whose spread is within a tenth of the least [1].
+    """
+
+    exponent: float
+    rows: tuple[ServiceMeasurement, ...]
+    spread: float
+    even_spread: float
+    alike: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +65,8 @@ class ServiceFit:
     """Median absolute relative error on the general rows that set nothing, None where there are none [1]."""
     validated_by_mode: Mapping[str, tuple[float, float]]
     """The same by mode, and the median signed error: below 0 where services are faster than predicted [1]."""
+    popularity: PopularityFit | None = None
+    """What tells the popularity of experts; None where too few rows do."""
 
     @property
     def training_error(self) -> float:
@@ -81,7 +105,8 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
             raise InputError(f"{row.place}: lacks {', '.join(row.incomparable)}")
         if row.unpredictable:
             raise InputError(f"{row.place}: {row.unpredictable}")
-    varied = [_Varied(row) for row in used]
+    popularity = fit_popularity(rows)
+    varied = [_Varied(row, popularity) for row in used]
     measured = np.array([1.0 / (row.throughput or np.nan) for row in used])
 
     def times(parameters: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -115,14 +140,61 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
             for mode, found_errors in by_mode.items()
             if found_errors
         },
+        popularity,
     )
+
+
+def fit_popularity(rows: Sequence[ServiceMeasurement]) -> PopularityFit | None:
+    """Return the exponent of popularity under which errors of a series do not depend on the batch.
+
+    The more tokens a device has the more the fullest expert device counts beside the weights that all read:
+    that shape tells the exponent, whatever else the level of the series is off by.
+
+    Parameters
+    ----------
+    rows : sequence of ServiceMeasurement
+        Measured services; those of role `calibration` timed on the device, with live routing and experts as
+        they come, on an engine that is named, are used.
+
+    Returns
+    -------
+    PopularityFit or None
+        The exponent; None where fewer than four rows tell it.
+    """
+    used = tuple(
+        row
+        for row in rows
+        if row.role == CALIBRATION
+        and not row.general
+        and row.basis == DEVICE
+        and row.like_for_like
+        and not (row.incomparable or row.unpredictable)
+        and row.scenario.expert_placement == PLAIN
+    )
+    if len(used) < LEAST_ROWS:
+        return None
+    known = load_service_constants(used[0].scenario.system.parts.catalogue)
+
+    def spread(exponent: float) -> float:
+        constants = dataclasses.replace(known, popularity_exponent=exponent)
+        found = [predict_service(row, constants=constants).tokens_per_s_per_device for row in used]
+        measured = [row.throughput or np.nan for row in used]
+        return float(np.std(np.log(np.divide(found, measured))))
+
+    spreads = [spread(exponent) for exponent in EXPONENTS]
+    least = min(spreads)
+    alike = [one for one, each in zip(EXPONENTS, spreads, strict=True) if each <= 1.1 * least]
+    best_one = EXPONENTS[spreads.index(least)]
+    return PopularityFit(best_one, used, least, spreads[0], (min(alike), max(alike)))
 
 
 class _Varied(Deployments):
     """A deployment whose layers under any slowdown come from those under two: they depend linearly."""
 
-    def __init__(self, row: ServiceMeasurement) -> None:
+    def __init__(self, row: ServiceMeasurement, popularity: PopularityFit | None) -> None:
         super().__init__(row.scenario, row.mode)
+        if popularity is not None:
+            self.constants = dataclasses.replace(self.constants, popularity_exponent=popularity.exponent)
         self._row = row
         self._known: dict[int, list[tuple[list[Block], FloatArray]]] = {}
         self.deployment = deployment_of(row, self)

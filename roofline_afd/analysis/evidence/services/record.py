@@ -11,14 +11,13 @@ from roofline_afd.catalogue.writing import address, block, entries, rounded, tit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from roofline_afd.analysis.evidence.services.fit import ServiceFit
+    from roofline_afd.analysis.evidence.services.fit import PopularityFit, ServiceFit
     from roofline_afd.analysis.evidence.services.rows import ServiceMeasurement
 
 NOTES = {
     "gap_ms": "launch, synchronisation and sampling, from rows timed by the wall clock",
-    "communication_slowdown": "applies to natural routing alone: transfers of live services against kernels "
-    "timed by themselves, from uneven loads and from devices that wait for each other; with forced balance "
-    "there is none",
+    "communication_slowdown": "applies to natural routing alone, and to what leaves a scale-up domain: "
+    "transfers of live services against kernels timed by themselves; with forced balance there is none",
 }
 """What each fitted constant stands for."""
 NO_GAP = (
@@ -116,13 +115,33 @@ def service_record_text(
             "source": list(keys.values()),
             "note": NO_GAP if key == "gap_ms" and not value else NOTES[key],
         }
+    if fit.popularity is not None:
+        table["popularity_exponent"] = _popularity(fit.popularity)
     table |= DERIVED
     blocks = ["\n".join(entries(head)), block(SERVICE, table)]
     for row in fit.rows:
         named = title(": ".join(filter(None, (row.origin, row.source)))) or row.id
         blocks.append(block(f"sources.{keys[row.id]}", {"title": named, **address(row.source), "date": date}))
+    if fit.popularity is not None:
+        row = fit.popularity.rows[0]
+        told = title(": ".join(filter(None, (row.origin, row.source)))) or row.id
+        blocks.append(block("sources.popularity", {"title": told, **address(row.source), "date": date}))
     blocks += [block(f"sources.{key}", source) for key, source in SOURCES.items()]
     return "\n\n".join(blocks) + "\n"
+
+
+def _popularity(found: PopularityFit) -> dict[str, object]:
+    """Return how the popularity of experts was found, as a value of the record."""
+    low, high = found.alike
+    return {
+        "value": found.exponent,
+        "kind": "measured",
+        "source": ["popularity"],
+        "note": f"from the shape over the batch of {len(found.rows)} rows of role calibration timed on the "
+        "device, with experts as they come: the standard deviation of their log errors is "
+        f"{found.spread:.4f}, {found.even_spread:.4f} with even popularity, and within a tenth of the least "
+        f"from {low:g} to {high:g}",
+    }
 
 
 def _source_key(row: ServiceMeasurement, index: int) -> str:

@@ -19,6 +19,7 @@ from roofline_afd.errors import InputError, shown, shown_path
 from roofline_afd.serving.batches import EP_MICROBATCHES
 from roofline_afd.serving.deployment import EP, MODES
 from roofline_afd.serving.scenario import CHOICES, Scenario, choice
+from roofline_afd.serving.uneven import LEVELLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +43,8 @@ DEVICE = "device"
 """What a prediction covers where the pauses of the host are left out."""
 ATTENTION_PLACEMENT, CORE_PLACEMENT = "attention", "core"
 PLACEMENT, ENGINE = "placement", "engine"
+EXPERT_PLACEMENT = "expert_placement"
+"""Column of how experts lie under live routing, which a file may have."""
 WORDS: Mapping[str, tuple[str, ...]] = {
     "use": (ABSOLUTE, SHAPE, RELATIVE, LOWER_BOUND),
     "role": (CHECK, CALIBRATION),
@@ -73,6 +76,7 @@ NUMBERS = (*COUNTED, BATCH, ACCEPTED, "tpot_ms", THROUGHPUT)
 TEXTS = ("origin", "source")
 ENGINE_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 """How an engine is written: as the ids of the catalogue are."""
+NATURAL = "natural"
 REACHED = "experts_per_ffn_device"
 """The one override that is no value of the system, but a field of the scenario."""
 
@@ -214,6 +218,13 @@ def shipped_services(catalogue: Catalogue) -> list[ServiceMeasurement]:
     ]
 
 
+@functools.cache
+def shipped_placements() -> dict[str, str]:
+    """Return how experts lay in shipped rows, by their id, or a pattern of ids."""
+    text = (package_files("hardware_db") / "measurements" / "placements.toml").read_text(encoding="utf-8")
+    return {str(key): str(value) for key, value in tomllib.loads(text)["placements"].items()}
+
+
 def shipped_reasons() -> dict[str, str]:
     """Return the sentence on shipped rows that are missed by far, by their id, or a pattern of ids."""
     text = (package_files("hardware_db") / "measurements" / "misses.toml").read_text(encoding="utf-8")
@@ -257,6 +268,8 @@ def _service(
     accepted = numbers.get(ACCEPTED)
     if accepted is None and (ACCEPTED not in row.header or words["use"] == RELATIVE):
         accepted = 1.0
+    if EXPERT_PLACEMENT in filled:
+        choice(f"{place}: {EXPERT_PLACEMENT}", filled[EXPERT_PLACEMENT], CHOICES[EXPERT_PLACEMENT])
     formats = {}
     for key, field in FORMATS.items():
         if key in filled:
@@ -278,6 +291,7 @@ def _service(
                 if reached is None
                 else int(number(f"overrides: {REACHED}", reached, whole=True)),
                 routing=words["routing"],
+                expert_placement=_placement(words["routing"], filled),
                 gap_ms=0.0 if _basis(words["timing"], engine) == DEVICE else None,
                 **formats,  # type: ignore[arg-type]  # fields of formats, by name
             )
@@ -308,6 +322,18 @@ def _service(
         tpot_ms=numbers.get("tpot_ms"),
         **{key: filled.get(key, "") for key in TEXTS},
     )
+
+
+def _placement(routing: str, filled: Mapping[str, str]) -> str | None:
+    """Return how experts lie where routing is live: as a row says, or as is known of shipped ones."""
+    if routing != NATURAL:
+        return None
+    if EXPERT_PLACEMENT in filled:
+        return filled[EXPERT_PLACEMENT]
+    if filled.get("redundant_experts", "0") != "0":
+        return LEVELLED
+    known = (word for ids, word in shipped_placements().items() if fnmatchcase(filled["id"], ids))
+    return next(known, LEVELLED)
 
 
 def _basis(timing: str, engine: str) -> str:

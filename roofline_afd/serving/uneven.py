@@ -1,0 +1,151 @@
+"""How unevenly live routing loads the devices with experts, and how many are held twice for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roofline_afd.physics import uneven
+from roofline_afd.physics.normal import expected_maximum
+from roofline_afd.physics.popularity import zipf_popularity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.serving.scenario import Scenario
+
+PLAIN, LEVELLED = PLACEMENTS = ("plain", "levelled")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExpertLoad:
+    """Popularity of the experts of a layer, and how they are placed.
+
+    Parameters
+    ----------
+    experts, top_k : int
+        Experts of a layer, and of a token [1].
+    counts : tuple of float
+        Popularity of each expert, any scale; empty where it falls with rank by `exponent` [1].
+    exponent : float
+        Exponent s of the law of popularity [1].
+    placement : str
+        `plain`: whatever their load; `levelled`: replicated and placed by it.
+    """
+
+    experts: int
+    top_k: int
+    counts: tuple[float, ...] = ()
+    exponent: float = 0.0
+    placement: str = LEVELLED
+
+    def imbalance(self, places: FloatLike, redundant_experts: FloatLike) -> FloatArray:
+        """Return what the fullest device gets over the mean by popularity and placement, elementwise [1]."""
+        return _elementwise(functools.partial(_imbalance, self), places, redundant_experts)
+
+    def redundant(self, places: FloatLike, fill: FloatLike) -> FloatArray:
+        """Return the experts to hold twice where the question does not say.
+
+        As many as fill the devices evenly, and where experts are levelled one more on each device if that
+        evens loads by more than it adds weights.
+        """
+        if self.placement != LEVELLED:
+            return np.multiply(fill, 1.0)
+        return _elementwise(functools.partial(_redundant, self), places, fill)
+
+    def factor(self, places: FloatLike, redundant_experts: FloatLike, tokens: FloatLike) -> FloatArray:
+        """Return what the fullest device gets over the mean: by popularity, or by chance where that is more.
+
+        Parameters
+        ----------
+        places : float or array
+            Devices that hold experts, those that share each counted once [1].
+        redundant_experts : float or array
+            Experts held twice [1].
+        tokens : float or array
+            Tokens of a micro-batch, of all devices together [1].
+
+        Returns
+        -------
+        float or array
+            Imbalance, at least 1 [1].
+        """
+        known = self.imbalance(places, redundant_experts)
+        kappa = _elementwise(_kappa, places, 0.0)
+        by_chance = uneven.chance_imbalance(devices=places, tokens=tokens, top_k=self.top_k, kappa=kappa)
+        return np.maximum(known, by_chance)
+
+
+def expert_load(scenario: Scenario, exponent: float) -> ExpertLoad | None:
+    """Return how experts of a question are loaded; None where routing is even, or its balance given.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    exponent : float
+        Exponent of popularity where the question names none [1].
+
+    Returns
+    -------
+    ExpertLoad or None
+        Popularity and placement.
+    """
+    model = scenario.model
+    if scenario.routing == "balanced" or scenario.sigma_ep < 1.0 or not model.moe_layers:
+        return None
+    counts = () if scenario.expert_counts is None else scenario.expert_counts
+    return ExpertLoad(
+        experts=model.routed_experts,
+        top_k=model.top_k,
+        counts=counts,
+        exponent=exponent if scenario.zipf is None else scenario.zipf,
+        placement=scenario.expert_placement or LEVELLED,
+    )
+
+
+def _elementwise(of_one: Callable[[int, int], float], first: FloatLike, second: FloatLike) -> FloatArray:
+    """Return a function of two whole numbers, each pair of them computed once."""
+    one, other = np.broadcast_arrays(np.asarray(first, dtype=float), np.asarray(second, dtype=float))
+    if one.ndim == 0:
+        return of_one(int(one), int(other))
+    keys = np.rint(one) * _FAR + np.rint(other)
+    unique, inverse = np.unique(keys, return_inverse=True)
+    found = np.array([of_one(int(key // _FAR), int(key % _FAR)) for key in unique.tolist()])
+    return found[inverse].reshape(one.shape)
+
+
+_FAR = float(1 << 24)
+
+
+@functools.lru_cache(maxsize=64)
+def _inclusion(load: ExpertLoad) -> NDArray[np.float64]:
+    popularity = load.counts or zipf_popularity(experts=load.experts, exponent=load.exponent)
+    return uneven.successive_inclusion(popularity=popularity, top_k=load.top_k)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _imbalance(load: ExpertLoad, places: int, redundant_experts: int) -> float:
+    if places <= 1:
+        return 1.0
+    measure = uneven.plain_imbalance if load.placement == PLAIN else uneven.levelled_imbalance
+    return measure(loads=_inclusion(load), devices=places, redundant_experts=redundant_experts)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _redundant(load: ExpertLoad, places: int, fill: int) -> float:
+    held = -(-(load.experts + fill) // places)
+    if places <= 1 or _imbalance(load, places, fill) <= 1.0 + 1.0 / held:
+        return float(fill)
+    return float(fill + places)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _kappa(places: int, _: int) -> float:
+    return float(expected_maximum(workers=float(max(places, 1))))
