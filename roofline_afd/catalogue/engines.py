@@ -27,7 +27,9 @@ class Engine:
     `memory_fraction` is a share of the memory that the driver reports [1], and `fraction_holds` what lies in
     it. Beside weights and cache a device holds libraries and, where several serve together, communicators
     [B], graphs [B], activations of a step's tokens [1], logits of the sequences sampled [1] and the buffers
-    of the library that sends tokens to experts, for so many tokens of a rank [1].
+    of the library that sends tokens to experts, for so many tokens of a rank [1]. `host_pause_s` is what the
+    host adds to a step of several attention groups [s], 0 where that is not known; `other_s` what small
+    kernels of a layer take beyond their passes [s], None where that is as of any engine.
     """
 
     id: str
@@ -45,6 +47,8 @@ class Engine:
     exchange: str
     exchange_tokens: int
     padded_columns: int
+    host_pause_s: float
+    other_s: float | None
     quantities: Mapping[str, Quantity] = dataclasses.field(repr=False, compare=False)
 
 
@@ -91,5 +95,7 @@ def load_engine(name: str = IDEAL, *, catalogue: Catalogue | None = None) -> Eng
         exchange=record.text("exchange"),
         exchange_tokens=int(si["exchange_tokens"]),
         padded_columns=int(si["padded_columns"]),
+        host_pause_s=si.get("host_pause_ms", 0.0),
+        other_s=si.get("other_us"),
         quantities=record.quantities,
     )

@@ -119,14 +119,27 @@ class Deployments:
 
     @property
     def gap(self) -> float:
-        """Time of a step outside its layers [s]."""
+        """Time of a step outside its layers, but for what the host of an engine adds [s]."""
         given = self.scenario.gap_ms
         return self.constants.gap_s if given is None else given * 1e-3
+
+    def pause(self, deployment: Deployment) -> FloatArray:
+        """Return what the host adds to a step of several groups that wait for each other, elementwise [s]."""
+        if self.scenario.gap_ms is not None or not self.scenario.engine.host_pause_s:
+            return 0.0
+        several = np.greater(deployment.attention_devices, deployment.tensor_parallel)
+        return np.where(several, self.scenario.engine.host_pause_s, 0.0)[()]
 
     @property
     def full_duplex(self) -> bool:
         """Whether dispatch and combine overlap between two groups."""
         return self.scenario.duplex != "shared"
+
+    @property
+    def other_s(self) -> float:
+        """Small kernels of a layer, beyond their passes: of the engine, or of any [s]."""
+        own = self.scenario.engine.other_s
+        return self.constants.other_s if own is None else own
 
     @property
     def slowdown(self) -> float:
@@ -190,7 +203,7 @@ class Deployments:
                 fan_out=self.scenario.fan_out or "uniform",
                 dense_side=self.scenario.shared_experts if self.mode == AFD else "ffn",
                 experts_reached=self.scenario.experts_per_ffn_device,
-                other_us=self.constants.other_s * 1e6,
+                other_us=self.other_s * 1e6,
                 router_us=self.constants.router_s * 1e6,
                 routing_exponent=self.routing_exponent,
                 load=self.load,
@@ -310,7 +323,7 @@ class Deployments:
     def step(self, deployment: Deployment, *, prompt: Prompt | None = None) -> Step:
         """Return the time of a step, elementwise over the deployment's arrays."""
         blocks, once = self.micro_batch(deployment, prompt=prompt)
-        return self.step_of(blocks, once, deployment.microbatches)
+        return self.step_of(blocks, once, deployment.microbatches, pause=self.pause(deployment))
 
     def micro_batch(
         self, deployment: Deployment, *, prompt: Prompt | None = None
@@ -328,10 +341,12 @@ class Deployments:
             once = once + drafted * head
         return blocks, once
 
-    def step_of(self, blocks: list[Block], once: FloatArray, microbatches: Count) -> Step:
-        """Return the time of a step of so many micro-batches alike."""
+    def step_of(
+        self, blocks: list[Block], once: FloatArray, microbatches: Count, *, pause: FloatArray = 0.0
+    ) -> Step:
+        """Return the time of a step of so many micro-batches alike, with what the host adds [s]."""
         m = np.multiply(microbatches, 1.0)
-        once = self.gap + m * once
+        once = self.gap + pause + m * once
         layers = self._ep_layers(blocks, m) if self.mode == EP else self._afd_layers(blocks, m)
         return Step(once + layers, once, tuple(blocks))
 

@@ -339,11 +339,12 @@ def breakdown_of(deployments: Deployments, deployment: Deployment, step: Step) -
     else:
         layer = loop
     once = float(np.asarray(step.once))
+    gap = deployments.gap + float(np.asarray(deployments.pause(deployment)))
     return found | {
         "schedule": "pipeline" if deployment.mode == AFD else "lock-step" if m > 1 else "no overlap",
         "layer_us": layer * 1e6,
         "layers": model.layers,
         "layers_ms": (float(np.asarray(step.time)) - once) * 1e3,
-        "gap_ms": deployments.gap * 1e3,
-        "head_ms": (once - deployments.gap) * 1e3,
+        "gap_ms": gap * 1e3,
+        "head_ms": (once - gap) * 1e3,
     }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.batches import Numbers, Rows
-    from roofline_afd.serving.deployment import Block
+    from roofline_afd.serving.deployment import Block, Deployment
     from roofline_afd.serving.modes.points import Points
     from roofline_afd.serving.modes.question import Question
 
@@ -95,20 +95,23 @@ class Aggregated:
                     known[chunk / m] = workers.micro(decoding, np.asarray(chunk / m))
                 split = {"tp": float(plan.tensor_parallel), "plan": float(code), "m": float(m)}
                 case = {"attention": attention, "ffn": ffn, "chunk": chunk, **split}
-                yield self._case(case, grid, room, pure, known[chunk / m])
+                yield self._case(case, grid, room, decoding, (pure, known[chunk / m]))
 
     def _case(
         self,
         case: dict[str, Any],
         grid: Numbers,
         most: Numbers,
-        pure: tuple[list[Block], FloatArray],
-        mixed: tuple[list[Block], FloatArray],
+        decoding: Deployment,
+        micro: tuple[tuple[list[Block], FloatArray], tuple[list[Block], FloatArray]],
     ) -> tuple[Points, Points]:
         """Return the frontier of one chunk and number of micro-batches, and the shapes to go on from."""
         deployments = self.workers.deployments
+        pure, mixed = micro
         shape = np.broadcast_shapes(case["attention"].shape, grid.shape)
-        times = [np.broadcast_to(deployments.step_of(*each, case["m"]).time, shape) for each in (mixed, pure)]
+        times = [
+            np.broadcast_to(self.workers.step_of(decoding, each, case["m"]), shape) for each in (mixed, pure)
+        ]
         found = self.outcome(case, grid, most, *times)
         self.examined += int(np.sum(np.maximum(np.floor(most / case["m"]), 0.0)))
         steady = found.pop("memory") & found.pop("within_share")

@@ -92,7 +92,7 @@ def _step(
     """Return the step of deployments of one micro-batch whose like there are `m` of [s]."""
     workers = searching.workers
     blocks, once = workers.micro(deployment, tokens)
-    return np.broadcast_to(workers.deployments.step_of(blocks, once, m).time, shape)
+    return np.broadcast_to(workers.step_of(deployment, (blocks, once), m), shape)
 
 
 def _matched(question: Question, searching: Disaggregated, concurrency: float) -> Iterator[Points]:
@@ -118,7 +118,7 @@ def _matched(question: Question, searching: Disaggregated, concurrency: float) -
         for m in workers.microbatches_of(plan):
             deployment = workers.deployment(attention, ffn, plan=plan, batch=np.ceil(batch / m))
             blocks, once = workers.micro(deployment, None)
-            step = np.broadcast_to(workers.deployments.step_of(blocks, once, m).time, batch.shape)
+            step = np.broadcast_to(workers.step_of(deployment, (blocks, once), m), batch.shape)
             case = {"attention": attention, "ffn": ffn, "m": float(m), **split}
             found = pool.outcome(case, batch, step)
             found["replicas"] = number

@@ -53,7 +53,7 @@ def ways_to_prefill(question: Question, workers: Workers) -> Points:
             most = workers.memory_left(attention, ffn, plan=plan, tokens=chunk)
             for m in workers.microbatches_of(plan):
                 micro = workers.micro(empty, np.asarray(chunk / m))
-                step = np.broadcast_to(workers.deployments.step_of(*micro, m).time, attention.shape)
+                step = np.broadcast_to(workers.step_of(empty, micro, m), attention.shape)
                 fits = np.flatnonzero((most >= wanted) & np.isfinite(step))
                 if not fits.size:
                     continue
@@ -117,10 +117,11 @@ class DecodePool:
             self.found_room = True
             attention, ffn, most = attention[keep], ffn[keep], most[keep]
             grid = batch_grid(float(np.max(most)))[None, :]
-            micro = workers.micro(workers.deployment(attention, ffn, plan=plan, batch=grid), None)
+            decoding = workers.deployment(attention, ffn, plan=plan, batch=grid)
+            micro = workers.micro(decoding, None)
             shape = (attention.shape[0], grid.shape[1])
             for m in workers.microbatches_of(plan):
-                step = np.broadcast_to(workers.deployments.step_of(*micro, m).time, shape)
+                step = np.broadcast_to(workers.step_of(decoding, micro, m), shape)
                 self.examined += int(np.sum(np.maximum(np.floor(most / m), 0.0)))
                 case = {
                     "attention": attention,

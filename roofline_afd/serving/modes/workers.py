@@ -131,6 +131,13 @@ class Workers:
             return deployment
         return dataclasses.replace(deployment, transport=self.prompt_transport)
 
+    def step_of(
+        self, deployment: Deployment, micro: tuple[list[Block], FloatArray], microbatches: FloatArray
+    ) -> FloatArray:
+        """Return the time of a step of so many micro-batches alike [s]."""
+        pause = self.deployments.pause(deployment)
+        return self.deployments.step_of(*micro, microbatches, pause=pause).time
+
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""
         found = np.empty(batch.shape)
@@ -142,7 +149,7 @@ class Workers:
                 batch=batch[rows],
             )
             micro = self.micro(deployment, None if tokens is None else tokens[rows])
-            found[rows] = self.deployments.step_of(*micro, case["m"][rows]).time
+            found[rows] = self.step_of(deployment, micro, case["m"][rows])
         return found
 
     def memory_left(self, attention: FloatArray, ffn: FloatArray, *, plan: Plan, tokens: float) -> Numbers:

@@ -237,7 +237,7 @@ def _step(workers: Workers, chosen: _Chosen, *, told: bool = False) -> _Step:
             continue
         carried = None if tokens is None else np.asarray(tokens)
         blocks, once = workers.micro(deployment, carried)
-        whole += weight * float(deployments.step_of(blocks, once, count).time)
+        whole += weight * float(workers.step_of(deployment, (blocks, once), count))
         layers = sum(
             block.layers
             * float(
@@ -250,7 +250,8 @@ def _step(workers: Workers, chosen: _Chosen, *, told: bool = False) -> _Step:
             )
             for block in blocks
         )
-        serial += weight * (deployments.gap + count * (float(once) + layers))
+        host = deployments.gap + float(np.asarray(deployments.pause(deployment)))
+        serial += weight * (host + count * (float(once) + layers))
         prompt = None if carried is None else workers.prompt(carried)
         sending = workers.carrying(deployment, carried)
         for item, time in _times(workers, deployments.operators(sending, prompt=prompt)):
@@ -258,7 +259,7 @@ def _step(workers: Workers, chosen: _Chosen, *, told: bool = False) -> _Step:
             if told:
                 kind = item.kind if item.efficiency else ""
                 kinds[kind] = kinds.get(kind, 0.0) + weight * count * time
-        terms[HOST] += weight * deployments.gap
+        terms[HOST] += weight * host
     if workers.scenario.query_tokens > 1:  # layers and heads that draft
         terms[DRAFTING] = max(serial - sum(terms.values()), 0.0)
     return _Step(whole, serial, terms, kinds)

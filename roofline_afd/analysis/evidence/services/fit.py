@@ -34,14 +34,14 @@ POPULARITY = "popularity_exponent"
 EXPONENTS = tuple(round(0.05 * step, 2) for step in range(31))
 """Exponents of the popularity of experts that are tried [1]."""
 LEAST_ROWS = 4
-"""Rows of one series from which its shape is fitted."""
+"""Rows of one series from which the popularity of experts is fitted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PopularityFit:
     """How fast the popularity of experts falls with rank, and what tells it.
 
-    `spread` is the standard deviation of log errors of `rows`, `even_spread` the same with even popularity,
+    `spread` is the root mean square of log errors of `rows`, `even_spread` the same with even popularity,
     `alike` the exponents whose spread is within a tenth of the least [1].
     """
 
@@ -145,10 +145,9 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
 
 
 def fit_popularity(rows: Sequence[ServiceMeasurement]) -> PopularityFit | None:
-    """Return the exponent of popularity under which errors of a series do not depend on the batch.
+    """Return the exponent of popularity under which predictions of a series are nearest.
 
-    The more tokens a device has the more the fullest expert device counts beside the weights that all read:
-    that shape tells the exponent, whatever else the level of the series is off by.
+    The more tokens a device has the more the fullest expert device counts beside the weights that all read.
 
     Parameters
     ----------
@@ -179,7 +178,7 @@ def fit_popularity(rows: Sequence[ServiceMeasurement]) -> PopularityFit | None:
         constants = dataclasses.replace(known, popularity_exponent=exponent)
         found = [predict_service(row, constants=constants).tokens_per_s_per_device for row in used]
         measured = [row.throughput or np.nan for row in used]
-        return float(np.std(np.log(np.divide(found, measured))))
+        return float(np.sqrt(np.mean(np.log(np.divide(found, measured)) ** 2)))
 
     spreads = [spread(exponent) for exponent in EXPONENTS]
     least = min(spreads)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.evidence.table import MAX_BYTES, TableRow, distinct_rows, number, require_filled
 from roofline_afd.analysis.files import file_text
+from roofline_afd.catalogue.engines import IDEAL, load_engine
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
 from roofline_afd.catalogue.precision import precision
@@ -98,6 +99,8 @@ class ServiceMeasurement:
     role: str
     timing: str
     engine: str
+    basis: str
+    """What the prediction covers: `wall`, with gap and pause of a step, or `device`, without."""
     placement: str | None
     system: str | None
     model: str
@@ -140,11 +143,6 @@ class ServiceMeasurement:
         if self.placement == CORE_PLACEMENT:
             return f"{PLACEMENT} {CORE_PLACEMENT} is not modelled yet"
         return f"the row lacks {', '.join(self.missing)}" if self.missing else None
-
-    @property
-    def basis(self) -> str:
-        """What the prediction covers: `wall`, with the gap of a step, or `device`, without any pause."""
-        return _basis(self.timing, self.engine)
 
     @property
     def like_for_like(self) -> bool:
@@ -219,10 +217,10 @@ def shipped_services(catalogue: Catalogue) -> list[ServiceMeasurement]:
 
 
 @functools.cache
-def shipped_placements() -> dict[str, str]:
-    """Return how experts lay in shipped rows, by their id, or a pattern of ids."""
-    text = (package_files("hardware_db") / "measurements" / "placements.toml").read_text(encoding="utf-8")
-    return {str(key): str(value) for key, value in tomllib.loads(text)["placements"].items()}
+def shipped_conditions(table: str) -> dict[str, str]:
+    """Return `placements` of experts, or `engines`, of shipped rows by their id, or a pattern of ids."""
+    text = (package_files("hardware_db") / "measurements" / "conditions.toml").read_text(encoding="utf-8")
+    return {str(key): str(value) for key, value in tomllib.loads(text)[table].items()}
 
 
 def shipped_reasons() -> dict[str, str]:
@@ -240,11 +238,14 @@ def _services(texts: Iterable[tuple[str, str]], catalogue: Catalogue) -> list[Se
     def model(name: str) -> Model:
         return load_model(name, catalogue=catalogue)
 
-    return distinct_rows(texts, required=REQUIRED, read=lambda row: _service(row, system, model))
+    return distinct_rows(texts, required=REQUIRED, read=lambda row: _service(row, system, model, catalogue))
 
 
 def _service(
-    row: TableRow, system: Callable[[str, tuple[tuple[str, str], ...]], System], model: Callable[[str], Model]
+    row: TableRow,
+    system: Callable[[str, tuple[tuple[str, str], ...]], System],
+    model: Callable[[str], Model],
+    catalogue: Catalogue,
 ) -> ServiceMeasurement:
     require_filled(row, FILLED)
     place, filled, _ = row
@@ -275,6 +276,8 @@ def _service(
         if key in filled:
             formats[field] = precision(filled[key], option=f"{place}: {key}").id
     overrides = tuple(sorted(changed.items()))
+    runner = _runner(engine, filled["id"], catalogue)
+    basis = _basis(words["timing"], engine, paused=bool(runner) and paused(runner, catalogue))
     try:
         served = model(filled["model"])
         asked = (
@@ -291,8 +294,10 @@ def _service(
                 if reached is None
                 else int(number(f"overrides: {REACHED}", reached, whole=True)),
                 routing=words["routing"],
+                engine=runner or IDEAL,
+                any_size=True,
                 expert_placement=_placement(words["routing"], filled),
-                gap_ms=0.0 if _basis(words["timing"], engine) == DEVICE else None,
+                gap_ms=0.0 if basis == DEVICE else None,
                 **formats,  # type: ignore[arg-type]  # fields of formats, by name
             )
         )
@@ -307,6 +312,7 @@ def _service(
         role=words["role"],
         timing=words["timing"],
         engine=engine,
+        basis=basis,
         placement=None if mode == EP else words[PLACEMENT],
         system=filled.get(SYSTEM),
         model=served.id,
@@ -332,13 +338,26 @@ def _placement(routing: str, filled: Mapping[str, str]) -> str | None:
         return filled[EXPERT_PLACEMENT]
     if filled.get("redundant_experts", "0") != "0":
         return LEVELLED
-    known = (word for ids, word in shipped_placements().items() if fnmatchcase(filled["id"], ids))
+    known = (word for ids, word in shipped_conditions("placements").items() if fnmatchcase(filled["id"], ids))
     return next(known, LEVELLED)
 
 
-def _basis(timing: str, engine: str) -> str:
-    """Return what is predicted of a row: the host's pause of no engine is known yet."""
-    return WALL if timing == WALL and not engine else DEVICE
+def _basis(timing: str, engine: str, *, paused: bool) -> str:
+    """Return what is predicted of a row: with the host's pause where it was timed and is known."""
+    return WALL if timing == WALL and (paused or not engine) else DEVICE
+
+
+def _runner(engine: str, name: str, catalogue: Catalogue) -> str:
+    """Return the id of the engine that ran a row, whatever its release; empty where no record is of it."""
+    known = (word for ids, word in shipped_conditions("engines").items() if fnmatchcase(name, ids))
+    named = engine or next(known, "")
+    found = [each for each in catalogue.ids("engine") if named == each or named.startswith(f"{each}-")]
+    return max(found, key=len, default="")
+
+
+def paused(engine: str, catalogue: Catalogue) -> bool:
+    """Return whether what the host of an engine adds to a step is known."""
+    return load_engine(engine, catalogue=catalogue).host_pause_s > 0.0
 
 
 def _changed(place: str, text: str) -> dict[str, str]:
