@@ -170,12 +170,11 @@ def _fullest(layers: Layers, sizes: Sizes, sent: Sent) -> FloatArray:
     """
     if sent.copies is not None:
         return 1.0
-    factor = layers.fullest(sizes.ffn_devices, sizes.redundant_experts, sizes.all_sent)
     if layers.load is None or layers.sorted:
-        return factor
+        return sizes.fullest
     places = layers.expert_places(sizes.ffn_devices)
     hit = places_hit(layers, places) / places
-    return np.minimum(factor, 1.0 / hit)
+    return np.minimum(sizes.fullest, 1.0 / hit)
 
 
 def _exchange_share(system: System, devices: FloatArray) -> FloatArray:
@@ -235,9 +234,10 @@ def _afd_exchange(
     flow = traffic.group_traffic(**copies, **sent.vector)
     up_a, out_a = layers.bandwidths("attention", sent.operator)
     fullest = _fullest(layers, sizes, sent)
-    up_f, out_f = (each / fullest for each in layers.bandwidths("ffn", sent.operator))
+    whole_f, whole_out = layers.bandwidths("ffn", sent.operator)
+    up_f, out_f = whole_f / fullest, whole_out / fullest
     share = _device_share(ffn, devices)
-    limits = _limits(ffn, min(up_a, up_f), devices)
+    limits = _limits(ffn, min(up_a, whole_f), devices)
     if "bisection_bandwidth" in limits:  # each domain that holds both groups has a middle of its own
         used = traffic.domains_used(devices=devices, domain_devices=ffn.scale_up_domain_devices)
         middles = np.where(lying.around, 1.0, used)

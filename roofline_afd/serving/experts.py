@@ -181,7 +181,7 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         experts_per_device=held,
         slots=slots,
         devices=places,
-        imbalance=layers.fullest(sizes.ffn_devices, sizes.redundant_experts, tokens),
+        imbalance=sizes.fullest,
     )
     pairs = tokens * model.mean_top_k * share
     routing = {

@@ -151,9 +151,19 @@ def _operators(layers: Layers, *phases: Sizes) -> Iterator[Operator]:
         yield from attention_operators(layers, kind, phases)
     group = _together(phases, 1)
     device = group if layers.replicated else _together(phases, layers.tensor_parallel)
+    device = device._replace(fullest=_fullest(layers, device))
     yield from ffn_operators(layers, device)
     yield from network_operators(layers, device)
     yield from _head_operators(layers, group)
+
+
+def _fullest(layers: Layers, device: Sizes) -> FloatArray:
+    """Return what the fullest device with experts gets over the mean, of what all devices send."""
+    if layers.load is None:
+        return 1.0
+    places = layers.expert_places(device.ffn_devices)
+    sent = device.all_sent / (layers.tensor_parallel if layers.replicated else 1)
+    return layers.load.factor(places, device.redundant_experts, sent)
 
 
 def _together(phases: tuple[Sizes, ...], tensor_parallel: int) -> Sizes:

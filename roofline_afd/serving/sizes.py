@@ -223,12 +223,6 @@ class Layers:
         """Return of devices that hold experts how many there are, those that share each counted once [1]."""
         return np.divide(devices, self.expert_tensor_parallel)
 
-    def fullest(self, devices: FloatLike, redundant_experts: FloatLike, tokens: FloatLike) -> FloatArray:
-        """Return what the fullest device with experts gets over the mean, of all tokens together [1]."""
-        if self.load is None:
-            return 1.0
-        return self.load.factor(self.expert_places(devices), redundant_experts, tokens)
-
     @property
     def sorted(self) -> bool:
         """Whether tokens arrive sorted by expert, as a copy per expert does."""
@@ -285,6 +279,8 @@ class Sizes(NamedTuple):
     redundant_experts: FloatArray = 0.0
     mean_tokens: FloatArray | None = None
     """Tokens of a mean device, where `tokens` are those of the fullest."""
+    fullest: FloatArray = 1.0
+    """What the fullest device with experts gets over the mean."""
 
     @property
     def all_sent(self) -> FloatArray:

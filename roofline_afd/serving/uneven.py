@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 PLAIN, LEVELLED = PLACEMENTS = ("plain", "levelled")
+WORTH = 0.5
+"""Gain in evenness that is worth a share of weights [1]."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class ExpertLoad:
     def redundant(self, places: FloatLike, fill: FloatLike) -> FloatArray:
         """Return the experts to hold twice where the question does not say.
 
-        As many as fill the devices evenly, and where experts are levelled one more on each device if that
-        evens loads by more than it adds weights.
+        As many as fill the devices evenly, and where experts are levelled one more on each device if loads
+        are uneven by more than half of what that adds to weights: reading these is but a part of a stage.
         """
         if self.placement != LEVELLED:
             return np.multiply(fill, 1.0)
@@ -76,8 +78,7 @@ class ExpertLoad:
         float or array
             Imbalance, at least 1 [1].
         """
-        known = self.imbalance(places, redundant_experts)
-        kappa = _elementwise(_kappa, places, 0.0)
+        known, kappa = _both(self, places, redundant_experts)
         by_chance = uneven.chance_imbalance(devices=places, tokens=tokens, top_k=self.top_k, kappa=kappa)
         return np.maximum(known, by_chance)
 
@@ -110,15 +111,27 @@ def expert_load(scenario: Scenario, exponent: float) -> ExpertLoad | None:
     )
 
 
-def _elementwise(of_one: Callable[[int, int], float], first: FloatLike, second: FloatLike) -> FloatArray:
-    """Return a function of two whole numbers, each pair of them computed once."""
+def _pairs(first: FloatLike, second: FloatLike) -> tuple[list[tuple[int, int]], NDArray[np.intp]]:
+    """Return the different pairs of whole numbers there are, and which of them each element is."""
     one, other = np.broadcast_arrays(np.asarray(first, dtype=float), np.asarray(second, dtype=float))
     if one.ndim == 0:
-        return of_one(int(one), int(other))
+        return [(int(one), int(other))], np.zeros((), dtype=np.intp)
     keys = np.rint(one) * _FAR + np.rint(other)
     unique, inverse = np.unique(keys, return_inverse=True)
-    found = np.array([of_one(int(key // _FAR), int(key % _FAR)) for key in unique.tolist()])
-    return found[inverse].reshape(one.shape)
+    return [(int(key // _FAR), int(key % _FAR)) for key in unique.tolist()], inverse.reshape(one.shape)
+
+
+def _elementwise(of_one: Callable[[int, int], float], first: FloatLike, second: FloatLike) -> FloatArray:
+    """Return a function of two whole numbers, each pair of them computed once."""
+    pairs, place = _pairs(first, second)
+    return np.array([of_one(*pair) for pair in pairs])[place]
+
+
+def _both(load: ExpertLoad, places: FloatLike, redundant_experts: FloatLike) -> tuple[FloatArray, FloatArray]:
+    """Return imbalance by popularity, and the expected maximum of as many normal numbers as devices."""
+    pairs, place = _pairs(places, redundant_experts)
+    known = np.array([(_imbalance(load, *pair), _kappa(pair[0])) for pair in pairs])[place]
+    return known[..., 0], known[..., 1]
 
 
 _FAR = float(1 << 24)
@@ -141,11 +154,11 @@ def _imbalance(load: ExpertLoad, places: int, redundant_experts: int) -> float:
 @functools.lru_cache(maxsize=1 << 14)
 def _redundant(load: ExpertLoad, places: int, fill: int) -> float:
     held = -(-(load.experts + fill) // places)
-    if places <= 1 or _imbalance(load, places, fill) <= 1.0 + 1.0 / held:
+    if places <= 1 or _imbalance(load, places, fill) <= 1.0 + WORTH / held:
         return float(fill)
     return float(fill + places)
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def _kappa(places: int, _: int) -> float:
+def _kappa(places: int) -> float:
     return float(expected_maximum(workers=float(max(places, 1))))

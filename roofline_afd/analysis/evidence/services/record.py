@@ -137,8 +137,8 @@ def _popularity(found: PopularityFit) -> dict[str, object]:
         "value": found.exponent,
         "kind": "measured",
         "source": ["popularity"],
-        "note": f"fitted to {len(found.rows)} rows of role calibration timed on the device, with experts as they "
-        "come, which hardly tell it: the root mean square of their log errors is "
+        "note": f"fitted to {len(found.rows)} rows of role calibration timed on the device, with experts as "
+        "they come, which hardly tell it: the root mean square of their log errors is "
         f"{found.spread:.4f}, {found.even_spread:.4f} with even popularity, and within a tenth of the least "
         f"from {low:g} to {high:g}",
     }
