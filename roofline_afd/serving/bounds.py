@@ -8,6 +8,7 @@ import numpy as np
 
 from roofline_afd.physics.filling import LEAST_FILL
 from roofline_afd.serving.batches import batch_grid
+from roofline_afd.serving.candidates import deployments_of, taken
 from roofline_afd.serving.deployment import AFD
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def group_bounds(deployments: Deployments, found: Candidates, plans: Sequence[Pl
         of_ffn = (largest / plan.tensor_parallel * np.max(theirs, axis=1))[where]
         rate = np.minimum(own, of_ffn) * deployments.scenario.accept_length * deployments.scenario.sigma_dp
         bound[rows] = rate / deployments.paid_devices(
-            deployments.deployment_of(attention, ffn, batch=most, plan=plan)
+            deployments_of(deployments, taken(found, rows), plan, batch=most)
         )
     return bound / (LEAST_FILL if deployments.grains else 1.0)
 
