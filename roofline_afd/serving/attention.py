@@ -28,7 +28,14 @@ SUM_BYTES = 4.0
 """Bytes of the sum of the weights of a query, by which parts of its result are put together [B]."""
 
 
-def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
+def attention_operators(
+    layers: Layers,
+    whole: Attention,
+    phases: tuple[Sizes, ...],
+    *,
+    weights: bool = True,
+    caches: bool = True,
+) -> Iterator[Operator]:
     """Yield the operators of one kind of sequence-mixing layers, products of all phases as one.
 
     Parameters
@@ -39,6 +46,9 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
         The kind, with all its heads.
     phases : tuple of Sizes
         What the step decodes, and prompts it computes besides.
+    weights, caches : bool
+        Whether the device has the products with weights, and whether it has caches and states, with the
+        products that turn queries and results of a latent.
 
     Yields
     ------
@@ -56,6 +66,20 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
     core = whole.split(layers.tensor_parallel // (1 if whole.constant_state else layers.context_parallel))
     assert layer is not None  # noqa: S101 - checked when the layers were made
     assert core is not None  # noqa: S101 - likewise
+    for item, tokens in _products(layers, layer, phases).items():
+        if caches if layer.type == "mla" and item.groups > 1 else weights:
+            yield clock.product(item, layer.name, layer.layers, tokens=tokens)
+    if weights:
+        yield from _small_kernels(clock, layer, phases)
+    if caches:
+        yield from _cores(clock, layer, core, phases)
+    if layers.tensor_parallel > 1 and weights:
+        every: FloatArray = sum(sizes.tokens for sizes in phases)
+        yield _gathering(layers, layer, every)
+
+
+def _products(layers: Layers, layer: Attention, phases: tuple[Sizes, ...]) -> dict[Product, FloatArray]:
+    """Return the products with weights, and the tokens of all phases that each is for."""
     products: dict[Product, FloatArray] = {}
     for sizes in phases:
         for item in products_of(layer, layers.model.hidden_size, absorbed=_absorbed(layer, sizes)):
@@ -63,9 +87,12 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
             if item.name == LATENT_UNFOLDING:  # the cached part of a prompt is unfolded too
                 tokens = np.multiply(sizes.sequences, np.add(sizes.context, sizes.query_tokens))
             products[item] = products[item] + tokens if item in products else tokens
-    for item, tokens in products.items():
-        yield clock.product(item, layer.name, layer.layers, tokens=tokens)
-    every: FloatArray = sum(sizes.tokens for sizes in phases)
+    return products
+
+
+def _cores(clock: Clock, layer: Attention, core: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
+    """Yield what reads caches and states: convolutions, index, core attention, and what sharers exchange."""
+    layers = clock.layers
     peak = peak_of(layers.attention, layers.formats.core, "bf16")
     for sizes in phases:
         if layer.elementwise_parameters:
@@ -74,9 +101,6 @@ def attention_operators(layers: Layers, whole: Attention, phases: tuple[Sizes, .
             yield from _index_operators(clock, layer, sizes)
         yield _core_operator(clock, core, sizes, absorbed=_absorbed(layer, sizes), peak=peak)
         yield from _parts_of_caches(layers, core, sizes)
-    if layers.tensor_parallel > 1:
-        yield _gathering(layers, layer, every)
-    yield from _small_kernels(clock, layer, phases)
 
 
 def _check_phases(layers: Layers, phases: tuple[Sizes, ...]) -> None:

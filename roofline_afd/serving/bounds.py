@@ -10,6 +10,7 @@ from roofline_afd.physics.filling import LEAST_FILL
 from roofline_afd.serving.batches import batch_grid
 from roofline_afd.serving.candidates import deployments_of, taken
 from roofline_afd.serving.deployment import AFD
+from roofline_afd.serving.sizes import CORE_CUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,8 @@ def _pace(
     deployment = deployments.deployment_of(attention[:, None], ffn[:, None], batch=grid[None, :], plan=plan)
     blocks, once = deployments.micro_batch(deployment)
     shape = (attention.size, grid.size)
-    time = np.zeros(shape) + (np.asarray(once) if side == "attention" else 0.0)
+    heads = "ffn" if plan.afd_cut == CORE_CUT else "attention"
+    time = np.zeros(shape) + (np.asarray(once) if side == heads else 0.0)
     for block in blocks:
         time = time + block.layers * np.asarray(getattr(block, side))
     in_time = np.ones(shape, dtype=bool)

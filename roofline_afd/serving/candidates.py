@@ -12,7 +12,8 @@ from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.deployable import most_sequences, runs
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.limits import SAME
-from roofline_afd.serving.sizes import REPLICATED, Plan, undivided
+from roofline_afd.serving.scenario import PLUGIN
+from roofline_afd.serving.sizes import AFD_CUTS, ATTENTION_CUT, REPLICATED, Plan, undivided
 from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
@@ -282,7 +283,8 @@ def plans_of(deployments: Deployments, transports: Sequence[str] | None = None) 
     holders = (scenario.ffn_devices if deployments.mode == AFD else None) or most_devices(deployments)
     needed = holders / scenario.model.routed_experts  # more devices share an expert only where they are more
     found = [
-        Plan(transport, *each)
+        Plan(transport, *each, cut)
+        for cut in cuts_of(deployments)
         for each in shared
         for transport in transports
         if scenario.expert_tensor_parallel or each[2] == 1 or each[2] < 2 * needed
@@ -290,6 +292,14 @@ def plans_of(deployments: Deployments, transports: Sequence[str] | None = None) 
     if deployments.mode == EP and scenario.transport in {None, ALL}:
         found += [Plan(REPLICATED, *each) for each in shared if each[0] > 1 and each[0] % each[2] == 0]
     return tuple(found)
+
+
+def cuts_of(deployments: Deployments) -> tuple[str, ...]:
+    """Return where layers may be cut between two groups; where shared experts are placed, not beside them."""
+    scenario = deployments.scenario
+    if deployments.mode == EP or scenario.shared_experts == "attention" or scenario.deployable_with == PLUGIN:
+        return (ATTENTION_CUT,)
+    return (scenario.afd_cut,) if scenario.afd_cut else AFD_CUTS
 
 
 def _sharings(deployments: Deployments) -> Iterator[tuple[int, int, int]]:

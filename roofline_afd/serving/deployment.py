@@ -25,6 +25,8 @@ from roofline_afd.serving.collectives import NOMINAL
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
 from roofline_afd.serving.sizes import (
+    ATTENTION_CUT,
+    CORE_CUT,
     DEPLOYMENTS,
     REPLICATED,
     TRANSPORTS,
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["AFD", "EP", "MODES", "Block", "Deployment", "Deployments", "Step"]
 
 EP, AFD = MODES = DEPLOYMENTS
+STAGES = ("attention", "ffn", "dispatch", "combine")
+"""Stages of a layer, in the order of a block's times."""
 
 
 class Block(NamedTuple):
@@ -187,7 +191,7 @@ class Deployments:
             mine, theirs = _nominal(mine, self.attention), _nominal(theirs, self.ffn)
         return mine, mine if self.ffn is self.attention else theirs
 
-    def layers(self, transport: str = "", *others: int) -> Layers:
+    def layers(self, transport: str = "", *others: Any) -> Layers:  # noqa: ANN401 - as a plan has them
         """Return the layers under a plan, of which what is left out is as by default."""
         key = Plan(transport or self.transport, *others)
         if key not in self._layers:
@@ -232,6 +236,8 @@ class Deployments:
         if redundant_experts is None:
             holders = np.asarray(attention_devices if apart is None else apart)
             redundant_experts = self.fill(holders / plan.expert_tensor_parallel)
+        if apart is None:
+            plan = plan._replace(afd_cut=ATTENTION_CUT)
         return Deployment(
             mode=self.mode,
             attention_devices=attention_devices,
@@ -269,10 +275,10 @@ class Deployments:
 
     def in_service(self, operator: Operator) -> FloatLike:
         """Return the factor on an operator's time in service: on what leaves a domain, on full devices."""
-        if operator.side == "network":
-            dense = operator.name.endswith("_dense")
+        if operator.side == "network" or operator.efficiency == "link":
+            routed = operator.part == "experts" and not operator.name.endswith("_dense")
             leaves = np.greater(operator.arguments.get("scale_out_bytes", 0.0), 0.0)
-            return np.where(leaves, self.slowdown, 1.0)[()] / (1.0 if dense else self.scenario.sigma_ep)
+            return np.where(leaves, self.slowdown, 1.0)[()] / (self.scenario.sigma_ep if routed else 1.0)
         routed = operator.name in {"experts_up", "experts_down", "experts_handling"}
         return 1.0 / self.scenario.sigma_ep if routed else 1.0
 
@@ -281,44 +287,54 @@ class Deployments:
     ) -> tuple[list[Block], FloatArray]:
         """Return the layers of the model by kind, and the time of what comes once a micro-batch."""
         model = self.scenario.model
-        mixing: dict[str, FloatArray] = dict.fromkeys((kind.name for kind in model.attention), 0.0)
+        kinds = {kind.name for kind in model.attention}
+        mixing: dict[tuple[str, str], FloatArray] = {}
+        core = deployment.afd_cut == CORE_CUT and self.mode == AFD
         common: FloatArray = 0.0
         once: FloatArray = 0.0
         parts: dict[tuple[str, bool], FloatArray] = {}
         for item in self.operators(deployment, query_tokens=query_tokens, prompt=prompt):
             time = item.time * self.in_service(item)
+            side = item.name.partition("_")[0] if item.side == "network" else item.side
             if item.part == "head":
                 once = once + time
-            elif item.part in mixing:
-                mixing[item.part] = mixing[item.part] + time
+            elif item.part in kinds:
+                mixing[item.part, side] = mixing.get((item.part, side), 0.0) + time
             elif item.part == "residual":
                 common = common + time * (item.layers / model.layers)
             else:
                 dense = item.part == "dense" or item.name.endswith("_dense")
-                side = item.name.partition("_")[0] if item.side == "network" else item.side
                 parts[side, dense] = parts.get((side, dense), 0.0) + time
         ffn_layers = {False: model.moe_layers, True: model.dense_layers}
         blocks = []
-        for count, time in self._mixing(mixing):
+        beside = {"ffn" if core else "attention": common}
+        for count, times in self._mixing(mixing):
             for dense, layers in ffn_layers.items():
                 if layers:
                     share = count * layers / sum(ffn_layers.values())
-                    attention = time + common + parts.get(("attention", dense), 0.0)
-                    ffn, *links = (parts.get((side, dense), 0.0) for side in ("ffn", "dispatch", "combine"))
-                    blocks.append(Block(share, attention, ffn, links[0], links[1], dense=dense))
+                    attention, ffn, dispatch, combine = (
+                        times[side] + beside.get(side, 0.0) + parts.get((side, dense), 0.0) for side in STAGES
+                    )
+                    blocks.append(Block(share, attention, ffn, dispatch, combine, dense=dense))
         return blocks, once
 
-    def _mixing(self, times: dict[str, FloatArray]) -> list[tuple[float, FloatArray]]:
-        """Return the sequence-mixing layers: how many before an FFN layer, and the time of one."""
+    def _mixing(self, times: dict[tuple[str, str], FloatArray]) -> list[tuple[float, dict[str, FloatArray]]]:
+        """Return the sequence-mixing layers: how many before an FFN layer, and the times of one by stage."""
         model = self.scenario.model
         ffn_layers = model.moe_layers + model.dense_layers
         if model.attention_layers == ffn_layers:
-            return [(kind.layers, times[kind.name]) for kind in model.attention]
+            return [
+                (kind.layers, {side: times.get((kind.name, side), 0.0) for side in STAGES})
+                for kind in model.attention
+            ]
         # layers that only mix, between others that only have an FFN: each of these gets a mean share
-        whole: FloatArray = 0.0
-        for kind in model.attention:
-            whole = whole + times[kind.name] * kind.layers
-        return [(ffn_layers, np.divide(whole, ffn_layers))]
+        means: dict[str, FloatArray] = {}
+        for side in STAGES:
+            whole: FloatArray = 0.0
+            for kind in model.attention:
+                whole = whole + times.get((kind.name, side), 0.0) * kind.layers
+            means[side] = np.divide(whole, ffn_layers)
+        return [(ffn_layers, means)]
 
     def step(self, deployment: Deployment, *, prompt: Prompt | None = None) -> Step:
         """Return the time of a step, elementwise over the deployment's arrays."""

@@ -16,11 +16,12 @@ from roofline_afd.serving.collectives import all_reduce, moved
 from roofline_afd.serving.domains import FULL, lying_of
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES
-from roofline_afd.serving.timing import Operator
+from roofline_afd.serving.timing import Operator, operand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from roofline_afd.catalogue.attention import Attention
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import FloatArray, FloatLike
     from roofline_afd.serving.domains import Lying
@@ -89,6 +90,53 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             )
             if layers.expert_tensor_parallel > 1 and only is None:
                 yield _among_sharers(layers, sizes, sent, count)
+
+
+def crossing_operators(layers: Layers, whole: Attention, sizes: Sizes) -> Iterator[Operator]:
+    """Yield what crosses between the groups of the core cut: queries, keys, values there, results back.
+
+    Once for each token: in bf16 there, and back in the format that the product after it multiplies in.
+
+    Parameters
+    ----------
+    layers : Layers
+        Model, systems, formats, efficiencies.
+    whole : Attention
+        The kind of layer, with all its heads.
+    sizes : Sizes
+        What one attention device gets.
+
+    Yields
+    ------
+    Operator
+        Bytes are of both groups; times are of one layer.
+    """
+    lying = lying_of(layers, sizes.attention_devices, sizes.ffn_devices)
+    there, back = crossing_elements(whole)
+    form = operand_of(layers.system("ffn"), layers.formats.others, layers.formats.others)
+    for name, width, size, scale in (
+        ("dispatch", there, ACTIVATION_BYTES, 0.0),
+        ("combine", back, precision(form).bytes, SCALE_BYTES.get(form, 0.0)),
+    ):
+        vector = {"width": width, "bytes_per_element": size, "scale_bytes_per_element": scale}
+        flow, time, arguments = _afd_exchange(layers, sizes, Sent(name, vector, 1.0), lying)
+        moved_bytes = flow.scale_up_bytes + flow.scale_out_bytes
+        yield Operator(
+            *(name, "network", whole.name, whole.layers, 0.0, moved_bytes, time, "link", ESTIMATED),
+            arguments,
+        )
+
+
+def crossing_elements(whole: Attention) -> tuple[int, int]:
+    """Return the elements of a token that reach the group with the caches, and that come back.
+
+    Of latents queries and results as they are before and after they are turned, which that group does.
+    """
+    if whole.constant_state:
+        result = whole.inner_width or whole.heads * (whole.value_head_dim or whole.head_dim)
+        return whole.vector_elements - result, result
+    query, value = whole.core_widths(absorbed=False)
+    return whole.heads * query + whole.entry_elements + whole.index_width, whole.heads * value
 
 
 def _sums(layers: Layers, sizes: Sizes) -> Iterator[Operator]:

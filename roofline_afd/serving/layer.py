@@ -10,7 +10,7 @@ from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.products import Product
 from roofline_afd.errors import InputError
 from roofline_afd.serving.attention import attention_operators
-from roofline_afd.serving.exchange import network_operators
+from roofline_afd.serving.exchange import crossing_operators, network_operators
 from roofline_afd.serving.experts import ffn_operators
 from roofline_afd.serving.sizes import ACTIVATION_BYTES, Sizes
 from roofline_afd.serving.timing import Clock, peak_of
@@ -147,6 +147,9 @@ def _ffn_devices(layers: Layers, attention_devices: Count, ffn_devices: Count | 
 
 
 def _operators(layers: Layers, *phases: Sizes) -> Iterator[Operator]:
+    if layers.together is not None:
+        yield from _core_cut(layers, layers.together, phases)
+        return
     for kind in layers.model.attention:
         yield from attention_operators(layers, kind, phases)
     group = _together(phases, 1)
@@ -155,6 +158,38 @@ def _operators(layers: Layers, *phases: Sizes) -> Iterator[Operator]:
     yield from ffn_operators(layers, device)
     yield from network_operators(layers, device)
     yield from _head_operators(layers, group)
+
+
+def _core_cut(layers: Layers, together: Layers, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
+    """Yield the operators where one group has caches and attention cores, and the other all the rest.
+
+    What the second group exchanges among its own devices is part of its stage: nothing hides it.
+    """
+    device = _together(phases, layers.tensor_parallel)
+    share = np.divide(device.attention_devices, device.ffn_devices) / layers.tensor_parallel
+    own = tuple(
+        each._replace(
+            sequences=np.multiply(each.sequences, share),
+            tokens=np.multiply(each.tokens, share),
+            mean_tokens=np.multiply(each.sent, share),
+            attention_devices=each.ffn_devices,
+        )
+        for each in phases
+    )
+    for kind in layers.model.attention:
+        yield from attention_operators(layers, kind, phases, weights=False)
+        yield from crossing_operators(layers, kind, device)
+        for item in attention_operators(together, kind, own, caches=False):
+            yield item._replace(side="ffn")
+    whole = _together(own, 1)
+    whole = whole._replace(fullest=_fullest(together, whole))
+    for found in (
+        ffn_operators(together, whole),
+        network_operators(together, whole),
+        _head_operators(together, whole),
+    ):
+        for item in found:
+            yield item._replace(side="ffn")
 
 
 def _fullest(layers: Layers, device: Sizes) -> FloatArray:

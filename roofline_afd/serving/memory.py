@@ -12,7 +12,7 @@ from roofline_afd.catalogue.engines import ALL, CACHE, DEEPEP, ONE_SIDED, WEIGHT
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.physics import memory, serving_modes
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, REPLICATED, SCALE_BYTES, Deployment, Side
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, CORE_CUT, REPLICATED, SCALE_BYTES, Deployment, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -275,9 +275,13 @@ class DeviceMemory:
         experts = np.ceil(np.divide(routed, deployment.expert_places))
         theirs["experts"] = experts * (self.expert_bytes / deployment.expert_tensor_parallel)
         places = {"shared_experts": self.shared_side, "dense": self.dense_side}
+        if self.apart and deployment.afd_cut == CORE_CUT:  # whatever has weights
+            places = dict.fromkeys(WEIGHTS, "ffn")
+            tp = 1
         for name, size in self._weights(tp, shared_out=deployment.transport == REPLICATED).items():
             sides[places.get(name, "attention")][name] = size
-        kept = self._per_sequence(self.held_tokens, tp, deployment.context_parallel)
+        split = deployment.tensor_parallel, deployment.context_parallel
+        kept = self._per_sequence(self.held_tokens, *split)
         for name, size in zip(PER_SEQUENCE, kept, strict=True):
             mine[name] = np.multiply(deployment.batch, size)
         several = np.where(np.greater(deployment.devices, 1), engine.collectives_bytes, 0.0)

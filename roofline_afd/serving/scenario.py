@@ -34,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "domain_layout": ("even", "full", "apart"),
     "shared_experts": ("ffn", "attention"),
     "expert_placement": ("plain", "levelled"),
+    "afd_cut": ("attention", "core"),
     "routing": ("natural", "balanced"),
 }
 """Valid words of the fields that take one of a few."""
@@ -292,6 +293,9 @@ class Scenario:
         Of these, devices that share the cache of each sequence, a part of its tokens each; likewise [1].
     expert_tensor_parallel : int, optional
         Devices that share each expert, a part of its columns each; likewise, and 1 under AFD [1].
+    afd_cut : str, optional
+        What attention devices have under AFD: the whole `attention` block and the router, or caches, states
+        and the attention `core` alone; where absent searched.
     shared_experts : str
         Side of shared experts and dense layers under AFD: `ffn` or `attention`.
     sigma_dp, sigma_ep : float
@@ -354,6 +358,7 @@ class Scenario:
     tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     context_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     expert_tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
+    afd_cut: str | None = attrs.field(default=None, metadata=SERVING)
     shared_experts: str = attrs.field(default="ffn", metadata=SERVING)
     sigma_dp: float = attrs.field(default=1.0, metadata=SERVING)
     sigma_ep: float = attrs.field(default=1.0, metadata=SERVING)

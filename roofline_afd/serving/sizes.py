@@ -26,6 +26,9 @@ results of experts are summed over all of them."""
 DOMAIN_LAYOUTS = ("even", "full", "apart")
 """How devices lie over scale-up domains: in equal parts, of both groups; one domain filled after the other,
 FFN devices first and attention devices beside them; each group in domains of its own."""
+ATTENTION_CUT, CORE_CUT = AFD_CUTS = ("attention", "core")
+"""What the attention side of two groups has: the whole attention block and the router; caches, states and the
+attention core alone, while the other side has everything that has weights."""
 SORTED_TRANSPORT = "pair"
 """What delivers tokens sorted by expert."""
 ACTIVATION_BYTES = 2.0
@@ -41,6 +44,7 @@ class Plan(NamedTuple):
     tensor_parallel: int = 1
     context_parallel: int = 1
     expert_tensor_parallel: int = 1
+    afd_cut: str = ATTENTION_CUT
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class Deployment:
     tensor_parallel: int = 1
     context_parallel: int = 1
     expert_tensor_parallel: int = 1
+    afd_cut: str = ATTENTION_CUT
 
     @property
     def plan(self) -> Plan:
@@ -145,6 +150,8 @@ class Layers:
         Of these, devices that share the cache of each sequence, a part of its tokens each [1].
     expert_tensor_parallel : int
         Devices of a scale-up domain that share each expert, a part of its columns each [1].
+    afd_cut : str
+        A member of `AFD_CUTS`, of two groups.
 
     Raises
     ------
@@ -171,6 +178,9 @@ class Layers:
     tensor_parallel: int = 1
     context_parallel: int = 1
     expert_tensor_parallel: int = 1
+    afd_cut: str = ATTENTION_CUT
+    together: Layers | None = dataclasses.field(default=None, init=False)
+    """The FFN side of the core cut as a group that does all but the core."""
 
     def __post_init__(self) -> None:
         if self.attention_calibration is None:
@@ -191,6 +201,19 @@ class Layers:
         )
         if refusal:
             raise InputError(refusal)
+        if self.deployment == "afd" and self.afd_cut == CORE_CUT:
+            alone = dataclasses.replace(
+                self,
+                attention=self.system("ffn"),
+                ffn=None,
+                attention_calibration=self.ffn_calibration,
+                deployment="ep",
+                dense_side="ffn",
+                tensor_parallel=1,
+                context_parallel=1,
+                afd_cut=ATTENTION_CUT,
+            )
+            object.__setattr__(self, "together", alone)
 
     @property
     def shared_side(self) -> Side:

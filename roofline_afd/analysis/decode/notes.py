@@ -57,6 +57,7 @@ SERVING_FIELDS = (
     "transport",
     "domain_layout",
     "redundant_experts",
+    "afd_cut",
     "tensor_parallel",
     "context_parallel",
     "expert_tensor_parallel",

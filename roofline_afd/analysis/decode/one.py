@@ -18,6 +18,7 @@ from roofline_afd.serving.deployable import most_sequences, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.limits import KERNELS, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import COUNTS, PLUGIN, choice, option
+from roofline_afd.serving.sizes import ATTENTION_CUT
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.decode.questions import Prediction
@@ -192,6 +193,7 @@ def _plans(deployments: Deployments, senders: int, receivers: int | None) -> lis
     """Return how the devices of one deployment may be used; nothing is shared unless that is asked for."""
     scenario, mode = deployments.scenario, deployments.mode
     given: dict[str, Any] = {key: getattr(scenario, key) or 1 for key in SHARED}
+    given["afd_cut"] = scenario.afd_cut or ATTENTION_CUT
     plans = plans_of(Deployments(attrs.evolve(scenario, **given), mode))
     groups = np.array([float(senders)]), np.array([float(receivers)] if receivers else [])
     found = [plan for plan in plans if admitted(plan, *groups)[0]]

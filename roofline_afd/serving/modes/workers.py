@@ -15,7 +15,7 @@ from roofline_afd.serving.deployable import rules_of
 from roofline_afd.serving.deployment import AFD, Deployments
 from roofline_afd.serving.limits import CLUSTER, KERNELS, MEMORY
 from roofline_afd.serving.modes.points import alike
-from roofline_afd.serving.sizes import REPLICATED, Plan, Prompt
+from roofline_afd.serving.sizes import ATTENTION_CUT, REPLICATED, Plan, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,8 +81,8 @@ class Workers:
         """How the devices of a replica may be used; caches stay whole where prompts are computed too."""
         scenario = self.scenario
         most = min(self.question.devices, scenario.max_devices)
-        whole = scenario.context_parallel or 1
-        alone = attrs.evolve(scenario, devices=None, max_devices=most, context_parallel=whole)
+        whole, cut = scenario.context_parallel or 1, scenario.afd_cut or ATTENTION_CUT
+        alone = attrs.evolve(scenario, devices=None, max_devices=most, context_parallel=whole, afd_cut=cut)
         return plans_of(Deployments(alone, self.mode))
 
     def rows(self, plan: Plan) -> Rows:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.catalogue.calibration import ESTIMATED, ServiceConstants
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import Deployment, Deployments
+from roofline_afd.serving.sizes import ATTENTION_CUT
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.services.rows import ServiceMeasurement
@@ -71,4 +72,5 @@ def deployment_of(row: ServiceMeasurement, deployments: Deployments) -> Deployme
         batch=row.batch or 0.0,
         microbatches=row.microbatches,
         redundant_experts=deployments.fill(row.ffn_devices or row.attention_devices),
+        afd_cut=row.placement or ATTENTION_CUT,
     )

@@ -140,8 +140,6 @@ class ServiceMeasurement:
     @property
     def unpredictable(self) -> str | None:
         """Why nothing is predicted for this row, None where something is."""
-        if self.placement == CORE_PLACEMENT:
-            return f"{PLACEMENT} {CORE_PLACEMENT} is not modelled yet"
         return f"the row lacks {', '.join(self.missing)}" if self.missing else None
 
     @property
@@ -295,6 +293,7 @@ def _service(
                 else int(number(f"overrides: {REACHED}", reached, whole=True)),
                 routing=words["routing"],
                 engine=runner or IDEAL,
+                afd_cut=words[PLACEMENT] if mode != EP else None,
                 any_size=True,
                 expert_placement=_placement(words["routing"], filled),
                 gap_ms=0.0 if basis == DEVICE else None,
