@@ -11,9 +11,10 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
 from roofline_afd.serving.deployable import most_sequences, runs
 from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.fused import check_fused
 from roofline_afd.serving.limits import SAME
 from roofline_afd.serving.scenario import PLUGIN
-from roofline_afd.serving.sizes import AFD_CUTS, ATTENTION_CUT, REPLICATED, Plan, undivided
+from roofline_afd.serving.sizes import AFD_CUTS, ATTENTION_CUT, FUSED, REPLICATED, Plan, undivided
 from roofline_afd.serving.torus import whole_slices
 
 if TYPE_CHECKING:
@@ -282,14 +283,17 @@ def plans_of(deployments: Deployments, transports: Sequence[str] | None = None) 
     shared = list(_sharings(deployments))
     holders = (scenario.ffn_devices if deployments.mode == AFD else None) or most_devices(deployments)
     needed = holders / scenario.model.routed_experts  # more devices share an expert only where they are more
+    kernels = scenario.kernels
+    if kernels == FUSED:
+        check_fused(deployments.ffn)
     found = [
-        Plan(transport, *each, cut)
+        Plan(transport, *each, cut, kernels)
         for cut in cuts_of(deployments)
         for each in shared
         for transport in transports
         if scenario.expert_tensor_parallel or each[2] == 1 or each[2] < 2 * needed
     ]
-    if deployments.mode == EP and scenario.transport in {None, ALL}:
+    if deployments.mode == EP and scenario.transport in {None, ALL} and kernels != FUSED:
         found += [Plan(REPLICATED, *each) for each in shared if each[0] > 1 and each[0] % each[2] == 0]
     return tuple(found)
 

@@ -279,7 +279,7 @@ class Deployments:
             routed = operator.part == "experts" and not operator.name.endswith("_dense")
             leaves = np.greater(operator.arguments.get("scale_out_bytes", 0.0), 0.0)
             return np.where(leaves, self.slowdown, 1.0)[()] / (self.scenario.sigma_ep if routed else 1.0)
-        routed = operator.name in {"experts_up", "experts_down", "experts_handling"}
+        routed = operator.name in {"experts_up", "experts_down", "experts_handling", "experts_fused"}
         return 1.0 / self.scenario.sigma_ep if routed else 1.0
 
     def _blocks(

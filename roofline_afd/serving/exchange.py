@@ -15,7 +15,7 @@ from roofline_afd.serving import torus
 from roofline_afd.serving.collectives import all_reduce, moved
 from roofline_afd.serving.domains import FULL, lying_of
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, SCALE_BYTES
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, FUSED, SCALE_BYTES
 from roofline_afd.serving.timing import Operator, operand_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     yield from _sums(layers, sizes)
     if layers.replicated:
         return
-    copies: list[tuple[str, int, float | None]] = [("", model.moe_layers, None)]
+    fused = layers.kernels == FUSED
+    copies: list[tuple[str, int, float | None]] = [("", 0 if fused else model.moe_layers, None)]
     if layers.deployment == "afd" and layers.dense_side != "attention":
         copies.append(("_dense", model.dense_layers, 1.0))
     lying = (

@@ -14,7 +14,8 @@ from roofline_afd.physics import operators
 from roofline_afd.physics.counting import hyper_connection_parameters
 from roofline_afd.physics.uneven import fullest_pairs_share
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import ACTIVATION_BYTES
+from roofline_afd.serving.fused import fused_operator
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, FUSED
 from roofline_afd.serving.timing import Clock, Operator, Work, operand_of
 
 if TYPE_CHECKING:
@@ -206,6 +207,9 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         input_bytes=precision(form).bytes,
         weight_bytes=precision(formats.experts).bytes,
     )
+    if layers.kernels == FUSED:
+        yield fused_operator(layers, sizes, module)
+        return
     packed = layers.sorted
     kernel = "grouped_gemm" if packed else "experts"
     found = layers.calibration("ffn").of(kernel, form)

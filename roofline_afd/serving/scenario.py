@@ -35,6 +35,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "shared_experts": ("ffn", "attention"),
     "expert_placement": ("plain", "levelled"),
     "afd_cut": ("attention", "core"),
+    "kernels": ("separate", "fused"),
     "routing": ("natural", "balanced"),
 }
 """Valid words of the fields that take one of a few."""
@@ -296,6 +297,9 @@ class Scenario:
     afd_cut : str, optional
         What attention devices have under AFD: the whole `attention` block and the router, or caches, states
         and the attention `core` alone; where absent searched.
+    kernels : str
+        Kernels of experts, the same for both modes: `separate` ones for dispatch, products and combine, or
+        one `fused` kernel that does all within a scale-up domain, where one was timed.
     shared_experts : str
         Side of shared experts and dense layers under AFD: `ffn` or `attention`.
     sigma_dp, sigma_ep : float
@@ -359,6 +363,7 @@ class Scenario:
     context_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     expert_tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     afd_cut: str | None = attrs.field(default=None, metadata=SERVING)
+    kernels: str = attrs.field(default="separate", metadata=SERVING)
     shared_experts: str = attrs.field(default="ffn", metadata=SERVING)
     sigma_dp: float = attrs.field(default=1.0, metadata=SERVING)
     sigma_ep: float = attrs.field(default=1.0, metadata=SERVING)

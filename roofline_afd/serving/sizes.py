@@ -29,6 +29,8 @@ FFN devices first and attention devices beside them; each group in domains of it
 ATTENTION_CUT, CORE_CUT = AFD_CUTS = ("attention", "core")
 """What the attention side of two groups has: the whole attention block and the router; caches, states and the
 attention core alone, while the other side has everything that has weights."""
+SEPARATE, FUSED = KERNELS = ("separate", "fused")
+"""Kernels of experts and their transfers: one after another, or one that does all."""
 SORTED_TRANSPORT = "pair"
 """What delivers tokens sorted by expert."""
 ACTIVATION_BYTES = 2.0
@@ -45,6 +47,7 @@ class Plan(NamedTuple):
     context_parallel: int = 1
     expert_tensor_parallel: int = 1
     afd_cut: str = ATTENTION_CUT
+    kernels: str = SEPARATE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ class Deployment:
     context_parallel: int = 1
     expert_tensor_parallel: int = 1
     afd_cut: str = ATTENTION_CUT
+    kernels: str = SEPARATE
 
     @property
     def plan(self) -> Plan:
@@ -152,6 +156,8 @@ class Layers:
         Devices of a scale-up domain that share each expert, a part of its columns each [1].
     afd_cut : str
         A member of `AFD_CUTS`, of two groups.
+    kernels : str
+        A member of `KERNELS`.
 
     Raises
     ------
@@ -179,6 +185,7 @@ class Layers:
     context_parallel: int = 1
     expert_tensor_parallel: int = 1
     afd_cut: str = ATTENTION_CUT
+    kernels: str = SEPARATE
     together: Layers | None = dataclasses.field(default=None, init=False)
     """The FFN side of the core cut as a group that does all but the core."""
 

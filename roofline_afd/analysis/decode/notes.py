@@ -58,6 +58,7 @@ SERVING_FIELDS = (
     "domain_layout",
     "redundant_experts",
     "afd_cut",
+    "kernels",
     "tensor_parallel",
     "context_parallel",
     "expert_tensor_parallel",

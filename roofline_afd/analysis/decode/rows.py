@@ -90,6 +90,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "batch_per_group": int(deployment.batch),
         **{key: shared[key] for key in SHARED},
         "afd_cut": deployment.afd_cut if afd else None,
+        "kernels": deployment.kernels,
         "transport": deployment.transport,
         "exchange_library": layers.calibration("attention").link.library or None,
         "domain_layout": lies.layout,

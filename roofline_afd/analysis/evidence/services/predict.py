@@ -73,4 +73,5 @@ def deployment_of(row: ServiceMeasurement, deployments: Deployments) -> Deployme
         microbatches=row.microbatches,
         redundant_experts=deployments.fill(row.ffn_devices or row.attention_devices),
         afd_cut=row.placement or ATTENTION_CUT,
+        kernels=row.scenario.kernels,
     )

@@ -20,6 +20,7 @@ from roofline_afd.errors import InputError, shown, shown_path
 from roofline_afd.serving.batches import EP_MICROBATCHES
 from roofline_afd.serving.deployment import EP, MODES
 from roofline_afd.serving.scenario import CHOICES, Scenario, choice
+from roofline_afd.serving.sizes import FUSED, SEPARATE
 from roofline_afd.serving.uneven import LEVELLED
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def shipped_services(catalogue: Catalogue) -> list[ServiceMeasurement]:
 
 @functools.cache
 def shipped_conditions(table: str) -> dict[str, str]:
-    """Return `placements` of experts, or `engines`, of shipped rows by their id, or a pattern of ids."""
+    """Return `placements`, `engines` or `kernels` of shipped rows by their id, or a pattern of ids."""
     text = (package_files("hardware_db") / "measurements" / "conditions.toml").read_text(encoding="utf-8")
     return {str(key): str(value) for key, value in tomllib.loads(text)[table].items()}
 
@@ -293,6 +294,7 @@ def _service(
                 else int(number(f"overrides: {REACHED}", reached, whole=True)),
                 routing=words["routing"],
                 engine=runner or IDEAL,
+                kernels=FUSED if _known("kernels", filled["id"]) == FUSED else SEPARATE,
                 afd_cut=words[PLACEMENT] if mode != EP else None,
                 any_size=True,
                 expert_placement=_placement(words["routing"], filled),
@@ -337,8 +339,7 @@ def _placement(routing: str, filled: Mapping[str, str]) -> str | None:
         return filled[EXPERT_PLACEMENT]
     if filled.get("redundant_experts", "0") != "0":
         return LEVELLED
-    known = (word for ids, word in shipped_conditions("placements").items() if fnmatchcase(filled["id"], ids))
-    return next(known, LEVELLED)
+    return _known("placements", filled["id"]) or LEVELLED
 
 
 def _basis(timing: str, engine: str, *, paused: bool) -> str:
@@ -348,10 +349,14 @@ def _basis(timing: str, engine: str, *, paused: bool) -> str:
 
 def _runner(engine: str, name: str, catalogue: Catalogue) -> str:
     """Return the id of the engine that ran a row, whatever its release; empty where no record is of it."""
-    known = (word for ids, word in shipped_conditions("engines").items() if fnmatchcase(name, ids))
-    named = engine or next(known, "")
+    named = engine or _known("engines", name)
     found = [each for each in catalogue.ids("engine") if named == each or named.startswith(f"{each}-")]
     return max(found, key=len, default="")
+
+
+def _known(table: str, name: str) -> str:
+    """Return what is known of a shipped row beyond its columns; empty where nothing is."""
+    return next((word for ids, word in shipped_conditions(table).items() if fnmatchcase(name, ids)), "")
 
 
 def paused(engine: str, catalogue: Catalogue) -> bool:
