@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -20,10 +20,11 @@ from roofline_afd.catalogue.calibration import (
 )
 from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
-from roofline_afd.serving import torus
+from roofline_afd.serving import steps, torus
 from roofline_afd.serving.collectives import NOMINAL
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
+from roofline_afd.serving.order import layer_order
 from roofline_afd.serving.sizes import (
     ATTENTION_CUT,
     CORE_CUT,
@@ -35,6 +36,7 @@ from roofline_afd.serving.sizes import (
     Layers,
     Plan,
 )
+from roofline_afd.serving.steps import STAGES, Block, Step
 from roofline_afd.serving.timing import operand_of
 from roofline_afd.serving.uneven import expert_load
 
@@ -52,28 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["AFD", "EP", "MODES", "Block", "Deployment", "Deployments", "Step"]
 
 EP, AFD = MODES = DEPLOYMENTS
-STAGES = ("attention", "ffn", "dispatch", "combine")
-"""Stages of a layer, in the order of a block's times."""
-
-
-class Block(NamedTuple):
-    """Layers alike: how many of them a step has, and the times of one for one micro-batch [s]."""
-
-    layers: float
-    attention: FloatArray
-    ffn: FloatArray
-    dispatch: FloatArray
-    combine: FloatArray
-    dense: bool = False
-    """Whether its FFN is dense, without experts."""
-
-
-class Step(NamedTuple):
-    """A step: its whole time, what comes once (gap, head), and the layers it is made of [s]."""
-
-    time: FloatArray
-    once: FloatArray
-    blocks: tuple[Block, ...]
 
 
 def _nominal(calibration: Calibration, system: System) -> Calibration:
@@ -305,28 +285,24 @@ class Deployments:
             else:
                 dense = item.part == "dense" or item.name.endswith("_dense")
                 parts[side, dense] = parts.get((side, dense), 0.0) + time
-        ffn_layers = {False: model.moe_layers, True: model.dense_layers}
+        order = layer_order(model)
         blocks = []
         beside = {"ffn" if core else "attention": common}
-        for count, times in self._mixing(mixing):
-            for dense, layers in ffn_layers.items():
-                if layers:
-                    share = count * layers / sum(ffn_layers.values())
-                    attention, ffn, dispatch, combine = (
-                        times[side] + beside.get(side, 0.0) + parts.get((side, dense), 0.0) for side in STAGES
-                    )
-                    blocks.append(Block(share, attention, ffn, dispatch, combine, dense=dense))
+        kinds_times = self._mixing(mixing)
+        for (kind, dense), count in zip(order.kinds, order.counts, strict=True):
+            attention, ffn, dispatch, combine = (
+                kinds_times[kind][side] + beside.get(side, 0.0) + parts.get((side, dense), 0.0)
+                for side in STAGES
+            )
+            blocks.append(Block(float(count), attention, ffn, dispatch, combine, dense=dense))
         return blocks, once
 
-    def _mixing(self, times: dict[tuple[str, str], FloatArray]) -> list[tuple[float, dict[str, FloatArray]]]:
-        """Return the sequence-mixing layers: how many before an FFN layer, and the times of one by stage."""
+    def _mixing(self, times: dict[tuple[str, str], FloatArray]) -> list[dict[str, FloatArray]]:
+        """Return the times of layers that mix a sequence, by stage: of each kind, or before an FFN layer."""
         model = self.scenario.model
         ffn_layers = model.moe_layers + model.dense_layers
         if model.attention_layers == ffn_layers:
-            return [
-                (kind.layers, {side: times.get((kind.name, side), 0.0) for side in STAGES})
-                for kind in model.attention
-            ]
+            return [{side: times.get((kind.name, side), 0.0) for side in STAGES} for kind in model.attention]
         # layers that only mix, between others that only have an FFN: each of these gets a mean share
         means: dict[str, FloatArray] = {}
         for side in STAGES:
@@ -334,12 +310,13 @@ class Deployments:
             for kind in model.attention:
                 whole = whole + times.get((kind.name, side), 0.0) * kind.layers
             means[side] = np.divide(whole, ffn_layers)
-        return [(ffn_layers, means)]
+        return [means]
 
-    def step(self, deployment: Deployment, *, prompt: Prompt | None = None) -> Step:
-        """Return the time of a step, elementwise over the deployment's arrays."""
+    def step(self, deployment: Deployment, *, prompt: Prompt | None = None, least: bool = False) -> Step:
+        """Return the time of a step, elementwise over the arrays of a deployment; or one that it is above."""
         blocks, once = self.micro_batch(deployment, prompt=prompt)
-        return self.step_of(blocks, once, deployment.microbatches, pause=self.pause(deployment))
+        pause = self.pause(deployment)
+        return self.step_of(blocks, once, deployment.microbatches, pause=pause, least=least)
 
     def micro_batch(
         self, deployment: Deployment, *, prompt: Prompt | None = None
@@ -358,48 +335,31 @@ class Deployments:
         return blocks, once
 
     def step_of(
-        self, blocks: list[Block], once: FloatArray, microbatches: Count, *, pause: FloatArray = 0.0
+        self,
+        blocks: list[Block],
+        once: FloatArray,
+        microbatches: Count,
+        *,
+        pause: FloatArray = 0.0,
+        least: bool = False,
     ) -> Step:
-        """Return the time of a step of so many micro-batches alike, with what the host adds [s]."""
+        """Return the time of a step of so many micro-batches alike, with what the host adds [s].
+
+        Where layers differ `least` spares following them: the time is then one that none is below.
+        """
         m = np.multiply(microbatches, 1.0)
         once = self.gap + pause + m * once
-        layers = self._ep_layers(blocks, m) if self.mode == EP else self._afd_layers(blocks, m)
+        if self.mode == EP:
+            layers = steps.ep_layers(blocks, m)
+        elif not self.full_duplex:
+            layers = steps.sharing_layers(blocks, m)
+        else:
+            layers = steps.afd_layers(blocks, m, layer_order(self.scenario.model), least=least)
         return Step(once + layers, once, tuple(blocks))
-
-    @staticmethod
-    def _ep_layers(blocks: list[Block], microbatches: FloatArray) -> FloatArray:
-        total: FloatArray = 0.0
-        overlapped = np.greater(microbatches, 1)
-        for block in blocks:
-            times = {name: getattr(block, name) for name in ("attention", "ffn", "dispatch", "combine")}
-            one, two = pipeline.serial_layer_time(**times), pipeline.lockstep_layer_time(**times)
-            layer: FloatArray = np.where(overlapped, two, one)
-            total = total + block.layers * layer
-        return total
-
-    def _afd_layers(self, blocks: list[Block], microbatches: FloatArray) -> FloatArray:
-        busiest_sum: FloatArray = 0.0
-        loop_sum: FloatArray = 0.0
-        layers = sum(block.layers for block in blocks)
-        for block in blocks:
-            busiest_sum = busiest_sum + block.layers * self.busiest(block)
-            loop_sum = loop_sum + block.layers * pipeline.serial_layer_time(
-                attention=block.attention, ffn=block.ffn, dispatch=block.dispatch, combine=block.combine
-            )
-        return pipeline.pipeline_layers_time(
-            busiest_sum=busiest_sum,
-            loop_sum=loop_sum,
-            busiest=busiest_sum / layers,
-            loop=loop_sum / layers,
-            microbatches=microbatches,
-        )
 
     def busiest(self, block: Block) -> FloatArray:
         """Return the time of the busiest stage of a layer between two groups [s]."""
-        link = pipeline.link_time(
-            dispatch=block.dispatch, combine=block.combine, full_duplex=self.full_duplex
-        )
-        return pipeline.busiest_stage_time(attention=block.attention, ffn=block.ffn, link=link)
+        return steps.busiest(block, full_duplex=self.full_duplex)
 
     def tokens_per_s_per_device(self, deployment: Deployment, step: FloatArray) -> FloatArray:
         """Return output tokens of all sequences per second, over all devices that are paid for [tokens/s]."""

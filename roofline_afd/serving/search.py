@@ -172,12 +172,12 @@ class _Search:
         self.limit = deployments.scenario.step_limit
         self.grains = (1.0, *deployments.grains)
 
-    def steps(self, found: Candidates, batch: Numbers) -> Numbers:
-        """Return the time of a step of each candidate at some batch [s]."""
+    def steps(self, found: Candidates, batch: Numbers, *, least: bool = False) -> Numbers:
+        """Return the time of a step of each candidate at some batch, or one that it is no less than [s]."""
         times = np.empty(batch.shape)
         for rows, plan in blocks_of(found.plan, self.plans):
             deployment = deployments_of(self.deployments, taken(found, rows), plan, batch=batch[rows])
-            times[rows] = self.deployments.step(deployment).time
+            times[rows] = self.deployments.step(deployment, least=least).time
         return times
 
     def rates(self, found: Candidates, batch: Numbers, steps: Numbers) -> Numbers:
@@ -247,7 +247,7 @@ class _Search:
         bound = np.zeros(found.most.shape)
         bound[possible[~near]] = apart[possible[~near]]
         possible = possible[near]
-        quick = self.steps(taken(found, possible), found.microbatches[possible]) <= self.limit
+        quick = self.steps(taken(found, possible), found.microbatches[possible], least=True) <= self.limit
         possible = possible[quick]
         bound[possible] = np.minimum(self.bounds(taken(found, possible)), apart[possible])
         order = possible[np.argsort(-bound[possible], kind="stable")]
@@ -289,11 +289,11 @@ class _Search:
         needed = np.maximum(np.floor(best / each / m), 1.0) * m
         held = np.ceil(part.most / m) * m
         tried = np.minimum(needed, held)
-        steps = self.steps(part, tried)
+        steps = self.steps(part, tried, least=True)
         ahead = (steps <= self.limit) & ((held >= needed) | (self.rates(part, tried, steps) > best))
         for grain in self.grains[1:]:
             below = np.maximum(filled_below(tried / m, grain), 1.0) * m
-            took = self.steps(part, below)
+            took = self.steps(part, below, least=True)
             ahead |= (took <= self.limit) & (self.rates(part, below, took) > best)
         found: NDArray[np.bool_] = ahead
         return found
@@ -304,13 +304,13 @@ class _Search:
         The time is that of the largest batch rounded down to whole micro-batches, or less.
         """
         m = part.microbatches
-        times = self.steps(part, np.floor(part.most / m) * m)
+        times = self.steps(part, np.floor(part.most / m) * m, least=True)
         if np.any(part.most < m):
-            times = np.where(part.most < m, self.steps(part, part.most), times)
+            times = np.where(part.most < m, self.steps(part, part.most, least=True), times)
         bound = self.rates(part, part.most, times)
         for grain in self.grains[1:]:  # a batch of whole waves may be better than the largest
             below = np.maximum(filled_below(part.most / m, grain) * m, 1.0)
-            bound = np.maximum(bound, self.rates(part, below, self.steps(part, below)))
+            bound = np.maximum(bound, self.rates(part, below, self.steps(part, below, least=True)))
         return bound
 
 

@@ -1,0 +1,227 @@
+"""A decode step of two groups over layers that differ, in their order: micro-batch by micro-batch."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from roofline_afd.physics.arrays import FloatArray, FloatLike
+
+LONGEST_PERIOD = 16
+"""Layers of the longest pattern that is looked for [1]."""
+WARM = 3
+"""Repeats of a pattern that are followed one by one at least [1]."""
+STEADY = 1e-9
+"""Difference between what stages gain by a repeat, over the gain, where all go on alike [1]."""
+
+
+class LayerTimes(NamedTuple):
+    """Times of the stages of one kind of layer, of one micro-batch [s]."""
+
+    attention: FloatLike
+    dispatch: FloatLike
+    ffn: FloatLike
+    combine: FloatLike
+
+
+def even_order(*, counts: Sequence[int]) -> tuple[int, ...]:
+    """Return layers of several kinds in an order that spreads each kind evenly.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Layers of each kind [1].
+
+    Returns
+    -------
+    tuple of int
+        Kind of each layer.
+
+    Notes
+    -----
+    layer after layer the kind that lags its share most, the first of those alike
+
+    References
+    ----------
+    This project; patterns such as three of one kind and one of another come out as they are, but for where
+    they begin.
+
+    Examples
+    --------
+    >>> even_order(counts=[3, 1])
+    (0, 0, 1, 0)
+    """
+    total = sum(counts)
+    done = [0] * len(counts)
+    order = []
+    for layer in range(1, total + 1):
+        lag = [layer * count / total - have for count, have in zip(counts, done, strict=True)]
+        kind = max(range(len(counts)), key=lambda index: (lag[index], -index))
+        done[kind] += 1
+        order.append(kind)
+    return tuple(order)
+
+
+@functools.lru_cache(maxsize=256)
+def repeated(order: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, ...]]:
+    """Return an order as what comes first, a pattern, how often it repeats, and what is left.
+
+    Parameters
+    ----------
+    order : tuple of int
+        Kind of each layer.
+
+    Returns
+    -------
+    tuple
+        Prefix, pattern, repeats, rest: the one that leaves fewest layers to follow.
+
+    Notes
+    -----
+    order = prefix + repeats * pattern + rest
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> repeated((1, 0, 0, 0, 0))
+    ((1,), (0,), 4, ())
+    """
+    best: tuple[int, tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, ...]]] | None = None
+    for period in range(1, min(LONGEST_PERIOD, len(order)) + 1):
+        start = len(order) - period
+        while start > 0 and order[start - 1] == order[start - 1 + period]:
+            start -= 1
+        repeats = (len(order) - start) // period
+        end = start + repeats * period
+        followed = start + min(repeats, WARM) * period + len(order) - end
+        if best is None or followed < best[0]:
+            best = followed, (order[:start], order[start : start + period], repeats, order[end:])
+    return best[1] if best else ((), (), 0, ())
+
+
+def ordered_layers_time(
+    *, kinds: Sequence[LayerTimes], order: tuple[int, ...], microbatches: int
+) -> FloatArray:
+    """Return the time of all layers of a step when two groups of devices work as a pipeline.
+
+    Parameters
+    ----------
+    kinds : sequence of LayerTimes
+        Times of each kind of layer [s].
+    order : tuple of int
+        Kind of each layer.
+    microbatches : int
+        Micro-batches in flight, m [1].
+
+    Returns
+    -------
+    float or array
+        Time from the first micro-batch's first stage to the last one's last [s].
+
+    Notes
+    -----
+    e_r(l, i) = max(e_(r-1)(l, i), e_r(l, i - 1)) + t_r(l) for the stages r of layer l: attention, dispatch,
+    experts, combine; the first waits for the last of the layer before, and micro-batch 0 for the last
+    micro-batch of that layer. Each stage serves first who comes first, which is layer by layer and
+    micro-batch by micro-batch; links carry both directions at once. A pattern that repeats is followed until
+    every stage and micro-batch gains the same from one repeat to the next: from there on all repeats do.
+
+    References
+    ----------
+    This project; a flow shop that is entered again, as a recursion in max and plus.
+
+    Examples
+    --------
+    >>> layer = LayerTimes(3e-4, 1e-4, 1e-4, 2e-4)
+    >>> t = ordered_layers_time(kinds=[layer], order=(0,) * 60, microbatches=3)
+    >>> round(float(t) * 1e3, 3)
+    54.4
+    """
+    shape = np.broadcast_shapes(*(np.shape(time) for kind in kinds for time in kind))
+    ready: list[NDArray[np.float64]] = [np.zeros(shape)] * microbatches
+    free: list[NDArray[np.float64]] = [np.zeros(shape)] * len(LayerTimes._fields)
+    prefix, pattern, repeats, rest = repeated(order)
+    _follow(kinds, prefix, ready, free)
+    followed, steady = 0, False
+    while followed < repeats and not steady:
+        before = [*ready, *free]
+        _follow(kinds, pattern, ready, free)
+        followed += 1
+        if followed >= WARM:
+            with np.errstate(invalid="ignore"):  # where no link connects the groups, every time is infinite
+                grown = np.array([after - each for after, each in zip((*ready, *free), before, strict=True)])
+                spread = np.max(grown, axis=0) - np.min(grown, axis=0)
+                steady = bool(np.all(~(spread > STEADY * np.max(grown, axis=0))))
+    if followed < repeats:
+        more = np.where(np.isfinite(grown[0]), (repeats - followed) * grown[0], 0.0)
+        ready[:] = [each + more for each in ready]
+        free[:] = [each + more for each in free]
+    _follow(kinds, rest, ready, free)
+    return ready[-1][()]
+
+
+def _follow(
+    kinds: Sequence[LayerTimes],
+    order: Sequence[int],
+    ready: list[NDArray[np.float64]],
+    free: list[NDArray[np.float64]],
+) -> None:
+    """Move all micro-batches through some layers: when each is ready again, and when each stage is free."""
+    for kind in order:
+        for stage, time in enumerate(kinds[kind]):
+            end = free[stage]
+            for index, came in enumerate(ready):
+                end = np.maximum(came, end) + time
+                ready[index] = end
+            free[stage] = end
+
+
+def least_layers_time(
+    *, kinds: Sequence[LayerTimes], counts: Sequence[int], microbatches: FloatLike
+) -> FloatArray:
+    """Return a time below which the layers of a step cannot come, whatever their order.
+
+    Parameters
+    ----------
+    microbatches
+        As in `nomenclature`.
+    kinds : sequence of LayerTimes
+        Times of each kind of layer [s].
+    counts : sequence of int
+        Layers of each kind [1].
+
+    Returns
+    -------
+    float or array
+        Time [s].
+
+    Notes
+    -----
+    t >= max(m * max over stages of (sum over layers of t_r), sum over layers and stages of t_r)
+
+    References
+    ----------
+    This project: every stage serves every micro-batch, and every micro-batch goes through every stage.
+
+    Examples
+    --------
+    >>> layer = LayerTimes(3e-4, 1e-4, 1e-4, 2e-4)
+    >>> round(float(least_layers_time(kinds=[layer], counts=[60], microbatches=3)) * 1e3, 3)
+    54.0
+    """
+    sums = [
+        sum(count * np.asarray(kind[stage]) for kind, count in zip(kinds, counts, strict=True))
+        for stage in range(len(LayerTimes._fields))
+    ]
+    busiest = functools.reduce(np.maximum, sums)
+    return np.maximum(np.multiply(microbatches, busiest), functools.reduce(np.add, sums))

@@ -1,0 +1,138 @@
+"""The layers of a step from the times of their stages: in lock-step, or as a pipeline of two groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from roofline_afd.physics import pipeline, schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.serving.order import Order
+
+STAGES = ("attention", "ffn", "dispatch", "combine")
+"""Stages of a layer, in the order of a block's times."""
+
+
+class Block(NamedTuple):
+    """Layers alike: how many of them a step has, and the times of one for one micro-batch [s]."""
+
+    layers: float
+    attention: FloatArray
+    ffn: FloatArray
+    dispatch: FloatArray
+    combine: FloatArray
+    dense: bool = False
+    """Whether its FFN is dense, without experts."""
+
+
+class Step(NamedTuple):
+    """A step: its whole time, what comes once (gap, head), and the layers it is made of [s]."""
+
+    time: FloatArray
+    once: FloatArray
+    blocks: tuple[Block, ...]
+
+
+def ep_layers(blocks: Sequence[Block], microbatches: FloatArray) -> FloatArray:
+    """Return the time of all layers where a device does both sides: two micro-batches in lock-step [s]."""
+    total: FloatArray = 0.0
+    overlapped = np.greater(microbatches, 1)
+    for block in blocks:
+        times = {name: getattr(block, name) for name in STAGES}
+        one, two = pipeline.serial_layer_time(**times), pipeline.lockstep_layer_time(**times)
+        layer: FloatArray = np.where(overlapped, two, one)
+        total = total + block.layers * layer
+    return total
+
+
+def sharing_layers(blocks: Sequence[Block], microbatches: FloatArray) -> FloatArray:
+    """Return the time of all layers of two groups whose links carry one direction at a time [s].
+
+    Layers that differ are taken as if each had a steady pipeline of its own.
+    """
+    busiest_sum: FloatArray = 0.0
+    loop_sum: FloatArray = 0.0
+    layers = sum(block.layers for block in blocks)
+    for block in blocks:
+        busiest_sum = busiest_sum + block.layers * busiest(block, full_duplex=False)
+        loop_sum = loop_sum + block.layers * _loop(block)
+    return pipeline.pipeline_layers_time(
+        busiest_sum=busiest_sum,
+        loop_sum=loop_sum,
+        busiest=busiest_sum / layers,
+        loop=loop_sum / layers,
+        microbatches=microbatches,
+    )
+
+
+def afd_layers(
+    blocks: Sequence[Block], microbatches: FloatArray, order: Order, *, least: bool = False
+) -> FloatArray:
+    """Return the time of all layers of two groups, in their order; layers that draft come last [s].
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Layers by kind, as the order has them, and those that draft.
+    microbatches : float or array
+        Micro-batches in flight [1].
+    order : Order
+        Which kind each layer is.
+    least : bool
+        Whether layers that differ are not followed: the time is then one that none is below.
+
+    Returns
+    -------
+    float or array
+        Time [s].
+    """
+    if all(block[1:5] == blocks[0][1:5] for block in blocks) if _scalars(blocks) else len(blocks) == 1:
+        whole, layers = blocks[0], sum(block.layers for block in blocks)
+        slowest, loop = busiest(whole, full_duplex=True), _loop(whole)
+        return pipeline.pipeline_layers_time(
+            busiest_sum=layers * slowest,
+            loop_sum=layers * loop,
+            busiest=slowest,
+            loop=loop,
+            microbatches=microbatches,
+        )
+    kinds = [
+        schedule.LayerTimes(block.attention, block.dispatch, block.ffn, block.combine) for block in blocks
+    ]
+    if least:
+        counts = [int(block.layers) for block in blocks]
+        return schedule.least_layers_time(kinds=kinds, counts=counts, microbatches=microbatches)
+    drafted = (index for index in range(len(order.kinds), len(blocks)))
+    every = order.layers + tuple(index for index in drafted for _ in range(int(blocks[index].layers)))
+    values = np.unique(microbatches).astype(int).tolist()
+    if len(values) == 1:
+        return schedule.ordered_layers_time(kinds=kinds, order=every, microbatches=values[0])
+    whole_m, *times = np.broadcast_arrays(microbatches, *(time for kind in kinds for time in kind))
+    found = np.empty(whole_m.shape)
+    for value in values:
+        rows = whole_m == value
+        part = [each[rows] for each in times]
+        some = [schedule.LayerTimes(*part[start : start + 4]) for start in range(0, len(part), 4)]
+        found[rows] = schedule.ordered_layers_time(kinds=some, order=every, microbatches=value)
+    return found
+
+
+def busiest(block: Block, *, full_duplex: bool) -> FloatArray:
+    """Return the time of the busiest stage of a layer between two groups [s]."""
+    link = pipeline.link_time(dispatch=block.dispatch, combine=block.combine, full_duplex=full_duplex)
+    return pipeline.busiest_stage_time(attention=block.attention, ffn=block.ffn, link=link)
+
+
+def _loop(block: Block) -> FloatArray:
+    return pipeline.serial_layer_time(
+        attention=block.attention, ffn=block.ffn, dispatch=block.dispatch, combine=block.combine
+    )
+
+
+def _scalars(blocks: Sequence[Block]) -> bool:
+    return all(np.ndim(time) == 0 for block in blocks for time in block[1:5])
