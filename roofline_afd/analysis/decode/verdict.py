@@ -169,7 +169,10 @@ def model_note(error: RatioError, verdict: Verdict) -> str:
         "of freedom)"
     )
     if verdict.estimated_share > 0:
-        text += f", widened by {error.estimated_error:.0%} of the {verdict.estimated_share:.0%} of a step never measured"
+        text += (
+            f", widened by {error.estimated_error:.0%} of the {verdict.estimated_share:.0%} of a step that "
+            "was never measured"
+        )
     return (
         f"{text}; both modes on the {verdict.basis} basis, {covers}; too close to call between probabilities "
         f"{UNDECIDED:g} and {1 - UNDECIDED:g}"
