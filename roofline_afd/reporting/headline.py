@@ -92,7 +92,7 @@ def cards(case: Case, moved: Answer) -> str:
         shown.append(
             (
                 f"{probability:.0%}",
-                "probability that AFD serves more than EP: uncertain inputs varied, and the model's own error",
+                "probability that AFD serves more than EP, inputs varied and the error of the model counted",
             )
         )
     inner = "".join(

@@ -85,7 +85,8 @@ def sampled(found: Sequence[Rates], error: RatioError, seed: int) -> dict[str, A
     model: dict[str, Any] = {"bias": error.bias, "spread": error.spread, "degrees": error.degrees}
     wins = sum(rates.winner == AFD and not rates.ep for rates in decided)
     likely = wins + float(np.sum(confidence.probability_ahead(ratio=ratios, **model)))
-    drawn = np.random.default_rng([seed, MODEL]).random(ratios.size)
+    order = np.random.default_rng([seed, MODEL]).permutation(ratios.size)
+    drawn = (order + 0.5) / max(ratios.size, 1)  # as many slices of the distribution as samples, each once
     off = error.bias + error.spread * confidence.student_quantile(probability=drawn, degrees=error.degrees)
     numbers = {
         "ep_tokens_per_s_per_device": [rates.ep for rates in found if rates.ep],

@@ -251,9 +251,9 @@ def _notes(
             "middle 90 %; ranges that end at a bound pull them to one side"
         )
         notes.append(
-            "the error of predicted AFD / EP itself, as published pairs show it, is in the probability and in "
-            "the interval of AFD / EP; fitted parameters are drawn besides, so that both err to the wide "
-            "side; intervals of EP and of AFD alone are of inputs alone"
+            "the error of predicted AFD / EP itself, as published pairs show it, is in its probability and "
+            "its interval; fitted parameters are drawn besides, so that both err to the wide side; intervals "
+            "of EP and of AFD are of inputs alone"
         )
     if some is not None:
         notes.append(f"break-evens are looked for of the {some} inputs that move the metric most")
