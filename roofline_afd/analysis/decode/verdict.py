@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.catalogue.ratio_error import RatioError, load_ratio_error
@@ -84,6 +85,28 @@ def odds_of(error: RatioError, *, ratio: float, estimated_share: float) -> Odds:
     }
     low, high = confidence.ratio_interval(**model, coverage=COVERAGE)
     return Odds(ratio, float(confidence.probability_ahead(**model)), float(low), float(high))
+
+
+def undecided(error: RatioError, *, estimated_share: float = 0.0) -> tuple[float, float]:
+    """Return the predicted ratios of AFD to EP between which it is too close to call.
+
+    Parameters
+    ----------
+    error : RatioError
+        How far predicted ratios are off.
+    estimated_share : float
+        Share of a step whose efficiencies were never measured [1].
+
+    Returns
+    -------
+    tuple of float
+        Ends [1].
+    """
+    spread = confidence.ratio_spread(
+        base=error.spread, estimated_share=estimated_share, estimated_error=error.estimated_error
+    )
+    reach = spread * confidence.student_quantile(probability=1.0 - UNDECIDED, degrees=error.degrees)
+    return math.exp(error.bias - reach), math.exp(error.bias + reach)
 
 
 class Verdict(NamedTuple):
