@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from roofline_afd.analysis.decode.sides import Side
+    from roofline_afd.serving.deployment import Deployments
 
 COVERAGE = 0.8
 """Share of measured ratios that the interval of a prediction is to hold [1]."""
@@ -137,6 +138,13 @@ class Verdict(NamedTuple):
         return {f"{key}{suffix}": value for key, value in found.items()}
 
 
+def basis_of(deployments: Deployments) -> str:
+    """Return what predicted times of a question cover: `wall` with the pause of a host, else `device`."""
+    scenario = deployments.scenario
+    paused = scenario.gap_ms is None and scenario.engine.host_pause_s > 0
+    return WALL if paused or deployments.gap > 0 else DEVICE
+
+
 def verdict_of(sides: Mapping[str, Side]) -> Verdict:
     """Return how sure it is which mode is ahead.
 
@@ -155,7 +163,7 @@ def verdict_of(sides: Mapping[str, Side]) -> Verdict:
     deployments = ep.deployments
     shares = [float(side.row["estimated_share"]) for side in sides.values() if side.rate]
     share = max(shares, default=0.0)
-    basis = WALL if deployments.gap > 0 else DEVICE
+    basis = basis_of(deployments)
     if ep.rate and afd.rate:
         error = load_ratio_error(deployments.scenario.system.parts.catalogue)
         odds = odds_of(error, ratio=afd.rate / ep.rate, estimated_share=share)

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.analysis.decode.sides import NAMES
-from roofline_afd.analysis.decode.verdict import DEVICE, WALL, Odds, Verdict, chance, odds_of
+from roofline_afd.analysis.decode.verdict import Odds, Verdict, chance, odds_of
 from roofline_afd.serving.deployment import AFD, EP
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Doubts(NamedTuple):
 
 
 def doubts_of(
-    rows: Sequence[Mapping[str, Any]], error: RatioError, *, level_error: float, gap_s: float
+    rows: Sequence[Mapping[str, Any]], error: RatioError, *, level_error: float, basis: str
 ) -> Doubts:
     """Return how sure a ranking is.
 
@@ -46,8 +46,8 @@ def doubts_of(
         How far predicted ratios of AFD to EP of one system are off.
     level_error : float
         Median error of predicted levels, within which candidates of two systems are too close to call [1].
-    gap_s : float
-        Pause of a step that times count [s].
+    basis : str
+        What predicted times cover: `device` or `wall`.
 
     Returns
     -------
@@ -59,7 +59,6 @@ def doubts_of(
     modes = {row["mode"]: row for row in feasible if row["system"] == best["system"]}
     both = _odds(modes[AFD], modes[EP], error) if len(modes) == len(NAMES) else None
     share = max(float(row["estimated_share"]) for row in modes.values())
-    basis = WALL if gap_s > 0 else DEVICE
     verdict = Verdict(both, both.probability if both else None, share, basis, None)
     neighbours = [
         _neighbours(first, second, error, level_error) for first, second in itertools.pairwise(feasible)

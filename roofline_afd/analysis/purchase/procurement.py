@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
+from roofline_afd.analysis.decode.verdict import basis_of
 from roofline_afd.analysis.prices import PURCHASE
 from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, halves_note, is_pair
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of, device_of, hourly_weights
@@ -99,7 +100,7 @@ def procure(question: Purchase) -> Answer:
     constants = load_service_constants(catalogue)
     first = Deployments(scenarios[0], AFD if is_pair(scenarios[0]) else EP)
     doubts = doubts_of(
-        rows, load_ratio_error(catalogue), level_error=constants.validated_error, gap_s=first.gap
+        rows, load_ratio_error(catalogue), level_error=constants.validated_error, basis=basis_of(first)
     )
     every = [Deployments(scenario, AFD) for scenario in scenarios]
     quantities = quantities_of(*every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.analysis.decode.rows import kind_shares
-from roofline_afd.analysis.decode.verdict import DEVICE, WALL, Odds, Verdict, odds_of
+from roofline_afd.analysis.decode.verdict import Odds, Verdict, basis_of, odds_of
 from roofline_afd.catalogue.calibration import ESTIMATED
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.serving.deployment import AFD, EP, Deployments
@@ -80,7 +80,7 @@ def mode_odds(
         ahead = odds(row, winner) if _with_afd(row) else odds(winner, row)
         if ahead.close:
             close[row["mode"]] = ahead.probability if _with_afd(row) else 1.0 - ahead.probability
-    basis = WALL if Deployments(question.scenario, EP).gap > 0 else DEVICE
+    basis = basis_of(Deployments(question.scenario, EP))
     ep, afd = top[False], top[True]
     both = odds(afd, ep) if afd and ep else None
     share = max((shares[id(row)] for row in (ep, afd) if row), default=0.0)
