@@ -43,7 +43,7 @@ class Odds(NamedTuple):
     def words(self) -> str:
         """The ratio, its interval and the probability."""
         return (
-            f"AFD / EP {self.ratio:.2f}, {COVERAGE * 100:.0f} % interval {self.low:.2f} to {self.high:.2f}; "
+            f"AFD / EP {self.ratio:.2f}, {COVERAGE * 100:.0f} % interval {self.low:.2f} to {self.high:.2f}, "
             f"AFD ahead with probability {chance(self.probability)}"
         )
 

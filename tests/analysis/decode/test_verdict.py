@@ -52,7 +52,7 @@ def test_words_have_no_more_digits_than_known() -> None:
     assert chance(0.0004) == "below 0.01"
     assert chance(0.9999) == "above 0.99"
     words = odds_of(ERROR, ratio=0.89, estimated_share=0.0).words
-    assert words.startswith("AFD / EP 0.89, 80 % interval 0.71 to 1.12; AFD ahead with probability 0.2")
+    assert words.startswith("AFD / EP 0.89, 80 % interval 0.71 to 1.12, AFD ahead with probability 0.2")
 
 
 def test_memory_is_firm_and_latency_is_not() -> None:

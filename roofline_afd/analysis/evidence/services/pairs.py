@@ -14,7 +14,7 @@ from roofline_afd.analysis.evidence.services.ratio import (
     ratio_model,
     sources_of,
 )
-from roofline_afd.analysis.evidence.services.rows import KERNEL, LOWER_BOUND, WALL
+from roofline_afd.analysis.evidence.services.rows import DEVICE, KERNEL, LOWER_BOUND, WALL
 from roofline_afd.serving.deployment import AFD, EP
 
 if TYPE_CHECKING:
@@ -122,6 +122,9 @@ def _told(afd: Compared, ep: Compared, constants: ServiceConstants) -> Pair:
         measured=afd.measured / ep.measured,
         predicted=afd.predicted / ep.predicted,
         estimated_share=max(estimated_share_of(each.row, constants) for each in (afd, ep)),
+        basis=WALL if afd.row.timing == WALL else DEVICE,
+        system=afd.row.system or "",
+        engine=afd.row.engine,
     )
 
 

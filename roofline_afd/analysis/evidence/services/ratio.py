@@ -50,6 +50,11 @@ class Pair:
     predicted: float
     estimated_share: float
     """The larger of both rows' shares of a step that rest on efficiencies never measured."""
+    basis: str = ""
+    """What both were timed by: `wall`, or `device`."""
+    system: str = ""
+    engine: str = ""
+    """That of its AFD row."""
 
     @property
     def log_error(self) -> float:
@@ -205,7 +210,8 @@ def ratio_model(pairs: Sequence[Pair]) -> dict[str, Any] | None:
         `spread` (s_0), `bias` (b, with `mean_log_error` whether shown or not), `degrees`, `pairs`, `sources`
         with their pairs, largest estimated share and root mean square error each; `coverage` of the 80 %
         interval leaving one source out: pairs within, their share, its 95 % binomial interval as if pairs
-        were independent, and that of sources all of whose pairs are within. None without a pair.
+        were independent, that of sources all of whose pairs are within, and the pairs within `by` basis,
+        system and engine. None without a pair.
     """
     fit = fit_ratio(pairs)
     if fit is None:
@@ -252,4 +258,24 @@ def _coverage(fit: RatioFit, intervals: Mapping[tuple[str, str], tuple[float, fl
         "sources": len(inside),
         "sources_low": whole_low,
         "sources_high": whole_high,
+        "by": [
+            {
+                "basis": basis,
+                "system": system,
+                "engine": engine or None,
+                "pairs": len(own),
+                "covered": sum(_inside(pair, intervals) for pair in own),
+                "rms_log_error": float(np.sqrt(np.mean(_errors(own) ** 2))),
+            }
+            for (basis, system, engine), own in _alike(fit).items()
+        ],
     }
+
+
+def _alike(fit: RatioFit) -> dict[tuple[str, str, str], list[Pair]]:
+    """Return pairs by basis, system and engine."""
+    found: dict[tuple[str, str, str], list[Pair]] = {}
+    for group in fit.groups:
+        for pair in group:
+            found.setdefault((pair.basis, pair.system, pair.engine), []).append(pair)
+    return found
