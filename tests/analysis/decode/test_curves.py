@@ -111,7 +111,7 @@ def test_bad_targets(targets: Sequence[float]) -> None:
 
 
 def test_the_band_is_the_interval_about_afd(curve: Answer) -> None:
-    """At each target where both are feasible, AFD's throughput times what the interval leaves of the ratio."""
+    """At each target where both are feasible: AFD's throughput, off as the interval of the ratio has it."""
     band = curve.picture["band"]
     assert band
     rows = {mode: _of(curve, mode) for mode in ("ep", "afd")}
