@@ -72,7 +72,9 @@ def test_without_prices_devices_decide_and_a_pair_has_no_odds() -> None:
 
 def test_the_answer_tells_them() -> None:
     """Every two neighbours are in the summary, and the other mode of the best in the sentence."""
-    answer = procure(asked("h800", "h20"), demand=DEMAND, prices=RENT)
+    answer = procure(
+        asked("h800", "h20"), demand=DEMAND, prices={name: RENT[name] for name in ("h800", "h20")}
+    )
     feasible = [row for row in answer.rows() if row["feasible"]]
     summary = answer.summary
     assert len(summary["neighbours"]) == len(feasible) - 1
