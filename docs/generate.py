@@ -354,12 +354,14 @@ def validation() -> str:
         "\n## Is AFD predicted ahead where it is ahead?\n",
         (
             "A pair is an AFD row and the best measured EP row of the same system, model, context, number "
-            f"formats, accepted length and routing, timed in the same way. There are {signs['n']}; the "
-            f"prediction is on the measured side of 1 in {signs['same_sign']}, and within 15 points of the "
-            f"measured ratio in {signs['within_band']}. A margin between the two modes smaller than that "
-            "says nothing.\n"
+            "formats, accepted length and routing, both timed by the wall clock or both on the device. There "
+            f"are {signs['n']}; the prediction is on the measured side of 1 in {signs['same_sign']}, and "
+            f"within 15 points of the measured ratio in {signs['within_band']}. Two runs of one "
+            f"configuration by one author lie {signs['noise']:.0%} apart: of the {signs['n_beyond_noise']} "
+            f"pairs whose margin exceeds that, {signs['same_sign_beyond_noise']} have the sign predicted.\n"
         ),
         _pairs(signs["pairs"]),
+        _page("sureness").section(signs),
         (
             "The next pairs are published as such, but were timed in different ways, or one side is "
             "predicted without the pause of a host that was timed; they are not counted. That is no excuse "

@@ -127,7 +127,7 @@ def compare(scenario: Scenario) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row per mode with the keys of `compare --format json`; `attrs["summary"]` holds `winner`,
-        `afd_over_ep` and `reason`.
+        `afd_over_ep` with its 80 % interval, `probability_afd_wins` and `reason`.
 
     Raises
     ------
@@ -154,7 +154,8 @@ def what_if(question: WhatIf) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per metric; `attrs["summary"]` holds winners and bindings before and after, and the break-even.
+        A row per metric; `attrs["summary"]` holds winners, how sure they are and bindings, before and after,
+        and the break-even.
 
     Raises
     ------
@@ -296,7 +297,7 @@ def explore(question: Exploration) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The keys of `explore --format json`: the frontier of each mode; `attrs["summary"]` holds
-        `best_under_slo`.
+        `best_under_slo` and `probability_afd_wins`.
 
     Raises
     ------

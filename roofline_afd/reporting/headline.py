@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from roofline_afd.reporting.case import Case
 
 SURE = 0.8
-"""Share of samples from which on the winner is not called unsure."""
+"""Probability from which on the winner is not called unsure, and share of samples that serve."""
 FEW_DIGITS = 100
 """Rates below are told in three digits."""
 
@@ -90,7 +90,10 @@ def cards(case: Case, moved: Answer) -> str:
     probability = moved.summary.get("probability_afd_wins")
     if probability is not None and not case.pair:
         shown.append(
-            (f"{probability:.0%}", "probability that AFD serves more than EP, uncertain inputs varied")
+            (
+                f"{probability:.0%}",
+                "probability that AFD serves more than EP, inputs varied and the error of the model counted",
+            )
         )
     inner = "".join(
         f'<div class="card"><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>'
@@ -148,7 +151,8 @@ def doubt(case: Case, moved: Answer, verdict: str) -> str:
     parts = [f"{verdict.partition(';')[0]}."] if verdict.startswith(CLOSE_CALL) else []
     if chance is not None and max(chance, 1.0 - chance) < SURE:
         parts.append(
-            f"Unsure of EP or AFD: AFD serves more in {chance:.0%} of samples of the uncertain inputs."
+            f"Unsure of EP or AFD: with uncertain inputs, and the error of the model itself, AFD serves more "
+            f"with probability {chance:.2f}."
         )
     if missed > (1.0 - SURE) * samples:
         parts.append(

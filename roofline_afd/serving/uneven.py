@@ -130,7 +130,8 @@ def _elementwise(of_one: Callable[[int, int], float], first: FloatLike, second: 
 def _both(load: ExpertLoad, places: FloatLike, redundant_experts: FloatLike) -> tuple[FloatArray, FloatArray]:
     """Return imbalance by popularity, and the expected maximum of as many normal numbers as devices."""
     pairs, place = _pairs(places, redundant_experts)
-    known = np.array([(_imbalance(load, *pair), _kappa(pair[0])) for pair in pairs])[place]
+    found = np.array([(_imbalance(load, *pair), _kappa(pair[0])) for pair in pairs])
+    known = found.reshape(-1, 2)[place]  # also of no element at all
     return known[..., 0], known[..., 1]
 
 

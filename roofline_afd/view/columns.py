@@ -35,7 +35,9 @@ class Column:
             return f"{value:,.0f}"
         if plain and isinstance(value, int):
             return str(value)
-        return format(value, self.form)
+        if self.form.endswith("d") and value != int(value):  # of devices that share heads
+            return f"{value:,.4g}"
+        return format(int(value) if self.form.endswith("d") else value, self.form)
 
 
 GROUPED_FROM = 10_000

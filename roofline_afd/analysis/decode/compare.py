@@ -12,7 +12,9 @@ from roofline_afd.analysis.decode.memory import memory_notes
 from roofline_afd.analysis.decode.notes import COPIES, notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.rows import SHARED, TABLE_KEYS, batch_per_device
 from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
+from roofline_afd.analysis.decode.verdict import Verdict, model_note, verdict_of
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
+from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.candidates import SEARCHED_TRANSPORTS
 from roofline_afd.serving.deployment import AFD, EP, Deployments
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 CLOSE_CALL = "Too close to call"
-"""How a reason begins where the margin is within the validated error."""
+"""How a reason begins where either mode may be ahead."""
 EQUALLY_GOOD = 5e-4
 """Share of the throughput below which a difference is not worth a number."""
 STAGES = ("attention", "ffn", "dispatch", "combine")
@@ -42,7 +44,7 @@ def compare(scenario: Scenario) -> Answer:
     Returns
     -------
     Answer
-        The best deployment of each mode; winner, ratio, reason, runners-up.
+        The best deployment of each mode; winner, ratio, how sure that is, reason, runners-up.
 
     Raises
     ------
@@ -56,10 +58,10 @@ def compare(scenario: Scenario) -> Answer:
     if ep.rate is None and afd.rate is None:
         raise InfeasibleError(with_formats(f"no: {refusal_of(sides)}", scenario))
     constants = load_service_constants(scenario.system.parts.catalogue)
-    error = constants.validated_error
+    verdict = verdict_of(sides)
     ratio = afd.rate / ep.rate if ep.rate and afd.rate else None
     winner = AFD if ep.rate is None or (ratio is not None and ratio > 1) else EP
-    reason = _reason(sides, winner, ratio, error)
+    reason = _reason(sides, winner, ratio, verdict)
     quantities = quantities_of(*(side.deployments for side in sides.values()))
     rows = [side.row for side in sides.values()]
     examined = sum(side.found.examined for side in sides.values())
@@ -71,6 +73,7 @@ def compare(scenario: Scenario) -> Answer:
             for mode, side in sides.items()
             if side.rate is None
         ),
+        *_sure(scenario, verdict),
         *_neighbours(sides),
         *_validated(constants),
         *_transport_note(any_transport, ratio),
@@ -85,8 +88,8 @@ def compare(scenario: Scenario) -> Answer:
         summary={
             "winner": winner,
             "afd_over_ep": ratio,
-            "too_close_to_call": ratio is not None and abs(ratio - 1) <= error,
-            "validated_error": error,
+            **verdict.keys(),
+            "validated_error": constants.validated_error,
             "reason": reason,
             "runner_up": {
                 mode: _shape(side.found.runner_up, side.deployments) for mode, side in sides.items()
@@ -103,10 +106,10 @@ def compare(scenario: Scenario) -> Answer:
     )
 
 
-def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, error: float) -> str:
+def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, verdict: Verdict) -> str:
     """Return who wins, by how much and why, in one sentence."""
     loser = EP if winner == AFD else AFD
-    if ratio is None:
+    if ratio is None or verdict.odds is None:
         return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {why_not(sides[loser])}."
     gain = max(ratio, 1 / ratio) - 1
     first, second = sides[winner].row, sides[loser].row
@@ -114,12 +117,20 @@ def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, error: 
         f"{_pace(second)}; {_pace(first)} ({NAMES[loser]} bound by {second['binding']}, {NAMES[winner]} by "
         f"{first['binding']})"
     )
-    if abs(ratio - 1) <= error:
+    if verdict.close:
         return (
-            f"{CLOSE_CALL}: {NAMES[winner]} is ahead by {gain:.1%}, within the {error:.1%} median error "
-            f"of predictions; {why}; what would decide it: {_decider(sides)}."
+            f"{CLOSE_CALL}: {NAMES[winner]} is ahead by {gain:.1%} ({verdict.odds.words}); {why}; what would "
+            f"decide it: {_decider(sides)}."
         )
-    return f"{NAMES[winner]} wins by {gain:.0%}: {why}."
+    return f"{NAMES[winner]} wins by {gain:.0%} ({verdict.odds.words}): {why}."
+
+
+def _sure(scenario: Scenario, verdict: Verdict) -> list[str]:
+    """Return what the probability of the verdict rests on, or why it has none."""
+    if verdict.odds is None:
+        return [verdict.note] if verdict.note else []
+    error = load_ratio_error(scenario.system.parts.catalogue)
+    return [model_note(error, verdict)]
 
 
 def _lies(sides: Mapping[str, Side]) -> str:

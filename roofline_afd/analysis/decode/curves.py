@@ -13,7 +13,9 @@ from roofline_afd.analysis.answer import Answer, object_columns, provenance_note
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, question_line, serving_inputs
 from roofline_afd.analysis.decode.rows import row_of
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of, search_modes
+from roofline_afd.analysis.decode.verdict import Odds, odds_of
 from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError, shown
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.scenario import SHORTEST_TPOT_MS, Scenario, finite
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.decode.questions import Frontier
+    from roofline_afd.catalogue.ratio_error import RatioError
     from roofline_afd.serving.search import Found
 
 TARGETS = 20
@@ -65,8 +68,9 @@ def frontier(question: Frontier) -> Answer:
     Returns
     -------
     Answer
-        The best deployments of both modes, each once, by latency target; who wins where. Its picture has the
-        question in a line, and the latency targets from which, to which and at which it is drawn [ms].
+        The best deployments of both modes, each once, by latency target; who wins where, and how sure that
+        is. Its picture has the question in a line, the latency targets from which, to which and at which it
+        is drawn [ms], and the 80 % interval of AFD against EP as predicted.
 
     Raises
     ------
@@ -85,7 +89,10 @@ def frontier(question: Frontier) -> Answer:
     if not any(points.values()):
         raise InfeasibleError(f"no: {refusal_of(search_modes(attrs.evolve(scenario, tpot_ms=targets[-1])))}")
     parts = _parts(curves, targets)
-    error = load_service_constants(scenario.system.parts.catalogue).validated_error
+    catalogue = scenario.system.parts.catalogue
+    error = load_service_constants(catalogue).validated_error
+    odds = _odds(curves, targets, load_ratio_error(catalogue))
+    close = _close(odds)
     own = scenario.latency_ms
     at_target = {mode: curve.at(own) for mode, curve in curves.items()} if asked is None else {}
     sides = [Deployments(scenario, mode) for mode in MODES]
@@ -113,10 +120,11 @@ def frontier(question: Frontier) -> Answer:
             "parts": [
                 {
                     **part._asdict(),
-                    "within_error": part.largest_lead is not None and part.largest_lead <= error,
+                    "within_error": _within(part, odds),
                 }
                 for part in parts
             ],
+            "too_close_ms": [list(one) for one in close],
             "crossings_ms": [part.from_ms for part in parts[1:]],
             "least_tpot_ms": {mode: _finite_or_none(curve.least) for mode, curve in curves.items()},
             "saturated_tpot_ms": {
@@ -126,7 +134,9 @@ def frontier(question: Frontier) -> Answer:
             "validated_error": error,
             "estimated": any(row["estimated_share"] > 0 for row in typical.values()),
             "answer": with_formats(
-                f"{_headline(parts, points, error)} {_at_target(own, at_target, curves)}".strip(), scenario
+                f"{_headline(parts, points, close, odds)} {_at_target(own, at_target, curves)}"
+                f"{_at_own(odds.get(own) if at_target else None)}".strip(),
+                scenario,
             ),
         },
         notes=notes,
@@ -136,8 +146,54 @@ def frontier(question: Frontier) -> Answer:
             "target_ms": own,
             "from_ms": targets[0] if asked else min(targets[0], *(row["tpot_ms"] for row in drawn)),
             "to_ms": targets[-1],
+            "band": [
+                {"tpot_ms": limit, "low": rate * each.low / each.ratio, "high": rate * each.high / each.ratio}
+                for limit, each in odds.items()
+                if (rate := _rate(curves[AFD].at(limit)))
+            ],
         },
     )
+
+
+def _odds(curves: Mapping[str, Curve], targets: Sequence[float], error: RatioError) -> dict[float, Odds]:
+    """Return how sure the ratio is at each target where both modes are feasible."""
+    found = {}
+    for limit in targets:
+        ep, afd = (curves[mode].at(limit) for mode in (EP, AFD))
+        if ep is not None and afd is not None:
+            share = max(float(row["estimated_share"]) for row in (ep, afd))
+            found[limit] = odds_of(error, ratio=_rate(afd) / _rate(ep), estimated_share=share)
+    return found
+
+
+def _within(part: Part, odds: Mapping[float, Odds]) -> bool:
+    """Whether all of a part is too close to call."""
+    own = [
+        each
+        for limit, each in odds.items()
+        if part.from_ms <= limit <= part.to_ms and (AFD if each.ratio > 1 else EP) == part.winner
+    ]
+    return not part.only and bool(own) and all(each.close for each in own)
+
+
+def _close(odds: Mapping[float, Odds]) -> list[tuple[float, float]]:
+    """Return the ranges of targets, of those looked at, over which it is too close to call [ms]."""
+    runs = itertools.groupby(odds, key=lambda limit: odds[limit].close)
+    limits = [list(run) for close, run in runs if close]
+    return [(run[0], run[-1]) for run in limits]
+
+
+def _range(close: tuple[float, float], odds: Mapping[float, Odds]) -> str:
+    """Return a range of targets in words."""
+    low, high = close
+    if low == high:
+        return f"at {low:.3g} ms"
+    return f"from {low:.3g} ms on" if high == max(odds) else f"from {low:.3g} to {high:.3g} ms"
+
+
+def _at_own(odds: Odds | None) -> str:
+    """Return how sure the ratio at the question's own target is; empty where there is none."""
+    return f" {odds.words}{': too close to call' if odds.close else ''}." if odds else ""
 
 
 def _asked_targets(question: Frontier) -> list[float] | None:
@@ -317,7 +373,12 @@ def _why(scenario: Scenario, curves: Mapping[str, Curve], mode: str) -> str:
     return f"the least latency is {curves[mode].least:.4g} ms per token"
 
 
-def _headline(parts: Sequence[Part], points: Mapping[str, Sequence[Any]], error: float) -> str:
+def _headline(
+    parts: Sequence[Part],
+    points: Mapping[str, Sequence[Any]],
+    close: Sequence[tuple[float, float]],
+    odds: Mapping[float, Odds],
+) -> str:
     """Return who wins where, the most important first."""
     low, high = parts[0].from_ms, parts[-1].to_ms
     for mode, other in ((EP, AFD), (AFD, EP)):
@@ -337,16 +398,8 @@ def _headline(parts: Sequence[Part], points: Mapping[str, Sequence[Any]], error:
         by = "" if gain is None else f", by {_percent(gain)} or more"
         turns.append(f"{what} from {part.from_ms:.3g} ms{'' if turns else ' per token on'}{by}")
     text = ", ".join(turns)
-    close = {
-        f"{NAMES[part.winner]}'s lead of at most {_percent(part.largest_lead)}"
-        for part in compared
-        if part.largest_lead is not None and part.largest_lead <= error
-    }
     if close:
-        text += (
-            f"; {' and '.join(sorted(close))} {'is' if len(close) == 1 else 'are'} within the {error:.1%} "
-            "median error of predictions"
-        )
+        text += f"; too close to call {' and '.join(_range(one, odds) for one in close)}"
     text = f"{text[0].upper()}{text[1:]}."
     if alone:
         text += f" Below, from {parts[0].from_ms:.3g} ms, only {NAMES[parts[0].winner]} is feasible."

@@ -15,6 +15,8 @@ from roofline_afd.analysis.decode.changes import SUBJECTS, changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, question_line, serving_inputs
 from roofline_afd.analysis.decode.questions import METRICS, Map
 from roofline_afd.analysis.decode.sides import NAMES, rates, search_modes
+from roofline_afd.analysis.decode.verdict import undecided
+from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
@@ -97,6 +99,8 @@ def grid(question: Map) -> Answer:
         "infeasible_points": sum(row[metric] is None for row in rows),
         "estimated": estimated,
     }
+    if metric == RATIO:
+        summary["undecided"] = list(undecided(load_ratio_error(scenario.system.parts.catalogue)))
     summary["answer"] = with_formats(_map_sentence(rows, summary), scenario)
     return Answer(
         command="hfu-map",
@@ -358,6 +362,11 @@ def _map_notes(scenario: Scenario, keys: tuple[str, str], metric: str) -> list[s
     notes = []
     if metric == RATIO:
         notes.append("each point: the best deployments of both modes, searched exhaustively")
+        low, high = undecided(load_ratio_error(scenario.system.parts.catalogue))
+        notes.append(
+            f"AFD / EP from {low:.2f} to {high:.2f} is too close to call, and more where much of a step was "
+            "never measured: `compare` tells the probability"
+        )
     shape = [key for key in keys if key in quantity_keys("model") or key.startswith("attention.")]
     if shape and not {*shape} & {field.name for field in attrs.fields(Scenario)}:
         notes.append(

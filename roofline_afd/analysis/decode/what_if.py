@@ -9,12 +9,14 @@ from roofline_afd.analysis.answer import Answer, object_columns, provenance_note
 from roofline_afd.analysis.decode.changes import changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, Side, rates, refusal_of, search_modes
+from roofline_afd.analysis.decode.verdict import Verdict, chance, model_note, verdict_of
+from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import COUNTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from roofline_afd.analysis.decode.questions import WhatIf
     from roofline_afd.serving.scenario import Scenario
@@ -54,8 +56,9 @@ def what_if(question: WhatIf) -> Answer:
     Returns
     -------
     Answer
-        A row per metric: before, after, change; what binds, who wins, and for one number the value at which
-        the winner flips.
+        A row per metric: before, after, change; what binds, who wins and how sure that is, and for one
+        number the value at which the winner flips. Keys of the verdict are those after the change, those
+        before it end in `_before`.
 
     Raises
     ------
@@ -76,6 +79,7 @@ def what_if(question: WhatIf) -> Answer:
             )
     rows = _rows(before, after)
     winners = [_winner(sides) for sides in (before, after)]
+    verdicts = [verdict_of(sides) for sides in (before, after)]
     flip = _break_even(scenario, other, changes, before, after)
     bindings = [
         {
@@ -95,12 +99,15 @@ def what_if(question: WhatIf) -> Answer:
         "winner_after": winners[1],
         "winner_flips": winners[0] != winners[1],
         "break_even": flip,
+        "afd_over_ep": _ratio(after),
+        **verdicts[1].keys(),
+        **verdicts[0].keys("_before"),
         "changes": {
             key: value if isinstance(value, int | float) else str(value) for key, value in changes.items()
         },
         "deployments_examined": examined,
     }
-    said = _sentence(scenario, changes, before, after, summary)
+    said = _sentence(scenario, changes, before, after, summary=summary, verdicts=verdicts)
     summary["answer"] = with_formats(said, scenario, other)
     return Answer(
         command="what-if",
@@ -115,6 +122,7 @@ def what_if(question: WhatIf) -> Answer:
                 for mode in (EP, AFD)
             ),
             *([flip["note"]] if flip else []),
+            *_sure(other, verdicts),
             *provenance_notes(other, quantities),
         ],
         table_keys=TABLE_KEYS,
@@ -195,7 +203,11 @@ def _break_even(
             }
         bracket = found
     value = _root(lead, *bracket, whole=whole)
-    return {"input": key, "value": value, "note": f"break-even: the winner flips at {key} = {value:.4g}"}
+    return {
+        "input": key,
+        "value": value,
+        "note": f"break-even: the winner predicted flips at {key} = {value:.4g}, where either may be ahead",
+    }
 
 
 def _is_whole(scenario: Scenario, key: str) -> bool:
@@ -262,7 +274,9 @@ def _sentence(
     changes: Mapping[str, float | str],
     before: Mapping[str, Side],
     after: Mapping[str, Side],
+    *,
     summary: Mapping[str, Any],
+    verdicts: Sequence[Verdict],
 ) -> str:
     texts = []
     for key, value in changes.items():
@@ -283,4 +297,28 @@ def _sentence(
     )
     flip = summary["break_even"]
     where = f" (break-even at {flip['input']} = {flip['value']:.4g})" if flip and flip["value"] else ""
-    return f"{', '.join(texts)}: {'; '.join(parts)}; {verdict}{where}."
+    return f"{', '.join(texts)}: {'; '.join(parts)}; {verdict}{where}{_odds(verdicts)}."
+
+
+def _odds(verdicts: Sequence[Verdict]) -> str:
+    """Return how sure it is who is ahead, before and after; empty where neither has odds."""
+    known = [(when, one) for when, one in zip(("before", "after"), verdicts, strict=True) if one.odds]
+    if not known:
+        return ""
+    texts = ", ".join(f"{chance(one.odds.probability)} {when}" for when, one in known if one.odds)
+    when, last = known[-1][0], known[-1][1].odds
+    span = (
+        f"AFD / EP {last.ratio:.2f}, 80 % interval {last.low:.2f} to {last.high:.2f} {when}" if last else ""
+    )
+    close = [when for when, one in known if one.close]
+    doubt = f"; too close to call {' and '.join(close)}" if close else ""
+    return f"; AFD ahead with probability {texts} ({span}){doubt}"
+
+
+def _sure(scenario: Scenario, verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what the probabilities rest on, or why there is none."""
+    notes = [one.note for one in verdicts if one.note]
+    known = [one for one in verdicts if one.odds]
+    if known:
+        notes.append(model_note(load_ratio_error(scenario.system.parts.catalogue), known[-1]))
+    return list(dict.fromkeys(notes))

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 DEFAULT_BATCH = 128
 DEFAULT_CONTEXT_TOKENS = 4096
 MAX_CONTEXT_TOKENS = 100_000_000
-ASKED_ELSEWHERE = ("pipeline", "imbalance", "placement", "slots", "linear", "ratio", "barrier", "normal")
+ASKED_ELSEWHERE = (
+    *("pipeline", "imbalance", "placement", "slots", "linear", "ratio", "barrier", "normal"),
+    "confidence",
+)
 """Subjects whose numbers are not those of one FFN stage or operator: other commands have them."""
 
 

@@ -147,6 +147,7 @@ def fleet_row(
         "ffn_nodes_before_dead_zone": _headroom(scenario, fleet),
         "feasible": True,
         "binding": own["binding"],
+        "estimated_share": own["estimated_share"],
     }
 
 

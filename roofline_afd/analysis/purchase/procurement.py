@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
+from roofline_afd.analysis.decode.verdict import basis_of
 from roofline_afd.analysis.prices import PURCHASE
 from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, halves_note, is_pair
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of, device_of, hourly_weights
 from roofline_afd.analysis.purchase.demand import demand_of
 from roofline_afd.analysis.purchase.fleets import fleet_of, fleet_row
+from roofline_afd.analysis.purchase.odds import Doubts, doubts_of, other_mode_words
 from roofline_afd.analysis.purchase.ranking import flips_of, rank, rivals_of
 from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 
@@ -55,7 +58,7 @@ def procure(question: Purchase) -> Answer:
     Returns
     -------
     Answer
-        A row per system and mode, cheapest first; the ranking, and where it flips.
+        A row per system and mode, cheapest first; the ranking, how sure it is, and where it flips.
 
     Raises
     ------
@@ -93,8 +96,12 @@ def procure(question: Purchase) -> Answer:
     keys = list(dict.fromkeys(key for row in rows if row["feasible"] for key in row))
     rows = [{key: row.get(key) for key in keys} for row in rows]
     flips = flips_of(scenarios, rows, wanted)
-    constants = load_service_constants(scenarios[0].system.parts.catalogue)
+    catalogue = scenarios[0].system.parts.catalogue
+    constants = load_service_constants(catalogue)
     first = Deployments(scenarios[0], AFD if is_pair(scenarios[0]) else EP)
+    doubts = doubts_of(
+        rows, load_ratio_error(catalogue), level_error=constants.validated_error, basis=basis_of(first)
+    )
     every = [Deployments(scenario, AFD) for scenario in scenarios]
     quantities = quantities_of(*every)
     priced = [row for row in rows if row["usd_per_million_tokens"] is not None]
@@ -122,9 +129,11 @@ def procure(question: Purchase) -> Answer:
             "best_mode": rows[0]["mode"],
             "ranked_by": "usd_per_million_tokens" if priced else "n_devices",
             "flips": flips,
+            **doubts.keys(),
             "validated_error": constants.validated_error,
             "answer": with_formats(
-                _sentence(rows, wanted.tokens_per_s, buyer, flips, constants.validated_error), *scenarios
+                _sentence(rows, wanted.tokens_per_s, buyer, flips, doubts, error=constants.validated_error),
+                *scenarios,
             ),
         },
         notes=[
@@ -147,6 +156,8 @@ def _sentence(
     wanted: float,
     buyer: Buyer,
     flips: Sequence[Mapping[str, Any]],
+    doubts: Doubts,
+    *,
     error: float,
 ) -> str:
     """Return which candidate serves the demand cheapest, by how much, and what would change that."""
@@ -163,6 +174,7 @@ def _sentence(
     )
     if best["power_kw"] is not None:
         text += f", {best['power_kw']:,.0f} kW"
+    text += other_mode_words(rows, doubts)
     rivals = [row for row in rows[1:] if row["feasible"] and row["system"] != best["system"]]
     if not priced:
         return f"{text}; no candidate's cost is known, so the fewest devices are best."
@@ -183,7 +195,7 @@ def _sentence(
                 f"instead of {_short(flip['value'])}"
             )
     if more <= error:
-        text += f"; too close to call, within the {error:.1%} median error of predictions"
+        text += f"; these systems are too close to call, within the {error:.1%} median error of predictions"
     return f"{text}."
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.purchase.questions import RATIO
+from roofline_afd.physics import confidence
 from roofline_afd.serving.deployment import AFD
 
 if TYPE_CHECKING:
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.purchase.uncertainty import Input
     from roofline_afd.analysis.purchase.variation import Rates
+    from roofline_afd.catalogue.ratio_error import RatioError
 
-SAMPLED_KEYS = ("feasible_samples", "probability_afd_wins", "intervals")
+SAMPLED_KEYS = ("feasible_samples", "probability_afd_wins", "afd_ahead_share", "intervals")
+MODEL = 1
+"""Number of the random stream of the model's own error, beside that of inputs."""
 LOW_END, HIGH_END = 5.0, 95.0
 """Percentiles that hold 90 % of the samples."""
 
@@ -51,31 +55,49 @@ def draws(inputs: Sequence[Input], samples: int, seed: int) -> list[dict[str, fl
     return [{key: values[index] for key, values in columns.items()} for index in range(samples)]
 
 
-def sampled(found: Sequence[Rates]) -> dict[str, Any]:
-    """Return what samples say: an interval of each headline number, and how often AFD wins.
+def sampled(found: Sequence[Rates], error: RatioError, seed: int) -> dict[str, Any]:
+    """Return what samples say: an interval of each headline number, and how likely AFD wins.
+
+    Inputs alone say how far the prediction moves; what is predicted may be off besides. So each sample's
+    ratio is taken with the error of predicted ratios: the probability is the mean over samples of that of
+    each, and the interval of the ratio is of samples with an error drawn each. Inputs that were never
+    measured are drawn already, so that the spread is not widened for them.
 
     Parameters
     ----------
     found : sequence of Rates
         Throughput of each sample.
+    error : RatioError
+        How far predicted ratios are off.
+    seed : int
+        Of the random numbers.
 
     Returns
     -------
     dict
-        `feasible_samples`, `probability_afd_wins`, `intervals`: all None where nothing was sampled.
+        `feasible_samples`, `probability_afd_wins`, `afd_ahead_share` (of the samples as predicted) and
+        `intervals`: all None where nothing was sampled.
     """
     if not found:
         return dict.fromkeys(SAMPLED_KEYS)
     decided = [rates for rates in found if rates.winner]
+    ratios = np.array([rates.afd / rates.ep for rates in found if rates.ep and rates.afd])
+    model: dict[str, Any] = {"bias": error.bias, "spread": error.spread, "degrees": error.degrees}
+    wins = sum(rates.winner == AFD and not rates.ep for rates in decided)
+    likely = wins + float(np.sum(confidence.probability_ahead(ratio=ratios, **model)))
+    order = np.random.default_rng([seed, MODEL]).permutation(ratios.size)
+    drawn = (order + 0.5) / max(ratios.size, 1)  # as many slices of the distribution as samples, each once
+    off = error.bias + error.spread * confidence.student_quantile(probability=drawn, degrees=error.degrees)
     numbers = {
         "ep_tokens_per_s_per_device": [rates.ep for rates in found if rates.ep],
         "afd_tokens_per_s_per_device": [rates.afd for rates in found if rates.afd],
-        RATIO: [rates.afd / rates.ep for rates in found if rates.ep and rates.afd],
+        RATIO: (ratios * np.exp(-off)).tolist(),
     }
-    wins = sum(rates.winner == AFD for rates in decided)
+    ahead = sum(rates.winner == AFD for rates in decided)
     return {
         "feasible_samples": len(decided),
-        "probability_afd_wins": wins / len(decided) if decided else None,
+        "probability_afd_wins": likely / len(decided) if decided else None,
+        "afd_ahead_share": ahead / len(decided) if decided else None,
         "intervals": {key: _interval(values, len(found)) for key, values in numbers.items()},
     }
 

@@ -11,12 +11,14 @@ import numpy as np
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of
+from roofline_afd.analysis.decode.verdict import UNDECIDED
 from roofline_afd.analysis.purchase.break_even import WIDEST, break_even, distance
 from roofline_afd.analysis.purchase.questions import METRICS, RATIO
 from roofline_afd.analysis.purchase.samples import draws, sampled
 from roofline_afd.analysis.purchase.swings import pair_row, single_row
 from roofline_afd.analysis.purchase.uncertainty import default_text, uncertain_inputs
 from roofline_afd.analysis.purchase.variation import METRIC_NAMES, Variation
+from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import choice
@@ -172,7 +174,7 @@ def _answer(
         "nearest_break_even": flip,
         "samples": len(found),
         "seed": question.seed,
-        **sampled(found),
+        **sampled(found, load_ratio_error(scenario.system.parts.catalogue), question.seed),
     }
     sought = question.break_evens
     some = sought if sought is not None and sought < len(rows) else None
@@ -238,7 +240,7 @@ def _notes(
         if given
         else "all uncertainties are defaults: set your own with --uncertainty KEY=10% or KEY=low:high",
         f"defaults, to either side within the bounds of each input: {default_text()}",
-        "low and high move one input alone, both modes searched anew; the shape of the model is certain",
+        "low and high move one input alone, both modes searched anew, the model taken as certain",
         "elasticity: percent of the metric per percent of the input at the same deployments; none at a kink",
         f"break_even: where the other mode wins, up to {WIDEST:g}-fold either way; not of certain inputs",
     ]
@@ -247,6 +249,11 @@ def _notes(
             f"{len(found)} samples: inputs drawn independently, evenly on logarithms between low and high; "
             "parameters fitted as one table are off together, all faster or all slower; intervals hold the "
             "middle 90 %; ranges that end at a bound pull them to one side"
+        )
+        notes.append(
+            "the error of predicted AFD / EP itself, as published pairs show it, is in its probability and "
+            "its interval; fitted parameters are drawn besides, so that both err to the wide side; intervals "
+            "of EP and of AFD are of inputs alone"
         )
     if some is not None:
         notes.append(f"break-evens are looked for of the {some} inputs that move the metric most")
@@ -272,11 +279,14 @@ def _sentence(
     ratio, winner = summary[RATIO], NAMES[summary["winner"]]
     lead = f"{winner} is ahead" if ratio is None else f"{winner} is ahead (AFD / EP {ratio:.2f})"
     if summary["probability_afd_wins"] is not None:
-        chance = summary["probability_afd_wins"]
-        chance = chance if summary["winner"] == AFD else 1.0 - chance
+        chance, share = summary["probability_afd_wins"], summary["afd_ahead_share"]
+        share = share if summary["winner"] == AFD else 1.0 - share
         known, drawn = summary["feasible_samples"], summary["samples"]
-        lead += f" and stays so in {chance:.0%} of "
+        lead += f" and stays so in {share:.0%} of "
         lead += f"{drawn} samples" if known == drawn else f"the {known} of {drawn} samples that either serves"
+        lead += f"; with the error of the model AFD is ahead with probability {chance:.2f}"
+        if UNDECIDED < chance < 1.0 - UNDECIDED:
+            lead += ", too close to call"
     interval = summary["intervals"] and summary["intervals"][RATIO]
     share = interval["feasible_share"] if interval else 1.0
     both = "them" if share == 1.0 else f"the {share:.0%} that both serve"

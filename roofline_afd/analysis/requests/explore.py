@@ -19,6 +19,7 @@ from roofline_afd.analysis.requests.modes import (
     rows_of,
     weighed,
 )
+from roofline_afd.analysis.requests.odds import mode_odds
 from roofline_afd.analysis.requests.questions import (
     FROM_TRACE,
     KV_LINKS,
@@ -101,7 +102,8 @@ def explore(question: Exploration) -> Answer:
     Returns
     -------
     Answer
-        The frontier of each mode, the best under the limits, and why the others lose.
+        The frontier of each mode, the best under the limits, how sure it is that AFD serves more or less
+        than EP, and why the others lose.
 
     Raises
     ------
@@ -275,7 +277,8 @@ def _answer(
     winner = max((row for row in best.values() if row), key=lambda row: row[key])
     constants = load_service_constants(question.scenario.system.parts.catalogue)
     evidence = prefill_evidence(question.scenario.system.parts.catalogue)
-    said = sentence(question, best, found, key=key, error=constants.validated_error)
+    odds = mode_odds(question, best, key=key, level_error=constants.validated_error)
+    said = sentence(question, best, found, key=key, odds=odds, error=constants.validated_error)
     answer = with_formats(said, question.scenario)
     deployments = [Deployments(question.scenario, mode) for mode in (EP, AFD)]
     quantities = quantities_of(*deployments)
@@ -296,6 +299,7 @@ def _answer(
             "concurrency": concurrency,
             "at_concurrency": loaded or None,
             "deployments_examined": examined,
+            **odds.keys(),
             "validated_error": constants.validated_error,
             **evidence,
             "answer": answer,

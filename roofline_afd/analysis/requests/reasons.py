@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from roofline_afd.analysis.requests.odds import ModeOdds, close_words
 from roofline_afd.catalogue.calibration import SERVICE
 from roofline_afd.serving.limits import (
     CLUSTER,
@@ -46,6 +47,7 @@ def sentence(
     found: Mapping[str, ModeFound],
     *,
     key: str,
+    odds: ModeOdds,
     error: float,
 ) -> str:
     """Return which mode serves most, with what, and why the others lose.
@@ -60,8 +62,10 @@ def sentence(
         By mode, what the search found.
     key : str
         Column by which the best is.
+    odds : ModeOdds
+        How sure the order is.
     error : float
-        Median error of predictions, within which two modes are too close to call [1].
+        Median error of predicted levels [1].
 
     Returns
     -------
@@ -76,7 +80,6 @@ def sentence(
         if value is not None
     ]
     others: list[str] = []
-    close: list[str] = []
     for other, row in best.items():
         if other == mode:
             continue
@@ -84,8 +87,6 @@ def sentence(
             others.append(f"{NAMES[other]} has no feasible deployment ({why_not(question, found[other])})")
             continue
         share = row[key] / winner[key] - 1.0
-        if -share <= error:
-            close.append(NAMES[other])
         others.append(f"{NAMES[other]} {share:+.0%} ({row['deployment']}, bound by {row['binding']})")
     name = NAMES[mode][0].upper() + NAMES[mode][1:]
     text = (
@@ -96,9 +97,10 @@ def sentence(
     )
     if others:
         text += "; " + "; ".join(others)
-    if close:
-        text += f"; too close to call against {' and '.join(close)}, within the {error:.1%} median error"
-    return f"{text}."
+    if odds.verdict.odds:
+        text += f"; best with AFD over best without: {odds.verdict.odds.words}"
+    close = close_words(odds, NAMES, level_error=error)
+    return f"{text}; {close}." if close else f"{text}."
 
 
 def why_not(question: Question, found: ModeFound) -> str:

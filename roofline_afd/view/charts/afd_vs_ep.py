@@ -33,6 +33,10 @@ STYLES: dict[str, tuple[str, list[int], str]] = {
 }
 """Colour, dash and marker of a mode, by its name in answers: any one of them tells the two apart."""
 PALE = 0.5
+BAND = 0.16
+"""Opacity of the interval."""
+HEADROOM = 1.6
+"""Height over the highest curve up to which a chart holds the interval whole."""
 CONFIGURATION = (
     "tpot_limit_ms",
     "tpot_ms",
@@ -63,7 +67,9 @@ def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
     """
     rows = answer.rows()
     low, high = answer.picture["from_ms"], answer.picture["to_ms"]
-    top = max(row["tokens_per_s_per_device"] for row in rows) * 1.1
+    highest = max(row["tokens_per_s_per_device"] for row in rows)
+    reach = max((each["high"] for each in answer.picture.get("band", [])), default=0.0)
+    top = max(highest * 1.1, min(reach * 1.02, highest * HEADROOM))
     x = alt.X(
         "tpot_ms:Q",
         scale=alt.Scale(type="log", domain=[low / 1.02, high * 1.02], nice=False),
@@ -79,7 +85,9 @@ def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
         scale=alt.Scale(domain=[0, top], nice=False),
         axis=alt.Axis(title="tokens per second and device", format=",.4~r", tickCount=6),
     )
-    layers = _target_layers(answer.picture["target_ms"], low, high, x)
+    band = answer.picture.get("band", [])
+    layers = _band_layers(band, high, top, x)
+    layers += _target_layers(answer.picture["target_ms"], low, high, x)
     for mode in STYLES:
         own = [row for row in rows if row["mode"] == mode]
         if own:
@@ -94,6 +102,7 @@ def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
             answer.picture["question"],
             "Markers: the best deployment under a latency target, configuration on hover."
             + (" Diamonds: the winner changes." if crossings else ""),
+            "Band: where AFD may lie against EP as drawn, the 80 % interval of their ratio." if band else "",
             estimate_line(answer, "Pale with hollow markers"),
         ],
     )
@@ -111,6 +120,21 @@ def _target_layers(target: float, low: float, high: float, x: alt.X) -> list[alt
             align="left" if left else "right", dx=6 if left else -6, color=FAINT, fontSize=12, baseline="top"
         ).encode(y=alt.value(2), text="label:N"),
     ]
+
+
+def _band_layers(band: list[dict[str, float]], high: float, top: float, x: alt.X) -> list[alt.Chart]:
+    """Return the interval about the curve of AFD, of the ratio to EP as drawn; cut where the chart ends."""
+    if not band:
+        return []
+    last = band[-1]
+    rows = [*band, {**last, "tpot_ms": max(high, last["tpot_ms"])}]
+    ends = alt.Scale(domain=[0, top], nice=False)
+    area: alt.Chart = (
+        alt.Chart(chart_data(rows))
+        .mark_area(color=ORANGE, opacity=BAND, clip=True)
+        .encode(x, alt.Y("low:Q", scale=ends, title=None), alt.Y2("high:Q"))
+    )
+    return [area]
 
 
 def _curve_layers(rows: list[dict[str, Any]], high: float, x: alt.X, y: alt.Y) -> list[alt.Chart]:

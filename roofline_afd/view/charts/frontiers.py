@@ -101,12 +101,17 @@ class Drawn(NamedTuple):
 
     @property
     def is_close(self) -> bool:
-        """Whether the lead of the best is within the error of predictions."""
-        second = self.second
-        if second is None:
-            return False
-        rate = self.frontiers[second][0][self.key]
-        return bool(1.0 - rate / self.best[self.key] <= self.answer.summary["validated_error"])
+        """Whether the mode that serves most after the best may as well be ahead."""
+        return self.second in self.answer.summary.get("too_close_to", {})
+
+    @property
+    def doubt(self) -> str:
+        """Why that is: how likely the second is ahead, or the error of levels."""
+        summary, second = self.answer.summary, self.second
+        chance = summary["too_close_to"].get(second)
+        if chance is None:
+            return f"the median error is {summary['validated_error']:.1%}"
+        return f"{self.names[second or '']} is ahead with probability {chance:.2f}"
 
     def lead(self, other: str) -> str:
         """Return by how much the best exceeds the best of another mode."""

@@ -25,7 +25,7 @@ from roofline_afd.view.charts.style import (
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
 
@@ -111,6 +111,7 @@ def hfu_map_chart(answer: Answer) -> alt.LayerChart:
     lines = [
         NUMBERS[summary["metric"]],
         "Line: AFD = EP, interpolated between points." if summary["break_even"] else "",
+        _undecided(summary),
         estimate_line(answer, "Dashed frame"),
     ]
     return house_style(
@@ -120,6 +121,12 @@ def hfu_map_chart(answer: Answer) -> alt.LayerChart:
         summary["answer"],
         [answer.picture["question"], " ".join(filter(None, lines))],
     )
+
+
+def _undecided(summary: Mapping[str, Any]) -> str:
+    """Return which ratios are too close to call; empty where the map shows none."""
+    found = summary.get("undecided")
+    return f"From {found[0]:.2f} to {found[1]:.2f}: too close to call, at least." if found else ""
 
 
 def _edges(values: Sequence[float]) -> list[float]:

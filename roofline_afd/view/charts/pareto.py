@@ -118,7 +118,7 @@ def _headline(drawn: Drawn) -> str:
     if second:
         text += f", {drawn.lead(second)} more than {drawn.names[second]}"
         if drawn.is_close:
-            text += f": too close to call, the median error is {summary['validated_error']:.1%}"
+            text += f": too close to call, {drawn.doubt}"
     return text
 
 

@@ -189,7 +189,8 @@ def _subtitle(answers: Sequence[Answer], found: Sequence[Drawn], *, alike: bool)
     return [
         f"{where}{DOT}cached / input / output tokens: {', '.join(requests)}",
         assumed_of(picture, first),
-        f"Too close to call: within the {error:.1%} median error. Each panel has scales of its own. Lines: "
+        "Too close to call: AFD ahead of EP with a probability of 0.2 to 0.8, else within the "
+        f"{error:.1%} median error. Each panel has scales of its own. Lines: "
         "no deployment of the mode is better in both. Grey: beaten ones. Ring: the best, named above."
         + (" Shaded: slower than allowed." if first.inputs["tpot_ms"] is not None else ""),
     ]

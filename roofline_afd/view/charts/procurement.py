@@ -370,7 +370,8 @@ def _limits(answer: Answer, rows: Sequence[Mapping[str, Any]]) -> str:
     if answer.summary["ranked_by"] == DEVICES:
         return "Bars: devices, the fewest on top."
     estimated = any(_estimated(row["system"], answer.inputs["device_prices"]) for row in rows if row[COST])
+    weak = " Pale and dashed: the price is an estimate." if estimated else ""
     return (
-        f"Costs less than {answer.summary['validated_error']:.1%} apart, the median error of predictions, "
-        f"are too close to call.{' Pale and dashed: the price is an estimate.' if estimated else ''}"
+        f"Costs of two systems less than {answer.summary['validated_error']:.1%} apart, the median error of "
+        f"predictions, are too close to call, AFD and EP of one by the probability.{weak}"
     )

@@ -6,6 +6,7 @@ changes one thing at a time.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -20,8 +21,10 @@ from roofline_afd.analysis.decode.sides import rates
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import Model, load_model
+from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError
+from roofline_afd.physics.confidence import student_quantile
 from roofline_afd.serving.scenario import Scenario
 
 H800: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "tpot_ms": 50}
@@ -152,7 +155,7 @@ def test_rows_and_summary() -> None:
 )
 @settings(max_examples=20, deadline=None)
 def test_verdict_follows_from_the_ratio(system: str, model: str, tpot: float) -> None:
-    """AFD wins above one; within the error of validation it is too close to call, and the answer says so."""
+    """AFD wins above one; where either may be ahead it is too close to call, and the answer says so."""
     question = Scenario(system=system, model=model, tpot_ms=tpot)
     try:
         summary = compare(question).summary
@@ -165,9 +168,18 @@ def test_verdict_follows_from_the_ratio(system: str, model: str, tpot: float) ->
         assert summary["afd_over_ep"] is None
         assert not summary["too_close_to_call"]
         assert summary["winner"] == ("afd" if afd else "ep")
+        assert summary["probability_afd_wins"] in {None, 1.0 if afd else 0.0}
+        assert summary["afd_over_ep_low"] is summary["afd_over_ep_high"] is None
         return
     assert summary["winner"] == ("afd" if afd > ep else "ep")
-    assert summary["too_close_to_call"] == (abs(afd / ep - 1) <= ERROR)
+    probability = summary["probability_afd_wins"]
+    assert (probability > 0.5) == (afd > ep)
+    assert summary["too_close_to_call"] == (0.2 < probability < 0.8)
+    assert summary["afd_over_ep_low"] < afd / ep < summary["afd_over_ep_high"]
+    error = load_ratio_error(Catalogue())
+    half = math.log(summary["afd_over_ep_high"] / summary["afd_over_ep_low"]) / 2
+    spread = math.hypot(error.spread, error.estimated_error * summary["estimated_share"])
+    assert half == pytest.approx(spread * student_quantile(probability=0.9, degrees=error.degrees))
     close = "too close to call" in summary["reason"].lower()
     assert close == summary["too_close_to_call"]
 

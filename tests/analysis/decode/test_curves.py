@@ -108,3 +108,29 @@ def test_no_deployment_at_all() -> None:
 def test_bad_targets(targets: Sequence[float]) -> None:
     with pytest.raises(InputError, match="--tpot-range"):
         frontier(Frontier(H800, targets_ms=targets))
+
+
+def test_the_band_is_the_interval_about_afd(curve: Answer) -> None:
+    """At each target where both are feasible: AFD's throughput, off as the interval of the ratio has it."""
+    band = curve.picture["band"]
+    assert band
+    rows = {mode: _of(curve, mode) for mode in ("ep", "afd")}
+    assert [each["tpot_ms"] for each in band] == sorted({each["tpot_ms"] for each in band})
+    for each in band:
+        reached = [row for row in rows["afd"] if row["tpot_limit_ms"] <= each["tpot_ms"] * (1 + 1e-9)]
+        rate = reached[-1]["tokens_per_s_per_device"]
+        assert each["low"] < rate < each["high"]
+        assert each["low"] * each["high"] == pytest.approx(rate**2)  # no bias: as far by factor
+    for low, high in curve.summary["too_close_ms"]:
+        assert curve.picture["from_ms"] <= low <= high <= curve.picture["to_ms"]
+    said = curve.summary["answer"]
+    assert ("too close to call from" in said or "too close to call at" in said) == bool(
+        curve.summary["too_close_ms"]
+    )
+
+
+def test_the_own_target_has_its_odds(curve: Answer) -> None:
+    """What the sentence says at the question's own target is what `compare` says."""
+    summary = compare(H800).summary
+    span = f"{summary['afd_over_ep_low']:.2f} to {summary['afd_over_ep_high']:.2f}"
+    assert f"AFD / EP {summary['afd_over_ep']:.2f}, 80 % interval {span}" in curve.summary["answer"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
-from roofline_afd.analysis.purchase.samples import draws
+from roofline_afd.analysis.purchase.samples import draws, sampled
 from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
-from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.analysis.purchase.variation import Rates
+from roofline_afd.catalogue.ratio_error import RatioError, load_ratio_error
+from roofline_afd.catalogue.store import Catalogue
+from roofline_afd.physics.confidence import probability_ahead, ratio_interval
+from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.scenario import Scenario
 from tests.analysis.purchase.conftest import CLOSE_CALL, H800, moved, pinned
 
@@ -45,16 +51,35 @@ def test_samples_that_nothing_serves_are_told() -> None:
     assert any("of the 0 inputs" in note for note in answer.notes)
 
 
-def test_clear_cases_are_certain() -> None:
-    h800 = Scenario(**H800)
-    ep = moved(h800, samples=20, uncertainty=pinned(h800, "context", "memory_gb_per_s")).summary
-    assert (ep["winner"], ep["probability_afd_wins"]) == (EP, 0)
-    scenario = Scenario(system="tpu-v7", model="deepseek-v3", tpot_ms=50, max_devices=256)
-    afd = moved(scenario, samples=20, uncertainty=pinned(scenario)).summary
-    assert (afd["winner"], afd["probability_afd_wins"]) == (AFD, 1)
-    for key, interval in afd["intervals"].items():
-        assert interval["low"] == interval["high"] == afd[key]
-    assert "no input moves" in afd["answer"]
+def test_clear_cases_leave_the_error_of_the_model() -> None:
+    """Inputs without a range: every sample is the prediction, and what is left is the error of the ratio.
+
+    The probability is that of the ratio itself; the interval, 90 % of samples, that of its distribution.
+    """
+    scenario = Scenario(**H800)
+    summary = moved(scenario, samples=100, uncertainty=pinned(scenario)).summary
+    error, ratio = load_ratio_error(Catalogue()), summary["afd_over_ep"]
+    model = {"bias": error.bias, "spread": error.spread, "degrees": error.degrees}
+    assert summary["probability_afd_wins"] == pytest.approx(probability_ahead(ratio=ratio, **model))
+    assert summary["afd_ahead_share"] == (1 if ratio > 1 else 0)
+    ends = ratio_interval(ratio=ratio, coverage=0.9, **model)
+    found = summary["intervals"]["afd_over_ep"]
+    assert (found["low"], found["high"]) == pytest.approx(ends, rel=0.05)
+    for key in ("ep_tokens_per_s_per_device", "afd_tokens_per_s_per_device"):
+        interval = summary["intervals"][key]
+        assert interval["low"] == interval["high"] == summary[key]
+
+
+def test_probability_is_the_mean_over_samples() -> None:
+    """By hand: ratios 1 and exp(t_0.9*s) have 0.5 and 0.9; a sample that only AFD serves has 1, EP's 0."""
+    error = RatioError(0.1, 0.0, 2, 0.3)
+    ahead = math.exp(0.1 * 1.8856180831641267)
+    found = sampled(
+        [Rates(1.0, 1.0), Rates(1.0, ahead), Rates(0.0, 5.0), Rates(5.0, 0.0), Rates(0.0, 0.0)], error, 0
+    )
+    assert found["probability_afd_wins"] == pytest.approx((0.5 + 0.9 + 1.0 + 0.0) / 4)
+    assert found["afd_ahead_share"] == 2 / 4
+    assert found["feasible_samples"] == 4
 
 
 def test_draws() -> None:

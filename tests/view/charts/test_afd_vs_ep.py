@@ -120,3 +120,17 @@ def test_it_is_drawn_from_its_file(tmp_path: Path) -> None:
 def test_a_range_and_targets_exclude_each_other() -> None:
     with pytest.raises(InputError, match="exclude each other"):
         plot.afd_vs_ep(H800, tpot_range=(20, 60), targets_ms=[50])
+
+
+def test_the_interval_of_the_ratio_is_a_band(curves: Any) -> None:  # noqa: ANN401
+    """Its ends are those of the answer; it is drawn behind the curves, and cut where the chart ends."""
+    found = frontier(Frontier(H800))
+    layers = layers_of(curves)
+    (band,) = [layer for layer in layers if layer["mark"]["type"] == "area"]
+    assert layers.index(band) == 0
+    assert band["mark"]["clip"]
+    drawn = rows_of(band)
+    assert drawn[: len(found.picture["band"])] == found.picture["band"]
+    top = band["encoding"]["y"]["scale"]["domain"][1]
+    assert max(row["tokens_per_s_per_device"] for row in found.rows()) < top
+    assert "80 % interval of their ratio" in title_of(curves)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roofline_afd.analysis.evidence.fitting import Bounds, best
+from roofline_afd.analysis.evidence.services.pairs import Compared, pairs_alike
 from roofline_afd.analysis.evidence.services.predict import deployment_of, predict_service
+from roofline_afd.analysis.evidence.services.ratio import RatioFit, fit_ratio
 from roofline_afd.analysis.evidence.services.rows import CALIBRATION, DEVICE, ServiceMeasurement
 from roofline_afd.analysis.evidence.services.validate import answer_of
 from roofline_afd.catalogue.calibration import load_service_constants
@@ -67,6 +69,8 @@ class ServiceFit:
     """The same by mode, and the median signed error: below 0 where services are faster than predicted [1]."""
     popularity: PopularityFit | None = None
     """What tells the popularity of experts; None where too few rows do."""
+    ratio: RatioFit | None = None
+    """Error of predicted ratios of AFD to EP under these constants, None where no rows make a pair."""
 
     @property
     def training_error(self) -> float:
@@ -121,7 +125,8 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
     values = found(every)
     errors = times(np.array(list(values.values())), every) / measured - 1
     without = {row.id: found(np.delete(every, index)) for index, row in enumerate(used)}
-    answers = [answer_of(row, _constants(values, varied[0].constants)) for row in rows if row.headline]
+    constants = _constants(values, varied[0].constants)
+    answers = [answer_of(row, constants) for row in rows if row.headline]
     unseen = [answer["error"] for answer in answers if answer["error"] is not None]
     by_mode = {
         mode: [
@@ -141,6 +146,7 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
             if found_errors
         },
         popularity,
+        _ratio(rows, constants),
     )
 
 
@@ -185,6 +191,21 @@ def fit_popularity(rows: Sequence[ServiceMeasurement]) -> PopularityFit | None:
     alike = [one for one, each in zip(EXPONENTS, spreads, strict=True) if each <= 1.1 * least]
     best_one = EXPONENTS[spreads.index(least)]
     return PopularityFit(best_one, used, least, spreads[0], (min(alike), max(alike)))
+
+
+def _ratio(rows: Sequence[ServiceMeasurement], constants: ServiceConstants) -> RatioFit | None:
+    """Return the error of predicted ratios, of rows that one of the other mode may be held against."""
+    modes: dict[tuple[object, ...], set[str]] = {}
+    known = [row for row in rows if not row.unpredictable and row.throughput is not None]
+    for row in known:
+        modes.setdefault(row.conditions, set()).add(row.mode)
+    compared = []
+    for row in known:
+        if len(modes[row.conditions]) == len(MODES):
+            answer = answer_of(row, constants)
+            if answer["error"] is not None:
+                compared.append(Compared(row, answer["measured"], answer["predicted"]))
+    return fit_ratio(pairs_alike(compared, constants))
 
 
 class _Varied(Deployments):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.analysis.evidence.services.ratio import ESTIMATED_ERROR, covered
 from roofline_afd.catalogue.calibration import SERVICE
 from roofline_afd.catalogue.writing import address, block, entries, rounded, title, today
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from roofline_afd.analysis.evidence.services.fit import PopularityFit, ServiceFit
+    from roofline_afd.analysis.evidence.services.ratio import RatioFit
     from roofline_afd.analysis.evidence.services.rows import ServiceMeasurement
 
 NOTES = {
@@ -49,7 +51,20 @@ DERIVED: dict[str, dict[str, object]] = {
     },
 }
 """Small kernels, which timed modules tell, not services."""
+NEVER_MEASURED: dict[str, object] = {
+    "value": ESTIMATED_ERROR,
+    "kind": "estimated",
+    "source": ["parts"],
+    "note": "times whose efficiencies were never measured: fixed times of measured parts scatter by about "
+    "0.3 about the medians that stand for such parts (root mean square of logarithms), shares of peak by "
+    "0.2, of memory bandwidth by 0.1; the largest is taken, though part of it cancels in a ratio",
+}
+"""What widens the spread of a ratio."""
 SOURCES = {
+    "parts": {
+        "title": "the measured records of this catalogue, about the medians of its record default",
+        "date": "2026-11",
+    },
     "modules": {
         "title": "PyPI aiconfigurator-core 0.12.0: latent modules of TensorRT-LLM on GB200 and H200",
         "date": "2026-11-28",
@@ -108,6 +123,7 @@ def service_record_text(
             "prefill_error": rounded(prefill["median_abs_error"]),
             "prefill_bias": rounded(prefill["median_signed_error"]),
         }
+    table |= _ratio(fit.ratio)
     for key, value in fit.values.items():
         table[key] = {
             "value": rounded(value),
@@ -141,6 +157,22 @@ def _popularity(found: PopularityFit) -> dict[str, object]:
         "they come, which hardly tell it: the root mean square of their log errors is "
         f"{found.spread:.4f}, {found.even_spread:.4f} with even popularity, and within a tenth of the least "
         f"from {low:g} to {high:g}",
+    }
+
+
+def _ratio(found: RatioFit | None) -> dict[str, object]:
+    """Return how far predicted ratios of AFD to EP are off; nothing where no rows make a pair."""
+    if found is None:
+        return {}
+    inside = covered(found)
+    return {
+        "ratio_spread": rounded(found.spread),
+        "ratio_bias": rounded(found.bias),
+        "ratio_degrees": found.degrees,
+        "ratio_pairs": found.pairs,
+        "ratio_sources": len(found.groups),
+        **({} if inside is None else {"ratio_covered": inside}),
+        "ratio_estimated_error": NEVER_MEASURED,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from roofline_afd.analysis.evidence.accuracy import (
     sentence,
     spread,
 )
+from roofline_afd.analysis.evidence.services.pairs import Compared, pause_of, sign_test, sure_notes
 from roofline_afd.analysis.evidence.services.predict import predict_service
 from roofline_afd.analysis.evidence.services.rows import (
     ABSOLUTE,
@@ -23,7 +23,6 @@ from roofline_afd.analysis.evidence.services.rows import (
     CHECK,
     CORE_PLACEMENT,
     DEVICE,
-    KERNEL,
     LOWER_BOUND,
     SHAPE,
     WALL,
@@ -31,7 +30,7 @@ from roofline_afd.analysis.evidence.services.rows import (
 )
 from roofline_afd.catalogue.calibration import ServiceConstants, load_service_constants
 from roofline_afd.errors import InputError
-from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.deployment import AFD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
 LARGE_ERROR = 0.25
 """Share of the measured throughput from which a miss of a shipped row needs a reason [1]."""
-RATIO_BAND = 0.15
-"""Difference from a published ratio of AFD to EP that still counts as that ratio [1]."""
 NO_ENGINE = "none named"
 """How a summary calls the engine of rows that name none."""
 TABLE_KEYS = (
@@ -58,19 +55,6 @@ TABLE_KEYS = (
     "fits_memory",
     "why",
 )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Compared:
-    """A row that has both figures [tokens/s/device]."""
-
-    row: ServiceMeasurement
-    measured: float
-    predicted: float
-
-    @property
-    def error(self) -> float:
-        return self.predicted / self.measured - 1
 
 
 def validate_services(rows: Sequence[ServiceMeasurement], *, catalogue: Catalogue) -> Answer:
@@ -92,7 +76,9 @@ def validate_services(rows: Sequence[ServiceMeasurement], *, catalogue: Catalogu
         they were timed.
         Beside it `like_for_like` sums up all levels that are predicted on the basis they were timed on,
         `device_basis` those timed by the wall clock but predicted without the pause of their engine's host,
-        `by_basis` every group; then what AFD gains over EP, and which ratio of groups is best.
+        `by_basis` every group; then what AFD gains over EP, and which ratio of groups is best. `sign_test`
+        lists every pair of AFD and EP that is alike in conditions and clock, with `ratio_model`, how sure a
+        predicted ratio is by them.
     """
     constants = load_service_constants(catalogue)
     answers, compared = [], []
@@ -100,7 +86,7 @@ def validate_services(rows: Sequence[ServiceMeasurement], *, catalogue: Catalogu
         answer = answer_of(row, constants)
         answers.append(answer)
         if answer["error"] is not None:
-            compared.append(_Compared(row, answer["measured"], answer["predicted"]))
+            compared.append(Compared(row, answer["measured"], answer["predicted"]))
     headline = [row for row in rows if row.headline]
     engines = "no engine named"
     if not headline:
@@ -132,7 +118,7 @@ def validate_services(rows: Sequence[ServiceMeasurement], *, catalogue: Catalogu
             for answer in answers
             if answer["use"] == LOWER_BOUND
         ],
-        "sign_test": _sign_test(compared),
+        "sign_test": sign_test(compared, constants),
         "ratio_test": _ratio_test(compared),
     }
     if counted:
@@ -237,7 +223,7 @@ def answer_of(row: ServiceMeasurement, constants: ServiceConstants) -> dict[str,
         return answer
     answer["error"] = predicted.tokens_per_s_per_device / row.throughput - 1
     if not row.like_for_like:
-        return answer | {"why": f"timed by the wall clock, predicted without {_pause(row)}"}
+        return answer | {"why": f"timed by the wall clock, predicted without {pause_of(row)}"}
     return answer | {"why": row.reason if row.reason and is_miss(answer) else None}
 
 
@@ -261,79 +247,13 @@ def is_miss(answer: Mapping[str, Any]) -> bool:
     return bool(error < -LARGE_ERROR if use == LOWER_BOUND else use == ABSOLUTE and abs(error) > LARGE_ERROR)
 
 
-def _pause(row: ServiceMeasurement) -> str:
-    return f"the host pause of {row.engine}, which is not modelled"
-
-
 def _satisfied(answer: Mapping[str, Any]) -> bool | None:
     return None if answer["error"] is None else bool(answer["predicted"] >= answer["measured"])
 
 
-def _sign_test(compared: Sequence[_Compared]) -> dict[str, Any]:
-    """Return whether AFD is ahead of EP in prediction where it is in measurement, pair by pair.
-
-    A pair is an AFD row and the best measured EP row of the same system, model, context, formats, accepted
-    length and routing. Pairs timed in different ways, or predicted without a pause that was timed, are listed
-    apart.
-    """
-    alike, unlike = [], []
-    for afd in compared:
-        if afd.row.mode != AFD or afd.row.use == LOWER_BOUND:
-            continue
-        best: dict[tuple[str, bool], _Compared] = {}
-        for each in compared:
-            row = each.row
-            if row.mode != EP or row.use == LOWER_BOUND or row.conditions != afd.row.conditions:
-                continue
-            kind = (row.timing, row.like_for_like)
-            if kind not in best or each.measured > best[kind].measured:
-                best[kind] = each
-        for ep in best.values():
-            difference = _difference(afd.row, ep.row)
-            if difference:
-                unlike.append(_pair(afd, ep) | {"difference": difference})
-            else:
-                alike.append(_pair(afd, ep))
-    return {
-        "n": len(alike),
-        "same_sign": sum(pair["same_sign"] for pair in alike),
-        "within_band": sum(abs(pair["ratio_error"]) <= RATIO_BAND for pair in alike),
-        "pairs": alike,
-        "timed_differently": unlike,
-    }
-
-
-def _difference(afd: ServiceMeasurement, ep: ServiceMeasurement) -> str:
-    """Return why the ratio of two rows is not what is predicted, empty where it is."""
-    parts = []
-    if afd.timing != ep.timing:
-        timed = f"AFD timed as {afd.timing}, EP as {ep.timing}"
-        if (afd.timing, ep.timing) == (WALL, KERNEL):
-            timed += ", which leaves out what the host adds to EP alone and so understates AFD"
-        parts.append(timed)
-    parts += [
-        f"{name} predicted without {_pause(row)}"
-        for name, row in (("AFD", afd), ("EP", ep))
-        if not row.like_for_like
-    ]
-    return "; ".join(parts)
-
-
-def _pair(afd: _Compared, ep: _Compared) -> dict[str, Any]:
-    measured, predicted = afd.measured / ep.measured, afd.predicted / ep.predicted
-    return {
-        "afd": afd.row.id,
-        "ep": ep.row.id,
-        "measured_ratio": measured,
-        "predicted_ratio": predicted,
-        "ratio_error": predicted - measured,
-        "same_sign": (measured > 1) == (predicted > 1),
-    }
-
-
-def _ratio_test(compared: Sequence[_Compared]) -> dict[str, Any]:
+def _ratio_test(compared: Sequence[Compared]) -> dict[str, Any]:
     """Return what is lost, in measured throughput, where the ratio of groups predicted best is chosen."""
-    sweeps: dict[tuple[str, str, int], list[_Compared]] = {}
+    sweeps: dict[tuple[str, str, int], list[Compared]] = {}
     for each in compared:
         if each.row.use == SHAPE and each.row.mode == AFD:
             asked = each.row.scenario
@@ -388,7 +308,9 @@ def _notes(answers: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> 
         notes.append(
             f"AFD over EP, {pair['afd']} over {pair['ep']}: measured {pair['measured_ratio']:.2f}, "
             f"predicted {pair['predicted_ratio']:.2f}: {word}"
+            + ("" if pair["beyond_noise"] else f"; measured within {signs['noise']:.0%}, their noise")
         )
+    notes += sure_notes(signs)
     notes += [
         f"AFD over EP, {pair['afd']} over {pair['ep']}: published {pair['measured_ratio']:.2f}, predicted "
         f"{pair['predicted_ratio']:.2f}; not counted: {pair['difference']}"

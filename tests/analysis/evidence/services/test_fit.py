@@ -27,8 +27,12 @@ def test_shipped_constants_are_what_the_fit_gives() -> None:
     for key, value in made.quantities.items():
         assert value.value == pytest.approx(record.quantities[key].value, rel=1e-3, abs=1e-6), key
         kind = "measured" if key.removeprefix("service.") in CONSTANTS else "derived"
+        kind = "estimated" if key == "service.ratio_estimated_error" else kind
         assert value.kind == record.quantities[key].kind == kind
-    for key in ("points", "training_error", "validated_error"):
+    for key in (
+        *("points", "training_error", "validated_error", "ratio_spread", "ratio_bias", "ratio_degrees"),
+        *("ratio_pairs", "ratio_sources", "ratio_covered"),
+    ):
         assert made.data["service"][key] == pytest.approx(record.data["service"][key], rel=1e-2), key
     assert fit.validated_error == pytest.approx(answer().summary["median_abs_error"], rel=1e-2)
     for mode, (error, bias) in fit.validated_by_mode.items():
@@ -67,7 +71,9 @@ def test_known_constants_come_back() -> None:
     assert fit.values["gap_ms"] == pytest.approx(2, rel=1e-3)
     assert fit.values["communication_slowdown"] == pytest.approx(1.2, rel=1e-3)
     assert fit.validated_error is None
+    assert fit.ratio is None  # calibration rows are all EP
     assert "validated_error" not in service_record_text(fit)
+    assert "ratio_" not in service_record_text(fit)
 
 
 @settings(max_examples=3, deadline=None)
