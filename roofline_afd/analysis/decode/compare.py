@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.decode.levers import lever_notes, levers_of
 from roofline_afd.analysis.decode.memory import memory_notes
-from roofline_afd.analysis.decode.notes import COPIES, notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.rows import SHARED, TABLE_KEYS, batch_per_device
-from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, rates, refusal_of, search_modes, why_not
+from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, refusal_of, search_modes, why_not
 from roofline_afd.analysis.decode.verdict import Verdict, model_note, verdict_of
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError
-from roofline_afd.serving.candidates import SEARCHED_TRANSPORTS
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
@@ -33,13 +32,16 @@ EQUALLY_GOOD = 5e-4
 STAGES = ("attention", "ffn", "dispatch", "combine")
 
 
-def compare(scenario: Scenario) -> Answer:
+def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
     """Answer whether expert parallelism or disaggregation serves more tokens per device, and why.
 
     Parameters
     ----------
     scenario : Scenario
         The question.
+    levers : bool
+        Whether to tell what each lever does to the verdict: kernels, cut, placement, transport and so on, one
+        at a time.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def compare(scenario: Scenario) -> Answer:
     quantities = quantities_of(*(side.deployments for side in sides.values()))
     rows = [side.row for side in sides.values()]
     examined = sum(side.found.examined for side in sides.values())
-    any_transport = _any_transport(sides)
+    moved = levers_of(scenario, sides) if levers else None
     notes = [
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
         *(
@@ -76,7 +78,7 @@ def compare(scenario: Scenario) -> Answer:
         *_sure(scenario, verdict),
         *_neighbours(sides),
         *_validated(constants),
-        *_transport_note(any_transport, ratio),
+        *lever_notes(moved or []),
         *memory_notes(row for row in rows if row["feasible"]),
         *_unique(note for side in sides.values() for note in notes_of(side.deployments, [side.row])),
         *provenance_notes(scenario, quantities),
@@ -97,7 +99,7 @@ def compare(scenario: Scenario) -> Answer:
             "smallest_nearly_as_good": {
                 mode: _shape(side.found.smallest, side.deployments) for mode, side in sides.items()
             },
-            "any_transport": any_transport,
+            "levers": moved,
             "deployments_examined": examined,
             "answer": with_formats(reason + _lies(sides), scenario),
         },
@@ -187,25 +189,6 @@ def _decider(sides: Mapping[str, Side]) -> str:
     return f"a timing of dispatch and combine over {most} devices in service"
 
 
-def _any_transport(sides: Mapping[str, Side]) -> dict[str, Any] | None:
-    """Return what becomes of the answer if kernels may send copies in other ways than their library's."""
-    deployments = sides[EP].deployments
-    scenario, ep, afd = deployments.scenario, sides[EP].rate or 0.0, sides[AFD].rate or 0.0
-    if scenario.transport is not None:
-        return None
-    others = [transport for transport in SEARCHED_TRANSPORTS if transport != deployments.transport]
-    whole = attrs.evolve(scenario, granularity="node")
-    ep, afd = rates(whole, others, at_least=(ep, afd))
-    if not (ep and afd):
-        return None
-    return {
-        "transport": deployments.transport,
-        "ep_tokens_per_s_per_device": ep,
-        "afd_tokens_per_s_per_device": afd,
-        "afd_over_ep": afd / ep,
-    }
-
-
 def _neighbours(sides: Mapping[str, Side]) -> list[str]:
     """Return a sentence per mode: the next best shape, and the smallest nearly as good."""
     notes = []
@@ -243,18 +226,6 @@ def _validated(constants: ServiceConstants) -> list[str]:
             f"{NAMES[mode]} median error {error:.1%}, in the median predicted {abs(bias):.0%} too {side}"
         )
     return [f"held against published services: {'; '.join(parts)} (see validate)"] if parts else []
-
-
-def _transport_note(found: Mapping[str, Any] | None, ratio: float | None) -> list[str]:
-    if found is None or ratio is None:
-        return []
-    flips = (found["afd_over_ep"] > 1) != (ratio > 1)
-    return [
-        f"tokens travel as a copy per {COPIES[found['transport']]}, as kernels of the library taken do; with "
-        f"--transport all, in any way, EP would reach {found['ep_tokens_per_s_per_device']:,.0f} and AFD "
-        f"{found['afd_tokens_per_s_per_device']:,.0f} tokens/s per device, "
-        f"AFD / EP {found['afd_over_ep']:.2f}" + (": the winner would change" if flips else "")
-    ]
 
 
 def _unique(notes: Any) -> list[str]:  # noqa: ANN401 - any iterable of text

@@ -31,6 +31,23 @@ _AXIS_WORDS = tuple(f"{key}=" for key in AXIS_KEYS)
 
 
 @dataclasses.dataclass(frozen=True)
+class Comparison:
+    """EP or AFD.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    levers : bool
+        Tell what each lever does to the verdict, one at a time and the same for both modes.
+    """
+
+    scenario: Scenario
+    _: dataclasses.KW_ONLY
+    levers: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class OneDeployment:
     """A question about one deployment.
 

@@ -1,0 +1,111 @@
+"""What each lever does to the verdict: one choice changed at a time, for both modes alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from roofline_afd.analysis.decode.sides import NAMES, rates
+from roofline_afd.errors import InputError
+from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.scenario import option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roofline_afd.analysis.decode.sides import Side
+    from roofline_afd.serving.scenario import Scenario
+
+LEVERS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
+    ("kernels of experts", "kernels", ("separate", "fused")),
+    ("cut of the layer under AFD", "afd_cut", ("attention", "core")),
+    ("placement of experts", "expert_placement", ("plain", "levelled")),
+    ("routing", "routing", ("natural", "balanced")),
+    ("copies that are sent", "transport", ("pair", "rank", "node")),
+    ("shared heads", "tensor_parallel", (1, 8)),
+    ("shared caches", "context_parallel", (1,)),
+    ("host and small kernels", "engine", ("ideal", "vllm")),
+)
+"""Levers by name, the field of a question that each sets, and the values that are tried."""
+
+
+def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, Any]]:
+    """Return what becomes of both modes where one lever is set, all else as asked.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    sides : mapping of str to Side
+        What was found, by mode.
+
+    Returns
+    -------
+    list of dict
+        A row per lever and value: option, rates of both modes, their ratio, the winner, whether that is
+        another one; or why it cannot be set.
+    """
+    known = sides[EP].rate or 0.0, sides[AFD].rate or 0.0
+    before = _winner(*known)
+    rows = []
+    for name, field, values in LEVERS:
+        for value in values:
+            row: dict[str, Any] = {"lever": name, "option": f"{option(field)} {value}"}
+            try:
+                ep, afd = rates(_set(scenario, field, value))
+                row |= _outcome(ep, afd, before) | {"why": None}
+            except InputError as error:
+                row |= _outcome(0.0, 0.0, None) | {"why": str(error)}
+            rows.append(row)
+    return rows
+
+
+def _set(scenario: Scenario, field: str, value: object) -> Scenario:
+    """Return a question with one lever set; others that it excludes are left to their defaults."""
+    changes: dict[str, Any] = {field: value}
+    if field == "routing" and value == "balanced":
+        changes |= {"expert_placement": None, "zipf": None, "expert_counts": None}
+    if field == "expert_placement" and scenario.routing == "balanced":
+        raise InputError("routing is balanced: placement changes nothing")
+    if field == "engine":
+        changes["any_size"] = True
+    return attrs.evolve(scenario, **changes)
+
+
+def _outcome(ep: float, afd: float, before: str | None) -> dict[str, Any]:
+    """Return rates, ratio and winner; None where a mode has no feasible deployment."""
+    winner = _winner(ep, afd)
+    return {
+        "ep_tokens_per_s_per_device": ep or None,
+        "afd_tokens_per_s_per_device": afd or None,
+        "afd_over_ep": afd / ep if ep and afd else None,
+        "winner": winner,
+        "changes_winner": None if winner is None or before is None else winner != before,
+    }
+
+
+def _winner(ep: float, afd: float) -> str | None:
+    if not (ep or afd):
+        return None
+    return AFD if afd > ep else EP
+
+
+def lever_notes(rows: list[dict[str, Any]]) -> list[str]:
+    """Return what levers do, a sentence each: AFD over EP, and whether another mode wins."""
+    notes = []
+    for row in rows:
+        if row["why"] is not None:
+            told = row["why"]
+        elif row["winner"] is None:
+            told = "neither mode has a feasible deployment"
+        elif row["afd_over_ep"] is None:
+            told = f"only {NAMES[row['winner']]} has a feasible deployment"
+        else:
+            told = (
+                f"EP {row['ep_tokens_per_s_per_device']:,.0f}, AFD {row['afd_tokens_per_s_per_device']:,.0f} "
+                f"tokens/s per device, AFD / EP {row['afd_over_ep']:.2f}"
+            )
+        flips = ": the winner changes" if row["changes_winner"] else ""
+        notes.append(f"lever, {row['lever']}, {row['option']}: {told}{flips}")
+    return notes
