@@ -337,7 +337,7 @@ class Scenario:
     batch: int | None = attrs.field(default=None, metadata=SERVING)
     devices: int | None = attrs.field(default=None, metadata=SERVING)
     ffn_devices: int | None = attrs.field(default=None, metadata=SERVING)
-    max_devices: int = attrs.field(default=512, metadata=SERVING)
+    max_devices: int = attrs.field(default=256, metadata=SERVING)
     granularity: str = attrs.field(default="node", metadata=SERVING)
     deployable_with: str | None = attrs.field(default=None, metadata=SERVING)
     any_size: bool = attrs.field(default=False, metadata=SERVING)
