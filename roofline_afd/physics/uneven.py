@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roofline_afd.physics.normal import expected_maximum
 from roofline_afd.physics.placement import device_loads, greedy_placement
 
 if TYPE_CHECKING:
@@ -183,6 +184,41 @@ def chance_imbalance(
     pairs = np.maximum(np.multiply(tokens, top_k), np.finfo(float).tiny)
     by_chance = 1.0 + kappa * np.sqrt(np.divide(devices, pairs))
     return np.minimum(by_chance, np.maximum(devices, 1.0))
+
+
+def longest_caches_share(*, groups: FloatLike, sequences: FloatLike, variation: FloatLike) -> FloatArray:
+    """Return what the attention group with the longest caches reads over the mean of all groups.
+
+    Parameters
+    ----------
+    groups : float or array
+        Groups of devices that attend to sequences of their own, n [1].
+    sequences : float or array
+        Sequences of a group in a micro-batch, b [1].
+    variation : float or array
+        Standard deviation over mean of the tokens cached of a sequence, v [1].
+
+    Returns
+    -------
+    float or array
+        Share, at least 1 [1].
+
+    Notes
+    -----
+    1 + kappa_n v / sqrt(b), kappa_n the expected maximum of n standard normal numbers: caches of a group are
+    sums over b sequences
+
+    References
+    ----------
+    arXiv 2601.21351, barrier of r workers; sums taken as normal.
+
+    Examples
+    --------
+    >>> round(float(longest_caches_share(groups=64, sequences=100, variation=0.7)), 3)
+    1.164
+    """
+    kappa = expected_maximum(workers=np.maximum(groups, 1.0))
+    return 1.0 + kappa * np.divide(variation, np.sqrt(sequences))
 
 
 def fullest_pairs_share(

@@ -20,6 +20,7 @@ from roofline_afd.catalogue.calibration import (
 )
 from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
+from roofline_afd.physics.uneven import longest_caches_share
 from roofline_afd.serving import steps, torus
 from roofline_afd.serving.collectives import NOMINAL
 from roofline_afd.serving.layer import decode_operators, prefill_operators
@@ -253,14 +254,30 @@ class Deployments:
             **devices,
         )
 
-    def in_service(self, operator: Operator) -> FloatLike:
-        """Return the factor on an operator's time in service: on what leaves a domain, on full devices."""
+    def in_service(self, operator: Operator, deployment: Deployment | None = None) -> FloatLike:
+        """Return the factor on an operator's time in service: on what leaves a domain, on full devices.
+
+        Of a deployment also on the core of the attention device whose caches are longest.
+        """
+        if operator.name == "core_attention" and operator.efficiency != "state" and deployment is not None:
+            return self._longest_caches(deployment)
         if operator.side == "network" or operator.efficiency == "link":
             routed = operator.part == "experts" and not operator.name.endswith("_dense")
             leaves = np.greater(operator.arguments.get("scale_out_bytes", 0.0), 0.0)
             return np.where(leaves, self.slowdown, 1.0)[()] / (self.scenario.sigma_ep if routed else 1.0)
         routed = operator.name in {"experts_up", "experts_down", "experts_handling", "experts_fused"}
         return 1.0 / self.scenario.sigma_ep if routed else 1.0
+
+    def _longest_caches(self, deployment: Deployment) -> FloatArray:
+        """Return what the attention group with the longest caches reads over the mean [1]."""
+        variation = self.scenario.context_variation
+        if not variation or not np.any(deployment.batch):
+            return 1.0
+        groups = np.divide(deployment.attention_devices, deployment.tensor_parallel)
+        found: FloatArray = longest_caches_share(
+            groups=groups, sequences=np.maximum(deployment.sequences, 1.0), variation=variation
+        )
+        return found
 
     def _blocks(
         self, deployment: Deployment, query_tokens: int, prompt: Prompt | None = None
@@ -274,7 +291,7 @@ class Deployments:
         once: FloatArray = 0.0
         parts: dict[tuple[str, bool], FloatArray] = {}
         for item in self.operators(deployment, query_tokens=query_tokens, prompt=prompt):
-            time = item.time * self.in_service(item)
+            time = item.time * self.in_service(item, deployment)
             side = item.name.partition("_")[0] if item.side == "network" else item.side
             if item.part == "head":
                 once = once + time

@@ -240,6 +240,9 @@ class Scenario:
         Share of device memory kept free; where absent as the engine plans, 0.1 without one [1].
     context : int
         Mean tokens cached of a sequence [1].
+    context_variation : float
+        Standard deviation over mean of the tokens cached of a sequence: every step waits for the attention
+        device whose caches are longest; 0 for sequences alike [1].
     draft_tokens : int, optional
         Tokens drafted and verified per step; where absent the fewest that the accept length needs [1].
     batch : int, optional
@@ -333,6 +336,7 @@ class Scenario:
     links: str | None = None
     memory_reserve: float | None = None
     context: int = attrs.field(default=4096, metadata=SERVING)
+    context_variation: float = attrs.field(default=0.0, metadata=SERVING)
     draft_tokens: int | None = attrs.field(default=None, metadata=SERVING)
     batch: int | None = attrs.field(default=None, metadata=SERVING)
     devices: int | None = attrs.field(default=None, metadata=SERVING)
@@ -442,6 +446,7 @@ class Scenario:
             finite("--memory-reserve", self.memory_reserve, least=0, below=1)
         if self.zipf is not None:
             finite("--zipf", self.zipf, least=0, below=STEEPEST)
+        finite("--context-variation", self.context_variation, least=0, below=STEEPEST)
         for name in ("sigma_dp", "sigma_ep"):
             finite(option(name), getattr(self, name), least=1e-3)
             finite(option(name), getattr(self, name), most=1)

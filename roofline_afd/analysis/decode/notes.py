@@ -46,6 +46,7 @@ COPIES = {"pair": "expert", "rank": "device", "node": "node"}
 """What kernels send a copy of a token for, by how they send."""
 SERVING_FIELDS = (
     "context",
+    "context_variation",
     "draft_tokens",
     "batch",
     "devices",

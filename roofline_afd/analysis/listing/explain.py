@@ -29,7 +29,7 @@ from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.scenario import whole
-from roofline_afd.serving.sizes import TRANSPORTS
+from roofline_afd.serving.sizes import TRANSPORTS, Plan
 from roofline_afd.units import format_si
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def _operator_values(
     if TERMS[term].operator == HEADS:
         return collective_values(term, scenario, sequences=sequences, context=tokens)
     deployments = Deployments(scenario, AFD if mode == "afd" else EP)
-    layers = deployments.layers(mode if mode in TRANSPORTS else deployments.transport)
+    plan = Plan(mode if mode in TRANSPORTS else deployments.transport, kernels=scenario.kernels)
+    layers = deployments.layers(*plan)
     if mode == "prefill":
         operators_found = prefill_operators(layers, sequences=1, new_tokens=tokens)
     elif mode == "afd":

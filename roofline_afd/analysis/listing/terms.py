@@ -27,10 +27,13 @@ from roofline_afd.physics import (
     placement,
     ratio,
     routing,
+    schedule,
     serving_modes,
     slots,
+    stages,
     tiers,
     traffic,
+    uneven,
 )
 from roofline_afd.physics import imbalance as load
 from roofline_afd.physics import regimes as limits
@@ -196,6 +199,14 @@ TERMS = {
     "ownership_usd_per_hour": Term(economics.ownership_usd_per_hour),
     "affordable_purchase_usd": Term(economics.affordable_purchase_usd),
     "fleet_replicas": Term(economics.fleet_replicas),
+    "fused_stage_time": Term(stages.fused_stage_time, operator="experts_fused"),
+    "plain_imbalance": Term(uneven.plain_imbalance),
+    "levelled_imbalance": Term(uneven.levelled_imbalance),
+    "chance_imbalance": Term(uneven.chance_imbalance),
+    "successive_inclusion": Term(uneven.successive_inclusion),
+    "fullest_pairs_share": Term(uneven.fullest_pairs_share),
+    "ordered_layers_time": Term(schedule.ordered_layers_time),
+    "least_layers_time": Term(schedule.least_layers_time),
     "minimum_activated_share": Term(network.minimum_activated_share, {"width": "dispatch_width"}),
 }
 ALIASES = {
@@ -213,6 +224,13 @@ ALIASES = {
     "attention_exchange": "all_reduce_time",
     "head_exchange_time": "all_reduce_time",
     "all_reduce": "all_reduce_time",
+    "experts_sum": "all_reduce_time",
+    "dense_sum": "all_reduce_time",
+    "query_gathering": "all_gather_time",
+    "result_scattering": "reduce_scatter_time",
+    "dispatch_sharing": "all_gather_time",
+    "combine_sharing": "reduce_scatter_time",
+    "experts_fused": "fused_stage_time",
     "all_gather": "all_gather_time",
     "reduce_scatter": "reduce_scatter_time",
     "all_to_all": "all_to_all_time",
