@@ -264,7 +264,8 @@ class Deployments:
         if operator.side == "network" or operator.efficiency == "link":
             routed = operator.part == "experts" and not operator.name.endswith("_dense")
             leaves = np.greater(operator.arguments.get("scale_out_bytes", 0.0), 0.0)
-            return np.where(leaves, self.slowdown, 1.0)[()] / (self.scenario.sigma_ep if routed else 1.0)
+            slower: FloatArray = np.where(leaves, self.slowdown, 1.0)[()]
+            return slower / (self.scenario.sigma_ep if routed else 1.0)
         routed = operator.name in {"experts_up", "experts_down", "experts_handling", "experts_fused"}
         return 1.0 / self.scenario.sigma_ep if routed else 1.0
 
