@@ -182,7 +182,7 @@ def chance_imbalance(
     1.293
     """
     pairs = np.maximum(np.multiply(tokens, top_k), np.finfo(float).tiny)
-    by_chance = 1.0 + kappa * np.sqrt(np.divide(devices, pairs))
+    by_chance = 1.0 + kappa * (np.sqrt(devices) / np.sqrt(pairs))  # no pair at all overflows in one root
     return np.minimum(by_chance, np.maximum(devices, 1.0))
 
 
