@@ -60,7 +60,7 @@ def test_table() -> None:
     table = command(*BASE, "--price", "h800=2", "--format", "table")
     lines = table.out.splitlines()
     assert "decodes 30,000 tokens/s for" in lines[0]
-    body = [line.split() for line in lines if line.strip()[:1].isdigit()]
+    body = [line.split() for line in lines if line[:1] == " " and line.strip()[:2].strip().isdigit()]
     assert [line[0] for line in body] == ["1", "2", "3", "4"]
     assert [line[1] for line in body] == ["h800", "h800", "h20", "h20"]
     assert "-" in body[2]
