@@ -36,6 +36,21 @@ def test_keys(asked: tuple[str, ...]) -> None:
     assert "ahead with probability" in summary["answer"]
 
 
+def test_levers_have_odds() -> None:
+    """A lever that changes the winner where either may be ahead says so; without a ratio there are none."""
+    answer = ask("compare", *QUESTION[:-1], "48", "--levers")
+    for row in answer["summary"]["levers"]:
+        chance = row["probability_afd_wins"]
+        if row["afd_over_ep"] is None:
+            assert chance in {None, 0, 1}
+            continue
+        assert row["afd_over_ep_low"] < row["afd_over_ep"] < row["afd_over_ep_high"]
+        assert (chance > 0.5) == (row["winner"] == "afd")
+        assert row["too_close_to_call"] == (0.2 < chance < 0.8)
+    own = next(row for row in answer["summary"]["levers"] if row["option"] == "--kernels separate")
+    assert own["probability_afd_wins"] == answer["summary"]["probability_afd_wins"]
+
+
 def test_an_infeasible_mode_has_no_interval() -> None:
     summary = ask("compare", *QUESTION[:-1], "16")["summary"]
     assert summary["afd_over_ep"] is summary["afd_over_ep_low"] is summary["afd_over_ep_high"] is None

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from roofline_afd.analysis.decode.sides import NAMES, rates
+from roofline_afd.analysis.decode.sides import NAMES, search_modes
+from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import option
@@ -28,6 +29,8 @@ LEVERS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("host and small kernels", "engine", ("ideal", "vllm")),
 )
 """Levers by name, the field of a question that each sets, and the values that are tried."""
+SURE = ("probability_afd_wins", "afd_over_ep_low", "afd_over_ep_high", "too_close_to_call")
+"""Keys of a row that say how sure it is."""
 
 
 def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, Any]]:
@@ -44,7 +47,7 @@ def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, A
     -------
     list of dict
         A row per lever and value: option, rates of both modes, their ratio, the winner, whether that is
-        another one; or why it cannot be set.
+        another one, and how sure that is; or why it cannot be set.
     """
     known = sides[EP].rate or 0.0, sides[AFD].rate or 0.0
     before = _winner(*known)
@@ -53,10 +56,11 @@ def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, A
         for value in values:
             row: dict[str, Any] = {"lever": name, "option": f"{option(field)} {value}"}
             try:
-                ep, afd = rates(_set(scenario, field, value))
-                row |= _outcome(ep, afd, before) | {"why": None}
+                found = search_modes(_set(scenario, field, value))
+                row |= _outcome(found[EP].rate or 0.0, found[AFD].rate or 0.0, before)
+                row |= _sure(found) | {"why": None}
             except InputError as error:
-                row |= _outcome(0.0, 0.0, None) | {"why": str(error)}
+                row |= _outcome(0.0, 0.0, None) | dict.fromkeys(SURE) | {"why": str(error)}
             rows.append(row)
     return rows
 
@@ -85,6 +89,14 @@ def _outcome(ep: float, afd: float, before: str | None) -> dict[str, Any]:
     }
 
 
+def _sure(sides: Mapping[str, Side]) -> dict[str, Any]:
+    """Return how sure it is who is ahead; None where neither mode has a feasible deployment."""
+    if all(side.rate is None for side in sides.values()):
+        return dict.fromkeys(SURE)
+    found = verdict_of(sides).keys()
+    return {key: found[key] for key in SURE}
+
+
 def _winner(ep: float, afd: float) -> str | None:
     if not (ep or afd):
         return None
@@ -104,8 +116,11 @@ def lever_notes(rows: list[dict[str, Any]]) -> list[str]:
         else:
             told = (
                 f"EP {row['ep_tokens_per_s_per_device']:,.0f}, AFD {row['afd_tokens_per_s_per_device']:,.0f} "
-                f"tokens/s per device, AFD / EP {row['afd_over_ep']:.2f}"
+                f"tokens/s per device, AFD / EP {row['afd_over_ep']:.2f}, AFD ahead with probability "
+                f"{chance(row['probability_afd_wins'])}"
             )
         flips = ": the winner changes" if row["changes_winner"] else ""
+        if flips and row["too_close_to_call"]:
+            flips += ", but it is too close to call"
         notes.append(f"lever, {row['lever']}, {row['option']}: {told}{flips}")
     return notes
