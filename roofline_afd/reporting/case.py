@@ -25,8 +25,8 @@ from roofline_afd.analysis.requests.questions import ParetoPicture, Simulation
 from roofline_afd.analysis.requests.ratio import ratio_picture
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.checks import whole
 from roofline_afd.serving.deployment import AFD
-from roofline_afd.serving.scenario import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.catalogue.hardware import System
-    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
+    from roofline_afd.physics.arrays import Count, FloatArray
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.sizes import Prompt
     from roofline_afd.serving.timing import Operator
@@ -254,7 +254,7 @@ class Deployments:
             **devices,
         )
 
-    def in_service(self, operator: Operator, deployment: Deployment | None = None) -> FloatLike:
+    def in_service(self, operator: Operator, deployment: Deployment | None = None) -> FloatArray:
         """Return the factor on an operator's time in service: on what leaves a domain, on full devices.
 
         Of a deployment also on the core of the attention device whose caches are longest.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,14 +13,15 @@ from roofline_afd.physics.counting import hyper_connection_parameters
 from roofline_afd.physics.uneven import fullest_pairs_share
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.fused import fused_operator
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, FUSED
-from roofline_afd.serving.timing import Clock, Operator, Work, operand_of
+from roofline_afd.serving.module import Module, of_product
+from roofline_afd.serving.sizes import FUSED
+from roofline_afd.serving.timing import Clock, Operator, operand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from roofline_afd.catalogue.calibration import OperatorEfficiency
-    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.sizes import Layers, Side, Sizes
 
 
@@ -99,71 +98,6 @@ def _dense_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
 def _ffn_tokens(sizes: Sizes) -> FloatArray:
     """Return the tokens a device of the FFN side gets, those of all attention devices shared out."""
     return np.multiply(sizes.sent, np.divide(sizes.attention_devices, sizes.ffn_devices))
-
-
-class Module(NamedTuple):
-    """What expert modules do: sizes of their experts, and of what they are handed; numbers or arrays."""
-
-    pairs: FloatLike
-    """Token-expert pairs on the device [1]."""
-    touched: FloatLike
-    """Experts that at least one token reaches [1]."""
-    tokens_handed: FloatLike
-    """Vectors handed to the module [1]."""
-    width: FloatLike
-    intermediate: FloatLike
-    matrices: FloatLike
-    peak: FloatLike
-    memory_bandwidth: FloatLike
-    input_bytes: FloatLike
-    weight_bytes: FloatLike
-
-    def products(self) -> Iterator[tuple[str, Work, dict[str, Any]]]:
-        """Yield both products: name, work, and what it was counted from."""
-        rows = self.pairs / np.maximum(self.touched, operators.LEAST_ROWS)
-        for name, n, k in (
-            ("experts_up", np.subtract(self.matrices, 1) * self.intermediate, self.width),
-            ("experts_down", self.width, self.intermediate),
-        ):
-            shape = {"pairs": self.pairs, "n": n, "k": k}
-            memory = {
-                "experts_touched": self.touched,
-                "input_bytes": self.input_bytes,
-                "weight_bytes": self.weight_bytes,
-                "output_bytes": ACTIVATION_BYTES,
-            }
-            work = Work(
-                flops=operators.grouped_gemm_flops(**shape),
-                bytes_moved=operators.grouped_gemm_bytes(**shape, **memory),
-                tokens=rows,
-                rows=rows,
-                spread=True,
-                depth=k,
-                peak=self.peak,
-                memory_bandwidth=self.memory_bandwidth,
-            )
-            yield name, work, {**shape, **memory}
-
-    def handling(self, found: OperatorEfficiency) -> dict[str, Any]:
-        """Return the arguments of `expert_handling_time`."""
-        return {
-            "pairs": self.pairs,
-            "tokens_handed": self.tokens_handed,
-            "width": self.width,
-            "pair_time": found.pair_time_s,
-            "token_time": found.token_time_s,
-        }
-
-    def times(self, found: OperatorEfficiency) -> FloatArray:
-        """Return the time of whole modules under efficiencies of whole modules [s]."""
-        halves = (work.times(of_product(found)) for _, work, _ in self.products())
-        return sum(halves) + operators.expert_handling_time(**self.handling(found))
-
-
-@functools.lru_cache(maxsize=1 << 8)
-def of_product(found: OperatorEfficiency) -> OperatorEfficiency:
-    """Return the efficiencies of one of both products of experts: half the fixed time of a whole module."""
-    return dataclasses.replace(found, launch_s=found.launch_s / 2.0) if found.module else found
 
 
 def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:

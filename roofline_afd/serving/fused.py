@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import FloatArray
-    from roofline_afd.serving.experts import Module
+    from roofline_afd.serving.module import Module
     from roofline_afd.serving.sizes import Layers, Sizes
 
 TABLE = "fused_stage"

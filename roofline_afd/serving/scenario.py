@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -12,11 +11,12 @@ from roofline_afd.catalogue.engines import IDEAL, Engine, load_engine
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Checkpoint, Model, load_model
 from roofline_afd.catalogue.precision import Precision, native, nearest_format, operand, precision
-from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.errors import InputError, shown
+from roofline_afd.serving.checks import MAX_COUNT, choice, finite, option, whole
 from roofline_afd.serving.published import quickest, sent_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from roofline_afd.catalogue.store import Catalogue
 
@@ -49,12 +49,8 @@ FORMATS = (
     "attention_core_precision",
     "kv_precision",
 )
-LARGEST = 1e15
-"""Numbers from here on mean nothing in this field, and are refused with infinity."""
 SHORTEST_TPOT_MS = 1e-6
 DEFAULT_TPOT_MS = 50.0
-MAX_COUNT = 1_000_000
-"""No cluster, batch or pipeline has more of anything that is counted here."""
 
 POPULARITY = ("expert_placement", "zipf", "expert_counts")
 """Fields that say how popular experts are, and how they are placed."""
@@ -98,96 +94,6 @@ def _as_counts(value: Iterable[float]) -> tuple[float, ...]:
 
 def _id(value: System | Model | Engine | None) -> str:
     return repr(value and value.id)
-
-
-def option(name: str) -> str:
-    """Return the option of the command line that sets a field."""
-    return "--" + name.replace("_", "-")
-
-
-def finite(
-    name: str,
-    value: object,
-    *,
-    above: float | None = None,
-    least: float | None = None,
-    below: float = math.inf,
-    most: float = math.inf,
-) -> float:
-    """Check that a value is a finite number within bounds.
-
-    Parameters
-    ----------
-    name : str
-        Option the value belongs to, as messages call it.
-    value : object
-        What was given.
-    above, least, below, most : float, optional
-        The value must be above, at least, below, at most these.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    InputError
-        If it is no number, not finite, or out of bounds.
-    """
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    try:
-        number = float(value) if real else math.nan  # type: ignore[arg-type]  # a real number, just checked
-    except OverflowError:
-        number = math.inf
-    if math.isfinite(number) and abs(number) >= LARGEST:
-        raise InputError(f"{name} {number:g} must be within {LARGEST:g}")
-    if not math.isfinite(number):
-        raise InputError(f"{name} {shown(value)} is not a finite number")
-    if above is not None and number <= above:
-        raise InputError(f"{name} {number:g} must be above {above:g}")
-    if least is not None and number < least:
-        raise InputError(f"{name} {number:g} must be at least {least:g}")
-    if number > most:
-        raise InputError(f"{name} {number:g} must be at most {most:g}")
-    if number >= below:
-        raise InputError(f"{name} {number:g} must be below {below:g}")
-    return number
-
-
-def whole(name: str, value: object, *, most: int = MAX_COUNT) -> int:
-    """Check that a value is a whole number from 1 to `most`.
-
-    Parameters
-    ----------
-    name : str
-        Option the value belongs to, as messages call it.
-    value : object
-        What was given.
-    most : int
-        The largest valid value.
-
-    Returns
-    -------
-    int
-        The value.
-
-    Raises
-    ------
-    InputError
-        If it is not whole or out of bounds.
-    """
-    number = finite(name, value)
-    if not number.is_integer() or not 1 <= number <= most:
-        raise InputError(f"{name} {number:g} must be a whole number from 1 to {most:,}")
-    return int(number)
-
-
-def choice(name: str, value: object, valid: Sequence[str]) -> str:
-    """Check that a value is one of a few words; raises InputError naming the nearest."""
-    if value not in valid:
-        raise InputError(f"{name} {shown(value)} is not valid{nearest(str(value)[:80], valid)}")
-    return str(value)
 
 
 def deployable_words(catalogue: Catalogue) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline_afd.catalogue.calibration import Calibration, load_calibration
 from roofline_afd.errors import InputError
-from roofline_afd.serving.scenario import choice
+from roofline_afd.serving.checks import choice
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.hardware import System

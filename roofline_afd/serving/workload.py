@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from roofline_afd.errors import InputError
-from roofline_afd.serving.scenario import choice, finite, whole
+from roofline_afd.serving.checks import choice, finite, whole
 
 MOST_TOKENS = 100_000_000
 

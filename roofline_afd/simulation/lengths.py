@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from roofline_afd.serving.scenario import choice
+from roofline_afd.serving.checks import choice
 from roofline_afd.simulation.words import DISTRIBUTIONS, FIXED, GEOMETRIC
 
 if TYPE_CHECKING:

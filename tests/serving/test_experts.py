@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from roofline_afd.catalogue.calibration import OperatorEfficiency, load_calibration
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
-from roofline_afd.serving.experts import Module, of_product
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.layer import decode_operators
+from roofline_afd.serving.module import Module, of_product
 from roofline_afd.serving.sizes import TRANSPORTS, Layers
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from roofline_afd.analysis.files import file_text
 from roofline_afd.catalogue.models import LARGEST
 from roofline_afd.errors import InputError, shown, shown_path
-from roofline_afd.serving.scenario import finite
+from roofline_afd.serving.checks import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,10 +12,10 @@ from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_not
 from roofline_afd.catalogue.calibration import ESTIMATED
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics.network import transfer_time
+from roofline_afd.serving.checks import MAX_COUNT
 from roofline_afd.serving.deployment import EP, Deployments
 from roofline_afd.serving.domains import laid_out
 from roofline_afd.serving.exchange import network_operators
-from roofline_afd.serving.scenario import MAX_COUNT
 from roofline_afd.serving.sizes import Sizes
 from roofline_afd.serving.torus import whole_slices
 

@@ -11,7 +11,7 @@ from roofline_afd.analysis.answer import Answer, Words
 from roofline_afd.analysis.bounds.loads import Routing, check_sigma, routing_of
 from roofline_afd.errors import InputError
 from roofline_afd.physics import imbalance as physics
-from roofline_afd.serving.scenario import finite, whole
+from roofline_afd.serving.checks import finite, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

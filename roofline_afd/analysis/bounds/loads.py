@@ -22,7 +22,7 @@ from roofline_afd.physics.placement import (
     spread,
 )
 from roofline_afd.physics.popularity import TOKENS_PER_ORDER, inclusion_probability, zipf_popularity
-from roofline_afd.serving.scenario import choice, finite, whole
+from roofline_afd.serving.checks import choice, finite, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,8 +25,8 @@ from roofline_afd.catalogue.hardware import PEAK_KEYS, build_system
 from roofline_afd.catalogue.records import weakest_kind
 from roofline_afd.errors import InputError
 from roofline_afd.physics import roofline as physics
+from roofline_afd.serving.checks import MAX_COUNT
 from roofline_afd.serving.ffn_stage import FfnStageInputs, ffn_stage_inputs
-from roofline_afd.serving.scenario import MAX_COUNT
 from roofline_afd.units import format_si
 
 if TYPE_CHECKING:

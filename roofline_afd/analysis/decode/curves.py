@@ -17,8 +17,9 @@ from roofline_afd.analysis.decode.verdict import Odds, odds_of
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError, shown
+from roofline_afd.serving.checks import finite
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
-from roofline_afd.serving.scenario import SHORTEST_TPOT_MS, Scenario, finite
+from roofline_afd.serving.scenario import SHORTEST_TPOT_MS, Scenario
 from roofline_afd.serving.search import search
 
 if TYPE_CHECKING:

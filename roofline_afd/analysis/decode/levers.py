@@ -9,8 +9,8 @@ import attrs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes
 from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.errors import InputError
+from roofline_afd.serving.checks import option
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.serving.scenario import option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,8 +19,9 @@ from roofline_afd.analysis.decode.verdict import undecided
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.serving.checks import choice, finite
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
-from roofline_afd.serving.scenario import CHOICES, COUNTS, FORMATS, Scenario, choice, finite
+from roofline_afd.serving.scenario import CHOICES, COUNTS, FORMATS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

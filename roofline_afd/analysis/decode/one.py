@@ -14,10 +14,11 @@ from roofline_afd.analysis.decode.rows import SHARED
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.batches import LARGEST_BATCH
 from roofline_afd.serving.candidates import admitted, plans_of
+from roofline_afd.serving.checks import choice, option
 from roofline_afd.serving.deployable import most_sequences, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.limits import KERNELS, LATENCY, MEMORY, RATIO
-from roofline_afd.serving.scenario import COUNTS, PLUGIN, choice, option
+from roofline_afd.serving.scenario import COUNTS, PLUGIN
 from roofline_afd.serving.sizes import ATTENTION_CUT
 
 if TYPE_CHECKING:

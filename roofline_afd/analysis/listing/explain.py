@@ -25,10 +25,10 @@ from roofline_afd.physics import (
 from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving import torus
+from roofline_afd.serving.checks import whole
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
 from roofline_afd.serving.layer import decode_operators, prefill_operators
-from roofline_afd.serving.scenario import whole
 from roofline_afd.serving.sizes import TRANSPORTS, Plan
 from roofline_afd.units import format_si
 

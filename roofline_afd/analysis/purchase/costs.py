@@ -19,7 +19,7 @@ from roofline_afd.analysis.purchase.candidates import is_pair
 from roofline_afd.catalogue.records import GIVEN
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.physics import economics
-from roofline_afd.serving.scenario import choice, finite
+from roofline_afd.serving.checks import choice, finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,8 @@ import numpy as np
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics.slots import stationary_load
-from roofline_afd.serving.scenario import Scenario, finite, whole
+from roofline_afd.serving.checks import finite, whole
+from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,8 +20,8 @@ from roofline_afd.analysis.purchase.uncertainty import default_text, uncertain_i
 from roofline_afd.analysis.purchase.variation import METRIC_NAMES, Variation
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.checks import choice
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.serving.scenario import choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

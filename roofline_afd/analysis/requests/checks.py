@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.requests.questions import SETTINGS
 from roofline_afd.errors import InputError
-from roofline_afd.serving.scenario import MAX_COUNT, PLUGIN, choice, finite, whole
+from roofline_afd.serving.checks import MAX_COUNT, choice, finite, whole
+from roofline_afd.serving.scenario import PLUGIN
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.requests.questions import Provisioning

@@ -12,7 +12,7 @@ import numpy as np
 from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics import lengths, slots
-from roofline_afd.serving.scenario import choice, finite, option
+from roofline_afd.serving.checks import choice, finite, option
 from roofline_afd.simulation.words import DISTRIBUTIONS, FIXED, GEOMETRIC, LOGNORMAL
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from roofline_afd.analysis.requests.load import workload_of
 from roofline_afd.analysis.requests.questions import IN_ORDER, REPLAYS, SHUFFLED
 from roofline_afd.analysis.requests.times import source_of
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.scenario import DUPLEXES, choice, finite, whole
+from roofline_afd.serving.checks import choice, finite, whole
+from roofline_afd.serving.scenario import DUPLEXES
 from roofline_afd.simulation.lengths import IndependentLengths, TracedLengths, law
 from roofline_afd.simulation.settings import Settings
 from roofline_afd.simulation.words import COLD, STARTS, STATIONARY, WINDOWS

@@ -21,9 +21,10 @@ from roofline_afd.analysis.requests.times import (
 )
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import barrier, ratio
+from roofline_afd.serving.checks import choice, finite
 from roofline_afd.serving.deployable import refused
 from roofline_afd.serving.limits import KERNELS
-from roofline_afd.serving.scenario import DUPLEXES, PLUGIN, choice, finite
+from roofline_afd.serving.scenario import DUPLEXES, PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

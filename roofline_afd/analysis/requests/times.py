@@ -14,7 +14,7 @@ from roofline_afd.analysis.requests.lines import POOR_FIT, Fit, fit_lines
 from roofline_afd.analysis.requests.operators import Operators
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics.linear import Coefficients
-from roofline_afd.serving.scenario import finite, whole
+from roofline_afd.serving.checks import finite, whole
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.requests.questions import Provisioning

@@ -12,7 +12,7 @@ from roofline_afd.analysis.evidence.operators.layers import layer_model
 from roofline_afd.catalogue.calibration import STRENGTH, weakest
 from roofline_afd.errors import InputError
 from roofline_afd.physics import operators
-from roofline_afd.serving.experts import Module, of_product
+from roofline_afd.serving.module import Module, of_product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

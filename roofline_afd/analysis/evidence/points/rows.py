@@ -17,7 +17,8 @@ from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.errors import InputError, shown, shown_path
-from roofline_afd.serving.scenario import Scenario, choice, whole
+from roofline_afd.serving.checks import choice, whole
+from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.workload import Workload
 
 if TYPE_CHECKING:

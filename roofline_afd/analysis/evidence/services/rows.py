@@ -18,8 +18,9 @@ from roofline_afd.catalogue.models import Model, load_model
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.errors import InputError, shown, shown_path
 from roofline_afd.serving.batches import EP_MICROBATCHES
+from roofline_afd.serving.checks import choice
 from roofline_afd.serving.deployment import EP, MODES
-from roofline_afd.serving.scenario import CHOICES, Scenario, choice
+from roofline_afd.serving.scenario import CHOICES, Scenario
 from roofline_afd.serving.sizes import FUSED, SEPARATE
 from roofline_afd.serving.uneven import LEVELLED
 
