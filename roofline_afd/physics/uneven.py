@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,8 +101,7 @@ def plain_imbalance(*, loads: FloatArray, devices: int, redundant_experts: int) 
     1.0
     """
     given = np.asarray(loads, dtype=float)
-    order = np.random.default_rng(SEED).random((PLACEMENTS, given.size)).argsort(axis=1)
-    placed = given[order]
+    placed = given[_orders(given.size)]
     if redundant_experts:
         twice = min(redundant_experts, given.size)
         halves = placed[:, :twice] / 2.0
@@ -110,6 +110,12 @@ def plain_imbalance(*, loads: FloatArray, devices: int, redundant_experts: int) 
     starts = np.unique(np.arange(devices) * slots // devices)
     fullest = np.add.reduceat(placed, starts, axis=1).max(axis=1)
     return max(float(np.mean(fullest) * devices / np.sum(given)), 1.0)
+
+
+@functools.lru_cache(maxsize=16)
+def _orders(experts: int) -> NDArray[np.intp]:
+    """Return random orders of experts, always the same ones."""
+    return np.random.default_rng(SEED).random((PLACEMENTS, experts)).argsort(axis=1)
 
 
 def levelled_imbalance(*, loads: FloatArray, devices: int, redundant_experts: int) -> float:

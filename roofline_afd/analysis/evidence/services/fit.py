@@ -33,7 +33,7 @@ CONSTANTS = {
 }
 """Range of each constant, in the unit of its key."""
 POPULARITY = "popularity_exponent"
-EXPONENTS = tuple(round(0.05 * step, 2) for step in range(31))
+EXPONENTS = tuple(round(0.1 * step, 1) for step in range(16))
 """Exponents of the popularity of experts that are tried [1]."""
 LEAST_ROWS = 4
 """Rows of one series from which the popularity of experts is fitted."""
