@@ -89,8 +89,7 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
     m = np.concatenate([np.tile(m, each.size) for each, m in zip(rows, counts, strict=True)])
     attention = senders[shape]
     ffn = receivers[shape] if deployments.mode == AFD else np.zeros(attention.shape)
-    shared = np.array([each.expert_tensor_parallel for each in plans])[plan]
-    redundant = deployments.fill((ffn if deployments.mode == AFD else attention) / shared)
+    redundant = redundant_of(deployments, plans, plan, ffn if deployments.mode == AFD else attention)
     blank = np.zeros(attention.shape)
     found = Candidates(
         *(plan, attention, ffn, m, redundant, blank, blank, blank, blank),
@@ -196,6 +195,15 @@ def asked_for(scenario: Scenario, attention: NDArray[Any], ffn: NDArray[Any]) ->
     if scenario.ffn_devices:
         fits &= ffn == scenario.ffn_devices
     return fits
+
+
+def redundant_of(
+    deployments: Deployments, plans: Sequence[Plan], plan: NDArray[Any], holders: NDArray[Any]
+) -> Numbers:
+    """Return the redundant experts of each candidate, from its plan and the devices that hold experts."""
+    shared = np.array([each.expert_tensor_parallel for each in plans])[plan]
+    found: Numbers = deployments.fill(holders / shared)
+    return found
 
 
 def offered(

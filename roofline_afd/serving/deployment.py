@@ -110,7 +110,7 @@ class Deployments:
 
     def pause(self, deployment: Deployment) -> FloatArray:
         """Return what the host adds to a step of several groups that wait for each other, elementwise [s]."""
-        if self.scenario.gap_ms is not None or not self.scenario.engine.host_pause_s:
+        if not self.scenario.engine.host_pause_s:
             return 0.0
         several = np.greater(deployment.attention_devices, deployment.tensor_parallel)
         return np.where(several, self.scenario.engine.host_pause_s, 0.0)[()]

@@ -11,8 +11,10 @@ from roofline_afd.serving.candidates import (
     deployments_of,
     largest_batches,
     plans_of,
+    redundant_of,
     taken,
 )
+from roofline_afd.serving.deployment import EP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +65,11 @@ class RepeatedSearch:
         float
             Output tokens [tokens/s per device].
         """
-        most = largest_batches(deployments, self.shapes, plans_of(deployments))
+        plans, shapes = plans_of(deployments), self.shapes
+        holders = shapes.attention_devices if deployments.mode == EP else shapes.ffn_devices
+        redundant = redundant_of(deployments, plans, shapes.plan, holders)
+        self.shapes = shapes._replace(redundant_experts=redundant)
+        most = largest_batches(deployments, self.shapes, plans)
         fixed = deployments.scenario.batch
         if fixed is not None:
             most = np.where(most >= fixed, float(fixed), 0.0)

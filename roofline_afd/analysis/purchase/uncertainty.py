@@ -296,6 +296,8 @@ def _of_calibration(scenario: Scenario) -> Iterator[Input]:
             yield from _fitted(found.record, "link", found.keys, kind=kind, widening=found.widening)
             yield from _fitted(default, "link", growth, kind=ESTIMATED)
     keys = ["other_us", "router_us"]
+    if Deployments(scenario, EP).load is not None and scenario.zipf is None and not scenario.expert_counts:
+        keys.append("popularity_exponent")
     if scenario.links != "nominal" and scenario.routing != "balanced":
         keys.append("communication_slowdown")
     record = scenario.system.parts.catalogue.record("calibration", SERVICE)
@@ -377,9 +379,12 @@ def _of_options(scenario: Scenario) -> Iterator[Input]:
         "tpot_ms": (max(SHORTEST_TPOT_MS, (scenario.gap_ms or 0.0) * (1.0 + 1e-6)), 1e9),
     }
     gap = constants.gap_s * 1e3 if scenario.gap_ms is None else scenario.gap_ms
+    popular = Deployments(scenario, EP).load is not None
     fixed = scenario.memory_reserve is None and scenario.engine.fraction_holds != ALL
     for name in (*OPTIONS, *ASKED_OPTIONS):
         if name == "memory_reserve" and fixed:  # one that is given would be of all that is held
+            continue
+        if name == "sigma_ep" and popular:  # popularity and placement say how even the load is
             continue
         value = {"gap_ms": gap, "tpot_ms": scenario.latency_ms, "memory_reserve": scenario.reserve}.get(name)
         value = float(getattr(scenario, name)) if value is None else value

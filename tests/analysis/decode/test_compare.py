@@ -185,13 +185,23 @@ def test_verdict_follows_from_the_ratio(system: str, model: str, tpot: float) ->
     assert close == summary["too_close_to_call"]
 
 
-def test_other_transports_are_said() -> None:
-    """Kernels nobody timed do not decide; what they would do is in the notes, and in numbers."""
-    answer = compare(Scenario(**H800))
-    ep, afd = rates(Scenario(**H800, transport="all"))
-    assert answer.summary["any_transport"]["afd_over_ep"] == pytest.approx(afd / ep)
-    assert any("--transport all" in note for note in answer.notes)
-    assert compare(Scenario(**H800, transport="all")).summary["any_transport"] is None
+def test_levers_are_questions_of_their_own() -> None:
+    """Each row is what the question gives with that option; what cannot be set says why."""
+    scenario = Scenario(**H800, max_devices=64)
+    assert compare(scenario).summary["levers"] is None
+    answer = compare(scenario, levers=True)
+    rows = {row["option"]: row for row in answer.summary["levers"]}
+    assert "no fused kernel of experts was timed on h800" in rows["--kernels fused"]["why"]
+    for name, field, value in (
+        ("--afd-cut core", "afd_cut", "core"),
+        ("--expert-placement plain", "expert_placement", "plain"),
+        ("--transport rank", "transport", "rank"),
+    ):
+        ep, afd = rates(Scenario(**H800 | {"max_devices": 64, field: value}))
+        assert rows[name]["ep_tokens_per_s_per_device"] == pytest.approx(ep)
+        assert rows[name]["afd_tokens_per_s_per_device"] == pytest.approx(afd)
+        assert rows[name]["afd_over_ep"] == pytest.approx(afd / ep)
+    assert sum(note.startswith("lever, ") for note in answer.notes) == len(rows)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,11 @@ def test_ranges_follow_from_kinds() -> None:
     exponent = inputs["routing.exponent"]  # 1 is that of tokens that choose apart
     assert exponent.low == pytest.approx(exponent.value * 0.7)
     assert exponent.most == 1.0
-    assert (inputs["sigma_ep"].low, inputs["sigma_ep"].high) == (0.85, 1.0)
+    assert "sigma_ep" not in inputs  # popularity and placement say how even the load is
+    assert inputs["service.popularity_exponent"].value == 0.5
+    even, _ = uncertain_inputs(Scenario(**H800, routing="balanced"))
+    (sigma,) = [item for item in even if item.key == "sigma_ep"]
+    assert (sigma.low, sigma.high) == (0.85, 1.0)
     assert (inputs["gap_ms"].low, inputs["gap_ms"].high) == (0.0, 1.0)
     assert "accept_length" not in inputs  # nothing is drafted
     assert not {"tpot_ms", "top_k", "layers", "devices_per_node"} & set(inputs)

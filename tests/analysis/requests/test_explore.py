@@ -113,6 +113,7 @@ def _held_in_memory(row: dict[str, Any], scenario: Scenario, work: dict[str, Any
         batch=0,
         microbatches=1,
         tensor_parallel=heads,
+        transport="replicated" if heads == row["n_devices"] > 1 and mode == EP else "",
     )
     one, two = (float(each) for each in deployments.memory(found))
     own, whole = held, 0.0
@@ -156,7 +157,7 @@ MORE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "less to move": ({"ttft_ms": 25}, {"ttft_ms": 25, "kv_moved": "new"}),
     "a shared prefix": ({}, {"shared_prefix": True}),
     "any chunk": ({"ttft_ms": 25}, {"ttft_ms": 25, "chunk_tokens": None}),
-    "any heads": ({"tensor_parallel": 2}, {"tensor_parallel": None}),
+    "any heads": ({"scenario": {"tensor_parallel": 2}}, {}),
     "no rate": ({"request_rate": 20, "ttft_ms": 40}, {"ttft_ms": 40}),
     "the first token earlier": ({"first_token": "decode", "ttft_ms": 40}, {"ttft_ms": 40}),
 }

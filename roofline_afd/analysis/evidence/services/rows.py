@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.evidence.table import MAX_BYTES, TableRow, distinct_rows, number, require_filled
 from roofline_afd.analysis.files import file_text
-from roofline_afd.catalogue.engines import IDEAL, load_engine
+from roofline_afd.catalogue.engines import IDEAL, Engine, load_engine
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Model, load_model
 from roofline_afd.catalogue.precision import precision
@@ -294,7 +294,7 @@ def _service(
                 if reached is None
                 else int(number(f"overrides: {REACHED}", reached, whole=True)),
                 routing=words["routing"],
-                engine=runner or IDEAL,
+                engine=_engine(runner, basis, catalogue),
                 kernels=FUSED if _known("kernels", filled["id"]) == FUSED else SEPARATE,
                 afd_cut=words[PLACEMENT] if mode != EP else None,
                 any_size=True,
@@ -358,6 +358,12 @@ def _runner(engine: str, name: str, catalogue: Catalogue) -> str:
 def _known(table: str, name: str) -> str:
     """Return what is known of a shipped row beyond its columns; empty where nothing is."""
     return next((word for ids, word in shipped_conditions(table).items() if fnmatchcase(name, ids)), "")
+
+
+def _engine(runner: str, basis: str, catalogue: Catalogue) -> Engine:
+    """Return the engine that a row is predicted with: without its host where that was not timed."""
+    engine = load_engine(runner or IDEAL, catalogue=catalogue)
+    return engine if basis == WALL else dataclasses.replace(engine, host_pause_s=0.0)
 
 
 def paused(engine: str, catalogue: Catalogue) -> bool:
