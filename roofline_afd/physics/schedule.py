@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roofline_afd.physics.pipeline import pipeline_layers_time
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -187,9 +189,9 @@ def _follow(
 
 
 def least_layers_time(
-    *, kinds: Sequence[LayerTimes], counts: Sequence[int], microbatches: FloatLike
+    *, kinds: Sequence[LayerTimes], order: tuple[int, ...], microbatches: FloatLike
 ) -> FloatArray:
-    """Return a time below which the layers of a step cannot come, whatever their order.
+    """Return a time below which the layers of a step cannot come.
 
     Parameters
     ----------
@@ -197,8 +199,8 @@ def least_layers_time(
         As in `nomenclature`.
     kinds : sequence of LayerTimes
         Times of each kind of layer [s].
-    counts : sequence of int
-        Layers of each kind [1].
+    order : tuple of int
+        Kind of each layer.
 
     Returns
     -------
@@ -207,21 +209,45 @@ def least_layers_time(
 
     Notes
     -----
-    t >= max(m * max over stages of (sum over layers of t_r), sum over layers and stages of t_r)
+    t >= max(m * max over stages of (sum over layers of t_r), sum over layers and stages of t_r); and of
+    layers alike, one after another, t >= S before + t of these alone (`pipeline_layers_time`) + S after, S the sums
+    of all stages of the layers there
 
     References
     ----------
-    This project: every stage serves every micro-batch, and every micro-batch goes through every stage.
+    This project: every stage serves every micro-batch, every micro-batch goes through every stage, and none
+    comes to a layer before the first.
 
     Examples
     --------
     >>> layer = LayerTimes(3e-4, 1e-4, 1e-4, 2e-4)
-    >>> round(float(least_layers_time(kinds=[layer], counts=[60], microbatches=3)) * 1e3, 3)
-    54.0
+    >>> round(float(least_layers_time(kinds=[layer], order=(0,) * 60, microbatches=3)) * 1e3, 3)
+    54.4
     """
-    sums = [
-        sum(count * np.asarray(kind[stage]) for kind, count in zip(kinds, counts, strict=True))
-        for stage in range(len(LayerTimes._fields))
-    ]
-    busiest = functools.reduce(np.maximum, sums)
-    return np.maximum(np.multiply(microbatches, busiest), functools.reduce(np.add, sums))
+    counts = [order.count(kind) for kind in range(len(kinds))]
+    sums: list[FloatArray] = []
+    for stage in range(len(LayerTimes._fields)):
+        total: FloatArray = 0.0
+        for kind, count in zip(kinds, counts, strict=True):
+            total = total + count * np.asarray(kind[stage])
+        sums.append(total)
+    whole = sums[0] + sums[1] + sums[2] + sums[3]
+    busiest = np.maximum(np.maximum(sums[0], sums[1]), np.maximum(sums[2], sums[3]))
+    least: FloatArray = np.maximum(np.multiply(microbatches, busiest), whole)
+    _, pattern, repeats, _ = repeated(order)
+    if len(pattern) == 1:
+        alike = kinds[pattern[0]]
+        loop = sum(np.asarray(time) for time in alike)
+        slowest = np.maximum(
+            np.maximum(alike.attention, alike.dispatch), np.maximum(alike.ffn, alike.combine)
+        )
+        alone = pipeline_layers_time(
+            busiest_sum=repeats * slowest,
+            loop_sum=repeats * loop,
+            busiest=slowest,
+            loop=loop,
+            microbatches=microbatches,
+        )
+        with np.errstate(invalid="ignore"):  # where no link connects the groups, every time is infinite
+            least = np.fmax(least, whole - repeats * loop + alone)
+    return least

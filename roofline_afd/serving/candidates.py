@@ -302,7 +302,13 @@ def plans_of(deployments: Deployments, transports: Sequence[str] | None = None) 
         if scenario.expert_tensor_parallel or each[2] == 1 or each[2] < 2 * needed
     ]
     if deployments.mode == EP and scenario.transport in {None, ALL} and kernels != FUSED:
-        found += [Plan(REPLICATED, *each) for each in shared if each[0] > 1 and each[0] % each[2] == 0]
+        found += [
+            Plan(REPLICATED, *each)
+            for each in shared
+            if each[0] > 1
+            and each[0] % each[2] == 0
+            and (scenario.expert_tensor_parallel or each[2] in {1, each[0]})
+        ]
     return tuple(found)
 
 
@@ -317,8 +323,8 @@ def cuts_of(deployments: Deployments) -> tuple[str, ...]:
 def _sharings(deployments: Deployments) -> Iterator[tuple[int, int, int]]:
     """Yield how many devices share heads, caches and experts in the plans that a question lets be searched.
 
-    Powers of two within a scale-up domain; caches where that leaves less of them on each, experts for those
-    plans in which every device has all tokens.
+    Heads by powers of two within a scale-up domain; caches not at all, or as widely as leaves less on each.
+    Experts for those plans in which every device has all tokens, not at all or by all of them.
     """
     scenario = deployments.scenario
     model = scenario.model
@@ -340,12 +346,22 @@ def _sharings(deployments: Deployments) -> Iterator[tuple[int, int, int]]:
     for tp, cp, et in itertools.product(heads, caches, experts):
         refused = undivided(model, tensor_parallel=tp, context_parallel=cp, expert_tensor_parallel=et)
         refusal = refusal or refused
-        if refused or (not given[1] and cp > 1 and not _spares(deployments, tp, cp)):
+        if refused or (not given[1] and cp > 1 and not _widest(deployments, tp, cp)):
             continue
         count += 1
         yield tp, cp, et
     if not count:
         raise InputError(f"--tensor-parallel, --context-parallel, --expert-tensor-parallel: {refusal}")
+
+
+def _widest(deployments: Deployments, tensor_parallel: int, context_parallel: int) -> bool:
+    """Return whether so many devices are the most whose sharing caches leaves less of them on each."""
+    wider = 2 * context_parallel
+    split = {"tensor_parallel": tensor_parallel, "context_parallel": wider}
+    more = wider <= tensor_parallel and not undivided(deployments.scenario.model, **split)
+    return _spares(deployments, tensor_parallel, context_parallel) and not (
+        more and _spares(deployments, tensor_parallel, wider)
+    )
 
 
 def _spares(deployments: Deployments, tensor_parallel: int, context_parallel: int) -> bool:

@@ -247,8 +247,6 @@ class _Search:
         bound = np.zeros(found.most.shape)
         bound[possible[~near]] = apart[possible[~near]]
         possible = possible[near]
-        quick = self.steps(taken(found, possible), found.microbatches[possible], least=True) <= self.limit
-        possible = possible[quick]
         bound[possible] = np.minimum(self.bounds(taken(found, possible)), apart[possible])
         order = possible[np.argsort(-bound[possible], kind="stable")]
         columns = [np.array(column) for column in found]

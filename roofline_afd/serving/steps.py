@@ -104,11 +104,10 @@ def afd_layers(
     kinds = [
         schedule.LayerTimes(block.attention, block.dispatch, block.ffn, block.combine) for block in blocks
     ]
-    if least:
-        counts = [int(block.layers) for block in blocks]
-        return schedule.least_layers_time(kinds=kinds, counts=counts, microbatches=microbatches)
-    drafted = (index for index in range(len(order.kinds), len(blocks)))
+    drafted = range(len(order.kinds), len(blocks))
     every = order.layers + tuple(index for index in drafted for _ in range(int(blocks[index].layers)))
+    if least:
+        return schedule.least_layers_time(kinds=kinds, order=every, microbatches=microbatches)
     values = np.unique(microbatches).astype(int).tolist()
     if len(values) == 1:
         return schedule.ordered_layers_time(kinds=kinds, order=every, microbatches=values[0])

@@ -86,10 +86,23 @@ def _run(scenario: Scenario, deployment: Deployment) -> Any:  # noqa: ANN401 - w
     return found
 
 
+def _widest(deployments: Deployments, heads: int) -> int:
+    """Return the most devices whose sharing caches leaves less on each, in powers of two."""
+    model, widest = deployments.scenario.model, 1
+    for caches in (2, 4, 8):
+        fits = heads % caches == 0 and all(kind.split(heads // caches) for kind in model.attention)
+        if fits:
+            before, after = (
+                deployments.cache_of(deployments.held_tokens, heads, each) for each in (caches // 2, caches)
+            )
+            widest = caches if after < 0.999 * before else widest
+    return widest
+
+
 def _planned(deployments: Deployments) -> Iterator[tuple[int, int | None, Plan]]:
     """Yield every shape with every way to use its devices, written out."""
     scenario, mode = deployments.scenario, deployments.mode
-    model, tokens = scenario.model, deployments.held_tokens
+    model = scenario.model
     powers = [each for each in (1, 2, 4, 8) if each <= deployments.attention.scale_up_domain_devices]
     transports = TRANSPORTS if scenario.transport == "all" else (deployments.transport,)
     for (senders, receivers), heads, caches, parts in itertools.product(
@@ -100,13 +113,13 @@ def _planned(deployments: Deployments) -> Iterator[tuple[int, int | None, Plan]]
             continue
         if any(kind.split(each) is None for kind in model.attention for each in (heads, heads // caches)):
             continue
-        held = [deployments.cache_of(tokens, heads, each) for each in (caches // 2, caches) if each]
-        if caches > 1 and held[1] > 0.999 * held[0]:  # nothing is saved
+        if caches not in {1, _widest(deployments, heads)}:
             continue
         if parts == 1 or holding > model.routed_experts * parts // 2:
             for transport in transports:
                 yield senders, receivers, Plan(transport, heads, caches, parts)
-        if mode == EP and heads == senders > 1 and scenario.transport in {None, "all"}:
+        whole = parts in {1, heads}
+        if mode == EP and heads == senders > 1 and scenario.transport in {None, "all"} and whole:
             yield senders, receivers, Plan("replicated", heads, caches, parts)
 
 

@@ -249,7 +249,8 @@ def plans_of(deployments: Deployments, question: Question, shape: tuple[int, int
                 continue
             if parts == 1 or holders > model.routed_experts * parts // 2:
                 yield Plan("", heads, 1, parts)
-            if deployments.mode == EP and heads == shape[0] > 1 and deployments.scenario.transport is None:
+            everywhere = heads == shape[0] > 1 and deployments.scenario.transport is None
+            if deployments.mode == EP and everywhere and parts in {1, heads}:
                 yield Plan("replicated", heads, 1, parts)
 
 
