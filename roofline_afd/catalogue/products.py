@@ -61,6 +61,24 @@ def products_of(layer: Attention, hidden_size: int, *, absorbed: bool = True) ->
     return tuple(item for item in attention if item.parameters)
 
 
+def turns_latent(layer: Attention, item: Product) -> bool:
+    """Return whether a product turns queries into a latent, or results out of it, head by head.
+
+    Parameters
+    ----------
+    layer : Attention
+        The layer.
+    item : Product
+        One of its products.
+
+    Returns
+    -------
+    bool
+        Such a product is computed beside the cache, since what it makes is wider than what it reads.
+    """
+    return layer.type == "mla" and item.groups > 1
+
+
 def _gqa_products(layer: Attention, hidden: int) -> list[Product]:
     value = layer.value_head_dim or layer.head_dim
     keys = layer.head_dim if layer.key_is_value else layer.head_dim + value

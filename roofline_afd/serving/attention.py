@@ -9,7 +9,7 @@ import numpy as np
 from roofline_afd.catalogue.collectives import ALL_GATHER, ALL_REDUCE
 from roofline_afd.catalogue.models import STATE_BYTES
 from roofline_afd.catalogue.precision import precision
-from roofline_afd.catalogue.products import LATENT_UNFOLDING, products_of
+from roofline_afd.catalogue.products import LATENT_UNFOLDING, products_of, turns_latent
 from roofline_afd.errors import InputError
 from roofline_afd.physics import attention, collectives, index, passes
 from roofline_afd.serving.collectives import all_reduce, moved
@@ -67,7 +67,7 @@ def attention_operators(
     assert layer is not None  # noqa: S101 - checked when the layers were made
     assert core is not None  # noqa: S101 - likewise
     for item, tokens in _products(layers, layer, phases).items():
-        if caches if layer.type == "mla" and item.groups > 1 else weights:
+        if caches if turns_latent(layer, item) else weights:
             yield clock.product(item, layer.name, layer.layers, tokens=tokens)
     if weights:
         yield from _small_kernels(clock, layer, phases)

@@ -71,7 +71,7 @@ def check_fused(system: System) -> None:
 
 
 def fused_operator(layers: Layers, sizes: Sizes, module: Module) -> Operator:
-    """Return the stage of experts as one kernel: infinite beyond a scale-up domain, which it does not leave.
+    """Return the stage of experts as one kernel: infinite beyond a scale-up domain, which it stays within.
 
     Parameters
     ----------
@@ -117,9 +117,8 @@ def fused_operator(layers: Layers, sizes: Sizes, module: Module) -> Operator:
         "hidden_share": values["hidden_share"] if apart else 0.0,
     }
     every = np.add(sizes.attention_devices, devices) if apart else devices
-    time: FloatArray = np.where(
-        np.greater(every, system.scale_up_domain_devices), np.inf, stages.fused_stage_time(**arguments)
-    )[()]
+    most = system.scale_up_domain_devices if layers.attention.id == system.id else 0  # two systems share none
+    time: FloatArray = np.where(np.greater(every, most), np.inf, stages.fused_stage_time(**arguments))[()]
     moved = arguments["weight_bytes"] + arguments["moved_bytes"]
     return Operator(
         *("experts_fused", "ffn", "experts", layers.model.moe_layers, arguments["flops"], moved, time),

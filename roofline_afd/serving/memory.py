@@ -11,6 +11,7 @@ import numpy as np
 from roofline_afd.catalogue.engines import ALL, CACHE, DEEPEP, ONE_SIDED, WEIGHTS_AND_CACHE
 from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
+from roofline_afd.catalogue.products import products_of, turns_latent
 from roofline_afd.physics import memory, serving_modes
 from roofline_afd.serving.sizes import ACTIVATION_BYTES, CORE_CUT, REPLICATED, SCALE_BYTES, Deployment, Side
 
@@ -143,6 +144,17 @@ class DeviceMemory:
             "shared_experts": parts["shared_experts"] * others / own,
             "dense": parts["dense"] * others / beside,
         }
+
+    def _turning(self, tensor_parallel: int) -> float:
+        """Return the bytes of what turns vectors into latents and back, on one that shares heads [B]."""
+        model = self._split(tensor_parallel)
+        elements = sum(
+            kind.layers * item.parameters
+            for kind in model.attention
+            for item in products_of(kind, model.hidden_size)
+            if turns_latent(kind, item)
+        )
+        return elements * precision(self.formats.others).bytes * self._drafting
 
     def _per_sequence(
         self, tokens: float, tensor_parallel: int = 1, context_parallel: int = 1
@@ -280,6 +292,9 @@ class DeviceMemory:
             tp = 1
         for name, size in self._weights(tp, shared_out=deployment.transport == REPLICATED).items():
             sides[places.get(name, "attention")][name] = size
+        if self.apart and deployment.afd_cut == CORE_CUT and self._turning(1):  # but what turns latents
+            mine["attention"] = self._turning(deployment.tensor_parallel)
+            theirs["attention"] = theirs["attention"] - self._turning(1)
         split = deployment.tensor_parallel, deployment.context_parallel
         kept = self._per_sequence(self.held_tokens, *split)
         for name, size in zip(PER_SEQUENCE, kept, strict=True):

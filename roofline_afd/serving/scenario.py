@@ -301,10 +301,23 @@ class Scenario:
                 f"--gap-ms {self.gap_ms:g} / --accept-length {self.accept_length:g} = {least:g} ms"
             )
         self._check_popularity()
+        self._check_cut()
         if self.fan_out == "grouped" and self.model.expert_groups == 1:
             raise InputError(
                 f"--fan-out grouped: {self.model.id} does not limit routing to groups; valid: paper, uniform"
             )
+
+    def _check_cut(self) -> None:
+        """Refuse the core cut beside what only the other cut has."""
+        if self.afd_cut != "core":
+            return
+        if self.shared_experts == "attention":
+            raise InputError(
+                "--afd-cut core and --shared-experts attention exclude each other: the core cut leaves "
+                "caches alone on the attention side"
+            )
+        if self.deployable_with == PLUGIN:
+            raise InputError(f"--afd-cut core cannot run with {PLUGIN}; valid: attention")
 
     def _check_popularity(self) -> None:
         """Refuse two answers to how evenly experts are loaded."""

@@ -15,6 +15,7 @@ from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
+from roofline_afd.serving.sizes import FUSED
 from roofline_afd.units import rounded_up
 
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
     if most < batch:
         raise InfeasibleError(with_formats(f"no: {memory_refusal(deployments, deployment, most)}", scenario))
     time = float(np.asarray(deployments.step(deployment).time))
+    if not np.isfinite(time) and deployment.kernels == FUSED:
+        raise InfeasibleError(
+            "no: binding is kernels: a fused kernel of experts stays within one scale-up domain, of "
+            f"{deployments.ffn.scale_up_domain_devices} devices of {deployments.ffn.id}; --kernels separate "
+            "lifts that"
+        )
     if not np.isfinite(time):
         raise InfeasibleError(
             f"no: no fabric of {deployments.attention.id} connects {deployment.devices} devices: one "

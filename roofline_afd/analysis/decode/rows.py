@@ -11,9 +11,10 @@ import numpy as np
 
 from roofline_afd.analysis.decode.memory import memory_of
 from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
-from roofline_afd.physics import operators, pipeline, roofline
+from roofline_afd.physics import operators, pipeline, roofline, stages
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
 from roofline_afd.serving.domains import laid_out
+from roofline_afd.serving.fused import TABLE as FUSED_TABLE
 from roofline_afd.serving.limits import LATENCY, MEMORY
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def bottleneck_of(deployments: Deployments, deployment: Deployment, step: Step) 
         if item.side == stage and item.part != "head" and float(np.asarray(item.time)) > 0
     ]
     largest = max(mine, key=lambda item: float(np.asarray(item.time)) * item.layers)
-    if stage == "network":
+    if largest.efficiency == "link":  # also within the FFN stage, where that is a group of its own
         arguments = largest.arguments
         outer = _ratio(arguments["scale_out_bytes"], arguments["scale_out"]) * float(arguments["slowdown"])
         return Bottleneck(
@@ -202,10 +203,12 @@ def _computes(item: Operator) -> bool:
         return False
     if "peak" not in item.arguments:
         return False
-    names = inspect.signature(operators.operator_time).parameters
+    fused = item.efficiency == FUSED_TABLE
+    formula = stages.fused_stage_time if fused else operators.operator_time
+    names = inspect.signature(formula).parameters
     given = {name: item.arguments[name] for name in names if name in item.arguments}
     of_peak, of_memory = (
-        float(np.asarray(operators.operator_time(**{**given, name: given[name] * 2})))
+        float(np.asarray(formula(**{**given, name: given[name] * 2})))
         for name in ("peak", "memory_bandwidth")
     )
     return of_peak <= of_memory
