@@ -210,8 +210,8 @@ def least_layers_time(
     Notes
     -----
     t >= max(m * max over stages of (sum over layers of t_r), sum over layers and stages of t_r); and of
-    layers alike, one after another, t >= S before + t of these alone (`pipeline_layers_time`) + S after, S the sums
-    of all stages of the layers there
+    layers alike, one after another, t >= S before + t of these alone (`pipeline_layers_time`) + S after, S
+    the sums of all stages of the layers there
 
     References
     ----------

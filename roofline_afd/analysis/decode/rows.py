@@ -11,7 +11,7 @@ import numpy as np
 
 from roofline_afd.analysis.decode.memory import memory_of
 from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
-from roofline_afd.physics import operators, pipeline, roofline, stages
+from roofline_afd.physics import operators, pipeline, roofline, stages, uneven
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
 from roofline_afd.serving.domains import laid_out
 from roofline_afd.serving.fused import TABLE as FUSED_TABLE
@@ -284,10 +284,20 @@ def _share(computing: float, time: float) -> float:
 
 def _even_share(deployments: Deployments, deployment: Deployment) -> float:
     """Return the token-expert pairs of a mean device over those of the fullest, which is the one timed."""
-    devices = float(np.asarray(deployment.expert_places))
+    places = float(np.asarray(deployment.expert_places))
     redundant = float(np.asarray(deployment.redundant_experts))
-    experts = max(deployments.scenario.model.routed_experts + redundant, devices)
-    return experts / (devices * math.ceil(experts / devices))
+    experts = deployments.scenario.model.routed_experts + redundant
+    groups = float(np.asarray(deployment.attention_devices)) / deployment.tensor_parallel
+    sequences = float(np.asarray(deployment.sequences)) * deployments.scenario.sigma_dp
+    tokens = sequences * deployments.scenario.query_tokens * groups
+    load = deployments.load
+    share = uneven.fullest_pairs_share(
+        experts_per_device=math.ceil(experts / places),
+        slots=max(experts, places),
+        devices=places,
+        imbalance=1.0 if load is None else load.factor(places, redundant, tokens),
+    )
+    return float(1.0 / (places * share))
 
 
 def _expert_layers_time(deployments: Deployments, deployment: Deployment, step: Step) -> float:
