@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roofline_afd.serving.bounds import group_bounds
 from roofline_afd.serving.candidates import (
     blocks_of,
     deployments_of,
@@ -50,6 +51,8 @@ class RepeatedSearch:
         best = float(np.max(found.candidates.rate, initial=0.0))
         rows = np.flatnonzero(found.candidates.rate >= share * best)
         self.shapes = taken(found.candidates, rows)
+        self.plans: tuple[Plan, ...] = ()
+        """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
 
     def rate(self, deployments: Deployments) -> float:
@@ -65,7 +68,8 @@ class RepeatedSearch:
         float
             Output tokens [tokens/s per device].
         """
-        plans, shapes = plans_of(deployments), self.shapes
+        shapes = self.shapes
+        plans = self.plans = self.plans or plans_of(deployments)
         holders = shapes.attention_devices if deployments.mode == EP else shapes.ffn_devices
         redundant = redundant_of(deployments, plans, shapes.plan, holders)
         self.shapes = shapes._replace(redundant_experts=redundant)
@@ -76,7 +80,10 @@ class RepeatedSearch:
         guesses = self.first[most[self.first] >= 1]
         rates = self._rates(deployments, guesses, most[guesses])
         best = float(np.max(rates, initial=0.0))
-        others = self._rivals(deployments, np.flatnonzero(most >= 1), most, best)
+        possible = np.flatnonzero(most >= 1)
+        whole = self.shapes._replace(most=most)
+        bound = group_bounds(deployments, taken(whole, possible), plans)
+        others = self._rivals(deployments, possible[bound > best], most, best)
         others = others[~np.isin(others, guesses)]
         more = self._rates(deployments, others, most[others])
         if np.max(more, initial=0.0) > best:
@@ -108,18 +115,19 @@ class RepeatedSearch:
             each = np.asarray(deployments.tokens_per_s_per_device(one, np.full(own.shape, limit)))
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
-            steps, rates = self._timed(deployments, own, plan, np.minimum(needed, held))
+            steps, rates = self._timed(deployments, own, plan, np.minimum(needed, held), least=True)
             ahead = (steps <= limit) & ((held >= needed) | (rates > best))
             for waves in _whole_waves(deployments, np.minimum(needed, held), m):
                 some = deployments_of(deployments, taken(self.shapes, own), plan, batch=waves)
-                took = np.asarray(deployments.step(some).time)
+                took = np.asarray(deployments.step(some, least=True).time)
                 ahead |= np.asarray(deployments.tokens_per_s_per_device(some, took)) > best
             kept.append(own[ahead])
         return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
 
     def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, Plan]]:
         """Yield places among rows that send tokens one way, a block at a time, with the name of that way."""
-        return blocks_of(self.shapes.plan[rows], plans_of(deployments))
+        del deployments
+        return blocks_of(self.shapes.plan[rows], self.plans)
 
     def _best(self, deployments: Deployments, rows: Rows, plan: Plan, most: Numbers) -> Numbers:
         """Return the throughput of shapes that send tokens one way.
@@ -153,11 +161,14 @@ class RepeatedSearch:
         return best
 
     def _timed(
-        self, deployments: Deployments, rows: Rows, plan: Plan, batches: Numbers
+        self, deployments: Deployments, rows: Rows, plan: Plan, batches: Numbers, *, least: bool = False
     ) -> tuple[Numbers, Numbers]:
-        """Return the steps of shapes [s], and their throughput, 0 where the latency target is missed."""
+        """Return the steps of shapes [s], and their throughput, 0 where the latency target is missed.
+
+        Or steps that none is below, and what is then not exceeded.
+        """
         deployment = deployments_of(deployments, taken(self.shapes, rows), plan, batch=batches)
-        steps = np.asarray(deployments.step(deployment).time)
+        steps = np.asarray(deployments.step(deployment, least=least).time)
         with np.errstate(invalid="ignore"):
             rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
         return steps, np.where(steps <= deployments.scenario.step_limit, rates, 0.0)
