@@ -86,6 +86,7 @@ class Deployments:
         self.attention = scenario.side("attention") if pair else scenario.system
         self.ffn = scenario.side("ffn") if pair else scenario.system
         self._layers: dict[Plan, Layers] = {}
+        self._calibrations: dict[str | None, tuple[Calibration, Calibration]] = {}
 
     @cached_property
     def attention_scenario(self) -> Scenario:
@@ -161,6 +162,12 @@ class Deployments:
         asked = self.scenario.transport
         return asked if asked in TRANSPORTS else self.calibrations(None)[0].link.transport
 
+    def _efficiencies(self, transport: str | None) -> tuple[Calibration, Calibration]:
+        """Return the same as `calibrations`, looked up once."""
+        if transport not in self._calibrations:
+            self._calibrations[transport] = self.calibrations(transport)
+        return self._calibrations[transport]
+
     def calibrations(self, transport: str | None) -> tuple[Calibration, Calibration]:
         """Return the efficiencies of both sides with one way of sending tokens; with the library's own."""
         families, libraries = self.scenario.engine.families, self.scenario.engine.exchanges
@@ -176,7 +183,7 @@ class Deployments:
         """Return the layers under a plan, of which what is left out is as by default."""
         key = Plan(transport or self.transport, *others)
         if key not in self._layers:
-            found = self.calibrations(None if key.transport == REPLICATED else key.transport)
+            found = self._efficiencies(None if key.transport == REPLICATED else key.transport)
             self._layers[key] = Layers(
                 model=self.scenario.model,
                 attention=self.attention,
