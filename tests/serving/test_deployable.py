@@ -26,7 +26,8 @@ SAME = 1e-9
 
 def sizes_of(mode: str = EP, **asked: Any) -> set[int]:  # noqa: ANN401 - any field
     """Return all devices, from a node on, of the shapes that a question offers to send tokens in."""
-    found = shapes_in_memory(Deployments(Scenario(**H800 | asked | {"tensor_parallel": 1}), mode))
+    alone: dict[str, Any] = {"tensor_parallel": 1, "max_devices": 512, "afd_cut": "attention"}
+    found = shapes_in_memory(Deployments(Scenario(**alone | H800 | asked), mode))
     node = load_system("h800").devices_per_node
     return {int(size) for size in found.attention_devices + found.ffn_devices if size >= node}
 

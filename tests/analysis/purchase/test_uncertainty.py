@@ -85,7 +85,7 @@ def test_values_set_by_the_user() -> None:
         ("context", "5000:4000", "is reversed"),
         ("context", "5000:6000", "must hold the value itself, 4096"),
         ("context", "4000.5:6000", "write whole numbers"),
-        ("sigma_ep", "0.5:1.5", "must lie from 0.001 to 1"),
+        ("sigma_dp", "0.5:1.5", "must lie from 0.001 to 1"),
         ("gap_ms", "10%", "a share of 0 is 0: write low:high"),
         ("memory_gb_per_s", "0:4000", "must lie above 0"),
         ("memory_gb_per_s", "a:b", "'a' is not a number in GB/s"),
