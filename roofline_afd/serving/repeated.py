@@ -49,7 +49,8 @@ class RepeatedSearch:
 
     def __init__(self, found: Found, *, share: float = 0.0) -> None:
         best = float(np.max(found.candidates.rate, initial=0.0))
-        rows = np.flatnonzero(found.candidates.rate >= share * best)
+        held = found.candidates.most >= 1  # others may be, with a little more memory
+        rows = np.flatnonzero((found.candidates.rate >= share * best) | ~held)
         self.shapes = taken(found.candidates, rows)
         self.plans: tuple[Plan, ...] = ()
         """As the first question has them: others differ in numbers alone."""

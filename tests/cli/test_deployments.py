@@ -268,7 +268,7 @@ REFUSED = {
     "latency of one": ((*PREDICT, "--tpot-ms", "40"), "binding is the latency target", "--batch "),
     "latency of both": (("compare", *BASE, "--tpot-ms", "2"), "binding is latency target", "the least is"),
     "memory of both": ((*COMPARE, "--max-devices", "8"), "binding is HBM capacity", "16 devices hold it"),
-    "odd devices": ((*COMPARE, "--devices", "7"), "binding is ratio granularity", "no whole number"),
+    "odd devices": ((*COMPARE, "--devices", "11"), "binding is ratio granularity", "no whole number"),
     "after the change": (("what-if", *BASE, "--change", "tpot_ms=2"), "after the change", "latency target"),
     "before the change": (
         ("what-if", *BASE, "--tpot-ms", "2", "--change", "tpot_ms=50"),

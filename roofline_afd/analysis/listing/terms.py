@@ -199,7 +199,7 @@ TERMS = {
     "ownership_usd_per_hour": Term(economics.ownership_usd_per_hour),
     "affordable_purchase_usd": Term(economics.affordable_purchase_usd),
     "fleet_replicas": Term(economics.fleet_replicas),
-    "fused_stage_time": Term(stages.fused_stage_time, operator="experts_fused"),
+    "fused_stage_time": Term(stages.fused_stage_time),
     "plain_imbalance": Term(uneven.plain_imbalance),
     "levelled_imbalance": Term(uneven.levelled_imbalance),
     "chance_imbalance": Term(uneven.chance_imbalance),

@@ -30,7 +30,7 @@ METRIC_NAMES = {
     AFD: "AFD tokens/s per device",
     BEST: "tokens/s per device of the better mode",
 }
-NEAR, FAR = 0.8, 0.1
+NEAR, FAR = 0.5, 0.1
 """Share of the best that a shape must have reached to be searched again: within narrow ranges, and beyond."""
 
 

@@ -209,7 +209,7 @@ def test_levers_are_questions_of_their_own() -> None:
     [
         ({"max_devices": 16}, "afd", "HBM capacity"),
         ({"devices": 12, "model": "qwen3-30b-a3b"}, "afd", "ratio granularity"),
-        ({"tpot_ms": 16.3}, "ep", "latency target"),
+        ({"tpot_ms": 11.4}, "afd", "latency target"),
     ],
 )
 def test_numbers_of_an_infeasible_mode_are_withheld(
