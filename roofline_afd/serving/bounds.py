@@ -56,14 +56,12 @@ def group_bounds(deployments: Deployments, found: Candidates, plans: Sequence[Pl
         )
         groups = attention / plan.tensor_parallel
         grid = np.append(batch_grid(float(np.max(most))), np.max(most))
-        one = np.array([attention[0]]), np.array([ffn[0]])
-        mine = _pace(deployments, plan, grid, one, "attention")[0]
-        place = np.minimum(np.searchsorted(grid, most), grid.size - 1)
-        own = groups * mine[place]
         sizes, where = np.unique(ffn, return_inverse=True)
         largest = np.zeros(sizes.shape)
         np.maximum.at(largest, where, attention)
-        theirs = _pace(deployments, plan, grid, (largest, sizes), "ffn")
+        mine, theirs = _paces(deployments, plan, grid, (largest, sizes))
+        place = np.minimum(np.searchsorted(grid, most), grid.size - 1)
+        own = groups * mine[place]
         of_ffn = (largest / plan.tensor_parallel * np.max(theirs, axis=1))[where]
         rate = np.minimum(own, of_ffn) * deployments.scenario.accept_length * deployments.scenario.sigma_dp
         bound[rows] = rate / deployments.paid_devices(
@@ -72,23 +70,26 @@ def group_bounds(deployments: Deployments, found: Candidates, plans: Sequence[Pl
     return bound / (LEAST_FILL if deployments.grains else 1.0)
 
 
-def _pace(
-    deployments: Deployments, plan: Plan, grid: Numbers, shapes: tuple[Numbers, Numbers], side: str
-) -> NDArray[np.float64]:
-    """Return sequences that a group of sharers gets through one side in a second, at most, up to each batch.
+def _paces(
+    deployments: Deployments, plan: Plan, grid: Numbers, shapes: tuple[Numbers, Numbers]
+) -> tuple[Numbers, NDArray[np.float64]]:
+    """Return sequences that a group of sharers gets through each side in a second, at most, up to each batch.
 
-    A row per shape, a column per batch of the grid; a batch whose next smaller one is too slow has none.
+    Of attention, which is alike for all shapes, and of the FFN, a row per shape; a column per batch of the
+    grid; a batch whose next smaller one is too slow has none.
     """
     attention, ffn = shapes
     deployment = deployments.deployment_of(attention[:, None], ffn[:, None], batch=grid[None, :], plan=plan)
     blocks, once = deployments.micro_batch(deployment)
-    shape = (attention.size, grid.size)
     heads = "ffn" if plan.afd_cut == CORE_CUT else "attention"
-    time = np.zeros(shape) + (np.asarray(once) if side == heads else 0.0)
-    for block in blocks:
-        time = time + block.layers * np.asarray(getattr(block, side))
-    in_time = np.ones(shape, dtype=bool)
-    in_time[:, 1:] = time[:, :-1] <= deployments.scenario.step_limit
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pace = np.where(in_time, grid / time, 0.0)
-    return np.maximum.accumulate(pace, axis=1)
+    found = []
+    for side in ("attention", "ffn"):
+        time = np.zeros((attention.size, grid.size)) + (np.asarray(once) if side == heads else 0.0)
+        for block in blocks:
+            time = time + block.layers * np.asarray(getattr(block, side))
+        in_time = np.ones(time.shape, dtype=bool)
+        in_time[:, 1:] = time[:, :-1] <= deployments.scenario.step_limit
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pace = np.where(in_time, grid / time, 0.0)
+        found.append(np.maximum.accumulate(pace, axis=1))
+    return found[0][0], found[1]

@@ -43,32 +43,60 @@ class RepeatedSearch:
     found : Found
         What the search of the first question found.
     share : float
-        Only shapes that reached this share of the best are searched again, for questions that differ too
-        little to make others win; 0 for all of them [1].
+        Only shapes that reached this share of the best are searched again, of plans with one that did, and
+        those of the same plans that memory did not hold; 0 for all shapes [1].
     """
 
     def __init__(self, found: Found, *, share: float = 0.0) -> None:
-        best = float(np.max(found.candidates.rate, initial=0.0))
-        held = found.candidates.most >= 1  # others may be, with a little more memory
-        rows = np.flatnonzero((found.candidates.rate >= share * best) | ~held)
-        self.shapes = taken(found.candidates, rows)
+        candidates = found.candidates
+        self.enough = share * float(np.max(candidates.rate, initial=0.0))
+        """What a question must reach for shapes left out not to matter [tokens/s per device]."""
+        reached = candidates.rate >= self.enough
+        kept = np.isin(candidates.plan, np.unique(candidates.plan[reached]))
+        lacked = candidates.most < 1  # they may be held, with a little more memory
+        self.shapes = taken(candidates, np.flatnonzero(reached | (lacked & kept)))
         self.plans: tuple[Plan, ...] = ()
         """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
+        self._guessed: tuple[Deployments, Numbers, float] | None = None
 
-    def rate(self, deployments: Deployments) -> float:
+    def guess(self, deployments: Deployments) -> float:
+        """Return what the shapes reach that won before: no more than the best [tokens/s per device]."""
+        return self._guess(deployments)[1]
+
+    def rate(self, deployments: Deployments, *, at_least: float = 0.0) -> float:
         """Return the throughput of the best deployment; 0 where none is feasible.
 
         Parameters
         ----------
         deployments : Deployments
             The question.
+        at_least : float
+            What matters: shapes that cannot exceed it are left out [tokens/s per device].
 
         Returns
         -------
         float
-            Output tokens [tokens/s per device].
+            Output tokens; where not above `at_least`, of the best shapes that won before [tokens/s per
+            device].
         """
+        most, best = self._guess(deployments)
+        floor = max(best, at_least)
+        possible = np.flatnonzero(most >= 1)
+        bound = group_bounds(deployments, taken(self.shapes._replace(most=most), possible), self.plans)
+        others = self._rivals(deployments, possible[bound > floor], most, floor)
+        others = others[~np.isin(others, self.first)]
+        more = self._rates(deployments, others, most[others])
+        if np.max(more, initial=0.0) > best:
+            winner = others[int(np.argmax(more))]
+            self.first = np.array([winner, *self.first[: GUESSES - 1]])
+            best = float(np.max(more))
+        return best
+
+    def _guess(self, deployments: Deployments) -> tuple[Numbers, float]:
+        """Return the batch that memory allows each shape, and what those reach that won before."""
+        if self._guessed is not None and self._guessed[0] is deployments:
+            return self._guessed[1:]
         shapes = self.shapes
         plans = self.plans = self.plans or plans_of(deployments)
         holders = shapes.attention_devices if deployments.mode == EP else shapes.ffn_devices
@@ -79,19 +107,9 @@ class RepeatedSearch:
         if fixed is not None:
             most = np.where(most >= fixed, float(fixed), 0.0)
         guesses = self.first[most[self.first] >= 1]
-        rates = self._rates(deployments, guesses, most[guesses])
-        best = float(np.max(rates, initial=0.0))
-        possible = np.flatnonzero(most >= 1)
-        whole = self.shapes._replace(most=most)
-        bound = group_bounds(deployments, taken(whole, possible), plans)
-        others = self._rivals(deployments, possible[bound > best], most, best)
-        others = others[~np.isin(others, guesses)]
-        more = self._rates(deployments, others, most[others])
-        if np.max(more, initial=0.0) > best:
-            winner = others[int(np.argmax(more))]
-            self.first = np.array([winner, *self.first[: GUESSES - 1]])
-            best = float(np.max(more))
-        return best
+        best = float(np.max(self._rates(deployments, guesses, most[guesses]), initial=0.0))
+        self._guessed = deployments, most, best
+        return most, best
 
     def _rates(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
         """Return the throughput of shapes at the best batch that memory and latency allow each."""

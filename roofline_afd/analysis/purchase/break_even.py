@@ -40,7 +40,7 @@ def break_even(variation: Variation, item: Input, ends: Sequence[tuple[float, Ra
     base = (item.value, variation.base.lead)
 
     def lead(value: float) -> float:
-        return variation.rates({item.key: value}).lead
+        return variation.lead({item.key: value})
 
     def flips(one: float, other: float) -> bool:
         return not math.isnan(other) and (one > 0) != (other > 0)

@@ -30,7 +30,7 @@ METRIC_NAMES = {
     AFD: "AFD tokens/s per device",
     BEST: "tokens/s per device of the better mode",
 }
-NEAR, FAR = 0.5, 0.1
+NEAR, FAR = 0.8, 0.3
 """Share of the best that a shape must have reached to be searched again: within narrow ranges, and beyond."""
 
 
@@ -75,22 +75,50 @@ class Variation:
         self.base = Rates(*(self.sides[mode].rate or 0.0 for mode in MODES))
         self._searches = {
             share: {mode: RepeatedSearch(side.found, share=share) for mode, side in self.sides.items()}
-            for share in (NEAR, FAR)
+            for share in (NEAR, FAR, 0.0)
         }
 
     def rates(self, values: Mapping[str, float]) -> Rates:
         """Return the best of both modes with inputs at other values."""
+        return self._answered(values, lead_only=False)
+
+    def lead(self, values: Mapping[str, float]) -> float:
+        """Return the logarithm of AFD over EP with inputs at other values: its sign exact, its size nearly."""
+        return self._answered(values, lead_only=True).lead
+
+    def _answered(self, values: Mapping[str, float], *, lead_only: bool) -> Rates:
         items = [item for item in self.inputs if item.key in values]
         moved = {item.key: values[item.key] for item in items}
         if all(item.value == moved[item.key] for item in items):
             return self.base
-        share = NEAR if all(item.close(moved[item.key]) for item in items) else FAR
+        near = all(item.close(moved[item.key]) for item in items)
         try:
             scenario = varied(self.scenario, self.inputs, moved)
         except InputError:  # no time is left for the layers
             return Rates(0.0, 0.0)
-        searches = self._searches[share]
-        return Rates(*(searches[mode].rate(Deployments(scenario, mode)) for mode in MODES))
+        sides = {mode: Deployments(scenario, mode) for mode in MODES}
+        if not lead_only:
+            return Rates(*(self._best(sides[mode], near=near) for mode in MODES))
+        least = Rates(*(self._search(FAR, mode).guess(sides[mode]) for mode in MODES))
+        found = dict(zip(MODES, least, strict=True))
+        ahead, behind = (AFD, EP) if least.lead > 0 else (EP, AFD)
+        found[behind] = self._best(sides[behind], near=False, at_least=found[ahead])
+        if found[behind] >= found[ahead]:
+            found[ahead] = self._best(sides[ahead], near=False, at_least=found[behind])
+        return Rates(found[EP], found[AFD])
+
+    def _search(self, share: float, mode: str) -> RepeatedSearch:
+        return self._searches[share][mode]
+
+    def _best(self, deployments: Deployments, *, near: bool, at_least: float = 0.0) -> float:
+        """Return the best of one mode: among all shapes where those ahead before fall behind what others had."""
+        found = 0.0
+        for share in (NEAR, FAR, 0.0) if near else (FAR, 0.0):
+            search = self._search(share, deployments.mode)
+            found = search.rate(deployments, at_least=at_least)
+            if max(found, at_least) >= search.enough > 0:
+                break
+        return found
 
     def fixed(self, values: Mapping[str, float]) -> Rates:
         """Return what the best deployments of the question itself reach with inputs at other values."""
