@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from roofline_afd.serving.search import Found
     from roofline_afd.serving.sizes import Plan
 
-GUESSES = 12
+GUESSES = 8
 """Shapes tried first: what they reach rules most others out."""
-AT_ONCE = 24
+AT_ONCE = 64
 """Batches of every shape that are timed in one go: a call costs more than the numbers in it."""
 
 
@@ -134,12 +134,10 @@ class RepeatedSearch:
             each = np.asarray(deployments.tokens_per_s_per_device(one, np.full(own.shape, limit)))
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
-            steps, rates = self._timed(deployments, own, plan, np.minimum(needed, held), least=True)
-            ahead = (steps <= limit) & ((held >= needed) | (rates > best))
-            for waves in _whole_waves(deployments, np.minimum(needed, held), m):
-                some = deployments_of(deployments, taken(self.shapes, own), plan, batch=waves)
-                took = np.asarray(deployments.step(some, least=True).time)
-                ahead |= np.asarray(deployments.tokens_per_s_per_device(some, took)) > best
+            tried = np.minimum(needed, held)
+            batches = np.array([tried, *_whole_waves(deployments, tried, m)])
+            steps, rates = self._timed(deployments, own, plan, batches, least=True)
+            ahead = (steps[0] <= limit) & (held >= needed) | np.any(rates > best, axis=0)
             kept.append(own[ahead])
         return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
 
@@ -170,14 +168,12 @@ class RepeatedSearch:
             quick[active] = np.max(tried, axis=1, where=fits, initial=0.0).clip(quick[active])
             slow[active] = np.min(tried, axis=1, where=~fits, initial=np.inf).clip(max=slow[active])
             best[active] = np.maximum(best[active], np.max(rates, axis=1))
-        rest = np.flatnonzero((quick == whole) & (most > whole * m))
-        if rest.size:
-            _, rates = self._timed(deployments, rows[rest], plan, most[rest])
-            best[rest] = np.maximum(best[rest], rates)
-        for waves in _whole_waves(deployments, quick * m, m):
-            _, rates = self._timed(deployments, rows, plan, waves)
-            best = np.maximum(best, np.where(quick >= 1, rates, 0.0))
-        return best
+        rest = np.where((quick == whole) & (most > whole * m), most, quick * m)
+        batches = np.array([rest, *_whole_waves(deployments, quick * m, m)])
+        rates = self._timed(deployments, rows, plan, np.maximum(batches, 1.0))[1]
+        rates[1:, quick < 1] = 0.0
+        rates[0, rest < 1] = 0.0
+        return np.maximum(best, np.max(rates, axis=0))
 
     def _timed(
         self, deployments: Deployments, rows: Rows, plan: Plan, batches: Numbers, *, least: bool = False

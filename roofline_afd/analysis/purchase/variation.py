@@ -99,12 +99,12 @@ class Variation:
         sides = {mode: Deployments(scenario, mode) for mode in MODES}
         if not lead_only:
             return Rates(*(self._best(sides[mode], near=near) for mode in MODES))
-        least = Rates(*(self._search(FAR, mode).guess(sides[mode]) for mode in MODES))
+        least = Rates(*(self._search(NEAR if near else FAR, mode).guess(sides[mode]) for mode in MODES))
         found = dict(zip(MODES, least, strict=True))
         ahead, behind = (AFD, EP) if least.lead > 0 else (EP, AFD)
-        found[behind] = self._best(sides[behind], near=False, at_least=found[ahead])
+        found[behind] = self._best(sides[behind], near=near, at_least=found[ahead])
         if found[behind] >= found[ahead]:
-            found[ahead] = self._best(sides[ahead], near=False, at_least=found[behind])
+            found[ahead] = self._best(sides[ahead], near=near, at_least=found[behind])
         return Rates(found[EP], found[AFD])
 
     def _search(self, share: float, mode: str) -> RepeatedSearch:
