@@ -173,7 +173,8 @@ class RepeatedSearch:
         rates = self._timed(deployments, rows, plan, np.maximum(batches, 1.0))[1]
         rates[1:, quick < 1] = 0.0
         rates[0, rest < 1] = 0.0
-        return np.maximum(best, np.max(rates, axis=0))
+        found: Numbers = np.maximum(best, np.max(rates, axis=0))
+        return found
 
     def _timed(
         self, deployments: Deployments, rows: Rows, plan: Plan, batches: Numbers, *, least: bool = False

@@ -83,7 +83,7 @@ class Variation:
         return self._answered(values, lead_only=False)
 
     def lead(self, values: Mapping[str, float]) -> float:
-        """Return the logarithm of AFD over EP with inputs at other values: its sign exact, its size nearly."""
+        """Return the logarithm of AFD over EP with inputs at other values: its sign is exact."""
         return self._answered(values, lead_only=True).lead
 
     def _answered(self, values: Mapping[str, float], *, lead_only: bool) -> Rates:
@@ -111,7 +111,7 @@ class Variation:
         return self._searches[share][mode]
 
     def _best(self, deployments: Deployments, *, near: bool, at_least: float = 0.0) -> float:
-        """Return the best of one mode: among all shapes where those ahead before fall behind what others had."""
+        """Return the best of one mode, among all shapes where the nearest fall behind what others had."""
         found = 0.0
         for share in (NEAR, FAR, 0.0) if near else (FAR, 0.0):
             search = self._search(share, deployments.mode)
