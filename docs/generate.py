@@ -30,7 +30,8 @@ def pages() -> dict[Path, Callable[[], str]]:
     """Return what makes the text of every generated page."""
     return {
         DOCS / "serving-modes.md": lambda: NOTICE + serving_modes(),
-        DOCS / "verdicts.md": lambda: NOTICE + str(_page("verdicts").page()) + "\n",
+        DOCS / "verdicts.md": lambda: NOTICE + str(_page("verdicts").page()),
+        DOCS / "sweep.md": lambda: NOTICE + str(_page("sweep").page()) + "\n",
         DOCS / "calibration.md": calibration,
         DOCS / "commands.md": commands,
         DOCS / "formulas.md": formulas,

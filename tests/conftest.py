@@ -19,7 +19,7 @@ SHARED = ROOT.parent / "shared"
 
 LONGEST_FIRST = (
     "test_generated_docs_are_current[serving-modes.md]",
-    "test_generated_docs_are_current[verdicts.md]",
+    "test_generated_docs_are_current[sweep.md]",
     "test_wheel_answers_in_a_fresh_environment",
     "test_commands_in_the_readme_run",
 )

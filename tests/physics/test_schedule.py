@@ -107,7 +107,7 @@ def test_arrays_are_followed_element_by_element() -> None:
     order = even_order(counts=[30, 10])
     together = np.asarray(ordered_layers_time(kinds=kinds, order=order, microbatches=3))
     for place in range(7):
-        one = [LayerTimes(*(float(time[place]) for time in kind)) for kind in kinds]
+        one = [LayerTimes(*(float(np.asarray(time)[place]) for time in kind)) for kind in kinds]
         # elements of an array are steady together, so that one alone may stop following earlier
         assert together[place] == pytest.approx(
             float(ordered_layers_time(kinds=one, order=order, microbatches=3)), rel=1e-6
