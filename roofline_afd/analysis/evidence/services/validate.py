@@ -157,7 +157,7 @@ def _answer(summary: Mapping[str, Any]) -> str:
     alike, device = summary["like_for_like"], summary["device_basis"]
     if alike["n"] > summary["n"]:
         text += (
-            f" With services of named engines timed on the device: {alike['n']}, median error "
+            f" With services of named engines, predicted as timed: {alike['n']}, median error "
             f"{alike['median_abs_error']:.1%}, 90 % of them within {alike['p90_abs_error']:.1%}."
         )
     if device["n"]:

@@ -79,11 +79,11 @@ def test_known_constants_come_back() -> None:
 
 @settings(max_examples=3, deadline=None)
 @given(factor=st.floats(0.1, 10))
-def test_only_general_calibration_rows_set_constants(factor: float) -> None:
-    """Neither a check row nor the calibration row of an engine moves what every service takes."""
+def test_only_calibration_rows_set_constants(factor: float) -> None:
+    """No check row moves what every service takes."""
     rows = [
         row
-        if (row.role == CALIBRATION and row.general) or row.throughput is None
+        if row.role == CALIBRATION or row.throughput is None
         else dataclasses.replace(row, throughput=row.throughput * factor)
         for row in shipped()
     ]
@@ -99,5 +99,3 @@ def test_four_shipped_rows_calibrate_and_fewer_do_not() -> None:
         fit_service_constants([*used[2:], *of_engines])
     with pytest.raises(InputError, match="row 2: lacks batch_per_device"):
         fit_service_constants([dataclasses.replace(used[0], batch=None), *used[1:]])
-    with pytest.raises(InputError, match="row 2: placement core is not modelled yet"):
-        fit_service_constants([dataclasses.replace(used[0], placement="core"), *used[1:]])

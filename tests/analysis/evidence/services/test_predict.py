@@ -30,22 +30,25 @@ def test_a_gap_slows_no_row_predicted_on_the_device_basis(tmp_path: Path) -> Non
         tmp_path,
         ROW,
         ROW | {"id": "profile", "timing": "profile"},
-        ROW | {"id": "engine", "engine": "vllm-0.19"},
+        ROW | {"id": "engine", "engine": "fastafd"},
+        ROW | {"id": "paused", "engine": "vllm-0.19"},
     )
     steps = [[predict_service(row, constants=each).tpot_ms for each in (constants, slower)] for row in rows]
-    assert [after - before for before, after in steps] == pytest.approx([5.0, 0.0, 0.0])
+    assert [after - before for before, after in steps] == pytest.approx([5.0, 0.0, 0.0, 5.0])
 
 
-def test_what_is_not_modelled_is_refused(tmp_path: Path) -> None:
-    core, nowhere = read(
-        tmp_path, ROW | GROUPS | {"placement": "core"}, ROW | {"id": "nowhere", "system": ""}
-    )
-    with pytest.raises(InputError, match=r"^placement core is not modelled yet$"):
-        predict_service(core)
+def test_a_row_of_no_system_is_refused(tmp_path: Path) -> None:
+    (nowhere,) = read(tmp_path, ROW | {"id": "nowhere", "system": ""})
     with pytest.raises(InputError, match=r"^the row lacks system$"):
         predict_service(nowhere)
     with pytest.raises(InputError, match=r"^the row lacks system$"):
         _ = nowhere.scenario
+
+
+def test_the_placement_of_a_row_is_where_its_layers_are_cut(tmp_path: Path) -> None:
+    plain, core = read(tmp_path, ROW | GROUPS, ROW | GROUPS | {"id": "core", "placement": "core"})
+    assert (plain.scenario.afd_cut, core.scenario.afd_cut) == ("attention", "core")
+    assert predict_service(plain).tpot_ms != predict_service(core).tpot_ms
 
 
 def test_overrides_change_the_deployment(tmp_path: Path) -> None:

@@ -155,7 +155,8 @@ def test_ids_are_unique_over_all_files(tmp_path: Path) -> None:
     ("timing", "engine", "basis", "like"),
     [
         ("wall", "", "wall", True),
-        ("wall", "vllm-0.19", "device", False),
+        ("wall", "vllm-0.19", "wall", True),
+        ("wall", "fastafd", "device", False),
         ("kernel", "", "device", True),
         ("kernel", "vllm-0.19", "device", True),
         ("profile", "", "device", True),
@@ -165,7 +166,7 @@ def test_ids_are_unique_over_all_files(tmp_path: Path) -> None:
 def test_what_is_predicted_of_a_timing(
     timing: str, engine: str, basis: str, *, like: bool, tmp_path: Path
 ) -> None:
-    """Host gaps are out of kernel and profile rows; the pause of a named engine is not known yet."""
+    """Host gaps are out of kernel and profile rows; the pause of an engine may be known or not."""
     (row,) = read(tmp_path, ROW | {"timing": timing, "engine": engine})
     assert (row.basis, row.like_for_like) == (basis, like)
     assert row.scenario.gap_ms == (None if basis == "wall" else 0.0)

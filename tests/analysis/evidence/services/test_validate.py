@@ -34,10 +34,7 @@ def test_every_shipped_row_has_a_source_and_is_predicted_or_says_why() -> None:
         assert (row["error"] is None) == (row["predicted"] is None), row["id"]
         assert row["error"] is not None or row["why"], row["id"]
     skipped = {row["id"]: row["why"] for row in answer().rows() if row["error"] is None}
-    core = {name: why for name, why in skipped.items() if name.startswith("afd-fmha-")}
-    assert len(core) == 8
-    assert set(core.values()) == {"placement core is not modelled yet"}
-    assert {name: why for name, why in skipped.items() if name not in core} == {
+    assert skipped == {
         "ep-ds-online": "the row lacks batch_per_device, accept_length",
         "ep-ant-h20-bs12": "the row lacks accept_length",
         "ep-vllm-gb200-dsr1-2k2k": "the row lacks batch_per_device, accept_length",
@@ -68,12 +65,8 @@ def test_levels_are_met() -> None:
     assert len(summary["median_abs_error_by_source"]) == 9
 
 
-def test_sums_of_kernels_of_large_batches_are_predicted_too_fast() -> None:
-    """Each of FastAFD's, by 7 to 21 %: routing was live, and all wait for the fullest device.
-
-    That wait, which the sums count, is not modelled; were it, this test would fail, and the levels of all
-    services could be met as those of the wall clock are.
-    """
+def test_sums_of_kernels_are_predicted_too_fast() -> None:
+    """Each of FastAFD's, by 3 to 18 %: all wait for the fullest device, and popularity tells part of it."""
     kernels = [
         row
         for row in answer().rows()
@@ -81,6 +74,7 @@ def test_sums_of_kernels_of_large_batches_are_predicted_too_fast() -> None:
     ]
     assert len(kernels) == 8
     assert all(0 < row["error"] <= LARGE_ERROR for row in kernels)
+    assert np.median([row["error"] for row in kernels]) <= 0.08
 
 
 def _sweep() -> dict[tuple[int, int], float]:
@@ -103,12 +97,16 @@ def test_a_sweep_of_kernels_is_met() -> None:
     assert np.median(np.abs(list(errors.values()))) <= 0.08
     for context in (8192, 131072):
         assert np.median([abs(error) for (held, _), error in errors.items() if held == context]) <= 0.08
-    moderate = [error for (_, batch), error in errors.items() if batch <= 48]
-    assert np.median(np.abs(moderate)) <= 0.05
+    moderate = [error for (_, batch), error in errors.items() if batch <= 96]
+    assert len(moderate) == 28
+    assert max(map(abs, moderate)) <= 0.15
 
 
-def test_a_sweep_of_kernels_shows_no_trend_up_to_batches_of_32() -> None:
-    """In the median of contexts within 15 %; beyond, devices wait for the fullest, which is not modelled."""
+def test_a_sweep_of_kernels_shows_no_trend_up_to_batches_of_64() -> None:
+    """In the median of contexts within 10 %; beyond 96, at 1K, too fast by a quarter and more: see misses.toml.
+
+    A prediction that met these too would fail here, and its sentence could go.
+    """
     errors = _sweep()
     batches = sorted({batch for _, batch in errors})
     by_batch = {
@@ -116,31 +114,42 @@ def test_a_sweep_of_kernels_shows_no_trend_up_to_batches_of_32() -> None:
         for size in batches
     }
     assert (batches[0], batches[-1]) == (2, 384)
-    assert all(abs(by_batch[size]) <= 0.15 for size in batches if size <= 32)
-    beyond = [by_batch[size] for size in batches if size >= 96]
+    assert all(abs(by_batch[size]) <= 0.10 for size in batches if size <= 64)
+    beyond = [by_batch[size] for size in batches if size > 96]
     assert beyond == sorted(beyond)
-    assert all(error > 0.15 for error in beyond)
+    assert all(error > LARGE_ERROR for error in beyond)
+
+
+def test_the_wall_clock_of_an_engine_is_met() -> None:
+    """30 rows of vLLM 0.19 of role check, its host pause among what is predicted: 8 % in the median."""
+    errors = [
+        abs(row["error"])
+        for row in answer().rows()
+        if (row["timing"], row["engine"], row["role"]) == ("wall", "vllm-0.19", "check")
+    ]
+    assert len(errors) == 30
+    assert np.median(errors) <= 0.08
 
 
 def test_the_headline_names_its_rows_and_hides_no_others() -> None:
-    """Of 70 levels predicted, 16 name no engine, 23 more are like for like, and 31 lack the pause of a host.
+    """Of 78 levels predicted, 16 name no engine, 61 more are like for like, one lacks the pause of its host.
 
-    By hand from systems_2.csv: 20 kernel rows at 1K and 128K of role check (16 + 4), three AFD rows of timing
-    profile at the attention; 30 wall rows of vLLM (16 + 4 and ten of five group sizes and two models), one of
-    FastAFD.
+    By hand from systems_2.csv: 20 kernel rows at 1K and 128K of role check (16 + 4), 30 wall rows of vLLM (16
+    + 4 and ten of five group sizes and two models), eleven AFD rows of timing profile; one AFD row by the
+    wall clock.
     """
     summary, rows = answer().summary, {row["id"]: row for row in answer().rows()}
     assert len(summary["counted_rows"]) == summary["n"]
     for name in summary["counted_rows"]:
         row = rows[name]
         assert (row["use"], row["role"], row["engine"]) == ("absolute", "check", None), name
-    assert (summary["like_for_like"]["n"], summary["device_basis"]["n"]) == (16 + 20 + 3, 30 + 1)
+    assert (summary["like_for_like"]["n"], summary["device_basis"]["n"]) == (16 + 20 + 30 + 11, 1)
     for part in (
         "16 services predicted (tokens/s/device), median error",
         "Counted: use absolute, role check, no engine named.",
-        "With services of named engines timed on the device: 39, median error",
-        f": 39, median error {summary['like_for_like']['median_abs_error']:.1%}",
-        "Not counted: 31 timed by the wall clock on engines whose host pause is not modelled",
+        "With services of named engines, predicted as timed: 77, median error",
+        f": 77, median error {summary['like_for_like']['median_abs_error']:.1%}",
+        "Not counted: 1 timed by the wall clock on engines whose host pause is not modelled",
     ):
         assert part in summary["answer"]
 
@@ -159,37 +168,34 @@ def test_errors_by_mode_timing_and_engine() -> None:
         ("ep", "profile", "device", "none named", "calibration"): (1, 0),
         ("ep", "kernel", "device", "none named", "calibration"): (1, 0),
         ("ep", "kernel", "device", "vllm-0.19", "check"): (20, 0),
-        ("ep", "wall", "device", "vllm-0.19", "check"): (30, 0),
+        ("ep", "wall", "wall", "vllm-0.19", "check"): (30, 0),
         ("ep", "kernel", "device", "vllm-0.19", "calibration"): (12, 0),
-        ("ep", "wall", "device", "vllm-0.19", "calibration"): (12, 0),
-        ("afd", "profile", "device", "fastafd", "check"): (3, 8),
+        ("ep", "wall", "wall", "vllm-0.19", "calibration"): (12, 0),
+        ("afd", "profile", "device", "fastafd", "check"): (11, 0),
         ("afd", "wall", "device", "fastafd", "check"): (1, 0),
     }
-    assert sum(n for labels, (n, _) in counts.items() if "check" in labels) == 16 + 23 + 31
-    slow = groups["ep", "wall", "device", "vllm-0.19", "check"]
-    quick = groups["ep", "kernel", "device", "vllm-0.19", "check"]
-    assert slow["median_signed_error"] > quick["median_signed_error"]
+    assert sum(n for labels, (n, _) in counts.items() if "check" in labels) == 16 + 61 + 1
 
 
 def test_a_pause_that_is_not_modelled_is_told_and_is_no_miss(tmp_path: Path) -> None:
     far = ROW | {"tokens_per_s_per_device": "1", "accept_length": "1"}
-    wall, kernel, core = validated(
+    wall, kernel, known = validated(
         tmp_path,
-        far | {"engine": "vllm-0.19"},
-        far | {"id": "kernel", "engine": "vllm-0.19", "timing": "kernel"},
-        far | GROUPS | {"id": "core", "engine": "fastafd", "placement": "core"},
+        far | {"engine": "fastafd"},
+        far | {"id": "kernel", "engine": "fastafd", "timing": "kernel"},
+        far | {"id": "known", "engine": "vllm-0.19"},
     )
-    why = "timed by the wall clock, predicted without the host pause of vllm-0.19, which is not modelled"
+    why = "timed by the wall clock, predicted without the host pause of fastafd, which is not modelled"
     assert (wall["basis"], wall["why"]) == ("device", why)
     assert not is_miss(wall)
     assert wall["predicted"] == kernel["predicted"]
     assert is_miss(kernel)
-    assert (core["predicted"], core["why"]) == (None, "placement core is not modelled yet")
-    assert not is_miss(core)
+    assert (known["basis"], known["why"]) == ("wall", None)
+    assert is_miss(known)
 
 
 def test_rows_of_named_engines_count_where_there_are_no_others(tmp_path: Path) -> None:
-    named = ROW | {"engine": "vllm-0.19"}
+    named = ROW | {"engine": "fastafd"}
     rows = read(tmp_path, named | {"timing": "kernel"}, named | {"id": "wall"})
     summary = validate_services(rows, catalogue=CATALOGUE).summary
     assert (summary["n"], summary["counted_rows"]) == (1, ["mine"])
