@@ -17,7 +17,6 @@ from roofline_afd.analysis.evidence.services.validate import (
 )
 from tests.analysis.evidence.services.given import (
     CATALOGUE,
-    GROUPS,
     ROW,
     SHIPPED,
     answer,
