@@ -120,7 +120,8 @@ class Scenario:
         services for predictions [ms].
     microbatches : int, optional
         Micro-batches in flight: 1 for expert parallelism without overlap, 2 with; where absent 3 for the
-        roofline, and searched by `compare` [1].
+        roofline, searched by `compare`, and for one deployment what suits it better of 1 and 2, under AFD 3
+        [1].
     attention_devices : int, optional
         Attention devices; for the roofline those that send, where absent only the receiving end counts [1].
     expert_precision : str, optional

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.sizes import Plan
 
-DEFAULT_MICROBATCHES = {EP: 2, AFD: 3}
+AFD_MICROBATCHES = 3
+"""Micro-batches of AFD where none are asked for."""
+OVERLAPPED = 2
+"""Micro-batches that expert parallelism overlaps, and that the plugin has."""
 MOST_DEVICES = 2048
 """Devices up to which a question that kernels do not run looks for a size that they do."""
 
@@ -165,14 +168,14 @@ def deployment_of(deployments: Deployments) -> Deployment:
     if scenario.batch is None:
         raise InputError("--batch is missing: sequences of one device; `compare` finds the best")
     plugin = mode == AFD and scenario.deployable_with == PLUGIN
-    m = scenario.microbatches or (2 if plugin else DEFAULT_MICROBATCHES[mode])
+    given = scenario.microbatches
     senders, receivers = _groups(scenario, mode)
-    if mode == EP and m > 2:  # noqa: PLR2004 - two halves overlap, more would not hide more
+    if mode == EP and given and given > OVERLAPPED:
         raise InputError(
-            f"--microbatches {m}: expert parallelism overlaps two micro-batches at most; valid: 1, 2"
+            f"--microbatches {given}: expert parallelism overlaps two micro-batches at most; valid: 1, 2"
         )
-    if plugin and m != 2:  # noqa: PLR2004 - what it has
-        raise InputError(f"--microbatches {m} cannot run with {PLUGIN}: it has two")
+    if plugin and given not in {None, OVERLAPPED}:
+        raise InputError(f"--microbatches {given} cannot run with {PLUGIN}: it has two")
     if plugin and senders < (receivers or 0) and not scenario.any_size:
         raise InfeasibleError(
             f"no: binding is {RATIO}: {PLUGIN} needs as many attention devices as FFN devices at least: "
@@ -182,12 +185,22 @@ def deployment_of(deployments: Deployments) -> Deployment:
     every = [
         deployments.deployment_of(senders, receivers or 0, batch=scenario.batch, microbatches=m, plan=plan)
         for plan in _plans(deployments, senders, receivers)
+        for m in _counts(scenario, mode)
     ]
     why = [refused(deployments, each) for each in every]
     if all(why):
         raise InfeasibleError(f"no: binding is {KERNELS}: {why[0]}{_other_size(deployments, every[0])}")
     running = [each for each, reason in zip(every, why, strict=True) if not reason]
     return min(running, key=lambda each: float(deployments.step(each).time))
+
+
+def _counts(scenario: Scenario, mode: str) -> tuple[int, ...]:
+    """Return the micro-batches to try: those asked for, else one or two under `ep`, what suits better."""
+    if scenario.microbatches:
+        return (scenario.microbatches,)
+    if mode == EP:
+        return (1, OVERLAPPED) if (scenario.batch or 1) >= OVERLAPPED else (1,)
+    return (OVERLAPPED if scenario.deployable_with == PLUGIN else AFD_MICROBATCHES,)
 
 
 def _plans(deployments: Deployments, senders: int, receivers: int | None) -> list[Plan]:
