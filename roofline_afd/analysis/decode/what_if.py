@@ -202,7 +202,7 @@ def _break_even(
                 "note": f"the winner does not flip for {key} from {reach[0]:.4g} to {reach[1]:.4g}",
             }
         bracket = found
-    value = _root(lead, *bracket, whole=whole)
+    value = _root(lead, *bracket, whole=whole, ahead=first > 0)
     return {
         "input": key,
         "value": value,
@@ -244,9 +244,17 @@ def _beyond(
 
 
 def _root(
-    lead: Callable[[float], float], one: tuple[float, float], other: tuple[float, float], *, whole: bool
+    lead: Callable[[float], float],
+    one: tuple[float, float],
+    other: tuple[float, float],
+    *,
+    whole: bool,
+    ahead: bool,
 ) -> float:
-    """Return where the lead passes zero: false position on logarithms, halved where it stalls."""
+    """Return where the lead passes zero: false position on logarithms, halved where it stalls.
+
+    Of whole numbers the first at which the lead is no longer `ahead` (AFD's) as it was.
+    """
     (low, first), (high, last) = sorted((one, other))
     for turn in range(ROUNDS):
         if high / low - 1 < CLOSE or (whole and high - low <= 1):
@@ -264,7 +272,7 @@ def _root(
         else:
             high, last = value, found
     if whole:
-        return high
+        return high if (first > 0) == ahead else low
     share = first / (first - last) if first != last else 0.5
     return float(math.exp(math.log(low) + share * (math.log(high) - math.log(low))))
 

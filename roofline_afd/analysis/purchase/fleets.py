@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
-from roofline_afd.analysis.decode.rows import row_of
+from roofline_afd.analysis.decode.rows import SHARED, row_of
 from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
 from roofline_afd.analysis.purchase.costs import cost_of, power_basis, watts_of
 from roofline_afd.errors import InputError
@@ -125,7 +125,9 @@ def fleet_row(
         "n_replicas": fleet.replicas,
         "deployment": _shape(fleet),
         "batch_per_device": own["batch_per_device"],
+        "batch_per_group": own["batch_per_group"],
         "microbatches": own["microbatches"],
+        **{key: own[key] for key in (*SHARED, "afd_cut", "kernels", "transport")},
         "tpot_ms": own["tpot_ms"],
         "tokens_per_s_per_user": own["tokens_per_s_per_user"],
         "tokens_per_s_per_device": own["tokens_per_s_per_device"],
@@ -171,8 +173,11 @@ def _domains(scenario: Scenario, replica: Mapping[str, int], replicas: int) -> i
 
 
 def _shape(fleet: Fleet) -> str:
+    """Return replicas and devices of each in short, and how many of these share heads."""
     attention, ffn = fleet.deployment.attention_devices, fleet.deployment.ffn_devices
-    return f"{fleet.replicas} x {f'({attention}A+{ffn}F)' if ffn else attention}"
+    shared = fleet.deployment.tensor_parallel
+    heads = f" TP{shared}" if shared > 1 else ""
+    return f"{fleet.replicas} x {f'({attention}A+{ffn}F)' if ffn else attention}{heads}"
 
 
 def _headroom(scenario: Scenario, fleet: Fleet) -> float | None:

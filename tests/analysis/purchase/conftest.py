@@ -23,8 +23,9 @@ DEMAND = 30_000.0
 RENT = {"h800": 2.0, "h20": 0.9, "h200": 1.6}
 H800: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "tpot_ms": 50, "max_devices": 96}
 CLOSE_CALL: dict[str, Any] = {"system": "h20", "model": "kimi-k2", "tpot_ms": 50, "max_devices": 160}
-ONLY_AFD_MS = 16.5
-"""Latency at which AFD alone serves `H800` with 512 devices: the least of EP is 16.6 ms, of AFD less."""
+AFD_AHEAD: dict[str, Any] = {"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40, "max_devices": 96}
+ONLY_EP_MS = 8.0
+"""Latency at which EP alone serves `AFD_AHEAD`: the least of EP is 6.5 ms, of AFD 9.4."""
 PART = """
 schema = 1
 record = "accelerator"

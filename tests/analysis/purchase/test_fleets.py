@@ -34,12 +34,13 @@ def _every_shape(question: Scenario, mode: str, most: int) -> list[tuple[int, in
     """Return attention and FFN devices and tokens a second of every deployment, each searched by itself."""
     units = [question.side(side).devices_per_node for side in ("attention", "ffn")]
     if mode == EP:
-        shapes = [(count, 0) for count in range(units[0], most + 1, units[0])]
+        counts = [*range(1, units[0]), *range(units[0], most + 1, units[0])]
+        shapes = [(count, 0) for count in counts]
     else:
         groups = itertools.product(range(units[0], most, units[0]), range(units[1], most, units[1]))
         shapes = [shape for shape in groups if sum(shape) <= most]
         if question.side("attention").id == question.side("ffn").id:
-            shapes += [(count, units[0] - count) for count in range(1, units[0])]
+            shapes += [(one, other) for one in range(1, units[0]) for other in range(1, units[0] + 1 - one)]
     found = []
     for attention, ffn in shapes:
         fixed: dict[str, Any] = {"attention_devices": attention, "ffn_devices": ffn}
@@ -103,7 +104,9 @@ def test_a_row_is_what_predicting_its_deployment_says(answer: Answer) -> None:
                 "attention_devices": row["n_attention_devices"] // replicas,
                 "ffn_devices": row["n_ffn_devices"] // replicas,
             }
-        shape |= {"batch": row["batch_per_device"], "microbatches": row["microbatches"]}
+        plan = ("tensor_parallel", "context_parallel", "expert_tensor_parallel", "afd_cut", "transport")
+        shape |= {key: row[key] for key in plan if row[key]}
+        shape |= {"batch": row["batch_per_group"], "microbatches": row["microbatches"]}
         (question,) = asked(row["system"], **shape)
         (alone,) = [
             each for each in predict(Prediction(question, mode=row["mode"])).rows() if each["feasible"]

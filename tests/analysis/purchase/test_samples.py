@@ -14,7 +14,7 @@ from roofline_afd.analysis.purchase.variation import Rates
 from roofline_afd.catalogue.ratio_error import RatioError, load_ratio_error
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.physics.confidence import probability_ahead, ratio_interval
-from roofline_afd.serving.deployment import AFD
+from roofline_afd.serving.deployment import EP
 from roofline_afd.serving.scenario import Scenario
 from tests.analysis.purchase.conftest import CLOSE_CALL, H800, moved, pinned
 
@@ -41,8 +41,8 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
 
 def test_samples_that_nothing_serves_are_told() -> None:
     """The probability counts samples that either mode serves, and the sentence says of how many."""
-    scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=13, max_devices=64)
-    answer = moved(scenario, metric=AFD, samples=40, break_evens=0)
+    scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=8.05, max_devices=64)
+    answer = moved(scenario, metric=EP, samples=40, break_evens=0)
     summary = answer.summary
     assert 0 < summary["feasible_samples"] < 40
     assert f"of the {summary['feasible_samples']} of 40 samples that either serves" in summary["answer"]

@@ -11,7 +11,7 @@ from roofline_afd.analysis.purchase.questions import METRICS, RATIO
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import H800, ONLY_AFD_MS, moved, pinned
+from tests.analysis.purchase.conftest import AFD_AHEAD, H800, ONLY_EP_MS, moved, pinned
 
 
 def test_metrics() -> None:
@@ -44,10 +44,10 @@ def test_questions_without_an_answer() -> None:
     """Nothing feasible is a no; so is a ratio where one mode is not, with the metric that has a value."""
     with pytest.raises(InfeasibleError, match="no: EP: binding is latency target"):
         moved(Scenario(**H800 | {"tpot_ms": 2}))
-    only_afd = Scenario(**H800 | {"tpot_ms": ONLY_AFD_MS, "max_devices": 512})
-    with pytest.raises(InfeasibleError, match=r"AFD / EP has no value: EP: .*; --metric afd has one"):
-        moved(only_afd)
-    found = moved(only_afd, metric=AFD, samples=0, uncertainty=pinned(only_afd)).summary
-    assert found["winner"] == AFD
+    only_ep = Scenario(**AFD_AHEAD | {"tpot_ms": ONLY_EP_MS})
+    with pytest.raises(InfeasibleError, match=r"AFD / EP has no value: AFD: .*; --metric ep has one"):
+        moved(only_ep)
+    found = moved(only_ep, metric=EP, samples=0, uncertainty=pinned(only_ep)).summary
+    assert found["winner"] == EP
     assert found[RATIO] is None
-    assert found["answer"].startswith("AFD is ahead. ")
+    assert found["answer"].startswith("EP is ahead. ")

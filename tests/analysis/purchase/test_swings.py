@@ -16,7 +16,15 @@ from roofline_afd.catalogue.calibration import choose
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
-from tests.analysis.purchase.conftest import CLOSE_CALL, H800, ONLY_AFD_MS, moved, pinned, singles_of
+from tests.analysis.purchase.conftest import (
+    AFD_AHEAD,
+    CLOSE_CALL,
+    H800,
+    ONLY_EP_MS,
+    moved,
+    pinned,
+    singles_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,15 +76,15 @@ def test_a_range_without_width_moves_nothing_and_a_wider_one_no_less() -> None:
 
 def test_an_end_where_a_mode_drops_out() -> None:
     """It has no ratio there and no swing, comes first, and changes the winner if the other was it."""
-    scenario = Scenario(**H800 | {"max_devices": 512, "tpot_ms": 20})
-    given = pinned(scenario, "context") | {"tpot_ms": f"{ONLY_AFD_MS}:60"}
+    scenario = Scenario(**AFD_AHEAD)
+    given = pinned(scenario, "context") | {"tpot_ms": f"{ONLY_EP_MS}:60"}
     answer = moved(scenario, uncertainty=given, samples=0)
     row = answer.rows()[0]
     assert row["input"] == "tpot_ms"
     assert row["metric_low"] is None
     assert row["swing"] is None
-    assert (row["winner_low"], row["changes_winner"]) == ("afd", True)
-    assert ONLY_AFD_MS <= row["break_even"] < 20
+    assert (row["winner_low"], row["changes_winner"]) == ("ep", True)
+    assert ONLY_EP_MS <= row["break_even"] < 40
     assert any("at an end of their range" in note for note in answer.notes)
     assert "infeasible" in answer.summary["answer"]
 

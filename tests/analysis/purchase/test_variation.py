@@ -11,7 +11,7 @@ import pytest
 from roofline_afd.analysis.decode.sides import rates
 from roofline_afd.analysis.purchase.samples import draws
 from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
-from roofline_afd.analysis.purchase.variation import FAR, NEAR, Rates, Variation, varied
+from roofline_afd.analysis.purchase.variation import Rates, Variation, varied
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.repeated import RepeatedSearch
 from roofline_afd.serving.scenario import Scenario
@@ -34,19 +34,15 @@ def test_a_repeated_search_finds_what_a_search_finds(question: dict[str, Any]) -
     """Whatever the inputs are; where they move little the shapes that did well are enough."""
     scenario = Scenario(**question)
     inputs, _ = uncertain_inputs(scenario)
-    first = {mode: search(Deployments(scenario, mode)) for mode in (EP, AFD)}
-    again = {
-        share: {mode: RepeatedSearch(found, share=share) for mode, found in first.items()}
-        for share in (NEAR, FAR)
-    }
-    questions = [(NEAR, values) for values in draws(inputs, 4, seed=1)]
+    model = Variation(scenario, inputs)
+    asked = draws(inputs, 4, seed=1)
     for key, factor in (("memory_gb_per_s", 0.25), ("memory_gb", 0.5), ("scale_up_gb_per_s", 8.0)):
-        value = scenario.system.quantities[key].value * factor
-        questions.append((FAR, {key: value}))
-    for share, values in questions:
-        other = varied(scenario, inputs, values)
-        found = [again[share][mode].rate(Deployments(other, mode)) for mode in (EP, AFD)]
-        assert found == pytest.approx(rates(other), rel=1e-9), values
+        asked.append({key: scenario.system.quantities[key].value * factor})
+    for values in asked:
+        told = rates(varied(scenario, inputs, values))
+        assert model.rates(values) == pytest.approx(told, rel=1e-9), values
+        lead = model.lead(values)
+        assert (lead > 0, lead < 0) == (told[1] > told[0], told[1] < told[0]), values
 
 
 @pytest.mark.parametrize(("model", "tpot_ms", "context"), [("kimi-k2", 80, 3000), ("deepseek-v3", 100, 8192)])

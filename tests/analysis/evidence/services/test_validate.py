@@ -102,7 +102,7 @@ def test_a_sweep_of_kernels_is_met() -> None:
 
 
 def test_a_sweep_of_kernels_shows_no_trend_up_to_batches_of_64() -> None:
-    """In the median of contexts within 10 %; beyond 96, at 1K, too fast by a quarter and more: see misses.toml.
+    """In the median of contexts within 10 %; beyond 96, at 1K, too fast by a quarter and more.
 
     A prediction that met these too would fail here, and its sentence could go.
     """
