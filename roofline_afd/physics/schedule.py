@@ -33,6 +33,45 @@ class LayerTimes(NamedTuple):
     combine: FloatLike
 
 
+ONE_GROUP = LayerTimes(1.0, 1.0, 1.0, 1.0)
+"""How long a stage is taken over what a micro-batch needs, where one attention group has all to itself."""
+
+
+def turns_of(*, groups: FloatLike, attention_devices: FloatLike, ffn_devices: FloatLike) -> LayerTimes:
+    """Return how long each stage is taken for one micro-batch of one group, over the time that it needs.
+
+    Attention groups that take turns share the FFN devices and their links, and each has links of its own.
+
+    Parameters
+    ----------
+    groups : float or array
+        Attention groups that take turns at the FFN devices, K [1].
+    attention_devices, ffn_devices : float or array
+        Devices of all attention groups together, and of the FFN side, a and f [1].
+
+    Returns
+    -------
+    LayerTimes
+        Factors of the stages [1].
+
+    Notes
+    -----
+    1 of attention, K of the FFN, and of a link K * min(1, (a/K) / f), at least 1: a transfer of a/K devices
+    takes that share of what the links of f devices carry
+
+    References
+    ----------
+    arXiv 2508.02520 (xDeepServe), whose attention domains take turns at one expert domain.
+
+    Examples
+    --------
+    >>> turns_of(groups=3, attention_devices=480, ffn_devices=288).ffn
+    3.0
+    """
+    link = np.clip(np.divide(attention_devices, ffn_devices), 1.0, groups)[()]
+    return LayerTimes(1.0, link, np.multiply(groups, 1.0), link)
+
+
 def even_order(*, counts: Sequence[int]) -> tuple[int, ...]:
     """Return layers of several kinds in an order that spreads each kind evenly.
 
@@ -112,7 +151,11 @@ def repeated(order: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], 
 
 
 def ordered_layers_time(
-    *, kinds: Sequence[LayerTimes], order: tuple[int, ...], microbatches: int
+    *,
+    kinds: Sequence[LayerTimes],
+    order: tuple[int, ...],
+    microbatches: int,
+    turns: LayerTimes = ONE_GROUP,
 ) -> FloatArray:
     """Return the time of all layers of a step when two groups of devices work as a pipeline.
 
@@ -124,19 +167,22 @@ def ordered_layers_time(
         Kind of each layer.
     microbatches : int
         Micro-batches in flight, m [1].
+    turns : LayerTimes
+        How long each stage is taken over its time (`turns_of`) [1].
 
     Returns
     -------
     float or array
-        Time from the first micro-batch's first stage to the last one's last [s].
+        Time from the first micro-batch's first stage until the last one has left every stage free [s].
 
     Notes
     -----
-    e_r(l, i) = max(e_(r-1)(l, i), e_r(l, i - 1)) + t_r(l) for the stages r of layer l: attention, dispatch,
-    experts, combine; the first waits for the last of the layer before, and micro-batch 0 for the last
-    micro-batch of that layer. Each stage serves first who comes first, which is layer by layer and
-    micro-batch by micro-batch; links carry both directions at once. A pattern that repeats is followed until
-    every stage and micro-batch gains the same from one repeat to the next: from there on all repeats do.
+    b_r(l, i) = max(b_(r-1)(l, i) + t_(r-1)(l), b_r(l, i - 1) + u_r t_r(l)) begins stage r of layer l:
+    attention, dispatch, experts, combine, u its turns; the first waits for the last of the layer before, and
+    micro-batch 0 for the last micro-batch of that layer. Each stage serves first who comes first, which is
+    layer by layer and micro-batch by micro-batch; links carry both directions at once. A pattern that repeats
+    is followed until every stage and micro-batch gains the same from one repeat to the next: from there on
+    all repeats do.
 
     References
     ----------
@@ -153,11 +199,11 @@ def ordered_layers_time(
     ready: list[NDArray[np.float64]] = [np.zeros(shape)] * microbatches
     free: list[NDArray[np.float64]] = [np.zeros(shape)] * len(LayerTimes._fields)
     prefix, pattern, repeats, rest = repeated(order)
-    _follow(kinds, prefix, ready, free)
+    _follow(kinds, prefix, turns, ready, free)
     followed, steady = 0, False
     while followed < repeats and not steady:
         before = [*ready, *free]
-        _follow(kinds, pattern, ready, free)
+        _follow(kinds, pattern, turns, ready, free)
         followed += 1
         if followed >= WARM:
             with np.errstate(invalid="ignore"):  # where no link connects the groups, every time is infinite
@@ -168,13 +214,14 @@ def ordered_layers_time(
         more = np.where(np.isfinite(grown[0]), (repeats - followed) * grown[0], 0.0)
         ready[:] = [each + more for each in ready]
         free[:] = [each + more for each in free]
-    _follow(kinds, rest, ready, free)
-    return ready[-1][()]
+    _follow(kinds, rest, turns, ready, free)
+    return ready[-1][()] if turns is ONE_GROUP else np.max([ready[-1], *free], axis=0)[()]
 
 
 def _follow(
     kinds: Sequence[LayerTimes],
     order: Sequence[int],
+    turns: LayerTimes,
     ready: list[NDArray[np.float64]],
     free: list[NDArray[np.float64]],
 ) -> None:
@@ -182,14 +229,25 @@ def _follow(
     for kind in order:
         for stage, time in enumerate(kinds[kind]):
             end = free[stage]
-            for index, came in enumerate(ready):
-                end = np.maximum(came, end) + time
-                ready[index] = end
+            if turns is ONE_GROUP:
+                for index, came in enumerate(ready):
+                    end = np.maximum(came, end) + time
+                    ready[index] = end
+            else:
+                taken = np.multiply(turns[stage], time)
+                for index, came in enumerate(ready):
+                    begins = np.maximum(came, end)
+                    ready[index] = begins + time
+                    end = begins + taken
             free[stage] = end
 
 
 def least_layers_time(
-    *, kinds: Sequence[LayerTimes], order: tuple[int, ...], microbatches: FloatLike
+    *,
+    kinds: Sequence[LayerTimes],
+    order: tuple[int, ...],
+    microbatches: FloatLike,
+    turns: LayerTimes = ONE_GROUP,
 ) -> FloatArray:
     """Return a time below which the layers of a step cannot come.
 
@@ -201,6 +259,8 @@ def least_layers_time(
         Times of each kind of layer [s].
     order : tuple of int
         Kind of each layer.
+    turns : LayerTimes
+        How long each stage is taken over its time (`turns_of`) [1].
 
     Returns
     -------
@@ -209,7 +269,7 @@ def least_layers_time(
 
     Notes
     -----
-    t >= max(m * max over stages of (sum over layers of t_r), sum over layers and stages of t_r); and of
+    t >= max(m * max over stages of u_r (sum over layers of t_r), sum over layers and stages of t_r); and of
     layers alike, one after another, t >= S before + t of these alone (`pipeline_layers_time`) + S after, S
     the sums of all stages of the layers there
 
@@ -232,10 +292,11 @@ def least_layers_time(
             total = total + count * np.asarray(kind[stage])
         sums.append(total)
     whole = sums[0] + sums[1] + sums[2] + sums[3]
-    busiest = np.maximum(np.maximum(sums[0], sums[1]), np.maximum(sums[2], sums[3]))
+    taken = [np.multiply(turn, total) for turn, total in zip(turns, sums, strict=True)]
+    busiest = np.maximum(np.maximum(taken[0], taken[1]), np.maximum(taken[2], taken[3]))
     least: FloatArray = np.maximum(np.multiply(microbatches, busiest), whole)
     _, pattern, repeats, _ = repeated(order)
-    if len(pattern) == 1:
+    if len(pattern) == 1 and turns is ONE_GROUP:
         alike = kinds[pattern[0]]
         loop = sum(np.asarray(time) for time in alike)
         slowest = np.maximum(

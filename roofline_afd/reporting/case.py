@@ -248,8 +248,8 @@ def moved_by(case: Case) -> Answer:
         return sensitivity(dataclasses.replace(question, metric=case.best["mode"]))
 
 
-def verdict_on(case: Case) -> str:
-    """Return which mode serves more, and why.
+def verdict_on(case: Case) -> tuple[str, list[dict[str, Any]]]:
+    """Return which mode serves more, and why; and what each lever does to that.
 
     Parameters
     ----------
@@ -258,10 +258,11 @@ def verdict_on(case: Case) -> str:
 
     Returns
     -------
-    str
-        The reason of `compare`.
+    tuple
+        The reason of `compare`, and its levers.
     """
-    return str(compare(case.coarse).summary["reason"])
+    summary = compare(case.coarse, levers=True).summary
+    return summary["reason"], summary["levers"]
 
 
 def validated(case: Case) -> Answer:

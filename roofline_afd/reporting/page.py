@@ -115,9 +115,11 @@ def _found(case: Case) -> Findings:
     }
     made = side_by_side(tasks)
     answer, tornado = made["moved"]
+    verdict, levers = made["verdict"]
     return Findings(
         moved=answer,
-        verdict=made["verdict"],
+        verdict=verdict,
+        levers=levers,
         validation=made["validation"],
         pictures={"tornado": tornado, **{name: made[name] for name in asked}},
         sliders=slider_specification([case.chosen, *case.scenarios]),

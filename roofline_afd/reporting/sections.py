@@ -45,6 +45,15 @@ VALIDATION_KEYS = (
     *("id", "mode", "use", "timing", "basis", "system", "model"),
     *("measured", "predicted", "error", "origin"),
 )
+LEVER_KEYS = (
+    "lever",
+    "option",
+    "ep_tokens_per_s_per_device",
+    "afd_tokens_per_s_per_device",
+    "afd_over_ep",
+    "probability_afd_wins",
+    "remark",
+)
 SENSITIVITY_KEYS = ("input", "low", "high", "metric_low", "metric_high", "swing", "changes_winner")
 MOST_VALIDATION_ROWS = 14
 
@@ -56,6 +65,8 @@ class Findings(NamedTuple):
     """What uncertain inputs do: of `sensitivity`."""
     verdict: str
     """Which mode serves more, and why: of `compare`."""
+    levers: Sequence[Mapping[str, Any]]
+    """What each lever does to that, a row each."""
     validation: Answer
     """How far predictions are from published services."""
     pictures: Mapping[str, str]
@@ -85,6 +96,7 @@ def sections_of(case: Case, found: Findings, command: Sequence[str] | None) -> l
     return [
         ("procurement", "What each system costs", f"{drawn['procurement']}{_procured(case.bought)}"),
         ("modes", "EP or AFD", f"{_modes(case, found.verdict)}{drawn['curves']}"),
+        ("levers", "What each lever does to the verdict", _levers(found.levers)),
         ("breakdown", "Where a step spends its time", drawn["breakdown"]),
         ("roofline", "The roofline, to move", _sliders(found.sliders)),
         ("dead-zone", "When more FFN devices stop helping", drawn["dead zone"]),
@@ -127,6 +139,27 @@ def _modes(case: Case, verdict: str) -> str:
         f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
     )
     return text + paragraph(alone) * case.pair + table(case.own, keys, first=True)
+
+
+def _levers(levers: Sequence[Mapping[str, Any]]) -> str:
+    rows = [{**row, "remark": _remark(row)} for row in levers]
+    return paragraph(
+        "One choice changed at a time, for EP and AFD alike, all else as asked and searched anew. Rates are "
+        "tokens/s per device; the probability is that AFD serves more."
+    ) + table(rows, LEVER_KEYS)
+
+
+def _remark(row: Mapping[str, Any]) -> str | None:
+    """Return what a lever's row says besides its numbers."""
+    if row["why"]:
+        return str(row["why"])
+    if row["winner"] is None:
+        return "neither mode has a feasible deployment"
+    if row["afd_over_ep"] is None:
+        return f"only {NAMES[row['winner']]} has a feasible deployment"
+    if row["changes_winner"]:
+        return "the winner changes" + (", but too close to call" if row["too_close_to_call"] else "")
+    return None
 
 
 def _sliders(specification: Mapping[str, Any] | None) -> str:

@@ -62,7 +62,8 @@ def group_bounds(deployments: Deployments, found: Candidates, plans: Sequence[Pl
         mine, theirs = _paces(deployments, plan, grid, (largest, sizes))
         place = np.minimum(np.searchsorted(grid, most), grid.size - 1)
         own = groups * mine[place]
-        of_ffn = (largest / plan.tensor_parallel * np.max(theirs, axis=1))[where]
+        turns = deployments.attention_groups
+        of_ffn = (largest / plan.tensor_parallel * np.max(theirs, axis=1))[where] / turns
         rate = np.minimum(own, of_ffn) * deployments.scenario.accept_length * deployments.scenario.sigma_dp
         bound[rows] = rate / deployments.paid_devices(
             deployments_of(deployments, taken(found, rows), plan, batch=most)

@@ -228,6 +228,8 @@ def offered(
         Whether each of them is.
     """
     fits = admitted(plan, *shapes, experts=experts)
+    if deployments.attention_groups > 1:
+        fits &= shapes[0] % (deployments.attention_groups * plan.tensor_parallel) == 0
     if plan.transport != REPLICATED:
         fits &= runs(deployments, *shapes)
     return fits

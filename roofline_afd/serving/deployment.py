@@ -20,6 +20,7 @@ from roofline_afd.catalogue.calibration import (
 )
 from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
+from roofline_afd.physics.schedule import ONE_GROUP, turns_of
 from roofline_afd.physics.uneven import longest_caches_share
 from roofline_afd.serving import steps, torus
 from roofline_afd.serving.collectives import NOMINAL
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import Count, FloatArray
+    from roofline_afd.physics.schedule import LayerTimes
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.sizes import Prompt
     from roofline_afd.serving.timing import Operator
@@ -245,7 +247,7 @@ class Deployments:
         """
         layers = self.layers(*deployment.plan)
         devices: dict[str, Any] = {
-            "attention_devices": deployment.attention_devices,
+            "attention_devices": self._sending(deployment),
             "ffn_devices": deployment.ffn_devices,
             "redundant_experts": deployment.redundant_experts,
         }
@@ -259,6 +261,27 @@ class Deployments:
             mean_share=self.scenario.sigma_dp,
             prompt=prompt,
             **devices,
+        )
+
+    @property
+    def attention_groups(self) -> int:
+        """Attention groups that take turns at the FFN devices; one under `ep` [1]."""
+        return self.scenario.attention_groups if self.mode == AFD else 1
+
+    def _sending(self, deployment: Deployment) -> Count:
+        """Return the attention devices that send to the experts at once: those of one group [1]."""
+        groups = self.attention_groups
+        return deployment.attention_devices if groups == 1 else deployment.attention_devices / groups
+
+    def turns(self, deployment: Deployment) -> LayerTimes:
+        """Return how long a micro-batch takes each stage over the time that it needs (`turns_of`) [1]."""
+        if self.attention_groups == 1:
+            return ONE_GROUP
+        assert deployment.ffn_devices is not None  # noqa: S101 - two groups have both
+        return turns_of(
+            groups=self.attention_groups,
+            attention_devices=deployment.attention_devices,
+            ffn_devices=deployment.ffn_devices,
         )
 
     def in_service(self, operator: Operator, deployment: Deployment | None = None) -> FloatArray:
@@ -281,7 +304,7 @@ class Deployments:
         variation = self.scenario.context_variation
         if not variation or not np.any(deployment.batch):
             return 1.0
-        groups = np.divide(deployment.attention_devices, deployment.tensor_parallel)
+        groups = np.divide(self._sending(deployment), deployment.tensor_parallel)
         found: FloatArray = longest_caches_share(
             groups=groups, sequences=np.maximum(deployment.sequences, 1.0), variation=variation
         )
@@ -340,8 +363,7 @@ class Deployments:
     def step(self, deployment: Deployment, *, prompt: Prompt | None = None, least: bool = False) -> Step:
         """Return the time of a step, elementwise over the arrays of a deployment; or one that it is above."""
         blocks, once = self.micro_batch(deployment, prompt=prompt)
-        pause = self.pause(deployment)
-        return self.step_of(blocks, once, deployment.microbatches, pause=pause, least=least)
+        return self.step_of(blocks, once, deployment, least=least)
 
     def micro_batch(
         self, deployment: Deployment, *, prompt: Prompt | None = None
@@ -363,28 +385,31 @@ class Deployments:
         self,
         blocks: list[Block],
         once: FloatArray,
-        microbatches: Count,
+        deployment: Deployment,
         *,
-        pause: FloatArray = 0.0,
+        microbatches: Count | None = None,
         least: bool = False,
     ) -> Step:
-        """Return the time of a step of so many micro-batches alike, with what the host adds [s].
+        """Return the time of a step of micro-batches alike, so many or a deployment's, and of the host [s].
 
         Where layers differ `least` spares following them: the time is then one that none is below.
         """
-        m = np.multiply(microbatches, 1.0)
-        once = self.gap + pause + m * once
+        m = np.multiply(deployment.microbatches if microbatches is None else microbatches, 1.0)
+        turns = self.turns(deployment)
+        if deployment.afd_cut == CORE_CUT and self.mode == AFD:  # what comes once is the FFN side's too
+            once = turns.ffn * once
+        once = self.gap + self.pause(deployment) + m * once
         if self.mode == EP:
             layers = steps.ep_layers(blocks, m)
         elif not self.full_duplex:
-            layers = steps.sharing_layers(blocks, m)
+            layers = steps.sharing_layers(blocks, m, turns)
         else:
-            layers = steps.afd_layers(blocks, m, layer_order(self.scenario.model), least=least)
+            layers = steps.afd_layers(blocks, m, layer_order(self.scenario.model), turns, least=least)
         return Step(once + layers, once, tuple(blocks))
 
-    def busiest(self, block: Block) -> FloatArray:
-        """Return the time of the busiest stage of a layer between two groups [s]."""
-        return steps.busiest(block, full_duplex=self.full_duplex)
+    def busiest(self, block: Block, deployment: Deployment) -> FloatArray:
+        """Return the time of the busiest stage of a layer between two groups, others' turns included [s]."""
+        return steps.busiest(block, full_duplex=self.full_duplex, turns=self.turns(deployment))
 
     def tokens_per_s_per_device(self, deployment: Deployment, step: FloatArray) -> FloatArray:
         """Return output tokens of all sequences per second, over all devices that are paid for [tokens/s]."""

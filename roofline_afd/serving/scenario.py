@@ -66,6 +66,7 @@ COUNTS = {
     "context": 100_000_000,
     "experts_per_ffn_device": 10_000,
     "tensor_parallel": 4096,
+    "attention_groups": 64,
     "context_parallel": 4096,
     "expert_tensor_parallel": 4096,
 }
@@ -204,6 +205,9 @@ class Scenario:
         Of these, devices that share the cache of each sequence, a part of its tokens each; likewise [1].
     expert_tensor_parallel : int, optional
         Devices that share each expert, a part of its columns each; likewise, and 1 under AFD [1].
+    attention_groups : int
+        Attention groups of equal size that take turns at the FFN devices under AFD, each with micro-batches
+        of its own [1].
     afd_cut : str, optional
         What attention devices have under AFD: the whole `attention` block and the router, or caches, states
         and the attention `core` alone; where absent searched.
@@ -273,6 +277,7 @@ class Scenario:
     tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     context_parallel: int | None = attrs.field(default=None, metadata=SERVING)
     expert_tensor_parallel: int | None = attrs.field(default=None, metadata=SERVING)
+    attention_groups: int = attrs.field(default=1, metadata=SERVING)
     afd_cut: str | None = attrs.field(default=None, metadata=SERVING)
     kernels: str = attrs.field(default="separate", metadata=SERVING)
     shared_experts: str = attrs.field(default="ffn", metadata=SERVING)

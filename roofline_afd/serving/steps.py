@@ -50,7 +50,9 @@ def ep_layers(blocks: Sequence[Block], microbatches: FloatArray) -> FloatArray:
     return total
 
 
-def sharing_layers(blocks: Sequence[Block], microbatches: FloatArray) -> FloatArray:
+def sharing_layers(
+    blocks: Sequence[Block], microbatches: FloatArray, turns: schedule.LayerTimes = schedule.ONE_GROUP
+) -> FloatArray:
     """Return the time of all layers of two groups whose links carry one direction at a time [s].
 
     Layers that differ are taken as if each had a steady pipeline of its own.
@@ -59,8 +61,9 @@ def sharing_layers(blocks: Sequence[Block], microbatches: FloatArray) -> FloatAr
     loop_sum: FloatArray = 0.0
     layers = sum(block.layers for block in blocks)
     for block in blocks:
-        busiest_sum = busiest_sum + block.layers * busiest(block, full_duplex=False)
-        loop_sum = loop_sum + block.layers * _loop(block)
+        slowest = busiest(block, full_duplex=False, turns=turns)
+        busiest_sum = busiest_sum + block.layers * slowest
+        loop_sum = loop_sum + block.layers * np.maximum(_loop(block), slowest)
     return pipeline.pipeline_layers_time(
         busiest_sum=busiest_sum,
         loop_sum=loop_sum,
@@ -71,7 +74,12 @@ def sharing_layers(blocks: Sequence[Block], microbatches: FloatArray) -> FloatAr
 
 
 def afd_layers(
-    blocks: Sequence[Block], microbatches: FloatArray, order: Order, *, least: bool = False
+    blocks: Sequence[Block],
+    microbatches: FloatArray,
+    order: Order,
+    turns: schedule.LayerTimes = schedule.ONE_GROUP,
+    *,
+    least: bool = False,
 ) -> FloatArray:
     """Return the time of all layers of two groups, in their order; layers that draft come last [s].
 
@@ -83,6 +91,8 @@ def afd_layers(
         Micro-batches in flight [1].
     order : Order
         Which kind each layer is.
+    turns : LayerTimes
+        How long each stage is taken over its time [1].
     least : bool
         Whether layers that differ are not followed: the time is then one that none is below.
 
@@ -93,7 +103,8 @@ def afd_layers(
     """
     if all(block[1:5] == blocks[0][1:5] for block in blocks) if _scalars(blocks) else len(blocks) == 1:
         whole, layers = blocks[0], sum(block.layers for block in blocks)
-        slowest, loop = busiest(whole, full_duplex=True), _loop(whole)
+        slowest = busiest(whole, full_duplex=True, turns=turns)
+        loop = np.maximum(_loop(whole), slowest)
         return pipeline.pipeline_layers_time(
             busiest_sum=layers * slowest,
             loop_sum=layers * loop,
@@ -107,24 +118,34 @@ def afd_layers(
     drafted = range(len(order.kinds), len(blocks))
     every = order.layers + tuple(index for index in drafted for _ in range(int(blocks[index].layers)))
     if least:
-        return schedule.least_layers_time(kinds=kinds, order=every, microbatches=microbatches)
+        return schedule.least_layers_time(kinds=kinds, order=every, microbatches=microbatches, turns=turns)
     values = np.unique(microbatches).astype(int).tolist()
     if len(values) == 1:
-        return schedule.ordered_layers_time(kinds=kinds, order=every, microbatches=values[0])
-    whole_m, *times = np.broadcast_arrays(microbatches, *(time for kind in kinds for time in kind))
+        return schedule.ordered_layers_time(kinds=kinds, order=every, microbatches=values[0], turns=turns)
+    every_time = (time for kind in (turns, *kinds) for time in kind)
+    whole_m, *times = np.broadcast_arrays(microbatches, *every_time)
     found = np.empty(whole_m.shape)
     for value in values:
         rows = whole_m == value
         part = [each[rows] for each in times]
-        some = [schedule.LayerTimes(*part[start : start + 4]) for start in range(0, len(part), 4)]
-        found[rows] = schedule.ordered_layers_time(kinds=some, order=every, microbatches=value)
+        own, *some = (schedule.LayerTimes(*part[start : start + 4]) for start in range(0, len(part), 4))
+        found[rows] = schedule.ordered_layers_time(
+            kinds=some,
+            order=every,
+            microbatches=value,
+            turns=schedule.ONE_GROUP if turns is schedule.ONE_GROUP else own,
+        )
     return found
 
 
-def busiest(block: Block, *, full_duplex: bool) -> FloatArray:
-    """Return the time of the busiest stage of a layer between two groups [s]."""
+def busiest(
+    block: Block, *, full_duplex: bool, turns: schedule.LayerTimes = schedule.ONE_GROUP
+) -> FloatArray:
+    """Return the time of the busiest stage of a layer between two groups, others' turns included [s]."""
     link = pipeline.link_time(dispatch=block.dispatch, combine=block.combine, full_duplex=full_duplex)
-    return pipeline.busiest_stage_time(attention=block.attention, ffn=block.ffn, link=link)
+    return pipeline.busiest_stage_time(
+        attention=block.attention, ffn=turns.ffn * block.ffn, link=turns.dispatch * link
+    )
 
 
 def _loop(block: Block) -> FloatArray:

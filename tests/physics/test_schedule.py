@@ -16,6 +16,7 @@ from roofline_afd.physics.schedule import (
     least_layers_time,
     ordered_layers_time,
     repeated,
+    turns_of,
 )
 
 if TYPE_CHECKING:
@@ -129,6 +130,72 @@ def test_a_pattern_and_what_is_around_it_are_the_order(order: tuple[int, ...]) -
 def test_every_layer_is_in_the_order(counts: list[int]) -> None:
     order = even_order(counts=counts)
     assert [order.count(kind) for kind in range(len(counts))] == counts
+
+
+def taking_turns(layer: LayerTimes, layers: int, microbatches: int, groups: int) -> float:
+    """Return when the last group ends: each has its own attention and links, and all share one FFN stage."""
+    free = {(stage, group): 0.0 for stage in range(4) for group in range(groups)}
+    events = [
+        (0.0, turn, group, index, 0, 0)
+        for turn, (group, index) in enumerate(np.ndindex(groups, microbatches))
+    ]
+    heapq.heapify(events)
+    last, turn = 0.0, len(events)
+    while events:  # who comes first begins first, so that a stage's queue is the order of coming
+        came, _, group, index, number, stage = heapq.heappop(events)
+        server = (stage, 0 if stage == 2 else group)
+        free[server] = last_of = max(came, free[server]) + layer[stage]
+        last = max(last, last_of)
+        number, stage = (number, stage + 1) if stage < 3 else (number + 1, 0)
+        turn += 1
+        if number < layers:
+            heapq.heappush(events, (last_of, turn, group, index, number, stage))
+    return last
+
+
+@given(
+    st.builds(LayerTimes, *([st.floats(min_value=0.05, max_value=1.0)] * 4)),
+    st.integers(1, 3),
+    st.integers(1, 4),
+)
+@settings(max_examples=100)
+def test_groups_that_take_turns_are_as_quick_as_simulated(
+    layer: LayerTimes, microbatches: int, groups: int
+) -> None:
+    """A layer more takes as long, once the groups have found their turns."""
+    turns = turns_of(groups=groups, attention_devices=groups, ffn_devices=groups)
+    told, seen = (
+        [each(layers) for layers in (120, 240)]
+        for each in (
+            lambda layers: float(
+                ordered_layers_time(
+                    kinds=[layer], order=(0,) * layers, microbatches=microbatches, turns=turns
+                )
+            ),
+            lambda layers: taking_turns(layer, layers, microbatches, groups),
+        )
+    )
+    assert told[1] - told[0] == pytest.approx(seen[1] - seen[0], rel=1e-6)
+    assert told[1] >= float(
+        least_layers_time(kinds=[layer], order=(0,) * 240, microbatches=microbatches, turns=turns)
+    ) * (1 - 1e-9)
+
+
+def test_three_groups_wait_for_their_turn() -> None:
+    """A layer takes max(t_a, K t_f, K link, t_a + t_d + t_f + t_c) of one micro-batch a group, by hand."""
+    turns = turns_of(groups=3, attention_devices=6, ffn_devices=1)
+    assert turns == LayerTimes(1.0, 3.0, 3.0, 3.0)
+    for layer, expected in (
+        (LayerTimes(1.0, 1.0, 1.0, 1.0), 4.0),
+        (LayerTimes(1.0, 1.0, 3.0, 1.0), 9.0),
+        (LayerTimes(1.0, 5.0, 3.0, 1.0), 15.0),
+        (LayerTimes(20.0, 5.0, 3.0, 1.0), 29.0),
+    ):
+        times = [
+            float(ordered_layers_time(kinds=[layer], order=(0,) * layers, microbatches=1, turns=turns))
+            for layers in (50, 90)
+        ]
+        assert (times[1] - times[0]) / 40 == pytest.approx(expected)
 
 
 def test_three_and_one_take_turns() -> None:

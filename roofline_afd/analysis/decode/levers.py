@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LEVERS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("kernels of experts", "kernels", ("separate", "fused")),
     ("cut of the layer under AFD", "afd_cut", ("attention", "core")),
+    ("attention groups that take turns", "attention_groups", (2, 3)),
     ("placement of experts", "expert_placement", ("plain", "levelled")),
     ("routing", "routing", ("natural", "balanced")),
     ("copies that are sent", "transport", ("pair", "rank", "node")),

@@ -59,6 +59,7 @@ SERVING_FIELDS = (
     "domain_layout",
     "redundant_experts",
     "afd_cut",
+    "attention_groups",
     "kernels",
     "tensor_parallel",
     "context_parallel",

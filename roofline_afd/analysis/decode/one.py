@@ -208,6 +208,10 @@ def _plans(deployments: Deployments, senders: int, receivers: int | None) -> lis
     scenario, mode = deployments.scenario, deployments.mode
     given: dict[str, Any] = {key: getattr(scenario, key) or 1 for key in SHARED}
     given["afd_cut"] = scenario.afd_cut or ATTENTION_CUT
+    if senders % deployments.attention_groups:
+        raise InputError(
+            f"--attention-groups {scenario.attention_groups} does not divide the {senders} attention devices"
+        )
     plans = plans_of(Deployments(attrs.evolve(scenario, **given), mode))
     groups = np.array([float(senders)]), np.array([float(receivers)] if receivers else [])
     found = [plan for plan in plans if admitted(plan, *groups)[0]]

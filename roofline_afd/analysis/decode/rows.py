@@ -310,7 +310,8 @@ def _expert_layers_time(deployments: Deployments, deployment: Deployment, step: 
         times = {name: getattr(block, name) for name in SIDES}
         loop = pipeline.serial_layer_time(**times)
         if deployment.mode == AFD:
-            layer = m * pipeline.cycle_time(busiest=deployments.busiest(block), loop=loop, microbatches=m)
+            busiest = deployments.busiest(block, deployment)
+            layer = m * pipeline.cycle_time(busiest=busiest, loop=loop, microbatches=m)
         else:
             layer = pipeline.lockstep_layer_time(**times) if m > 1 else loop
         total += float(block.layers) * float(np.asarray(layer))
@@ -344,7 +345,10 @@ def breakdown_of(deployments: Deployments, deployment: Deployment, step: Step) -
     found: dict[str, Any] = {f"{name}_us": value * 1e6 for name, value in times.items()}
     if deployment.mode == AFD:
         link = pipeline.link_time(dispatch=dispatch, combine=combine, full_duplex=deployments.full_duplex)
-        busiest = pipeline.busiest_stage_time(attention=attention, ffn=ffn, link=link)
+        turns = deployments.turns(deployment)
+        busiest = pipeline.busiest_stage_time(
+            attention=attention, ffn=turns.ffn * ffn, link=turns.dispatch * link
+        )
         cycle = float(np.asarray(pipeline.cycle_time(busiest=busiest, loop=loop, microbatches=m)))
         found |= {"link_us": float(link) * 1e6, "loop_us": loop * 1e6, "cycle_us": cycle * 1e6}
         layer = cycle * m

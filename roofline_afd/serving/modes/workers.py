@@ -135,8 +135,7 @@ class Workers:
         self, deployment: Deployment, micro: tuple[list[Block], FloatArray], microbatches: FloatArray
     ) -> FloatArray:
         """Return the time of a step of so many micro-batches alike [s]."""
-        pause = self.deployments.pause(deployment)
-        return self.deployments.step_of(*micro, microbatches, pause=pause).time
+        return self.deployments.step_of(*micro, deployment, microbatches=microbatches).time
 
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""

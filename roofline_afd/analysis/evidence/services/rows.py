@@ -218,7 +218,7 @@ def shipped_services(catalogue: Catalogue) -> list[ServiceMeasurement]:
 
 @functools.cache
 def shipped_conditions(table: str) -> dict[str, str]:
-    """Return `placements`, `engines` or `kernels` of shipped rows by their id, or a pattern of ids."""
+    """Return what a table of conditions, such as `kernels`, says of shipped rows, by id or pattern."""
     text = (package_files("hardware_db") / "measurements" / "conditions.toml").read_text(encoding="utf-8")
     return {str(key): str(value) for key, value in tomllib.loads(text)[table].items()}
 
@@ -278,6 +278,7 @@ def _service(
     overrides = tuple(sorted(changed.items()))
     runner = _runner(engine, filled["id"], catalogue)
     basis = _basis(words["timing"], engine, paused=bool(runner) and paused(runner, catalogue))
+    groups = int(_known("attention_groups", filled["id"]) or 1)
     try:
         served = model(filled["model"])
         asked = (
@@ -295,6 +296,7 @@ def _service(
                 else int(number(f"overrides: {REACHED}", reached, whole=True)),
                 routing=words["routing"],
                 engine=_engine(runner, basis, catalogue),
+                attention_groups=groups,
                 kernels=FUSED if _known("kernels", filled["id"]) == FUSED else SEPARATE,
                 afd_cut=words[PLACEMENT] if mode != EP else None,
                 any_size=True,
@@ -323,7 +325,7 @@ def _service(
         devices=counts["n_devices"],
         attention_devices=attention,
         ffn_devices=ffn,
-        microbatches=_microbatches(place, mode, counts),
+        microbatches=_microbatches(place, mode, counts, groups),
         batch=numbers.get(BATCH),
         accept_length=accepted,
         throughput=numbers.get(THROUGHPUT),
@@ -399,9 +401,12 @@ def _split(place: str, mode: str, counts: Mapping[str, int]) -> tuple[int, int |
     return attention, ffn
 
 
-def _microbatches(place: str, mode: str, counts: Mapping[str, int]) -> int:
-    """Return the micro-batches; where nothing is said none overlap under EP, and two take turns under AFD."""
-    found = counts.get("microbatches", 1 if mode == EP else 2)
+def _microbatches(place: str, mode: str, counts: Mapping[str, int], groups: int) -> int:
+    """Return the micro-batches; where nothing is said none overlap under EP, and two take turns under AFD.
+
+    One of each attention group where groups take turns.
+    """
+    found = counts.get("microbatches", 1 if mode == EP or groups > 1 else 2)
     if mode == EP and found not in EP_MICROBATCHES:
         raise InputError(f"{place}: microbatches {found} is not valid under ep; valid: 1, 2")
     return found
