@@ -198,7 +198,7 @@ def test_padding_is_no_work() -> None:
     128 sequences of a micro-batch with two cached heads are 256 pieces for 78 processors: 4 waves of them, as
     if of 312. Both take time alone: 2 * 312 / 256 times the operations that the row tells.
     """
-    scenario = Scenario(system="h20", model="qwen3-next-80b-a3b", devices=8, batch=256)
+    scenario = Scenario(system="h20", model="qwen3-next-80b-a3b", devices=8, batch=256, microbatches=2)
     deployments = Deployments(scenario, EP)
     deployment = deployment_of(deployments)
     (core,) = (
