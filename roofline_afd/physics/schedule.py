@@ -65,7 +65,7 @@ def turns_of(*, groups: FloatLike, attention_devices: FloatLike, ffn_devices: Fl
 
     Examples
     --------
-    >>> turns_of(groups=3, attention_devices=480, ffn_devices=288).ffn
+    >>> float(turns_of(groups=3, attention_devices=480, ffn_devices=288).ffn)
     3.0
     """
     link = np.clip(np.divide(attention_devices, ffn_devices), 1.0, groups)[()]
@@ -161,12 +161,12 @@ def ordered_layers_time(
 
     Parameters
     ----------
+    microbatches
+        As in `nomenclature`.
     kinds : sequence of LayerTimes
         Times of each kind of layer [s].
     order : tuple of int
         Kind of each layer.
-    microbatches : int
-        Micro-batches in flight, m [1].
     turns : LayerTimes
         How long each stage is taken over its time (`turns_of`) [1].
 

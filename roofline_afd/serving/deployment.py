@@ -20,6 +20,7 @@ from roofline_afd.catalogue.calibration import (
 )
 from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
+from roofline_afd.physics.pipeline import overlapped_time_share
 from roofline_afd.physics.schedule import ONE_GROUP, turns_of
 from roofline_afd.physics.uneven import longest_caches_share
 from roofline_afd.serving import steps, torus
@@ -395,6 +396,8 @@ class Deployments:
         Where layers differ `least` spares following them: the time is then one that none is below.
         """
         m = np.multiply(deployment.microbatches if microbatches is None else microbatches, 1.0)
+        if self.scenario.transfer_share:
+            blocks = [self._beside_transfers(block, m) for block in blocks]
         turns = self.turns(deployment)
         if deployment.afd_cut == CORE_CUT and self.mode == AFD:  # what comes once is the FFN side's too
             once = turns.ffn * once
@@ -406,6 +409,11 @@ class Deployments:
         else:
             layers = steps.afd_layers(blocks, m, layer_order(self.scenario.model), turns, least=least)
         return Step(once + layers, once, tuple(blocks))
+
+    def _beside_transfers(self, block: Block, microbatches: FloatArray) -> Block:
+        """Return layers whose kernels run on the processors that transfers of other micro-batches leave."""
+        slower = overlapped_time_share(microbatches=microbatches, transfer_share=self.scenario.transfer_share)
+        return block._replace(attention=slower * block.attention, ffn=slower * block.ffn)
 
     def busiest(self, block: Block, deployment: Deployment) -> FloatArray:
         """Return the time of the busiest stage of a layer between two groups, others' turns included [s]."""

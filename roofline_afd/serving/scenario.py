@@ -216,6 +216,9 @@ class Scenario:
         one `fused` kernel that does all within a scale-up domain, where one was timed.
     shared_experts : str
         Side of shared experts and dense layers under AFD: `ffn` or `attention`.
+    transfer_share : float
+        Share of a device's processors that transfers take from the kernels they overlap with: 20 of 132 on
+        Hopper with kernels for prompts, none with those that decode over RDMA [1].
     sigma_dp, sigma_ep : float
         Mean load over largest load, of attention devices and of expert devices; the second takes the place
         of popularity and placement [1].
@@ -281,6 +284,7 @@ class Scenario:
     afd_cut: str | None = attrs.field(default=None, metadata=SERVING)
     kernels: str = attrs.field(default="separate", metadata=SERVING)
     shared_experts: str = attrs.field(default="ffn", metadata=SERVING)
+    transfer_share: float = attrs.field(default=0.0, metadata=SERVING)
     sigma_dp: float = attrs.field(default=1.0, metadata=SERVING)
     sigma_ep: float = attrs.field(default=1.0, metadata=SERVING)
     engine: Engine = attrs.field(
@@ -372,6 +376,7 @@ class Scenario:
         if self.zipf is not None:
             finite("--zipf", self.zipf, least=0, below=STEEPEST)
         finite("--context-variation", self.context_variation, least=0, below=STEEPEST)
+        finite("--transfer-share", self.transfer_share, least=0, below=1)
         for name in ("sigma_dp", "sigma_ep"):
             finite(option(name), getattr(self, name), least=1e-3)
             finite(option(name), getattr(self, name), most=1)

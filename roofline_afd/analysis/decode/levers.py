@@ -27,6 +27,7 @@ LEVERS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("copies that are sent", "transport", ("pair", "rank", "node")),
     ("shared heads", "tensor_parallel", (1, 8)),
     ("shared caches", "context_parallel", (1,)),
+    ("processors for transfers", "transfer_share", (0.15,)),
     ("host and small kernels", "engine", ("ideal", "vllm")),
 )
 """Levers by name, the field of a question that each sets, and the values that are tried."""

@@ -69,6 +69,7 @@ SERVING_FIELDS = (
     "zipf",
     "expert_counts",
     "shared_experts",
+    "transfer_share",
     "sigma_dp",
     "sigma_ep",
     "routing",
