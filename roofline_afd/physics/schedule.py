@@ -166,7 +166,7 @@ def ordered_layers_time(
     kinds : sequence of LayerTimes
         Times of each kind of layer [s].
     order : tuple of int
-        Kind of each layer.
+        Kind of each layer, by its place [1].
     turns : LayerTimes
         How long each stage is taken over its time (`turns_of`) [1].
 
@@ -258,7 +258,7 @@ def least_layers_time(
     kinds : sequence of LayerTimes
         Times of each kind of layer [s].
     order : tuple of int
-        Kind of each layer.
+        Kind of each layer, by its place [1].
     turns : LayerTimes
         How long each stage is taken over its time (`turns_of`) [1].
 
