@@ -18,7 +18,7 @@ from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployme
 from roofline_afd.serving.limits import FABRIC, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import NEAR, search
-from roofline_afd.serving.sizes import TRANSPORTS, Plan
+from roofline_afd.serving.sizes import AFD_CUTS, ATTENTION_CUT, TRANSPORTS, Plan
 from tests.serving.searched import H800, best_of, rate_of, searched
 
 ALONE = dataclasses.replace(load_system("tpu-v6e"), scale_out=None)
@@ -109,15 +109,17 @@ def _planned(deployments: Deployments) -> Iterator[tuple[int, int | None, Plan]]
         _shapes(scenario, mode), powers, powers, powers
     ):
         holding = receivers or senders
-        if senders % heads or heads % caches or holding % parts or model.expert_intermediate % parts:
+        groups = scenario.attention_groups if mode == AFD else 1
+        if senders % (heads * groups) or heads % caches or holding % parts or model.expert_intermediate % parts:
             continue
         if any(kind.split(each) is None for kind in model.attention for each in (heads, heads // caches)):
             continue
         if caches not in {1, _widest(deployments, heads)}:
             continue
         if parts == 1 or holding > model.routed_experts * parts // 2:
-            for transport in transports:
-                yield senders, receivers, Plan(transport, heads, caches, parts)
+            cuts = AFD_CUTS if mode == AFD and not scenario.deployable_with else (ATTENTION_CUT,)
+            for transport, cut in itertools.product(transports, cuts):
+                yield senders, receivers, Plan(transport, heads, caches, parts, cut)
         whole = parts in {1, heads}
         if mode == EP and heads == senders > 1 and scenario.transport in {None, "all"} and whole:
             yield senders, receivers, Plan("replicated", heads, caches, parts)
@@ -131,7 +133,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
     microbatches = (1, 2) if mode == EP else (2,) if scenario.deployable_with else (1, 2, 3, 4)
     best = 0.0
     for senders, receivers, plan in _planned(deployments):
-        holding = (receivers or senders) // plan.expert_tensor_parallel
+        holding = (receivers or senders) / plan.expert_tensor_parallel
         # the most that any memory holds, with room to spare for rounding
         own = deployments.cache_of(deployments.held_tokens, plan.tensor_parallel, plan.context_parallel)
         largest = int(room[0] / own) + 2
@@ -139,9 +141,9 @@ def _brute(scenario: Scenario, mode: str) -> float:
             mode=mode,
             attention_devices=senders,
             ffn_devices=receivers,
-            batch=np.arange(1, largest)[:, None, None],
-            microbatches=np.array(microbatches)[:, None],
-            redundant_experts=np.arange(holding),
+            batch=np.arange(1, largest)[:, None],
+            microbatches=np.array(microbatches),
+            redundant_experts=float(deployments.fill(holding)),
             **plan._asdict(),
         )
         step = deployments.step(every).time
@@ -169,12 +171,13 @@ def _brute(scenario: Scenario, mode: str) -> float:
             "sigma_dp": st.sampled_from([1.0, 0.9]),
             "engine": st.sampled_from(["ideal", "vllm", "sglang", "trtllm"]),
             "any_size": st.booleans(),
+            "attention_groups": st.sampled_from([1, 1, 2, 3]),
         }
     )
 )
 @settings(max_examples=25, deadline=None)
 def test_search_finds_the_best_there_is(question: dict[str, Any]) -> None:
-    """Over batch, devices, groups, micro-batches, redundant experts, transports, sharing: none is better."""
+    """Over batch, devices, groups, micro-batches, transports, sharing, cuts: none is better."""
     scenario = Scenario(**question, granularity="device")
     for mode in MODES:
         deployments = Deployments(scenario, mode)
