@@ -353,7 +353,9 @@ def _sharings(deployments: Deployments) -> Iterator[tuple[int, int, int]]:
         count += 1
         yield tp, cp, et
     if not count:
-        raise InputError(f"--tensor-parallel, --context-parallel, --expert-tensor-parallel: {refusal}")
+        names = ("--tensor-parallel", "--context-parallel", "--expert-tensor-parallel")
+        asked = (f"{name} {many}" for name, many in zip(names, given, strict=True) if many)
+        raise InputError(f"{', '.join(asked)}: {refusal}")
 
 
 def _widest(deployments: Deployments, tensor_parallel: int, context_parallel: int) -> bool:

@@ -79,7 +79,7 @@ def test_a_mode_without_a_deployment_is_one_empty_row() -> None:
     assert row["binding"] == "prefill share of steps"
     assert (row["feasible"], row["on_frontier"]) == (False, False)
     filled = {key for key, value in row.items() if value is not None}
-    assert filled == {"mode", "feasible", "binding", "on_frontier"}
+    assert filled == {"mode", "feasible", "binding", "on_frontier", "at_load"}
     assert answer["summary"]["best_by_mode"]["agg"] is None
     assert answer["summary"]["best_under_slo"]["mode"] == "pd"
     assert "aggregated has no feasible deployment" in answer["summary"]["answer"]
@@ -89,6 +89,7 @@ REFUSED = {
     "quicker than anything": (("--tpot-ms", "0.01"), "binding is latency target: the least is --tpot-ms"),
     "first token": (("--ttft-ms", "0.01"), "binding is first-token target: the least is --ttft-ms"),
     "both": (("--ttft-ms", "0.01", "--tpot-ms", "0.01"), "the least is"),
+    "heads of more devices": (("--tensor-parallel", "8"), "binding is cluster size"),
     "one device": (("--devices", "1", "--modes", "pd,agg+afd"), "binding is cluster size"),
     "too many requests": (("--request-rate", "1e9"), "binding is request rate"),
     "too large": (("--model", "kimi-k2"), "binding is HBM capacity"),
@@ -130,7 +131,6 @@ BAD = {
     "mode": (("--workload", "chat", "--modes", "agg,afd"), "--modes"),
     "no mode": (("--workload", "chat", "--modes", ","), "--modes"),
     "heads": (("--workload", "chat", "--tensor-parallel", "3"), "--tensor-parallel 3"),
-    "heads of more": (("--workload", "chat", "--tensor-parallel", "8"), "--tensor-parallel 8"),
     "chunk": (("--workload", "chat", "--chunk-tokens", "0"), "--chunk-tokens"),
     "rate": (("--workload", "chat", "--request-rate", "0"), "--request-rate"),
     "variation": (("--workload", "chat", "--prompt-variation", "-1"), "--prompt-variation"),

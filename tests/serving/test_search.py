@@ -110,7 +110,12 @@ def _planned(deployments: Deployments) -> Iterator[tuple[int, int | None, Plan]]
     ):
         holding = receivers or senders
         groups = scenario.attention_groups if mode == AFD else 1
-        if senders % (heads * groups) or heads % caches or holding % parts or model.expert_intermediate % parts:
+        if (
+            senders % (heads * groups)
+            or heads % caches
+            or holding % parts
+            or model.expert_intermediate % parts
+        ):
             continue
         if any(kind.split(each) is None for kind in model.attention for each in (heads, heads // caches)):
             continue

@@ -84,15 +84,20 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
     if most < 1:
         raise InfeasibleError(with_formats(f"no: {memory_refusal(deployments, one, most)}", scenario))
     binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
-    sent = float(np.asarray(most_sequences(deployments, one)))
-    if sent < batch:
-        binding, batch = KERNELS, int(sent)
+    counts = _counts(attrs.evolve(scenario, batch=OVERLAPPED), mode)
+    ways = [dataclasses.replace(one, microbatches=m) for m in counts]
+    sent = [float(np.asarray(most_sequences(deployments, way))) for way in ways]
+    if max(sent) < batch:
+        binding, batch = KERNELS, int(max(sent))
     if scenario.tpot_ms is not None:
-        full = dataclasses.replace(one, batch=batch)
-        in_time = largest_batch_in_time(deployments, full, scenario.step_limit)
+        full = [
+            dataclasses.replace(way, batch=int(min(most, batch)))
+            for way, most in zip(ways, sent, strict=True)
+        ]
+        in_time = max(largest_batch_in_time(deployments, way, scenario.step_limit) for way in full)
         if 1 <= in_time < batch:
             binding, batch = LATENCY, in_time
-    found = dataclasses.replace(one, batch=batch)
+    found = deployment_of(Deployments(attrs.evolve(scenario, batch=batch), mode))
     why = {None: "the most that are looked at", MEMORY: None}.get(binding, f"bound by {binding}")
     why = why or _terms(deployments, found)
     return Found(
@@ -189,7 +194,9 @@ def deployment_of(deployments: Deployments) -> Deployment:
     ]
     why = [refused(deployments, each) for each in every]
     if all(why):
-        raise InfeasibleError(f"no: binding is {KERNELS}: {why[0]}{_other_size(deployments, every[0])}")
+        nearest = max(every, key=lambda each: float(np.asarray(most_sequences(deployments, each))))
+        told = why[every.index(nearest)]
+        raise InfeasibleError(f"no: binding is {KERNELS}: {told}{_other_size(deployments, nearest)}")
     running = [each for each, reason in zip(every, why, strict=True) if not reason]
     return min(running, key=lambda each: float(deployments.step(each).time))
 
