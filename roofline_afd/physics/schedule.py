@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
 
 LONGEST_PERIOD = 16
 """Layers of the longest pattern that is looked for [1]."""
@@ -37,16 +37,16 @@ ONE_GROUP = LayerTimes(1.0, 1.0, 1.0, 1.0)
 """How long a stage is taken over what a micro-batch needs, where one attention group has all to itself."""
 
 
-def turns_of(*, groups: FloatLike, attention_devices: FloatLike, ffn_devices: FloatLike) -> LayerTimes:
+def turns_of(*, groups: Count, attention_devices: Count, ffn_devices: Count) -> LayerTimes:
     """Return how long each stage is taken for one micro-batch of one group, over the time that it needs.
 
     Attention groups that take turns share the FFN devices and their links, and each has links of its own.
 
     Parameters
     ----------
-    groups : float or array
+    groups : int or array
         Attention groups that take turns at the FFN devices, K [1].
-    attention_devices, ffn_devices : float or array
+    attention_devices, ffn_devices : int or array
         Devices of all attention groups together, and of the FFN side, a and f [1].
 
     Returns

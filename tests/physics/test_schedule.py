@@ -132,53 +132,49 @@ def test_every_layer_is_in_the_order(counts: list[int]) -> None:
     assert [order.count(kind) for kind in range(len(counts))] == counts
 
 
-def taking_turns(layer: LayerTimes, layers: int, microbatches: int, groups: int) -> float:
+def taking_turns(times: Sequence[float], layers: int, microbatches: int, groups: int) -> float:
     """Return when the last group ends: each has its own attention and links, and all share one FFN stage."""
     free = {(stage, group): 0.0 for stage in range(4) for group in range(groups)}
-    events = [
-        (0.0, turn, group, index, 0, 0)
-        for turn, (group, index) in enumerate(np.ndindex(groups, microbatches))
+    events: list[tuple[float, int, int, int, int]] = [
+        (0.0, turn, group, 0, 0) for turn, (group, _) in enumerate(np.ndindex(groups, microbatches))
     ]
     heapq.heapify(events)
     last, turn = 0.0, len(events)
     while events:  # who comes first begins first, so that a stage's queue is the order of coming
-        came, _, group, index, number, stage = heapq.heappop(events)
+        came, _, group, layer, stage = heapq.heappop(events)
         server = (stage, 0 if stage == 2 else group)
-        free[server] = last_of = max(came, free[server]) + layer[stage]
-        last = max(last, last_of)
-        number, stage = (number, stage + 1) if stage < 3 else (number + 1, 0)
+        ends = max(came, free[server]) + times[stage]
+        free[server] = ends
+        last = max(last, ends)
+        layer, stage = (layer, stage + 1) if stage < 3 else (layer + 1, 0)
         turn += 1
-        if number < layers:
-            heapq.heappush(events, (last_of, turn, group, index, number, stage))
+        if layer < layers:
+            heapq.heappush(events, (ends, turn, group, layer, stage))
     return last
 
 
 @given(
-    st.builds(LayerTimes, *([st.floats(min_value=0.05, max_value=1.0)] * 4)),
+    st.lists(st.floats(min_value=0.05, max_value=1.0), min_size=4, max_size=4),
     st.integers(1, 3),
     st.integers(1, 4),
 )
 @settings(max_examples=100)
 def test_groups_that_take_turns_are_as_quick_as_simulated(
-    layer: LayerTimes, microbatches: int, groups: int
+    times: list[float], microbatches: int, groups: int
 ) -> None:
     """A layer more takes as long, once the groups have found their turns."""
     turns = turns_of(groups=groups, attention_devices=groups, ffn_devices=groups)
-    told, seen = (
-        [each(layers) for layers in (120, 240)]
-        for each in (
-            lambda layers: float(
-                ordered_layers_time(
-                    kinds=[layer], order=(0,) * layers, microbatches=microbatches, turns=turns
-                )
-            ),
-            lambda layers: taking_turns(layer, layers, microbatches, groups),
-        )
-    )
-    assert told[1] - told[0] == pytest.approx(seen[1] - seen[0], rel=1e-6)
-    assert told[1] >= float(
-        least_layers_time(kinds=[layer], order=(0,) * 240, microbatches=microbatches, turns=turns)
-    ) * (1 - 1e-9)
+    kinds = [LayerTimes(*times)]
+
+    def told(layers: int) -> float:
+        order = (0,) * layers
+        found = ordered_layers_time(kinds=kinds, order=order, microbatches=microbatches, turns=turns)
+        least = least_layers_time(kinds=kinds, order=order, microbatches=microbatches, turns=turns)
+        assert found >= least * (1 - 1e-9)
+        return float(found)
+
+    seen = [taking_turns(times, layers, microbatches, groups) for layers in (120, 240)]
+    assert told(240) - told(120) == pytest.approx(seen[1] - seen[0], rel=1e-6)
 
 
 def test_three_groups_wait_for_their_turn() -> None:
