@@ -64,6 +64,57 @@ def contiguous_placement(*, experts: int, devices: int) -> Placement:
     return Placement(held, np.searchsorted(ends, held, side="right"), devices)
 
 
+def greedy_replicas(*, loads: FloatArray, devices: int, redundant_experts: int) -> NDArray[np.int64]:
+    """Return how many replicas each expert gets when the most loaded are replicated, one after another.
+
+    Parameters
+    ----------
+    loads : array
+        Load of each expert, l [1].
+    devices : int
+        Devices that hold experts, n [1].
+    redundant_experts : int
+        Replicas beyond one of each expert, r [1].
+
+    Returns
+    -------
+    array of int
+        Replicas of each expert [1].
+
+    Notes
+    -----
+    r times: one more replica for the expert with the largest l_i/replicas_i, n at most
+
+    References
+    ----------
+    Redundant experts by load, arXiv 2412.19437 (DeepSeek-V3), section 3.4; the rule of D'Hondt, by which all
+    loads are at most s before any is divided below, so that one may begin at l_i/s rounded up.
+
+    Examples
+    --------
+    >>> greedy_replicas(loads=[6, 2, 1, 1], devices=2, redundant_experts=2).tolist()
+    [2, 2, 1, 1]
+    """
+    given = np.asarray(loads, dtype=float)
+    counts = np.ones(given.size, dtype=np.int64)
+    whole = float(np.sum(given))
+    if redundant_experts > given.size and whole > 0.0:
+        ahead = np.maximum(np.ceil(given * (redundant_experts / whole)), 1.0)
+        if np.all(ahead < devices) and np.sum(ahead) <= given.size + redundant_experts:
+            counts = ahead.astype(np.int64)
+    left = given.size + redundant_experts - int(np.sum(counts))
+    heaviest = [] if devices == 1 else list(zip((-given / counts).tolist(), range(given.size), strict=True))
+    heapq.heapify(heaviest)
+    while left and heaviest:
+        _, expert = heapq.heappop(heaviest)
+        counts[expert] += 1
+        left -= 1
+        if counts[expert] < devices:
+            heapq.heappush(heaviest, (-float(given[expert]) / int(counts[expert]), expert))
+    counts[0] += left  # every device holds each already
+    return counts
+
+
 def greedy_placement(*, loads: FloatArray, devices: int, redundant_experts: int) -> Placement:
     """Replicate the most loaded experts, and lay all on devices by load, the heaviest first.
 
@@ -98,20 +149,7 @@ def greedy_placement(*, loads: FloatArray, devices: int, redundant_experts: int)
     [5.0, 5.0]
     """
     given = np.asarray(loads, dtype=float)
-    counts = [1] * given.size
-    heaviest = [(-load, expert) for expert, load in enumerate(given.tolist())]
-    heapq.heapify(heaviest)
-    if devices == 1:
-        heaviest = []
-    for left in range(redundant_experts, 0, -1):
-        if not heaviest:  # every device holds each already
-            counts[0] += left
-            break
-        _, expert = heapq.heappop(heaviest)
-        counts[expert] += 1
-        if counts[expert] < devices:
-            heapq.heappush(heaviest, (-float(given[expert]) / counts[expert], expert))
-    replicas = np.array(counts, dtype=np.int64)
+    replicas = greedy_replicas(loads=given, devices=devices, redundant_experts=redundant_experts)
     slot_expert = np.repeat(np.arange(given.size), replicas)
     slot_load = given[slot_expert] / replicas[slot_expert]
     free = [-(-slot_expert.size // devices)] * devices

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roofline_afd.physics.normal import expected_maximum
-from roofline_afd.physics.placement import device_loads, greedy_placement
+from roofline_afd.physics.placement import device_loads, greedy_placement, greedy_replicas
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,7 +137,8 @@ def levelled_imbalance(*, loads: FloatArray, devices: int, redundant_experts: in
 
     Notes
     -----
-    phi = max over devices of L_d / (sum of l / n) of `greedy_placement`
+    phi = max over devices of L_d / (sum of l / n) of `greedy_placement`; of one replica a device the largest
+    of `greedy_replicas`
 
     References
     ----------
@@ -148,6 +149,10 @@ def levelled_imbalance(*, loads: FloatArray, devices: int, redundant_experts: in
     >>> levelled_imbalance(loads=[6.0, 2, 1, 1], devices=2, redundant_experts=2)
     1.0
     """
+    given = np.asarray(loads, dtype=float)
+    if given.size + redundant_experts <= devices:
+        replicas = greedy_replicas(loads=given, devices=devices, redundant_experts=redundant_experts)
+        return max(float(np.max(given / replicas) * devices / np.sum(given)), 1.0)
     placement = greedy_placement(loads=loads, devices=devices, redundant_experts=redundant_experts)
     found = device_loads(loads=loads, placement=placement)
     return max(float(np.max(found) * devices / np.sum(loads)), 1.0)

@@ -13,7 +13,7 @@ from roofline_afd.serving.deployable import most_sequences, runs
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.fused import check_fused
 from roofline_afd.serving.limits import SAME
-from roofline_afd.serving.scenario import PLUGIN
+from roofline_afd.serving.scenario import COUNTS, PLUGIN
 from roofline_afd.serving.sizes import AFD_CUTS, ATTENTION_CUT, FUSED, REPLICATED, Plan, undivided
 from roofline_afd.serving.torus import whole_slices
 
@@ -101,6 +101,11 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
 def shapes_of(deployments: Deployments) -> tuple[Numbers, Numbers]:
     """Return the device counts of both sides that the question admits; under `ep` the second is empty."""
     scenario = deployments.scenario
+    if scenario.devices and scenario.devices > COUNTS["max_devices"]:
+        raise InputError(
+            f"--devices {scenario.devices} are too many to search: valid up to {COUNTS['max_devices']}; "
+            "`predict` takes more, of a deployment that is named"
+        )
     most = most_devices(deployments)
     single = scenario.granularity == "device"
     units = [1 if single else side.devices_per_node for side in (deployments.attention, deployments.ffn)]

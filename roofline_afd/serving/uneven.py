@@ -144,7 +144,7 @@ def _inclusion(load: ExpertLoad) -> NDArray[np.float64]:
     return uneven.successive_inclusion(popularity=popularity, top_k=load.top_k)
 
 
-@functools.lru_cache(maxsize=1 << 14)
+@functools.lru_cache(maxsize=1 << 17)
 def _imbalance(load: ExpertLoad, places: int, redundant_experts: int) -> float:
     if places <= 1:
         return 1.0
@@ -152,14 +152,15 @@ def _imbalance(load: ExpertLoad, places: int, redundant_experts: int) -> float:
     return measure(loads=_inclusion(load), devices=places, redundant_experts=redundant_experts)
 
 
-@functools.lru_cache(maxsize=1 << 14)
+@functools.lru_cache(maxsize=1 << 17)
 def _redundant(load: ExpertLoad, places: int, fill: int) -> float:
     held = -(-(load.experts + fill) // places)
-    if places <= 1 or _imbalance(load, places, fill) <= 1.0 + WORTH / held:
+    alone = held == 1 and load.experts / places <= WORTH / (1.0 + WORTH)  # then no load is above 1 + WORTH
+    if places <= 1 or alone or _imbalance(load, places, fill) <= 1.0 + WORTH / held:
         return float(fill)
     return float(fill + places)
 
 
-@functools.lru_cache(maxsize=1 << 14)
+@functools.lru_cache(maxsize=1 << 17)
 def _kappa(places: int) -> float:
     return float(expected_maximum(workers=float(max(places, 1))))
