@@ -11,10 +11,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.catalogue.calibration import (
-    ESTIMATED,
-    EXPERT_KERNELS,
     Calibration,
-    kernels_of,
     load_calibration,
     load_service_constants,
 )
@@ -40,7 +37,6 @@ from roofline_afd.serving.sizes import (
     Plan,
 )
 from roofline_afd.serving.steps import STAGES, Block, Step
-from roofline_afd.serving.timing import operand_of
 from roofline_afd.serving.uneven import expert_load
 
 if TYPE_CHECKING:
@@ -509,28 +505,3 @@ class Deployments:
                 shared = math.gcd(round(processors), kind.work_items)
                 waves |= {processors / kind.work_items, processors / shared}
         return tuple(sorted(waves))
-
-    def kernels(self) -> Iterator[tuple[System, str, str]]:
-        """Yield what decoding runs: system of the side, kernel, format of its operands or of its cache."""
-        formats, model = self.formats, self.scenario.model
-        for side in (self.attention, *((self.ffn,) if self.ffn is not self.attention else ())):
-            experts = operand_of(side, formats.experts, formats.dispatch)
-            forms = {"gemm": operand_of(side, formats.others, formats.others)}
-            forms |= dict.fromkeys(EXPERT_KERNELS, experts)
-            for kernel in kernels_of(model):
-                yield side, kernel, forms.get(kernel, formats.cache)
-            yield side, "gemm", "bf16"
-
-    @property
-    def estimated(self) -> bool:
-        """Whether any kernel or link of its parts was never measured, nor on a sibling."""
-        for side in (self.attention, self.ffn):
-            link = load_calibration(side).link
-            leaves = side.scale_out is not None and not side.superpod
-            if ESTIMATED in (link.kind, link.kind_out if leaves else link.kind):
-                return True
-        families = self.scenario.engine.families
-        return any(
-            load_calibration(side, families=families).of(kernel, form).evidence == ESTIMATED
-            for side, kernel, form in self.kernels()
-        )

@@ -21,6 +21,7 @@ from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.checks import choice, finite
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
+from roofline_afd.serving.measured import rests_on_estimates
 from roofline_afd.serving.scenario import CHOICES, COUNTS, FORMATS, Scenario
 
 if TYPE_CHECKING:
@@ -238,7 +239,9 @@ def _own_modes(scenario: Scenario) -> tuple[dict[str, Any], bool]:
     sides = search_modes(scenario)
     ep, afd = (sides[mode].rate or 0.0 for mode in (EP, AFD))
     shares = [side.row.get("estimated_share") for side in sides.values() if side.rate]
-    estimated = any(shares) if shares else any(side.deployments.estimated for side in sides.values())
+    estimated = (
+        any(shares) if shares else any(rests_on_estimates(side.deployments) for side in sides.values())
+    )
     return _modes(ep, afd), estimated
 
 

@@ -30,6 +30,7 @@ from roofline_afd.catalogue.records import GIVEN, table_quantities
 from roofline_afd.catalogue.schema import properties
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.measured import kernels_run
 from roofline_afd.serving.scenario import SHORTEST_TPOT_MS
 from roofline_afd.units import UNITS, parse_number
 
@@ -311,7 +312,7 @@ def _tables(scenario: Scenario) -> list[Choice]:
     """Return the tables of calibration records that a scenario's times rest on, each once."""
     found: dict[tuple[str, str], Choice] = {}
     for mode in (EP, AFD):
-        for system, kernel, form in Deployments(scenario, mode).kernels():
+        for system, kernel, form in kernels_run(Deployments(scenario, mode)):
             choice = choose(
                 kernel,
                 form,

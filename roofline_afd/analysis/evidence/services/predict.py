@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.catalogue.calibration import ESTIMATED, ServiceConstants
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import Deployment, Deployments
+from roofline_afd.serving.measured import rests_on_estimates
 from roofline_afd.serving.sizes import ATTENTION_CUT
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def predict_service(
         tokens_per_s_per_device=float(deployments.tokens_per_s_per_device(deployment, step)),
         tpot_ms=float(step) / row.scenario.accept_length * 1e3,
         fits_memory=all(float(bytes_held) <= room for bytes_held, room in needed),
-        kind=ESTIMATED if deployments.estimated else "measured",
+        kind=ESTIMATED if rests_on_estimates(deployments) else "measured",
     )
 
 
