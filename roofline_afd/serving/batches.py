@@ -62,6 +62,12 @@ def microbatches_of(scenario: Scenario, mode: str) -> tuple[int, ...]:
     return PLUGIN_MICROBATCHES if scenario.deployable_with == PLUGIN else AFD_MICROBATCHES
 
 
+AT_ONCE = 15
+"""Batches of a row that are tried at once [1]."""
+WIDE = 1 << 13
+"""Elements up to which a call takes hardly longer than for one [1]."""
+
+
 def batch_grid(most: float) -> Numbers:
     """Return batches of a micro-batch to try, `PER_OCTAVE` to a doubling.
 
@@ -102,7 +108,9 @@ def bracket(grid: Numbers, feasible: NDArray[np.bool_], most: FloatArray) -> tup
 
 
 def largest(low: Numbers, high: Numbers, feasible: Callable[[Rows, Numbers], NDArray[np.bool_]]) -> Numbers:
-    """Return the largest feasible batch of each row, by bisection.
+    """Return the largest feasible batch of each row, between what is known of it.
+
+    Of few rows several batches are tried at once: a call costs its operators, not its elements.
 
     Parameters
     ----------
@@ -119,10 +127,15 @@ def largest(low: Numbers, high: Numbers, feasible: Callable[[Rows, Numbers], NDA
     low, high = low.copy(), high.copy()
     active = np.flatnonzero(high - low > 1)
     while active.size:
-        middle = np.floor((low[active] + high[active]) / 2.0)
-        good = feasible(active, middle)
-        low[active] = np.where(good, middle, low[active])
-        high[active] = np.where(good, high[active], middle)
+        width = (high[active] - low[active])[:, None]
+        at_once = int(np.clip(WIDE // active.size, 1, min(AT_ONCE, np.max(width) - 1)))
+        shares = np.arange(1, at_once + 1) / (at_once + 1)
+        tried = low[active, None] + np.clip(np.floor(width * shares), 1.0, width - 1.0)
+        good = feasible(np.repeat(active, at_once), tried.ravel()).reshape(tried.shape)
+        slow = np.min(tried, axis=1, where=~good, initial=np.inf)
+        high[active] = np.minimum(high[active], slow)
+        good &= tried < high[active, None]
+        low[active] = np.maximum(low[active], np.max(tried, axis=1, where=good, initial=0.0))
         active = active[high[active] - low[active] > 1]
     return low
 

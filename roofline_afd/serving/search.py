@@ -124,11 +124,19 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
     found = shapes_in_memory(deployments, plans)
     searching = _Search(deployments, plans)
     found = taken(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
+    if scenario.batch is not None:
+        return searching.given(found, scenario.batch) if found.most.size else found
     if at_least and found.most.size:
-        found = taken(found, np.flatnonzero(searching.bounds(found) >= at_least))
-    if not found.most.size:
-        return found
-    return searching.settle(found) if scenario.batch is None else searching.given(found, scenario.batch)
+        less = at_least * (1.0 - SAME)
+        for reached in (
+            lambda part: group_bounds(deployments, part, plans) >= less,
+            lambda part: searching.bounds(part) >= less,
+            lambda part: searching.rivals(part, less),
+        ):
+            found = taken(found, np.flatnonzero(reached(found)))
+            if not found.most.size:
+                return found
+    return searching.settle(found) if found.most.size else found
 
 
 def deployment_at(
@@ -247,6 +255,10 @@ class _Search:
         bound = np.zeros(found.most.shape)
         bound[possible[~near]] = apart[possible[~near]]
         possible = possible[near]
+        if at_least:
+            ahead = self.rivals(taken(found, possible), NEAR * at_least)
+            bound[possible[~ahead]] = np.minimum(apart[possible[~ahead]], NEAR * at_least)
+            possible = possible[ahead]
         bound[possible] = np.minimum(self.bounds(taken(found, possible)), apart[possible])
         order = possible[np.argsort(-bound[possible], kind="stable")]
         columns = [np.array(column) for column in found]
@@ -269,10 +281,13 @@ class _Search:
         return Candidates(*columns)
 
     def _leaders(self, part: Candidates, apart: Numbers) -> float:
-        """Return what the most promising shapes of two groups reach, by what each group alone would."""
-        if not np.any(np.isfinite(apart)):
-            return 0.0
-        rows = np.argsort(-apart, kind="stable")[:FIRST]
+        """Return what the most promising shapes reach: as two groups do apart, or the plainest plan."""
+        if np.any(np.isfinite(apart)):
+            rows = np.argsort(-apart, kind="stable")[:FIRST]
+        else:
+            rows = np.flatnonzero(part.plan == 0)
+            if rows.size == part.plan.size:
+                return 0.0
         return float(np.max(self.settle(taken(part, rows)).rate, initial=0.0))
 
     def rivals(self, part: Candidates, best: float) -> NDArray[np.bool_]:

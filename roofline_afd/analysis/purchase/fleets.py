@@ -15,13 +15,14 @@ from roofline_afd.analysis.purchase.costs import cost_of, power_basis, watts_of
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
 from roofline_afd.serving.deployment import EP, Deployments
-from roofline_afd.serving.search import deployment_at, every_shape
+from roofline_afd.serving.search import deployment_at, every_shape, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from roofline_afd.analysis.purchase.costs import Buyer, Device
     from roofline_afd.analysis.purchase.demand import Demand
+    from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
 
@@ -63,23 +64,54 @@ def fleet_of(
     Fleet or None
         Those that cost least: of devices that all cost the same, the fewest.
     """
-    found = every_shape(deployments, at_least=at_least)
+    found = every_shape(deployments, at_least=at_least or _least_rate(deployments, wanted, weights))
     if not found.rate.size or not np.any(found.rate > 0):
         return None
     devices = found.attention_devices + found.ffn_devices
     tokens = np.where(found.rate > 0, found.rate * devices, np.nan)
-    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_capacity=tokens)
     sequences = tokens * found.step / deployments.scenario.accept_length  # Little's law
-    if wanted.users is not None:
-        places = economics.fleet_replicas(demand=float(wanted.users), replica_capacity=sequences)
-        replicas = np.maximum(replicas, places)
-    weighed = devices
-    if weights is not None:
-        weighed = found.attention_devices * weights[0] + found.ffn_devices * weights[1]
-    total = np.where(np.isfinite(replicas), replicas * weighed, np.inf)
+    replicas, total = _priced(found.attention_devices, found.ffn_devices, tokens, sequences, wanted, weights)
     row = int(np.lexsort((devices, -np.nan_to_num(found.rate), total))[0])
     best = deployment_at(deployments, found, row)
     return Fleet(deployments, best, int(replicas[row]), float(tokens[row]), float(sequences[row]))
+
+
+def _priced(  # noqa: PLR0917 - in the order of a shape
+    attention: FloatArray,
+    ffn: FloatArray,
+    tokens: FloatArray,
+    sequences: FloatArray,
+    wanted: Demand,
+    weights: tuple[float, float] | None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return how many replicas serve the demand, and what all their devices cost, infinite where none do.
+
+    `tokens` [tokens/s] and `sequences` [1] are those of one replica of so many devices.
+    """
+    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_capacity=tokens)
+    if wanted.users is not None:
+        places = economics.fleet_replicas(demand=float(wanted.users), replica_capacity=sequences)
+        replicas = np.maximum(replicas, places)
+    each, other = (1.0, 1.0) if weights is None else weights
+    weighed = np.multiply(attention, each) + np.multiply(ffn, other)
+    return replicas, np.where(np.isfinite(replicas), replicas * weighed, np.inf)
+
+
+def _least_rate(deployments: Deployments, wanted: Demand, weights: tuple[float, float] | None) -> float:
+    """Return the tokens/s per device below which no shape makes a cheaper fleet than the best one.
+
+    A fleet of shapes that have r per device has demand / r devices at least.
+    """
+    best = search(deployments).best
+    if best is None:
+        return 0.0
+    step = deployments.step(best).time
+    attention, ffn = float(np.asarray(best.attention_devices)), float(np.asarray(best.ffn_devices or 0))
+    tokens = deployments.tokens_per_s_per_device(best, step) * (attention + ffn)
+    sequences = tokens * step / deployments.scenario.accept_length
+    total = float(np.asarray(_priced(attention, ffn, tokens, sequences, wanted, weights)[1]))
+    cheapest = 1.0 if weights is None else min(weights)
+    return wanted.tokens_per_s * cheapest / total
 
 
 def fleet_row(
