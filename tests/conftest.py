@@ -17,6 +17,18 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+ONE_PLAN: dict[str, Any] = {
+    "tensor_parallel": 1,
+    "context_parallel": 1,
+    "expert_tensor_parallel": 1,
+    "afd_cut": "attention",
+}
+"""Fields of questions where how devices share a model is not what is tested: the plainest way, no search."""
+ONE_PLAN_OPTIONS = (
+    *("--tensor-parallel", "1", "--context-parallel", "1", "--expert-tensor-parallel", "1"),
+    *("--afd-cut", "attention"),
+)
+"""The same on the command line."""
 LONGEST_FIRST = (
     "test_generated_docs_are_current[serving-modes.md]",
     "test_generated_docs_are_current[sweep.md]",

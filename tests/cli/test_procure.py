@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ask, command
+from tests.conftest import ONE_PLAN_OPTIONS, ask, command
 
-QUESTION = ("--model", "deepseek-v3", "--tpot-ms", "50", "--max-devices", "64")
+QUESTION = ("--model", "deepseek-v3", "--tpot-ms", "50", "--max-devices", "64", *ONE_PLAN_OPTIONS)
 BASE = ("procure", "--systems", "h800,h20", *QUESTION, "--demand", "30000")
 PRICES = ("--price", "h800=2", "--price", "h20=0.9")
 FIXED = (
@@ -101,6 +101,7 @@ def test_a_scenario_file(tmp_path: Path) -> None:
     for prices in ('price = ["h800=2", "h20=0.9"]', "[price]\nh800 = 2\nh20 = 0.9"):
         path.write_text(
             'systems = "h800,h20"\nmodel = "deepseek-v3"\ntpot_ms = 50\nmax_devices = 64\ndemand = 100\n'
+            'tensor_parallel = 1\ncontext_parallel = 1\nexpert_tensor_parallel = 1\nafd_cut = "attention"\n'
             f"{prices}\n",
             "utf-8",
         )

@@ -14,13 +14,13 @@ import pytest
 from roofline_afd import Scenario
 from roofline_afd.analysis.purchase.uncertainty import SPREADS, uncertain_inputs
 from roofline_afd.api import sensitivity
-from tests.conftest import ask, command
+from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, ask, command
 
-BASE = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "48")
+BASE = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "48", *ONE_PLAN_OPTIONS)
 FREE = ("context", "scale_out_gb_per_s", "memory_gb_per_s", "gap_ms")
 GIVEN = {"context": "25%", "scale-out-gb-per-s": "40:50"} | {
     item.key: "0%"
-    for item in uncertain_inputs(Scenario(system="h800", model="deepseek-v3", max_devices=48))[0]
+    for item in uncertain_inputs(Scenario(system="h800", model="deepseek-v3", max_devices=48, **ONE_PLAN))[0]
     if item.key not in FREE
 }
 """Few uncertain inputs, so that an answer is quick."""
@@ -67,7 +67,7 @@ def test_formats_agree(answer: dict[str, Any]) -> None:
     assert [list(row) for row in table] == [list(row) for row in rows]
     assert [float(row["swing"]) for row in table] == [row["swing"] for row in rows]
     frame = sensitivity(
-        Scenario(system="h800", model="deepseek-v3", max_devices=48),
+        Scenario(system="h800", model="deepseek-v3", max_devices=48, **ONE_PLAN),
         samples=20,
         uncertainty=GIVEN,
     )

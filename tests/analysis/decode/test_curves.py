@@ -14,14 +14,15 @@ from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.decode.curves import MOST_TARGETS, frontier
 from roofline_afd.analysis.decode.questions import Frontier
 from roofline_afd.analysis.decode.sides import rates
+from tests.conftest import ONE_PLAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from roofline_afd.analysis.answer import Answer
 
-H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
-STEP3 = Scenario(system="h800", model="step-3", tpot_ms=50)
+H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
+STEP3 = Scenario(system="h800", model="step-3", tpot_ms=50, **ONE_PLAN)
 
 
 @pytest.fixture(scope="module")

@@ -30,11 +30,12 @@ from roofline_afd.analysis.decode.maps import (
     spaced,
 )
 from roofline_afd.analysis.decode.questions import Frontier, Map
+from tests.conftest import ONE_PLAN
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
-H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
+H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
 SMALL = {"x": ("scale_out_gb_per_s", [25, 100, 400]), "y": ("expert_intermediate", [1024, 8192])}
 
 

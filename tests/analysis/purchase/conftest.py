@@ -14,15 +14,16 @@ from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.questions import asks
 from roofline_afd.serving.scenario import Scenario
+from tests.conftest import ONE_PLAN
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
-QUESTION: dict[str, Any] = {"model": "deepseek-v3", "tpot_ms": 50, "max_devices": 64}
+QUESTION: dict[str, Any] = {"model": "deepseek-v3", "tpot_ms": 50, "max_devices": 64, **ONE_PLAN}
 DEMAND = 30_000.0
 RENT = {"h800": 2.0, "h20": 0.9, "h200": 1.6}
-H800: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "tpot_ms": 50, "max_devices": 96}
-CLOSE_CALL: dict[str, Any] = {"system": "h20", "model": "kimi-k2", "tpot_ms": 50, "max_devices": 160}
+H800: dict[str, Any] = QUESTION | {"system": "h800", "max_devices": 96}
+CLOSE_CALL: dict[str, Any] = QUESTION | {"system": "h20", "model": "kimi-k2", "max_devices": 160}
 AFD_AHEAD: dict[str, Any] = {"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40, "max_devices": 96}
 ONLY_EP_MS = 8.0
 """Latency at which EP alone serves `AFD_AHEAD`: the least of EP is 6.5 ms, of AFD 9.4."""

@@ -41,7 +41,7 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
 
 def test_samples_that_nothing_serves_are_told() -> None:
     """The probability counts samples that either mode serves, and the sentence says of how many."""
-    scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=8.05, max_devices=64)
+    scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=8.05, max_devices=16, afd_cut="attention")
     answer = moved(scenario, metric=EP, samples=40, break_evens=0)
     summary = answer.summary
     assert 0 < summary["feasible_samples"] < 40

@@ -15,7 +15,7 @@ from roofline_afd.analysis.decode.questions import Frontier
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.view.charts.afd_vs_ep import STYLES, afd_vs_ep_chart
 from roofline_afd.view.pages import chart_bytes
-from tests.conftest import command
+from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 from tests.view.charts.drawn import (
     draws_the_same_when_kept,
     is_drawn_from_its_file,
@@ -24,8 +24,8 @@ from tests.view.charts.drawn import (
     title_of,
 )
 
-QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160")
-H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
+QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160", *ONE_PLAN_OPTIONS)
+H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,8 @@ def test_names_at_the_ends_stay_apart(curves: Any) -> None:  # noqa: ANN401
 @pytest.mark.parametrize(("system", "opacity"), [("mi300x", 0.5), ("gb200-nvl72", 1.0)])
 def test_estimates_are_pale(system: str, opacity: float) -> None:
     """Nothing was measured on the MI300X, all but links between domains on the GB200 or its sibling."""
-    chart = plot.afd_vs_ep(Scenario(system=system, model="deepseek-v3", max_devices=72), tpot_range=(30, 60))
+    scenario = Scenario(system=system, model="deepseek-v3", max_devices=72, **ONE_PLAN)
+    chart = plot.afd_vs_ep(scenario, tpot_range=(30, 60))
     assert {
         layer["mark"].get("opacity") for layer in layers_of(chart) if layer["mark"]["type"] == "line"
     } == {opacity}
@@ -109,7 +110,7 @@ def test_a_reversed_range_is_refused() -> None:
 
 @pytest.mark.parametrize("tpot_range", [None, (40, 60)])
 def test_a_kept_answer_draws_the_same(tpot_range: tuple[float, float] | None) -> None:
-    answer = frontier(Frontier(Scenario(system="h800", model="step-3"), tpot_range=tpot_range))
+    answer = frontier(Frontier(Scenario(system="h800", model="step-3", **ONE_PLAN), tpot_range=tpot_range))
     draws_the_same_when_kept(afd_vs_ep_chart, answer)
 
 

@@ -18,7 +18,7 @@ from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.view.charts.hfu_map import HATCH, KNOWN, NUMBERS, RATIO, hfu_map_chart
 from roofline_afd.view.charts.hfu_map import QUESTION as RING
 from roofline_afd.view.pages import chart_bytes
-from tests.conftest import command
+from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 from tests.view.charts.drawn import (
     draws_the_same_when_kept,
     is_drawn_from_its_file,
@@ -28,8 +28,8 @@ from tests.view.charts.drawn import (
     title_of,
 )
 
-QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160")
-H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160)
+QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160", *ONE_PLAN_OPTIONS)
+H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
 X = ("scale_out_gb_per_s", [25.0, 50.0, 100.0, 400.0])
 Y = ("expert_intermediate", [1024.0, 2048.0, 8192.0])
 

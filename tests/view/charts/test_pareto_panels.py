@@ -17,11 +17,11 @@ from roofline_afd.analysis.requests.questions import Exploration, ParetoPanels
 from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.view.charts.pareto_panels import pareto_panels
 from roofline_afd.view.pages import chart_bytes
-from tests.conftest import command
+from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 from tests.view.charts.layers import rows_of
 
-QUESTION = ("--system", "b200", "--devices", "8")
-B200 = Scenario(system="b200", model="gpt-oss-120b", devices=8)
+QUESTION = ("--system", "b200", "--devices", "8", *ONE_PLAN_OPTIONS)
+B200 = Scenario(system="b200", model="gpt-oss-120b", devices=8, **ONE_PLAN)
 RATE = "tokens_per_s_per_device"
 MODELS = ("gpt-oss-120b", "qwen3-30b-a3b")
 

@@ -19,14 +19,14 @@ from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view.charts.procurement import MOST_ROWS, procurement_chart
 from roofline_afd.view.charts.style import BLUE, ORANGE
 from roofline_afd.view.pages import chart_bytes
-from tests.conftest import command
+from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 
 DEMAND = 30_000.0
 PRICES = {"h800": 2.0, "h20": 0.9}
 
 
 def _asked(*systems: str, **fields: Any) -> list[Scenario]:  # noqa: ANN401 - any field
-    plain: dict[str, Any] = {"model": "deepseek-v3", "tpot_ms": 50, "max_devices": 64}
+    plain: dict[str, Any] = {"model": "deepseek-v3", "tpot_ms": 50, "max_devices": 64, **ONE_PLAN}
     made = []
     for name in systems:
         attention, plus, ffn = name.partition("+")
@@ -201,7 +201,7 @@ def test_python_and_command_draw_the_same(tmp_path: Path) -> None:
     outcome = command(
         *("plot", "procurement", "--systems", "h800,h20", "--model", "deepseek-v3", "--tpot-ms", "50"),
         *("--max-devices", "64", "--demand", "30000", "--price", "h800=2", "--price", "h20=0.9"),
-        *("--output", str(path)),
+        *("--output", str(path), *ONE_PLAN_OPTIONS),
     )
     assert outcome.status == 0
     chart = plot.procurement(_asked("h800", "h20"), demand=DEMAND, prices=PRICES)
