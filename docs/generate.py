@@ -301,6 +301,16 @@ def serving_modes() -> str:
     return str(_page("serving_modes").page())
 
 
+def samples() -> dict[Path, Callable[[], Iterable[str]]]:
+    """Return what makes texts that the pages that take minutes must hold, instead of all of each."""
+    return {
+        DOCS / "serving-modes.md": lambda: _page("serving_modes").sample(),
+        DOCS / "sweep.md": lambda: _page("sweep").lines_of(
+            "a100", "b200", "h20", "trn2-ultraserver", "tpu-v7", "cloudmatrix384"
+        ),
+    }
+
+
 def _page(name: str) -> ModuleType:
     """Return a module of the folder of the docs."""
     sys.path.insert(0, str(DOCS))

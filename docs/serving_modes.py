@@ -197,18 +197,32 @@ def _strict() -> str:
     return "\n".join(parts)
 
 
+def sample() -> tuple[str, ...]:
+    """Return parts of the page that are quickly made: what shows whether it is current."""
+    panel = _panel("gpt-oss-120b", "chat", _explored("gpt-oss-120b", "chat"))
+    return ("| " + " | ".join(panel) + " |", _memory(), _shares())
+
+
+def _most(found: dict[str, ModeFound]) -> str:
+    """Return the mode that serves most."""
+    feasible = {mode: each.best["rate"] for mode, each in found.items() if each.best}
+    return max(feasible, key=lambda mode: feasible[mode])
+
+
+def _panel(model: str, workload: str, found: dict[str, ModeFound]) -> list[str]:
+    return [model, workload, f"**{_most(found)}**", *(_shape(found[mode]) for mode in SERVING_MODES)]
+
+
 def _loose() -> str:
     rows, wins = [], dict.fromkeys(SERVING_MODES, 0)
     eights = 0
     for model in MODELS:
         for workload in WORKLOADS:
             found = _explored(model, workload)
-            feasible = {mode: each.best["rate"] for mode, each in found.items() if each.best}
-            best = max(feasible, key=lambda mode: feasible[mode])
-            wins[best] += 1
+            rows.append(_panel(model, workload, found))
+            wins[_most(found)] += 1
             agg = found["agg"].best
             eights += agg is not None and agg["attention"] == 8  # noqa: PLR2004 - a node
-            rows.append([model, workload, f"**{best}**", *(_shape(found[mode]) for mode in SERVING_MODES)])
     total = sum(wins.values())
     return _lines(
         "## Without limits: what gives most\n",

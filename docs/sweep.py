@@ -97,6 +97,15 @@ def page() -> str:
     )
 
 
+def lines_of(*systems: str) -> list[str]:
+    """Return the lines of the page's first table for some systems: what shows whether it is current."""
+    from roofline_afd.catalogue.store import Catalogue
+
+    catalogue = Catalogue()
+    _, _, *lines = _matrix({system: _row(system, catalogue) for system in systems})
+    return lines
+
+
 def _row(system: str, catalogue: Catalogue) -> dict[str, Verdict | None]:
     """Return the verdicts of one system by model, None where the catalogue lacks a value."""
     from roofline_afd.catalogue.hardware import load_system

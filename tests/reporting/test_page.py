@@ -8,12 +8,12 @@ import pytest
 
 from roofline_afd import Scenario, report
 from roofline_afd.errors import InputError
-from tests.conftest import command
+from tests.conftest import ONE_PLAN, command
 
 
 def test_the_demand_sets_the_question() -> None:
     """Users at a speed limit the time per token of every section; the page comes as bytes from Python too."""
-    asked = Scenario(system="h20", model="qwen3-235b-a22b", max_devices=32)
+    asked = Scenario(system="h20", model="qwen3-235b-a22b", max_devices=32, **ONE_PLAN)
     page = report([asked], users=500, user_tokens_per_s=25.0, osl=256, title="a & b").decode()
     assert "<h1>a &amp; b</h1>" in page
     assert "TPOT at most 40 ms, context 4,096 tokens" in page

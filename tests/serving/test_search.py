@@ -242,7 +242,7 @@ def test_search_is_deterministic() -> None:
     st.integers(24, 120),
     st.integers(1, 200),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_more_time_or_more_devices_never_hurt(  # noqa: PLR0917 - drawn in order
     system: str, model: str, tpot: float, factor: float, budget: int, more: int
 ) -> None:
@@ -269,7 +269,7 @@ def test_more_time_or_more_devices_never_hurt(  # noqa: PLR0917 - drawn in order
     st.sampled_from([None, 3, 40]),
     st.sampled_from([None, "all"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_nearest_latency_is_feasible(  # noqa: PLR0917 - drawn in order
     system: str, model: str, mode: str, accepted: float, batch: int | None, transport: str | None
 ) -> None:
