@@ -196,7 +196,7 @@ def sensitivity(question: Sensitivity) -> pd.DataFrame:
     Examples
     --------
     >>> from roofline_afd import Scenario
-    >>> scenario = Scenario(system="h800", model="deepseek-v3", max_devices=64)
+    >>> scenario = Scenario(system="h800", model="deepseek-v3", devices=32, batch=64, tensor_parallel=1)
     >>> table = sensitivity(scenario, samples=0, uncertainty={"context": "50%"})
     >>> table["input"].iloc[0]
     'context'

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import roofline_afd
-from tests.conftest import ROOT, command
+from tests.conftest import ONE_PLAN_OPTIONS, ROOT, command
 
 PACKAGE = ROOT / "roofline_afd"
 BASE = {"docstrings", "errors", "nomenclature", "questions", "units", "version"}
@@ -22,7 +22,7 @@ BASE = {"docstrings", "errors", "nomenclature", "questions", "units", "version"}
 ORDER = ["catalogue", "serving", "simulation", "analysis", "view", "reporting", "cli"]
 """Rooms from left to right; `physics` stands beside `serving` and uses nothing but itself."""
 LAST = {"api", "plot", "__init__", "__main__"}
-MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure"}
+MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure", "report"}
 """Commands whose answers are tested elsewhere, and that search anew many times."""
 LONGEST = 510
 """Lines of a file."""
@@ -194,7 +194,7 @@ def test_notebooks_hold_no_output() -> None:
 
 
 def test_commands_in_the_readme_run(tmp_path: Path) -> None:
-    """Every roofline-afd line of the README works as printed; those that search most, with fewer devices."""
+    """Every roofline-afd line of the README works as printed; those that search most search less here."""
     text = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"```(?:console|sh)\n(.*?)```", text, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
@@ -209,7 +209,7 @@ def test_commands_in_the_readme_run(tmp_path: Path) -> None:
             str(tmp_path / word) if previous == "--output" else word
             for previous, word in zip(["", *words], words, strict=False)
         ]
-        fewer = ("--max-devices", "32") if MOST_SEARCHES & set(words) else ()
+        fewer = ("--max-devices", "32", *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
         outcome = command(*arguments[1:], *fewer)
         assert outcome.status == 0, (words, outcome.err)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.test_pages import BROWSER, browse
-from tests.conftest import require
+from tests.conftest import ONE_PLAN_OPTIONS, require
 
 ROOT = Path(__file__).parents[2]
 NAME = "<img src=x onerror=document.body.id='caught'>"
@@ -18,7 +18,9 @@ TITLE = '<script>document.body.id="caught"</script> & "quoted" <b>bold</b>'
 QUESTION = (
     *("--systems", "h800,h20,gb200-nvl72,cloudmatrix384", "--model", "deepseek-v3"),
     *("--demand", "1e6", "--tpot-ms", "50", "--price", "h800=1.5", "--max-devices", "96"),
+    *ONE_PLAN_OPTIONS,
 )
+pytestmark = pytest.mark.xdist_group("report")
 MOVED = """<script>
 const wait = setInterval(async () => {
   if (document.body.dataset.drawn !== "yes") return;

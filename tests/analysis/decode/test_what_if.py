@@ -59,7 +59,7 @@ FLIPS: dict[str, tuple[dict[str, Any], str, float]] = {
     "latency": ({"system": "h20", "model": "kimi-k2", "tpot_ms": 40}, "tpot_ms", 100),
     "latency of coarse experts": ({"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40}, "tpot_ms", 60),
     "other transports": (
-        {"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40, "transport": "all"},
+        {"system": "gb200-nvl72", "model": "step-3", "tpot_ms": 40, "max_devices": 72, "transport": "all"},
         "tpot_ms",
         60,
     ),
