@@ -128,14 +128,9 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
         return searching.given(found, scenario.batch) if found.most.size else found
     if at_least and found.most.size:
         less = at_least * (1.0 - SAME)
-        for reached in (
-            lambda part: group_bounds(deployments, part, plans) >= less,
-            lambda part: searching.bounds(part) >= less,
-            lambda part: searching.rivals(part, less),
-        ):
-            found = taken(found, np.flatnonzero(reached(found)))
-            if not found.most.size:
-                return found
+        found = taken(found, np.flatnonzero(group_bounds(deployments, found, plans) >= less))
+        found = taken(found, np.flatnonzero(searching.bounds(found) >= less)) if found.most.size else found
+        found = taken(found, np.flatnonzero(searching.rivals(found, less))) if found.most.size else found
     return searching.settle(found) if found.most.size else found
 
 
