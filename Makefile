@@ -25,7 +25,7 @@ demo: $(READY)  ## answer the main question on the shipped catalogues, with a re
 	$(BIN)/roofline-afd plot dead-zone $(QUESTION) --output demo/dead-zone.html --force
 	$(BIN)/roofline-afd plot afd-vs-ep --system h800 $(COMPARED) --output demo/afd-vs-ep.html --force
 	$(BIN)/roofline-afd plot afd-vs-ep --system gb200-nvl72 $(COMPARED) --output demo/afd-vs-ep-gb200.html --force
-	$(BIN)/roofline-afd plot hfu-map --system h800 $(COMPARED) --output demo/hfu-map.html --force
+	$(BIN)/roofline-afd plot hfu-map --system h800 $(COMPARED) --max-devices 128 --output demo/hfu-map.html --force
 	$(BIN)/roofline-afd plot breakdown --system h800 $(COMPARED) --output demo/breakdown.html --force
 	$(BIN)/roofline-afd report --systems h800,h20,gb200-nvl72,cloudmatrix384 $(COMPARED) --demand 1e6 --output demo/report.html --force
 	$(BIN)/roofline-afd plot pareto --system h800 $(COMPARED) --workload chat --devices 32 --output demo/pareto.html --force

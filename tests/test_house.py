@@ -209,8 +209,9 @@ def test_commands_in_the_readme_run(tmp_path: Path) -> None:
             str(tmp_path / word) if previous == "--output" else word
             for previous, word in zip(["", *words], words, strict=False)
         ]
+        one_plan = ONE_PLAN_OPTIONS if {"explore", "pareto"} & set(words) else ()
         fewer = ("--max-devices", "32", *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
-        outcome = command(*arguments[1:], *fewer)
+        outcome = command(*arguments[1:], *one_plan, *fewer)
         assert outcome.status == 0, (words, outcome.err)
 
 

@@ -127,7 +127,7 @@ def test_explore_offers_what_runs() -> None:
         }
     )
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_lifting_limits_never_lowers_the_best(question: dict[str, Any]) -> None:
     """Whatever is asked: every shape and batch that was offered still is."""
     for mode in MODES:

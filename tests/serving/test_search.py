@@ -269,7 +269,7 @@ def test_more_time_or_more_devices_never_hurt(  # noqa: PLR0917 - drawn in order
     st.sampled_from([None, 3, 40]),
     st.sampled_from([None, "all"]),
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_nearest_latency_is_feasible(  # noqa: PLR0917 - drawn in order
     system: str, model: str, mode: str, accepted: float, batch: int | None, transport: str | None
 ) -> None:

@@ -154,7 +154,7 @@ def test_rows_and_summary() -> None:
     st.sampled_from(["deepseek-v3", "step-3", "qwen3-235b-a22b", "kimi-k2"]),
     st.sampled_from([25.0, 50.0, 100.0]),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_verdict_follows_from_the_ratio(system: str, model: str, tpot: float) -> None:
     """AFD wins above one; where either may be ahead it is too close to call, and the answer says so."""
     question = Scenario(system=system, model=model, tpot_ms=tpot, max_devices=128)
