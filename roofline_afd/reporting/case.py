@@ -13,6 +13,7 @@ from roofline_afd.analysis.decode.breakdown import breakdown
 from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.decode.curves import frontier
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier
+from roofline_afd.analysis.decode.rows import SHARED
 from roofline_afd.analysis.evidence.services.rows import shipped_services
 from roofline_afd.analysis.evidence.services.validate import validate_services
 from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
@@ -168,15 +169,16 @@ def deployed(case: Case) -> Scenario:
     Returns
     -------
     Scenario
-        With its devices, batch and micro-batches.
+        With its devices, batch and micro-batches, and how devices share the model.
     """
     best = case.best
     replicas = best["n_replicas"]
+    plan = {key: best[key] for key in (*SHARED, "afd_cut")}
     groups = {"devices": best["n_devices"] // replicas}
     if best["mode"] == AFD:
         groups = {f"{side}_devices": best[f"n_{side}_devices"] // replicas for side in ("attention", "ffn")}
     return attrs.evolve(
-        case.chosen, batch=best["batch_per_device"], microbatches=best["microbatches"], **groups
+        case.chosen, batch=best["batch_per_group"], microbatches=best["microbatches"], **plan, **groups
     )
 
 

@@ -20,6 +20,15 @@ def test_the_demand_sets_the_question() -> None:
     assert "tpot_ms = 40.0" in page
     assert "3,968 input and 256 output tokens" in page
     assert "TPOT 50 ms" not in page
+    assert "No picture" not in page
+
+
+def test_a_deployment_with_shared_heads_is_broken_down() -> None:
+    """Its batch is that of a group, which need not be whole for each device."""
+    asked = Scenario(system="h200", model="glm-4.5", max_devices=16, tensor_parallel=4)
+    page = report([asked], demand=1e5).decode()
+    assert "No picture" not in page
+    assert "--attention-groups 2" in page
 
 
 @pytest.mark.parametrize(("osl", "says"), [(0, "--osl 0 must be a whole number"), (9000, "leaves no input")])

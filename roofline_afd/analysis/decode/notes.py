@@ -129,6 +129,11 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
     )
     limited = held_to(deployments)
     notes = [fitted, *([f"{deployments.mode}: {limited}"] if limited else [])]
+    if deployments.attention_groups > 1:
+        notes.append(
+            f"{deployments.mode}: {deployments.attention_groups} attention groups of equal size take turns "
+            "at the FFN devices (--attention-groups)"
+        )
     model, context = deployments.scenario.model, deployments.scenario.context
     longest = model.quantities.get("max_context_tokens")
     if longest is not None and context > longest.value:
