@@ -217,8 +217,8 @@ class Scenario:
     shared_experts : str
         Side of shared experts and dense layers under AFD: `ffn` or `attention`.
     transfer_share : float
-        Share of a device's processors that transfers take from the kernels they overlap with: 20 of 132 on
-        Hopper with kernels for prompts, none with those that decode over RDMA [1].
+        Share of a device's processors that transfers take from the kernels they overlap with: 20 of 132 in
+        training of DeepSeek-V3 (arXiv 2412.19437), none with kernels that decode over RDMA [1].
     sigma_dp, sigma_ep : float
         Mean load over largest load, of attention devices and of expert devices; the second takes the place
         of popularity and placement [1].

@@ -112,7 +112,8 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
     deployments : Deployments
         The question, for one mode.
     at_least : float
-        Rate that matters: shapes that cannot reach it are left out [tokens/s per device].
+        Rate that matters: shapes that cannot reach it are left out, but where the question gives the batch
+        [tokens/s per device].
 
     Returns
     -------

@@ -85,6 +85,10 @@ def test_an_end_where_a_mode_drops_out() -> None:
     assert row["swing"] is None
     assert (row["winner_low"], row["changes_winner"]) == ("ep", True)
     assert ONLY_EP_MS <= row["break_even"] < 60
+    (ep, afd), (later_ep, later_afd) = (
+        rates(Scenario(**AFD_AHEAD | {"tpot_ms": row["break_even"] * factor})) for factor in (0.98, 1.02)
+    )
+    assert (afd > ep) != (later_afd > later_ep)
     assert any("at an end of their range" in note for note in answer.notes)
     assert "infeasible" in answer.summary["answer"]
 
