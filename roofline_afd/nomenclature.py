@@ -59,6 +59,7 @@ _DESCRIPTIONS = {
         "Elements of the query and of the result of one token, over all heads [elements]"
     ),
     "ratio": "Attention instances per FFN instance, r [1]",
+    "redundant_experts": "Replicas beyond one of each expert, r [1]",
     "routed_experts": "Routed experts of a layer, E [1]",
     "scale_up, scale_out": "Effective bandwidth of one device, one direction, BW_up and BW_out [B/s]",
     "seed": "Seed of the random numbers; the same seed gives the same batches [1]",

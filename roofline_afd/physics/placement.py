@@ -69,12 +69,12 @@ def greedy_replicas(*, loads: FloatArray, devices: int, redundant_experts: int) 
 
     Parameters
     ----------
+    redundant_experts
+        As in `nomenclature`.
     loads : array
         Load of each expert, l [1].
     devices : int
         Devices that hold experts, n [1].
-    redundant_experts : int
-        Replicas beyond one of each expert, r [1].
 
     Returns
     -------
@@ -120,12 +120,12 @@ def greedy_placement(*, loads: FloatArray, devices: int, redundant_experts: int)
 
     Parameters
     ----------
+    redundant_experts
+        As in `nomenclature`.
     loads : array
         Load of each expert, l [1].
     devices : int
         Devices that hold experts, n [1].
-    redundant_experts : int
-        Replicas beyond one of each expert, r [1].
 
     Returns
     -------

@@ -123,12 +123,12 @@ def levelled_imbalance(*, loads: FloatArray, devices: int, redundant_experts: in
 
     Parameters
     ----------
+    redundant_experts
+        As in `nomenclature`.
     loads : array
         Load of each expert, l [1].
     devices : int
         Devices that hold experts, n [1].
-    redundant_experts : int
-        Replicas beyond one of each expert, r [1].
 
     Returns
     -------
