@@ -13,7 +13,7 @@ from roofline_afd.physics import mixing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
 
 OVERLAP_RATIO = 4
 """Compression up to which windows overlap, so that the compressor's projections are twice as wide."""
@@ -23,6 +23,11 @@ LATENT_BLOCK = 64
 """Query heads that a piece of work takes where all of them read one cached vector."""
 _STATES = {"gated-delta": 7, "kda": 7, "lightning": 5, "mamba1": 5, "mamba2": 5}
 """Kinds of constant-state layers, and the passes over the state a step takes (`mixing.state_flops`)."""
+
+
+def given(value: int | None, otherwise: int = 0) -> int:
+    """Return a number of heads or a width where there is one; of layers split in several ways an array."""
+    return otherwise if value is None or (isinstance(value, int) and value == 0) else value
 
 
 def _least(one: FloatLike, other: FloatLike) -> FloatArray:
@@ -80,7 +85,7 @@ class Attention:
             return (self.kv_lora_rank or 0) + (self.rope_head_dim or 0)
         if self.type == "compressed":
             return self.head_dim
-        return (self.kv_heads or 0) * (self.head_dim + (self.value_head_dim or self.head_dim))
+        return given(self.kv_heads) * (self.head_dim + (self.value_head_dim or self.head_dim))
 
     @property
     def index_width(self) -> int:
@@ -207,7 +212,7 @@ class Attention:
     def matrix_elements(self) -> int:
         """Elements of the state matrix of one layer; 0 where a cache grows."""
         if self.type == "mamba1":
-            return (self.inner_width or 0) * (self.state_width or 0)
+            return given(self.inner_width) * (self.state_width or 0)
         if self.type == "mamba2":
             return self.heads * self.head_dim * (self.state_width or 0)
         if self.constant_state:
@@ -218,10 +223,10 @@ class Attention:
     def conv_channels(self) -> int:
         """Channels of the short convolution of a constant-state layer."""
         if self.type == "gated-delta":
-            return 2 * (self.key_heads or 0) * self.head_dim + self.heads * (self.value_head_dim or 0)
+            return 2 * given(self.key_heads) * self.head_dim + self.heads * (self.value_head_dim or 0)
         if self.type == "mamba2":
-            return self.heads * self.head_dim + 2 * (self.state_groups or 0) * (self.state_width or 0)
-        return 3 * self.heads * self.head_dim if self.type == "kda" else self.inner_width or 0
+            return self.heads * self.head_dim + 2 * given(self.state_groups) * (self.state_width or 0)
+        return 3 * self.heads * self.head_dim if self.type == "kda" else given(self.inner_width)
 
     def core_widths(self, *, absorbed: bool = True) -> tuple[int, int]:
         """Return the width a head reads of a key and of a value; a latent's own where absorbed."""
@@ -235,7 +240,7 @@ class Attention:
     @property
     def cached_heads(self) -> int:
         """Heads whose keys are cached; query heads of one share its tiles."""
-        return self.kv_heads or 1
+        return given(self.kv_heads, 1)
 
     @property
     def kernel(self) -> str:
@@ -292,24 +297,31 @@ class Attention:
     def vector_elements(self) -> int:
         """Elements of inputs and result of one token in the update of a constant state."""
         value = self.heads * (self.value_head_dim or self.head_dim)
-        inner = self.inner_width or value
+        inner = given(self.inner_width, value)
         return (self.conv_channels if self.conv_kernel else 3 * value) + inner
 
-    def split(self, parts: int) -> Attention | None:
+    def split(self, parts: Count) -> Attention | None:
         """Return the layer as one of several devices holds it that share its heads.
 
         Parameters
         ----------
-        parts : int
-            Devices among which the heads are split [1].
+        parts : int, or array of int
+            Devices among which the heads are split; of an array each divides them [1].
 
         Returns
         -------
         Attention or None
             With its share of heads; latents, index and shared heads stay whole on every device. None where
-            the heads do not divide.
+            the heads do not divide. Heads and widths that split are arrays where `parts` is.
         """
+        if not isinstance(parts, int):
+            return _split_each(self, parts)
         return self if parts == 1 else _split(self, parts)
+
+    @property
+    def has_elementwise(self) -> bool:
+        """Whether parameters of a layer multiply channel by channel."""
+        return self.constant_state and (bool(self.conv_kernel) or self.type == "mamba1")
 
     def unfolding_pays_from(self) -> float:
         """Count the tokens of a prompt from which unfolding a long latent cache saves operations [1]."""
@@ -377,16 +389,30 @@ _PARAMETERS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
 }
 
 
+_SPLIT = ("heads", "key_heads", "inner_width")
+_REPEATED = ("kv_heads", "o_groups", "state_groups")
+"""What is held more than once where it is fewer than devices."""
+
+
+def _split_each(layer: Attention, parts: Any) -> Attention:  # noqa: ANN401 - an array of whole numbers
+    """Return a layer split in several ways at once, all of which divide it."""
+    import numpy as np  # --help does without
+
+    counts = {name: getattr(layer, name) for name in (*_SPLIT, *_REPEATED)}
+    changes: dict[str, Any] = {name: count // parts for name, count in counts.items() if count}
+    return dataclasses.replace(layer, **{name: np.maximum(each, 1) for name, each in changes.items()})
+
+
 @functools.lru_cache(maxsize=1 << 10)
 def _split(layer: Attention, parts: int) -> Attention | None:
     changes: dict[str, Any] = {}
-    for name in ("heads", "key_heads", "inner_width"):
+    for name in _SPLIT:
         count = getattr(layer, name)
         if count:
             if count % parts:
                 return None
             changes[name] = count // parts
-    for name in ("kv_heads", "o_groups", "state_groups"):  # fewer than devices: held more than once
+    for name in _REPEATED:
         count = getattr(layer, name)
         if count:
             if count % parts and parts % count:

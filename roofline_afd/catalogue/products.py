@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from roofline_afd.catalogue.attention import given
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from roofline_afd.catalogue.attention import Attention
 
+ABSORPTIONS = ("key_absorption", "value_absorption")
 LATENT_UNFOLDING = "key_value_up"
 """The product that unfolds cached latents into keys and values: over a prompt it runs on the cache too."""
 
@@ -25,6 +28,11 @@ class Product(NamedTuple):
     def parameters(self) -> int:
         """Elements of all groups."""
         return self.groups * self.k * self.n
+
+    @property
+    def absent(self) -> bool:
+        """Whether it has no elements."""
+        return any(isinstance(size, int) and size == 0 for size in (self.k, self.n, self.groups))
 
 
 def products_of(layer: Attention, hidden_size: int, *, absorbed: bool = True) -> tuple[Product, ...]:
@@ -47,7 +55,7 @@ def products_of(layer: Attention, hidden_size: int, *, absorbed: bool = True) ->
     """
     attention = _PRODUCTS[layer.type](layer, hidden_size)
     if layer.type == "mla" and not absorbed:
-        attention = [item for item in attention if item.name not in ("key_absorption", "value_absorption")]
+        attention = [item for item in attention if item.name not in ABSORPTIONS]
         width = layer.head_dim + (layer.value_head_dim or layer.head_dim)
         attention.insert(-1, Product(LATENT_UNFOLDING, layer.kv_lora_rank or 0, layer.heads * width))
     if layer.index_heads:
@@ -58,7 +66,7 @@ def products_of(layer: Attention, hidden_size: int, *, absorbed: bool = True) ->
             Product("index_query", layer.q_lora_rank or hidden_size, layer.index_heads * width),
             Product("index_key", hidden_size, keys),
         ]
-    return tuple(item for item in attention if item.parameters)
+    return tuple(item for item in attention if not item.absent)
 
 
 def turns_latent(layer: Attention, item: Product) -> bool:
@@ -76,13 +84,13 @@ def turns_latent(layer: Attention, item: Product) -> bool:
     bool
         Such a product is computed beside the cache, since what it makes is wider than what it reads.
     """
-    return layer.type == "mla" and item.groups > 1
+    return layer.type == "mla" and item.name in ABSORPTIONS
 
 
 def _gqa_products(layer: Attention, hidden: int) -> list[Product]:
     value = layer.value_head_dim or layer.head_dim
     keys = layer.head_dim if layer.key_is_value else layer.head_dim + value
-    cached = 0 if layer.shared_kv else (layer.kv_heads or 0) * keys
+    cached = 0 if layer.shared_kv else given(layer.kv_heads) * keys
     gate = layer.heads * value if layer.output_gate else 0
     return [
         Product("query_key_value", hidden, layer.heads * layer.head_dim + cached + gate),
@@ -107,14 +115,14 @@ def _mla_products(layer: Attention, hidden: int) -> list[Product]:
 def _mfa_products(layer: Attention, hidden: int) -> list[Product]:
     rank = layer.q_lora_rank or 0
     return [
-        Product("query_key_value", hidden, rank + 2 * (layer.kv_heads or 0) * layer.head_dim),
+        Product("query_key_value", hidden, rank + 2 * given(layer.kv_heads) * layer.head_dim),
         Product("query_up", rank, layer.heads * layer.head_dim),
         Product("attention_output", layer.heads * layer.head_dim, hidden),
     ]
 
 
 def _compressed_products(layer: Attention, hidden: int) -> list[Product]:
-    rank, groups, lora = layer.q_lora_rank or 0, layer.o_groups or 1, layer.o_lora_rank or 0
+    rank, groups, lora = layer.q_lora_rank or 0, given(layer.o_groups, 1), layer.o_lora_rank or 0
     compressor = 2 * layer.compressor_width(layer.head_dim) if layer.compress_ratio else 0
     return [
         Product("query_key_value", hidden, rank + layer.head_dim + compressor),
@@ -125,7 +133,7 @@ def _compressed_products(layer: Attention, hidden: int) -> list[Product]:
 
 
 def _gated_delta_products(layer: Attention, hidden: int) -> list[Product]:
-    keys = 2 * (layer.key_heads or 0) * layer.head_dim
+    keys = 2 * given(layer.key_heads) * layer.head_dim
     values = layer.heads * (layer.value_head_dim or layer.head_dim)
     return [
         Product("query_key_value", hidden, keys + 2 * values + 2 * layer.heads),
@@ -150,7 +158,7 @@ def _lightning_products(layer: Attention, hidden: int) -> list[Product]:
 
 
 def _mamba1_products(layer: Attention, hidden: int) -> list[Product]:
-    inner, rank = layer.inner_width or 0, layer.dt_rank or 0
+    inner, rank = given(layer.inner_width), layer.dt_rank or 0
     return [
         Product("input", hidden, 2 * inner),
         Product("state_input", inner, rank + 2 * (layer.state_width or 0)),
@@ -161,7 +169,7 @@ def _mamba1_products(layer: Attention, hidden: int) -> list[Product]:
 
 def _mamba2_products(layer: Attention, hidden: int) -> list[Product]:
     inner = layer.heads * layer.head_dim
-    shared = 2 * (layer.state_groups or 0) * (layer.state_width or 0)
+    shared = 2 * given(layer.state_groups) * (layer.state_width or 0)
     return [
         Product("input", hidden, 2 * inner + shared + layer.heads),
         Product("attention_output", inner, hidden),

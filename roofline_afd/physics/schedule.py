@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roofline_afd.physics.alike import FEWEST, pass_alike
 from roofline_afd.physics.pipeline import pipeline_layers_time
 
 if TYPE_CHECKING:
@@ -180,9 +181,9 @@ def ordered_layers_time(
     b_r(l, i) = max(b_(r-1)(l, i) + t_(r-1)(l), b_r(l, i - 1) + u_r t_r(l)) begins stage r of layer l:
     attention, dispatch, experts, combine, u its turns; the first waits for the last of the layer before, and
     micro-batch 0 for the last micro-batch of that layer. Each stage serves first who comes first, which is
-    layer by layer and micro-batch by micro-batch; links carry both directions at once. A pattern that repeats
-    is followed until every stage and micro-batch gains the same from one repeat to the next: from there on
-    all repeats do.
+    layer by layer and micro-batch by micro-batch; links carry both directions at once. Layers alike, one
+    after another, are passed at once (`pass_alike`). A longer pattern that repeats is followed until every
+    stage and micro-batch gains the same from one repeat to the next: from there on all repeats do.
 
     References
     ----------
@@ -200,6 +201,10 @@ def ordered_layers_time(
     free: list[NDArray[np.float64]] = [np.zeros(shape)] * len(LayerTimes._fields)
     prefix, pattern, repeats, rest = repeated(order)
     _follow(kinds, prefix, turns, ready, free)
+    if len(pattern) == 1 and repeats >= FEWEST and turns is ONE_GROUP:
+        pass_alike(kind=kinds[pattern[0]], layers=repeats, ready=ready, free=free, last=not rest)
+        _follow(kinds, rest, turns, ready, free)
+        return ready[-1][()]
     followed, steady = 0, False
     while followed < repeats and not steady:
         before = [*ready, *free]

@@ -13,7 +13,7 @@ from roofline_afd.catalogue.products import LATENT_UNFOLDING, products_of, turns
 from roofline_afd.errors import InputError
 from roofline_afd.physics import attention, collectives, index, passes
 from roofline_afd.serving.collectives import all_reduce, moved
-from roofline_afd.serving.sizes import ACTIVATION_BYTES
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, any_shared, where_shared
 from roofline_afd.serving.timing import Clock, Operator, operand_of, peak_of
 
 if TYPE_CHECKING:
@@ -66,28 +66,32 @@ def attention_operators(
     core = whole.split(layers.tensor_parallel // (1 if whole.constant_state else layers.context_parallel))
     assert layer is not None  # noqa: S101 - checked when the layers were made
     assert core is not None  # noqa: S101 - likewise
-    for item, tokens in _products(layers, layer, phases).items():
+    for item, tokens in _products(layers, layer, phases):
         if caches if turns_latent(layer, item) else weights:
             yield clock.product(item, layer.name, layer.layers, tokens=tokens)
     if weights:
         yield from _small_kernels(clock, layer, phases)
     if caches:
         yield from _cores(clock, layer, core, phases)
-    if layers.tensor_parallel > 1 and weights:
+    if weights and any_shared(layers.tensor_parallel):
         every: FloatArray = sum(sizes.tokens for sizes in phases)
         yield _gathering(layers, layer, every)
 
 
-def _products(layers: Layers, layer: Attention, phases: tuple[Sizes, ...]) -> dict[Product, FloatArray]:
-    """Return the products with weights, and the tokens of all phases that each is for."""
-    products: dict[Product, FloatArray] = {}
+def _products(
+    layers: Layers, layer: Attention, phases: tuple[Sizes, ...]
+) -> Iterator[tuple[Product, FloatArray]]:
+    """Yield the products with weights, and the tokens of all phases that each is for."""
+    products: dict[str, Product] = {}
+    every: dict[str, FloatArray] = {}
     for sizes in phases:
         for item in products_of(layer, layers.model.hidden_size, absorbed=_absorbed(layer, sizes)):
             tokens = sizes.tokens
             if item.name == LATENT_UNFOLDING:  # the cached part of a prompt is unfolded too
                 tokens = np.multiply(sizes.sequences, np.add(sizes.context, sizes.query_tokens))
-            products[item] = products[item] + tokens if item in products else tokens
-    return products
+            every[item.name] = every[item.name] + tokens if item.name in every else tokens
+            products[item.name] = item
+    return zip(products.values(), every.values(), strict=True)
 
 
 def _cores(clock: Clock, layer: Attention, core: Attention, phases: tuple[Sizes, ...]) -> Iterator[Operator]:
@@ -95,7 +99,7 @@ def _cores(clock: Clock, layer: Attention, core: Attention, phases: tuple[Sizes,
     layers = clock.layers
     peak = peak_of(layers.attention, layers.formats.core, "bf16")
     for sizes in phases:
-        if layer.elementwise_parameters:
+        if layer.has_elementwise:
             yield _convolution(clock, layer, sizes, peak=peak)
         if layer.index_heads:
             yield from _index_operators(clock, layer, sizes)
@@ -104,7 +108,7 @@ def _cores(clock: Clock, layer: Attention, core: Attention, phases: tuple[Sizes,
 
 
 def _check_phases(layers: Layers, phases: tuple[Sizes, ...]) -> None:
-    if layers.context_parallel > 1 and any(sizes.prefill for sizes in phases):
+    if any_shared(layers.context_parallel) and any(sizes.prefill for sizes in phases):
         raise InputError("--context-parallel is for decoding: prompts are computed without it")
 
 
@@ -320,7 +324,7 @@ def _parts_of_caches(layers: Layers, core: Attention, sizes: Sizes) -> Iterator[
     Every one of them attends with the queries of all to its part of the cache; what each makes of a query is
     put together by the sums of its weights, which travel along in fp32.
     """
-    if layers.context_parallel == 1 or core.constant_state:
+    if core.constant_state or not any_shared(layers.context_parallel):
         return
     query, value = core.core_widths(absorbed=True)
     for name, formula, width in (
@@ -336,8 +340,9 @@ def _parts_of_caches(layers: Layers, core: Attention, sizes: Sizes) -> Iterator[
             devices=layers.context_parallel,
         )
         share = 1.0 - 1.0 / layers.context_parallel
+        time = where_shared(layers.context_parallel, found.time)
         yield Operator(
-            *(name, "attention", core.name, core.layers, 0.0, message * share, found.time),
+            *(name, "attention", core.name, core.layers, 0.0, message * share, time),
             *(ALL_GATHER, found.kind, found.arguments),
         )
 
@@ -352,7 +357,8 @@ def _gathering(layers: Layers, layer: Attention, tokens: FloatArray) -> Operator
         devices=layers.tensor_parallel,
     )
     moved = 2.0 * np.multiply(tokens, vector) * (1.0 - 1.0 / layers.tensor_parallel)
+    time = where_shared(layers.tensor_parallel, found.time)
     return Operator(
-        *("attention_exchange", "attention", layer.name, layer.layers, 0.0, moved, found.time),
+        *("attention_exchange", "attention", layer.name, layer.layers, 0.0, moved, time),
         *(ALL_REDUCE, found.kind, found.arguments),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline_afd.physics.filling import LEAST_FILL
 from roofline_afd.serving.batches import batch_grid
-from roofline_afd.serving.candidates import deployments_of, taken
+from roofline_afd.serving.candidates import deployments_of, families_of, plan_of, taken
 from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.sizes import CORE_CUT
 
@@ -47,26 +47,30 @@ def group_bounds(deployments: Deployments, found: Candidates, plans: Sequence[Pl
     bound = np.full(found.most.shape, np.inf)
     if deployments.mode != AFD or not bound.size:
         return bound
-    for code, plan in enumerate(plans):
-        rows = np.flatnonzero((found.plan == code) & (found.most >= 1))
+    for family in families_of(tuple(plans)):
+        rows = np.flatnonzero(np.isin(found.plan, family) & (found.most >= 1))
         if not rows.size:
             continue
         attention, ffn, most = (
             column[rows] for column in (found.attention_devices, found.ffn_devices, found.most)
         )
-        groups = attention / plan.tensor_parallel
+        codes, which = np.unique(found.plan[rows], return_inverse=True)
+        plan = plan_of(codes, plans)
+        groups = attention / np.broadcast_to(plan.tensor_parallel, codes.shape)[which]
         grid = np.append(batch_grid(float(np.max(most))), np.max(most))
         sizes, where = np.unique(ffn, return_inverse=True)
-        largest = np.zeros(sizes.shape)
-        np.maximum.at(largest, where, attention)
-        mine, theirs = _paces(deployments, plan, grid, (largest, sizes))
+        largest = np.zeros((codes.size, sizes.size))
+        np.maximum.at(largest, (which, where), attention)
+        plan = plan_of(codes[:, None, None], plans)
+        mine, theirs = _paces(deployments, plan, grid, (largest[..., None], sizes[:, None]))
         place = np.minimum(np.searchsorted(grid, most), grid.size - 1)
-        own = groups * mine[place]
+        own = groups * mine[which, place]
         turns = deployments.attention_groups
-        of_ffn = (largest / plan.tensor_parallel * np.max(theirs, axis=1))[where] / turns
+        heads = largest / np.broadcast_to(plan.tensor_parallel, (codes.size, 1, 1))[..., 0]
+        of_ffn = (heads * np.max(theirs, axis=2))[which, where] / turns
         rate = np.minimum(own, of_ffn) * deployments.scenario.accept_length * deployments.scenario.sigma_dp
         bound[rows] = rate / deployments.paid_devices(
-            deployments_of(deployments, taken(found, rows), plan, batch=most)
+            deployments_of(deployments, taken(found, rows), plans, batch=most)
         )
     return bound / (LEAST_FILL if deployments.grains else 1.0)
 
@@ -76,21 +80,21 @@ def _paces(
 ) -> tuple[Numbers, NDArray[np.float64]]:
     """Return sequences that a group of sharers gets through each side in a second, at most, up to each batch.
 
-    Of attention, which is alike for all shapes, and of the FFN, a row per shape; a column per batch of the
-    grid; a batch whose next smaller one is too slow has none.
+    Of attention, which is alike for all shapes, a row per plan; and of the FFN, a row per plan and number of
+    its devices; a column per batch of the grid; a batch whose next smaller one is too slow has none.
     """
     attention, ffn = shapes
-    deployment = deployments.deployment_of(attention[:, None], ffn[:, None], batch=grid[None, :], plan=plan)
+    deployment = deployments.deployment_of(np.maximum(attention, 1.0), ffn, batch=grid, plan=plan)
     blocks, once = deployments.micro_batch(deployment)
     heads = "ffn" if plan.afd_cut == CORE_CUT else "attention"
     found = []
     for side in ("attention", "ffn"):
-        time = np.zeros((attention.size, grid.size)) + (np.asarray(once) if side == heads else 0.0)
+        time = np.zeros((*attention.shape[:2], grid.size)) + (np.asarray(once) if side == heads else 0.0)
         for block in blocks:
             time = time + block.layers * np.asarray(getattr(block, side))
         in_time = np.ones(time.shape, dtype=bool)
-        in_time[:, 1:] = time[:, :-1] <= deployments.scenario.step_limit
+        in_time[..., 1:] = time[..., :-1] <= deployments.scenario.step_limit
         with np.errstate(divide="ignore", invalid="ignore"):
             pace = np.where(in_time, grid / time, 0.0)
-        found.append(np.maximum.accumulate(pace, axis=1))
-    return found[0][0], found[1]
+        found.append(np.maximum.accumulate(pace, axis=2))
+    return found[0][:, 0], found[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -206,8 +207,7 @@ def redundant_of(
     deployments: Deployments, plans: Sequence[Plan], plan: NDArray[Any], holders: NDArray[Any]
 ) -> Numbers:
     """Return the redundant experts of each candidate, from its plan and the devices that hold experts."""
-    shared = np.array([each.expert_tensor_parallel for each in plans])[plan]
-    found: Numbers = deployments.fill(holders / shared)
+    found: Numbers = deployments.fill(holders / shared_of(tuple(plans))[2][plan])
     return found
 
 
@@ -379,7 +379,7 @@ def _spares(deployments: Deployments, tensor_parallel: int, context_parallel: in
     less, more = (
         held.cache_of(tokens, tensor_parallel, each) for each in (context_parallel, context_parallel // 2)
     )
-    return less < more * (1.0 - SAME)
+    return bool(less < more * (1.0 - SAME))
 
 
 def largest_batches(deployments: Deployments, found: Candidates, plans: Sequence[Plan]) -> Numbers:
@@ -400,14 +400,65 @@ def largest_batches(deployments: Deployments, found: Candidates, plans: Sequence
         Batches, negative where weights do not fit [1].
     """
     most = np.empty(found.microbatches.shape)
-    for rows, plan in blocks_of(found.plan, plans):
-        empty = deployments_of(deployments, taken(found, rows), plan, batch=0)
+    for rows in blocks_of(found.plan, plans):
+        empty = deployments_of(deployments, taken(found, rows), plans, batch=0)
         most[rows] = np.minimum(deployments.largest_batch(empty), most_sequences(deployments, empty))
     return np.minimum(most, LARGEST_BATCH)
 
 
-def blocks_of(plan: NDArray[Any], plans: Sequence[Plan]) -> Iterator[tuple[Rows, Plan]]:
-    """Yield the rows of each plan, `BLOCK` at a time.
+@functools.lru_cache(maxsize=64)
+def families_of(plans: tuple[Plan, ...]) -> tuple[NDArray[np.intp], ...]:
+    """Return the places of plans that are alike but for how many devices share.
+
+    Parameters
+    ----------
+    plans : tuple of Plan
+        Plans.
+
+    Returns
+    -------
+    tuple of array
+        Places, a family each.
+    """
+    alone = [plan.alone for plan in plans]
+    every = (
+        np.array([code for code, each in enumerate(alone) if each == kind]) for kind in dict.fromkeys(alone)
+    )
+    return tuple(every)
+
+
+@functools.lru_cache(maxsize=64)
+def shared_of(plans: tuple[Plan, ...]) -> tuple[NDArray[np.int64], ...]:
+    """Return how many devices share heads, caches, experts under each of some plans [1]."""
+    return tuple(np.array(column) for column in zip(*(plan.shared for plan in plans), strict=True))
+
+
+def plan_of(codes: NDArray[Any], plans: Sequence[Plan]) -> Plan:
+    """Return plans that are alike but for how many devices share, as one.
+
+    Parameters
+    ----------
+    codes : array
+        Plans by place, of one family, one at least.
+    plans : sequence of Plan
+        Plans.
+
+    Returns
+    -------
+    Plan
+        Numbers where all share alike, else arrays of the shape of `codes`.
+    """
+    first = plans[int(codes.flat[0])]
+    if np.all(codes == codes.flat[0]):
+        return first
+    shared = (column[codes] for column in shared_of(tuple(plans)))
+    numbers = [each if np.any(each != each.flat[0]) else int(each.flat[0]) for each in shared]
+    tp, cp, etp = numbers
+    return Plan(first.transport, tp, cp, etp, first.afd_cut, first.kernels)
+
+
+def blocks_of(plan: NDArray[Any], plans: Sequence[Plan]) -> Iterator[Rows]:
+    """Yield the rows of each family of plans, `BLOCK` at a time.
 
     Parameters
     ----------
@@ -418,25 +469,26 @@ def blocks_of(plan: NDArray[Any], plans: Sequence[Plan]) -> Iterator[tuple[Rows,
 
     Yields
     ------
-    tuple of array and Plan
-        Rows, and their plan.
+    array
+        Rows, one at least.
     """
-    for code, each in enumerate(plans):
-        every = np.flatnonzero(plan == code)
+    families = families_of(tuple(plans))
+    for codes in families:
+        every = np.flatnonzero(np.isin(plan, codes)) if len(families) > 1 else np.arange(plan.size)
         for start in range(0, every.size, BLOCK):
-            yield every[start : start + BLOCK], each
+            yield every[start : start + BLOCK]
 
 
 def deployments_of(
-    deployments: Deployments, found: Candidates, plan: Plan, *, batch: FloatArray
+    deployments: Deployments, found: Candidates, plans: Sequence[Plan], *, batch: FloatArray
 ) -> Deployment:
-    """Return candidates of one plan as deployments, elementwise."""
+    """Return candidates of one family of plans as deployments, elementwise."""
     return deployments.deployment_of(
         found.attention_devices,
         found.ffn_devices,
         batch=batch,
         microbatches=found.microbatches,
-        plan=plan,
+        plan=plan_of(found.plan, plans),
         redundant_experts=found.redundant_experts,
     )
 

@@ -50,7 +50,7 @@ def group_bandwidth(system: System, devices: FloatLike) -> FloatArray:
 
 
 def all_reduce(
-    system: System, calibration: Calibration, *, message_bytes: FloatLike, devices: FloatLike
+    system: System, calibration: Calibration, *, message_bytes: FloatLike, devices: FloatArray
 ) -> Collective:
     """Return the all-reduce of a vector over devices, of one scale-up domain or of several.
 
@@ -100,7 +100,7 @@ def moved(
     calibration: Calibration,
     *,
     message_bytes: FloatLike,
-    devices: FloatLike,
+    devices: FloatArray,
 ) -> Collective:
     """Return a collective that moves a vector once, within one scale-up domain.
 

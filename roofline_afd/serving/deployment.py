@@ -180,7 +180,10 @@ class Deployments:
 
     def layers(self, transport: str = "", *others: Any) -> Layers:  # noqa: ANN401 - as a plan has them
         """Return the layers under a plan, of which what is left out is as by default."""
-        key = Plan(transport or self.transport, *others)
+        plan = Plan(transport or self.transport, *others)
+        if not all(isinstance(number, int) for number in plan.shared):
+            return self.layers(*plan.alone).sharing(*plan.shared)
+        key = plan
         if key not in self._layers:
             found = self._efficiencies(None if key.transport == REPLICATED else key.transport)
             self._layers[key] = Layers(
@@ -451,9 +454,9 @@ class Deployments:
     @property
     def cache_bytes(self) -> float:
         """Bytes of cache and state of one sequence [B]."""
-        return self.cache_of(self.held_tokens)
+        return float(self.cache_of(self.held_tokens))
 
-    def cache_of(self, tokens: float, tensor_parallel: int = 1, context_parallel: int = 1) -> float:
+    def cache_of(self, tokens: float, tensor_parallel: Count = 1, context_parallel: Count = 1) -> FloatArray:
         """Return the bytes of cache and state of a sequence, on one of the devices that share heads [B]."""
         return self.held.cache_of(tokens, tensor_parallel, context_parallel)
 

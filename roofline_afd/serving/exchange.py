@@ -15,7 +15,7 @@ from roofline_afd.serving import torus
 from roofline_afd.serving.collectives import all_reduce, moved
 from roofline_afd.serving.domains import FULL, lying_of
 from roofline_afd.serving.fan_out import places_hit
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, FUSED, SCALE_BYTES
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, FUSED, SCALE_BYTES, any_shared, where_shared
 from roofline_afd.serving.timing import Operator, operand_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.attention import Attention
     from roofline_afd.catalogue.hardware import System
-    from roofline_afd.physics.arrays import FloatArray, FloatLike
+    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
     from roofline_afd.serving.domains import Lying
     from roofline_afd.serving.sizes import Layers, Side, Sizes
 
@@ -89,7 +89,7 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
             yield Operator(
                 *(name + suffix, "network", "experts", count, 0.0, moved, time, "link", kind), arguments
             )
-            if layers.expert_tensor_parallel > 1 and only is None:
+            if only is None and any_shared(layers.expert_tensor_parallel):
                 yield _among_sharers(layers, sizes, sent, count)
 
 
@@ -146,18 +146,18 @@ def _sums(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     group = 1 if layers.replicated else layers.tensor_parallel
     message = np.multiply(sizes.tokens, group * model.hidden_size * ACTIVATION_BYTES)
     dense: Side = "attention" if layers.dense_side == "attention" else "ffn"
-    summed: tuple[tuple[str, Side, str, int, int], ...] = (
+    summed: tuple[tuple[str, Side, str, int, Count], ...] = (
         ("experts_sum", "ffn", "experts", model.moe_layers, layers.tensor_parallel * layers.replicated),
         ("dense_sum", dense, "dense", model.dense_layers, layers.dense_parts),
     )
     for name, side, part, count, devices in summed:
-        if count and devices > 1:
+        if count and any_shared(devices):
             found = all_reduce(
                 layers.attention, layers.calibration("attention"), message_bytes=message, devices=devices
             )
             share = 2.0 * (1.0 - 1.0 / devices)
             yield Operator(
-                *(name, side, part, count, 0.0, message * share, found.time),
+                *(name, side, part, count, 0.0, message * share, where_shared(devices, found.time)),
                 *(ALL_REDUCE, found.kind, found.arguments),
             )
 
@@ -179,7 +179,7 @@ def _among_sharers(layers: Layers, sizes: Sizes, sent: Sent, count: int) -> Oper
     )
     return Operator(
         *(f"{sent.operator}_sharing", "network", "experts", count, 0.0, message * (1.0 - 1.0 / devices)),
-        *(found.time, ALL_GATHER, found.kind, found.arguments),
+        *(where_shared(devices, found.time), ALL_GATHER, found.kind, found.arguments),
     )
 
 

@@ -81,7 +81,7 @@ def _dense_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
         if count and intermediate:
             clock = Clock(layers, side)
             tokens = sizes.tokens if side == "attention" else _ffn_tokens(sizes)
-            own = intermediate
+            own: Any = intermediate
             if part == "dense":
                 own = -(-intermediate // layers.dense_parts)
                 tokens = np.multiply(tokens, 1 if layers.replicated else layers.dense_parts)
@@ -129,12 +129,13 @@ def _expert_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     if layers.experts_reached is not None:
         touched = np.minimum(touched, layers.experts_reached)
     form = operand_of(system, formats.experts, formats.dispatch)
+    columns: Any = model.expert_intermediate // layers.expert_tensor_parallel
     module = Module(
         pairs=pairs,
         touched=touched,
         tokens_handed=_handed(layers, sizes, pairs, tokens),
         width=model.dispatch_width,
-        intermediate=model.expert_intermediate // layers.expert_tensor_parallel,
+        intermediate=columns,
         matrices=model.expert_matrices,
         peak=system.accelerator.peak_flop_per_s[form],
         memory_bandwidth=system.accelerator.memory_bytes_per_s,

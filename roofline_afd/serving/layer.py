@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.attention import attention_operators
 from roofline_afd.serving.exchange import crossing_operators, network_operators
 from roofline_afd.serving.experts import ffn_operators
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, Sizes
+from roofline_afd.serving.sizes import ACTIVATION_BYTES, Sizes, any_shared
 from roofline_afd.serving.timing import Clock, peak_of
 
 if TYPE_CHECKING:
@@ -201,9 +201,9 @@ def _fullest(layers: Layers, device: Sizes) -> FloatArray:
     return layers.load.factor(places, device.redundant_experts, sent)
 
 
-def _together(phases: tuple[Sizes, ...], tensor_parallel: int) -> Sizes:
+def _together(phases: tuple[Sizes, ...], tensor_parallel: Count) -> Sizes:
     """Return the sizes outside attention: all phases, and of a group's tokens the share of one device."""
-    if len(phases) == 1 and tensor_parallel == 1:
+    if len(phases) == 1 and not any_shared(tensor_parallel):
         return phases[0]
     sampled: FloatArray = sum(each.sequences if each.prefill else each.tokens for each in phases)
     return phases[0]._replace(
@@ -221,7 +221,8 @@ def _head_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
     """
     model, clock = layers.model, Clock(layers, "attention")
     sampled = sizes.sequences if sizes.prefill else sizes.tokens
-    head = Product("output_head", model.hidden_size, -(-model.vocab_size // layers.tensor_parallel))
+    words: Any = -(-model.vocab_size // layers.tensor_parallel)
+    head = Product("output_head", model.hidden_size, words)
     yield clock.product(head, "head", 1, tokens=sampled, weights="bf16")
     row = model.hidden_size * (EMBEDDING_BYTES + ACTIVATION_BYTES)
     yield clock.time(

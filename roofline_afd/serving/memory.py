@@ -13,15 +13,23 @@ from roofline_afd.catalogue.models import EMBEDDING_BYTES
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.products import products_of, turns_latent
 from roofline_afd.physics import memory, serving_modes
-from roofline_afd.serving.sizes import ACTIVATION_BYTES, CORE_CUT, REPLICATED, SCALE_BYTES, Deployment, Side
+from roofline_afd.serving.sizes import (
+    ACTIVATION_BYTES,
+    CORE_CUT,
+    REPLICATED,
+    SCALE_BYTES,
+    Deployment,
+    Side,
+    for_each,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from roofline_afd.catalogue.engines import Engine
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
-    from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.physics.arrays import Count, FloatArray
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.sizes import Formats
 
@@ -127,23 +135,29 @@ class DeviceMemory:
         filled = -(-width // columns) * columns / width if held < NARROW_BYTES else 1.0
         return model.expert_params * filled * model.moe_layers * held * self._drafting
 
-    def _weights(self, tensor_parallel: int, *, shared_out: bool = False) -> dict[str, float]:
+    def _weights(self, tensor_parallel: Count, *, shared_out: bool = False) -> dict[str, FloatArray]:
         """Return the bytes of each part of the weights but routed experts, on one device [B].
 
         Devices that share heads share dense layers beside them, and shared experts where all have all tokens.
         """
-        parts = self._split(tensor_parallel).params_by_part
+        parts = self.scenario.model.params_by_part
         others = precision(self.formats.others).bytes * self._drafting
         wide = sum(parts[name] for name in ("router", "latent", "residual_streams"))
         words = (parts["embedding"] + parts["output_head"]) / tensor_parallel
+        attention = for_each(self._attention_parameters, tensor_parallel)
         own = tensor_parallel if shared_out else 1
         beside = 1 if self.apart and self.dense_side == "ffn" else tensor_parallel
         return {
-            "attention": (parts["attention"] + wide) * others,
+            "attention": (attention + wide) * others,
             "embeddings": words * EMBEDDING_BYTES,
             "shared_experts": parts["shared_experts"] * others / own,
             "dense": parts["dense"] * others / beside,
         }
+
+    @functools.cached_property
+    def _attention_parameters(self) -> Callable[[int], int]:
+        """Elements of attention that one of so many devices holds that share heads, counted once."""
+        return functools.cache(lambda tp: self._split(tp).params_by_part["attention"])
 
     def _turning(self, tensor_parallel: int) -> float:
         """Return the bytes of what turns vectors into latents and back, on one that shares heads [B]."""
@@ -157,20 +171,26 @@ class DeviceMemory:
         return elements * precision(self.formats.others).bytes * self._drafting
 
     def _per_sequence(
-        self, tokens: float, tensor_parallel: int = 1, context_parallel: int = 1
-    ) -> tuple[float, float]:
+        self, tokens: float, tensor_parallel: Count = 1, context_parallel: Count = 1
+    ) -> tuple[FloatArray, FloatArray]:
         """Return the bytes of cache and of state of a sequence on one of the devices that share heads [B].
 
         Of these some may share the cache too: each holds more heads of fewer tokens.
         """
         size = precision(self.formats.cache).bytes
-        whole = self._split(tensor_parallel // context_parallel).kv_bytes(tokens, size)
-        cache = float(np.asarray(whole)) / context_parallel
-        return cache * self._drafting, self._split(tensor_parallel).state_bytes() * self._drafting
 
-    def cache_of(self, tokens: float, tensor_parallel: int = 1, context_parallel: int = 1) -> float:
+        def cache(tp: int, cp: int) -> float:
+            return float(np.asarray(self._split(tp // cp).kv_bytes(tokens, size))) / cp * self._drafting
+
+        def state(tp: int) -> float:
+            return self._split(tp).state_bytes() * self._drafting
+
+        return for_each(cache, tensor_parallel, context_parallel), for_each(state, tensor_parallel)
+
+    def cache_of(self, tokens: float, tensor_parallel: Count = 1, context_parallel: Count = 1) -> FloatArray:
         """Return the bytes of cache and state of a sequence, on one of the devices that share heads [B]."""
-        return sum(self._per_sequence(tokens, tensor_parallel, context_parallel))
+        cache, state = self._per_sequence(tokens, tensor_parallel, context_parallel)
+        return cache + state
 
     def working(self, deployment: Deployment, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what so many tokens of a step need while a layer computes them, on either side [B].
@@ -293,7 +313,7 @@ class DeviceMemory:
         for name, size in self._weights(tp, shared_out=deployment.transport == REPLICATED).items():
             sides[places.get(name, "attention")][name] = size
         if self.apart and deployment.afd_cut == CORE_CUT and self._turning(1):  # but what turns latents
-            mine["attention"] = self._turning(deployment.tensor_parallel)
+            mine["attention"] = for_each(self._turning, deployment.tensor_parallel)
             theirs["attention"] = theirs["attention"] - self._turning(1)
         split = deployment.tensor_parallel, deployment.context_parallel
         kept = self._per_sequence(self.held_tokens, *split)
@@ -393,7 +413,7 @@ class DeviceMemory:
             return room[0] - (mine + more[0] + once), room[1] - (theirs + more[1])
 
         mine, theirs = left(0)
-        most = np.floor(mine / max(own, 1.0))
+        most = np.floor(mine / np.maximum(own, 1.0))
         if self.apart:
             most = np.where(np.less(theirs, 0.0), -1.0, most)
         if not self.grows:

@@ -114,8 +114,8 @@ class RepeatedSearch:
     def _rates(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
         """Return the throughput of shapes at the best batch that memory and latency allow each."""
         found = np.zeros(rows.shape)
-        for places, plan in self._blocks(deployments, rows):
-            found[places] = self._best(deployments, rows[places], plan, most[places])
+        for places in blocks_of(self.shapes.plan[rows], self.plans):
+            found[places] = self._best(deployments, rows[places], most[places])
         return found
 
     def _rivals(self, deployments: Deployments, rows: Rows, most: Numbers, best: float) -> Rows:
@@ -127,27 +127,22 @@ class RepeatedSearch:
         """
         limit = deployments.scenario.step_limit
         kept = []
-        for places, plan in self._blocks(deployments, rows):
+        for places in blocks_of(self.shapes.plan[rows], self.plans):
             own = rows[places]
             m = self.shapes.microbatches[own]
-            one = deployments_of(deployments, taken(self.shapes, own), plan, batch=np.ones(own.size))
+            one = deployments_of(deployments, taken(self.shapes, own), self.plans, batch=np.ones(own.size))
             each = np.asarray(deployments.tokens_per_s_per_device(one, np.full(own.shape, limit)))
             needed = np.maximum(np.floor(best / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
             tried = np.minimum(needed, held)
             batches = np.array([tried, *_whole_waves(deployments, tried, m)])
-            steps, rates = self._timed(deployments, own, plan, batches, least=True)
+            steps, rates = self._timed(deployments, own, batches, least=True)
             ahead = (steps[0] <= limit) & (held >= needed) | np.any(rates > best, axis=0)
             kept.append(own[ahead])
         return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
 
-    def _blocks(self, deployments: Deployments, rows: Rows) -> Iterator[tuple[Rows, Plan]]:
-        """Yield places among rows that send tokens one way, a block at a time, with the name of that way."""
-        del deployments
-        return blocks_of(self.shapes.plan[rows], self.plans)
-
-    def _best(self, deployments: Deployments, rows: Rows, plan: Plan, most: Numbers) -> Numbers:
-        """Return the throughput of shapes that send tokens one way.
+    def _best(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
+        """Return the throughput of shapes of one family of plans.
 
         The largest batch that is quick enough is found among whole micro-batches, `AT_ONCE` of them timed in
         one go between the largest known to be quick enough and the least known not to be. Where memory ends
@@ -156,34 +151,34 @@ class RepeatedSearch:
         limit = deployments.scenario.step_limit
         m = self.shapes.microbatches[rows]
         if deployments.scenario.batch is not None:
-            return self._timed(deployments, rows, plan, most)[1]
+            return self._timed(deployments, rows, most)[1]
         best, whole = np.zeros(most.shape), np.floor(most / m)
         quick, slow = np.zeros(most.shape), whole + 1.0
         while (active := np.flatnonzero(slow - quick > 1)).size:
             width = (slow - quick)[active, None]
             shares = np.arange(1, AT_ONCE + 1) / (AT_ONCE + 1)
             tried = quick[active, None] + np.clip(np.round(width * shares), 1, width - 1)
-            steps, rates = self._timed(deployments, rows[active, None], plan, tried * m[active, None])
+            steps, rates = self._timed(deployments, rows[active, None], tried * m[active, None])
             fits = steps <= limit
             quick[active] = np.max(tried, axis=1, where=fits, initial=0.0).clip(quick[active])
             slow[active] = np.min(tried, axis=1, where=~fits, initial=np.inf).clip(max=slow[active])
             best[active] = np.maximum(best[active], np.max(rates, axis=1))
         rest = np.where((quick == whole) & (most > whole * m), most, quick * m)
         batches = np.array([rest, *_whole_waves(deployments, quick * m, m)])
-        rates = self._timed(deployments, rows, plan, np.maximum(batches, 1.0))[1]
+        rates = self._timed(deployments, rows, np.maximum(batches, 1.0))[1]
         rates[1:, quick < 1] = 0.0
         rates[0, rest < 1] = 0.0
         found: Numbers = np.maximum(best, np.max(rates, axis=0))
         return found
 
     def _timed(
-        self, deployments: Deployments, rows: Rows, plan: Plan, batches: Numbers, *, least: bool = False
+        self, deployments: Deployments, rows: Rows, batches: Numbers, *, least: bool = False
     ) -> tuple[Numbers, Numbers]:
         """Return the steps of shapes [s], and their throughput, 0 where the latency target is missed.
 
         Or steps that none is below, and what is then not exceeded.
         """
-        deployment = deployments_of(deployments, taken(self.shapes, rows), plan, batch=batches)
+        deployment = deployments_of(deployments, taken(self.shapes, rows), self.plans, batch=batches)
         steps = np.asarray(deployments.step(deployment, least=least).time)
         with np.errstate(invalid="ignore"):
             rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))

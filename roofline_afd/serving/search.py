@@ -21,7 +21,7 @@ from roofline_afd.serving.deployable import lifted
 from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO, SAME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -179,19 +179,31 @@ class _Search:
     def steps(self, found: Candidates, batch: Numbers, *, least: bool = False) -> Numbers:
         """Return the time of a step of each candidate at some batch, or one that it is no less than [s]."""
         times = np.empty(batch.shape)
-        for rows, plan in blocks_of(found.plan, self.plans):
-            deployment = deployments_of(self.deployments, taken(found, rows), plan, batch=batch[rows])
+        for rows in blocks_of(found.plan, self.plans):
+            part = taken(found, rows)
+            deployment = deployments_of(self.deployments, part, self.plans, batch=batch[rows])
             times[rows] = self.deployments.step(deployment, least=least).time
         return times
 
     def rates(self, found: Candidates, batch: Numbers, steps: Numbers) -> Numbers:
-        """Return tokens per second and device of each candidate."""
-        rate = np.empty(batch.shape)
-        for rows, plan in blocks_of(found.plan, self.plans):
-            deployment = deployments_of(self.deployments, taken(found, rows), plan, batch=batch[rows])
-            with np.errstate(invalid="ignore"):
-                rate[rows] = self.deployments.tokens_per_s_per_device(deployment, steps[rows])
+        """Return tokens per second and device of each candidate: alike however tokens are sent."""
+        if not batch.size:
+            return batch
+        deployment = deployments_of(self.deployments, found, self.plans, batch=batch)
+        with np.errstate(invalid="ignore"):
+            rate = self.deployments.tokens_per_s_per_device(deployment, steps)
         return np.where(np.isfinite(steps) & (batch > 0), rate, 0.0)
+
+    def _timed(
+        self, found: Candidates, tries: Sequence[tuple[Rows, Numbers]], *, least: bool = False
+    ) -> Iterator[tuple[Rows, Numbers, Numbers, Numbers]]:
+        """Yield rows, batches, steps and rates of several tries, some candidates each, timed in one go."""
+        rows, batches = (np.concatenate(column) for column in zip(*tries, strict=True))
+        part = taken(found, rows)
+        steps = self.steps(part, batches, least=least)
+        rates = self.rates(part, batches, steps)
+        ends = np.cumsum([each.size for each, _ in tries])[:-1]
+        yield from zip(*(np.split(each, ends) for each in (rows, batches, steps, rates)), strict=True)
 
     def settle(self, found: Candidates) -> Candidates:
         """Return candidates with the largest batch that memory and latency allow, by bisection.
@@ -209,21 +221,18 @@ class _Search:
             return self.steps(part, batches * part.microbatches) <= self.limit
 
         batch = np.minimum(largest(low, high, quick) * m, most)
-        steps = self.steps(found, np.maximum(batch, 1.0))
-        feasible = (batch >= 1) & (steps <= self.limit)
-        rate = np.where(feasible, self.rates(found, batch, steps), 0.0)
-        most_of_all = batch.copy()
+        tries = [(np.arange(batch.size), np.maximum(batch, 1.0))]
         for grain in self.grains:
-            below = filled_below(most_of_all / m, grain) * m
-            odd = np.flatnonzero(feasible & (below < most_of_all) & (below >= 1))
-            if not odd.size:
-                continue
-            part = taken(found, odd)
-            other = self.steps(part, below[odd])
-            better = self.rates(part, below[odd], other)
-            wins = better > rate[odd]
-            for column, value in ((batch, below[odd]), (steps, other), (rate, better)):
-                column[odd] = np.where(wins, value, column[odd])
+            below = filled_below(batch / m, grain) * m
+            odd = np.flatnonzero((below < batch) & (below >= 1))
+            tries.append((odd, below[odd]))
+        (_, _, steps, rate), *others = self._timed(found, tries)
+        feasible = (batch >= 1) & (steps <= self.limit)
+        rate = np.where(feasible, rate, 0.0)
+        for rows, below, other, better in others:
+            wins = feasible[rows] & (better > rate[rows])
+            for column, value in ((batch, below), (steps, other), (rate, better)):
+                column[rows[wins]] = value[wins]
         return found._replace(
             batch=np.where(feasible, batch, 0.0), step=steps, rate=rate, exact=np.ones(rate.shape, dtype=bool)
         )
@@ -298,28 +307,32 @@ class _Search:
         needed = np.maximum(np.floor(best / each / m), 1.0) * m
         held = np.ceil(part.most / m) * m
         tried = np.minimum(needed, held)
-        steps = self.steps(part, tried, least=True)
-        ahead = (steps <= self.limit) & ((held >= needed) | (self.rates(part, tried, steps) > best))
+        tries = [(np.arange(m.size), tried)]
         for grain in self.grains[1:]:
             below = np.maximum(filled_below(tried / m, grain), 1.0) * m
-            took = self.steps(part, below, least=True)
-            ahead |= (took <= self.limit) & (self.rates(part, below, took) > best)
-        found: NDArray[np.bool_] = ahead
-        return found
+            fewer = np.flatnonzero(below != tried)
+            tries.append((fewer, below[fewer]))
+        (_, _, steps, rate), *others = self._timed(part, tries, least=True)
+        ahead: NDArray[np.bool_] = (steps <= self.limit) & ((held >= needed) | (rate > best))
+        for rows, _, took, better in others:
+            ahead[rows] |= (took <= self.limit) & (better > best)
+        return ahead
 
     def bounds(self, part: Candidates) -> Numbers:
         """Return tokens per second and device that candidates reach at most, whatever the latency allows.
 
         The time is that of the largest batch rounded down to whole micro-batches, or less.
         """
-        m = part.microbatches
-        times = self.steps(part, np.floor(part.most / m) * m, least=True)
-        if np.any(part.most < m):
-            times = np.where(part.most < m, self.steps(part, part.most, least=True), times)
-        bound = self.rates(part, part.most, times)
+        m, most = part.microbatches, part.most
+        tries = [(np.arange(m.size), np.where(most < m, most, np.floor(most / m) * m))]
         for grain in self.grains[1:]:  # a batch of whole waves may be better than the largest
-            below = np.maximum(filled_below(part.most / m, grain) * m, 1.0)
-            bound = np.maximum(bound, self.rates(part, below, self.steps(part, below, least=True)))
+            below = np.maximum(filled_below(most / m, grain) * m, 1.0)
+            fewer = np.flatnonzero(below != tries[0][1])
+            tries.append((fewer, below[fewer]))
+        (_, _, times, _), *others = self._timed(part, tries, least=True)
+        bound = self.rates(part, most, times)
+        for rows, _, _, better in others:
+            bound[rows] = np.maximum(bound[rows], better)
         return bound
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -12,6 +13,8 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.checks import choice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
     from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
@@ -40,14 +43,49 @@ SCALE_BYTES = {"fp8": 4 / 128}
 
 
 class Plan(NamedTuple):
-    """How devices are used, beyond their numbers: what a search tries one by one; as in `Deployment`."""
+    """How devices are used, beyond their numbers, as in `Deployment`.
+
+    What devices share may be arrays: of plans that are alike but for that, an element each.
+    """
 
     transport: str = ""
-    tensor_parallel: int = 1
-    context_parallel: int = 1
-    expert_tensor_parallel: int = 1
+    tensor_parallel: Count = 1
+    context_parallel: Count = 1
+    expert_tensor_parallel: Count = 1
     afd_cut: str = ATTENTION_CUT
     kernels: str = SEPARATE
+
+    @property
+    def shared(self) -> tuple[Count, Count, Count]:
+        """Devices that share heads, caches, experts [1]."""
+        return self.tensor_parallel, self.context_parallel, self.expert_tensor_parallel
+
+    @property
+    def alone(self) -> Plan:
+        """The same plan where devices share nothing."""
+        return self._replace(tensor_parallel=1, context_parallel=1, expert_tensor_parallel=1)
+
+
+def for_each(of_one: Callable[..., float], *counts: Count) -> FloatArray:
+    """Return a number for each of some counts of sharing devices, those alike computed once."""
+    if all(isinstance(count, int) for count in counts):
+        return of_one(*counts)
+    columns = np.broadcast_arrays(*counts)
+    rows = np.stack([column.ravel() for column in columns]).astype(int)
+    keys = np.ravel_multi_index(tuple(rows), tuple(rows.max(axis=1) + 1)) if rows.size else rows[0]
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    found = np.array([of_one(*(int(each) for each in rows[:, index])) for index in first], dtype=float)
+    return found[place].reshape(columns[0].shape)
+
+
+def any_shared(devices: Count) -> bool:
+    """Return whether more than one device shares, anywhere in an array."""
+    return devices > 1 if isinstance(devices, int) else bool(np.any(np.greater(devices, 1)))
+
+
+def where_shared(devices: Count, time: FloatArray) -> FloatArray:
+    """Return a time where more than one device shares, else none; devices share somewhere."""
+    return time if isinstance(devices, int) else np.where(np.greater(devices, 1), time, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +94,7 @@ class Deployment:
 
     `batch` counts the sequences of one (attention) device over all micro-batches, or of the
     `tensor_parallel` devices that share heads. Fields may be arrays that broadcast against each other, but
-    for `mode` and those of its plan; tokens are sent as the library does where no way is named.
+    for `mode` and names of its plan; tokens are sent as the library does where no way is named.
     """
 
     mode: str
@@ -66,9 +104,9 @@ class Deployment:
     microbatches: Count
     transport: str = ""
     redundant_experts: Count = 0
-    tensor_parallel: int = 1
-    context_parallel: int = 1
-    expert_tensor_parallel: int = 1
+    tensor_parallel: Count = 1
+    context_parallel: Count = 1
+    expert_tensor_parallel: Count = 1
     afd_cut: str = ATTENTION_CUT
     kernels: str = SEPARATE
 
@@ -148,11 +186,11 @@ class Layers:
         Popularity and placement of experts; even where absent.
     domain_layout : str
         A member of `DOMAIN_LAYOUTS`; EP lies even and AFD in the quickest way where empty.
-    tensor_parallel : int
+    tensor_parallel : int, or array of int
         Devices of a scale-up domain that share the heads of their sequences [1].
-    context_parallel : int
+    context_parallel : int, or array of int
         Of these, devices that share the cache of each sequence, a part of its tokens each [1].
-    expert_tensor_parallel : int
+    expert_tensor_parallel : int, or array of int
         Devices of a scale-up domain that share each expert, a part of its columns each [1].
     afd_cut : str
         A member of `AFD_CUTS`, of two groups.
@@ -181,9 +219,9 @@ class Layers:
     routing_exponent: float = 1.0
     load: ExpertLoad | None = None
     domain_layout: str = ""
-    tensor_parallel: int = 1
-    context_parallel: int = 1
-    expert_tensor_parallel: int = 1
+    tensor_parallel: Count = 1
+    context_parallel: Count = 1
+    expert_tensor_parallel: Count = 1
     afd_cut: str = ATTENTION_CUT
     kernels: str = SEPARATE
     together: Layers | None = dataclasses.field(default=None, init=False)
@@ -222,6 +260,19 @@ class Layers:
             )
             object.__setattr__(self, "together", alone)
 
+    def sharing(self, *devices: Count) -> Layers:
+        """Return the same layers where so many devices share heads, caches, experts, which divide among them.
+
+        Numbers may be arrays, an element per deployment.
+        """
+        found = copy.copy(self)
+        names = ("tensor_parallel", "context_parallel", "expert_tensor_parallel")
+        for name, number in zip(names, devices, strict=True):
+            object.__setattr__(found, name, number)
+        if self.together is not None:
+            object.__setattr__(found, "together", self.together.sharing(1, 1, devices[-1]))
+        return found
+
     @property
     def shared_side(self) -> Side:
         """Side of shared experts: of the attention where only a narrower vector reaches the FFN side."""
@@ -244,7 +295,7 @@ class Layers:
         return self.transport == REPLICATED
 
     @property
-    def dense_parts(self) -> int:
+    def dense_parts(self) -> Count:
         """Devices that share each dense layer: beside attention those that share heads [1]."""
         beside = self.deployment == "ep" or self.dense_side == "attention"
         return self.tensor_parallel if beside else 1
@@ -267,7 +318,11 @@ class Layers:
 
 
 def undivided(
-    model: Model, *, tensor_parallel: int = 1, context_parallel: int = 1, expert_tensor_parallel: int = 1
+    model: Model,
+    *,
+    tensor_parallel: Count = 1,
+    context_parallel: Count = 1,
+    expert_tensor_parallel: Count = 1,
 ) -> str:
     """Return why a model does not divide among devices, in words; empty where it does.
 

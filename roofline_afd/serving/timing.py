@@ -241,7 +241,7 @@ class Clock(NamedTuple):
             "output_bytes": ACTIVATION_BYTES,
         }
         shape = {"n": columns, "k": item.k}
-        if item.groups == 1:
+        if isinstance(item.groups, int) and item.groups == 1:
             flops = operators.gemm_flops(m=rows, **shape)
             bytes_moved = operators.gemm_bytes(m=rows, **shape, **formats)
         else:

@@ -112,7 +112,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
 def batch_per_device(deployment: Deployment) -> float:
     """Return the sequences of one device: a share of those of the devices that share heads [1]."""
     batch, heads = int(deployment.batch), deployment.tensor_parallel
-    return batch if heads == 1 else batch / heads
+    return batch if heads == 1 else float(np.divide(batch, heads))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

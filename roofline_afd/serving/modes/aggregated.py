@@ -22,7 +22,7 @@ from roofline_afd.serving.limits import (
 )
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.points import alike, frontier, joined, take
-from roofline_afd.serving.modes.workers import Workers
+from roofline_afd.serving.modes.workers import Replicas, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,8 +52,8 @@ class Aggregated:
         """Search every replica, micro-batches, chunk and batch."""
         collected: list[Points] = []
         spaces: list[Points] = []
-        for code in range(len(self.workers.plans)):
-            for points, space in self._blocks(code):
+        for replicas in self.workers.replicas_alike:
+            for points, space in self._blocks(replicas):
                 collected.append(points)
                 spaces.append(space)
         every = joined(collected)
@@ -65,36 +65,35 @@ class Aggregated:
             every = joined([every, exact]) if every else exact
         return every
 
-    def _blocks(self, code: int) -> Iterator[tuple[Points, Points]]:
+    def _blocks(self, replicas: Replicas) -> Iterator[tuple[Points, Points]]:
         """Yield the frontier of every chunk and micro-batches, and the shapes with batches to go on from."""
         workers, work = self.workers, self.question.workload
-        plan = workers.plans[code]
-        batches = workers.microbatches_of(plan)
-        rows = workers.rows(plan)
-        if not rows.size:
-            return
-        attention, ffn = workers.columns(rows)
+        batches = workers.microbatches_of(replicas.plan)
         chunks = chunk_sizes(work.isl, self.question.chunk_tokens)
-        room = workers.memory_left(attention, ffn, plan=plan, tokens=min(chunks))
-        keep = room[:, 0] >= 1
+        room = workers.memory_left(replicas, tokens=min(chunks))
+        keep = room >= 1
         self.fitted |= bool(np.any(keep))
         if not np.any(keep):
             return
-        attention, ffn = attention[keep], ffn[keep]
+        replicas = replicas.rows((keep, None))
         most = float(np.max(room))
         # the least batches that admit the prompts
         slots = least_whole(np.array([chunk / work.isl / m for chunk in chunks for m in batches]))
         grid = np.unique(np.concatenate([batch_grid(most), slots[slots <= most]]))[None, :]
-        decoding = workers.deployment(attention, ffn, plan=plan, batch=grid)
+        decoding = workers.deployment(replicas, batch=grid)
         pure = workers.micro(decoding, None)
         known: dict[float, tuple[list[Block], FloatArray]] = {}
         for chunk in chunks:
-            room = workers.memory_left(attention, ffn, plan=plan, tokens=chunk)
+            room = workers.memory_left(replicas, tokens=chunk)
             for m in batches:
                 if chunk / m not in known:
                     known[chunk / m] = workers.micro(decoding, np.asarray(chunk / m))
-                split = {"tp": float(plan.tensor_parallel), "plan": float(code), "m": float(m)}
-                case = {"attention": attention, "ffn": ffn, "chunk": chunk, **split}
+                case = {
+                    **replicas._asdict(),
+                    "chunk": chunk,
+                    "tp": workers.shared(replicas.plan),
+                    "m": float(m),
+                }
                 yield self._case(case, grid, room, decoding, (pure, known[chunk / m]))
 
     def _case(
@@ -136,9 +135,8 @@ class Aggregated:
             bound = np.maximum(bound, rate[lines, at] / LEAST_FILL)
         pick = np.flatnonzero(bound > 0)
         space = {
-            "attention": case["attention"][:, 0][pick],
-            "ffn": case["ffn"][:, 0][pick],
-            **{key: np.full(pick.size, case[key]) for key in ("m", "chunk", "tp", "plan")},
+            **{key: case[key][:, 0][pick] * 1.0 for key in ("attention", "ffn", "tp", "plan")},
+            **{key: np.full(pick.size, case[key]) for key in ("m", "chunk")},
             "low": last[pick],
             "high": np.maximum(high, last + 1.0)[pick],
             "most": most[:, 0][pick],
@@ -260,9 +258,8 @@ class Aggregated:
     def binding(self, best: Mapping[str, float]) -> str:
         """Return what forbids one more sequence in each micro-batch of the best."""
         case = {key: np.array([best[key]]) for key in ("attention", "ffn", "tp", "plan", "m", "chunk")}
-        case["most"] = self.workers.memory_left(
-            case["attention"], case["ffn"], plan=self.workers.plans[int(best["plan"])], tokens=best["chunk"]
-        )
+        replicas = Replicas(case["plan"].astype(int), case["attention"], case["ffn"])
+        case["most"] = self.workers.memory_left(replicas, tokens=best["chunk"])
         more = self._at(case, np.array([best["batch"] / best["m"] + 1.0]))
         limits = (
             (MEMORY, more["memory"]),

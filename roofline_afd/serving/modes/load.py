@@ -11,7 +11,7 @@ from roofline_afd.serving.limits import SAME
 from roofline_afd.serving.modes.aggregated import Aggregated
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.disaggregated import Disaggregated
-from roofline_afd.serving.modes.points import joined, take
+from roofline_afd.serving.modes.points import alike, joined, take
 from roofline_afd.serving.modes.pools import ways_to_prefill
 from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD
 
@@ -59,19 +59,18 @@ def at_concurrency(question: Question, mode: str, concurrency: float) -> dict[st
 def _mixed(question: Question, searching: Aggregated, concurrency: float) -> Iterator[Points]:
     """Yield deployments that prefill and decode on the same devices, and meet all limits."""
     workers, work = searching.workers, question.workload
-    for code, plan in enumerate(workers.plans):
-        attention, ffn = (side[:, 0] for side in workers.columns(workers.rows(plan)))
-        groups = workers.replicas(attention, ffn) * attention / plan.tensor_parallel
+    for replicas in workers.replicas_alike:
+        attention, shared = replicas.attention, workers.shared(replicas.plan)
+        groups = workers.replicas(attention, replicas.ffn) * attention / shared
         batch = np.maximum(concurrency / np.maximum(groups, 1.0), 1.0)
-        split = {"tp": float(plan.tensor_parallel), "plan": float(code)}
-        for m in workers.microbatches_of(plan):
+        for m in workers.microbatches_of(replicas.plan):
             micro = batch / m
-            deployment = workers.deployment(attention, ffn, plan=plan, batch=np.ceil(micro))
+            deployment = workers.deployment(replicas, batch=np.ceil(micro))
             pure = _step(searching, deployment, None, m, attention.shape)
             for chunk in chunk_sizes(work.isl, question.chunk_tokens):
-                room = workers.memory_left(attention, ffn, plan=plan, tokens=chunk)
+                room = workers.memory_left(replicas, tokens=chunk)
                 mixed = _step(searching, deployment, np.asarray(chunk / m), m, attention.shape)
-                case = {"attention": attention, "ffn": ffn, "chunk": chunk, "m": float(m), **split}
+                case = {**replicas._asdict(), "tp": shared, "chunk": chunk, "m": float(m)}
                 found = searching.outcome(case, micro, room, mixed, pure)
                 feasible = found.pop("feasible") & (found.pop("enough") | (batch * groups > concurrency))
                 for key in ("memory", "within_share"):
@@ -102,28 +101,27 @@ def _matched(question: Question, searching: Disaggregated, concurrency: float) -
     if not searching.ways:
         return
     most = question.devices - float(np.min(searching.ways["p_room"]))
-    for code, plan in enumerate(workers.plans):
-        attention, ffn = (side[:, 0] for side in workers.columns(workers.rows(plan)))
-        room = workers.room(attention + ffn)
+    for every in workers.replicas_alike:
+        room = workers.room(every.attention + every.ffn)
         counts = np.maximum(np.floor((most + SAME) / room), 0.0).astype(int)
         rows = np.repeat(np.arange(counts.size), counts)
         if not rows.size:
             continue
         number = np.arange(rows.size) - np.repeat(np.cumsum(counts) - counts, counts) + 1.0
-        attention, ffn, room = attention[rows], ffn[rows], room[rows]
-        groups = number * attention / plan.tensor_parallel
+        replicas = every.rows(rows)
+        shared = workers.shared(replicas.plan)
+        groups = number * replicas.attention / shared
         batch = np.maximum(concurrency / groups, 1.0)
-        held = batch <= workers.memory_left(attention, ffn, plan=plan, tokens=0.0)
-        split = {"tp": float(plan.tensor_parallel), "plan": float(code)}
-        for m in workers.microbatches_of(plan):
-            deployment = workers.deployment(attention, ffn, plan=plan, batch=np.ceil(batch / m))
+        held = batch <= workers.memory_left(replicas, tokens=0.0)
+        for m in workers.microbatches_of(replicas.plan):
+            deployment = workers.deployment(replicas, batch=np.ceil(batch / m))
             blocks, once = workers.micro(deployment, None)
             step = np.broadcast_to(workers.step_of(deployment, (blocks, once), m), batch.shape)
-            case = {"attention": attention, "ffn": ffn, "m": float(m), **split}
+            case = {**replicas._asdict(), "tp": shared, "m": float(m)}
             found = pool.outcome(case, batch, step)
             found["replicas"] = number
             found["busy"] = concurrency / np.maximum(batch * groups, concurrency)
             fits = held & np.isfinite(step) & (found["tpot"] <= question.tpot_limit)
             decode = take(found, np.flatnonzero(fits))
-            if decode["tpot"].size:
-                yield searching.served(decode)
+            for rows in alike(decode["tp"]):
+                yield searching.served(take(decode, rows))

@@ -13,6 +13,7 @@ from roofline_afd.serving.batches import batch_grid, bracket, filled_below, larg
 from roofline_afd.serving.limits import LATENCY, MEMORY, SAME, THROUGHPUT
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.points import alike, frontier_rows, joined, take
+from roofline_afd.serving.modes.workers import Replicas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,17 +44,15 @@ def ways_to_prefill(question: Question, workers: Workers) -> Points:
     """
     work = question.workload
     found: list[Points] = []
-    for code, plan in enumerate(workers.plans):
-        tp = plan.tensor_parallel
-        rows = workers.rows(plan)
-        attention, ffn = (side[:, 0] for side in workers.columns(rows))
-        empty = workers.deployment(attention, ffn, plan=plan, batch=0)
+    for replicas in workers.replicas_alike:
+        tp, size = workers.shared(replicas.plan), replicas.attention + replicas.ffn
+        empty = workers.deployment(replicas, batch=0)
         for chunk in chunk_sizes(work.isl, question.chunk_tokens):
             wanted = least_whole(chunk / work.isl)
-            most = workers.memory_left(attention, ffn, plan=plan, tokens=chunk)
-            for m in workers.microbatches_of(plan):
+            most = workers.memory_left(replicas, tokens=chunk)
+            for m in workers.microbatches_of(replicas.plan):
                 micro = workers.micro(empty, np.asarray(chunk / m))
-                step = np.broadcast_to(workers.step_of(empty, micro, m), attention.shape)
+                step = np.broadcast_to(workers.step_of(empty, micro, m), size.shape)
                 fits = np.flatnonzero((most >= wanted) & np.isfinite(step))
                 if not fits.size:
                     continue
@@ -61,17 +60,17 @@ def ways_to_prefill(question: Question, workers: Workers) -> Points:
                 rate = serving_modes.prefill_rate(chunk_tokens=chunk, prompt_tokens=work.isl, step=step[fits])
                 found.append(
                     {
-                        "p_attention": attention[fits],
-                        "p_ffn": ffn[fits],
-                        "p_tp": tp * one,
-                        "p_plan": code * one,
+                        "p_attention": replicas.attention[fits],
+                        "p_ffn": replicas.ffn[fits],
+                        "p_tp": tp[fits],
+                        "p_plan": replicas.plan[fits] * one,
                         "p_m": m * one,
                         "chunk": chunk * one,
                         "p_step": step[fits],
-                        "p_size": attention[fits] + ffn[fits],
-                        "p_room": workers.room(attention[fits] + ffn[fits]),
+                        "p_size": size[fits],
+                        "p_room": workers.room(size[fits]),
                         "p_ttft": step[fits] * least_whole(work.isl / chunk),
-                        "p_rate": rate * attention[fits] / tp,
+                        "p_rate": rate * replicas.attention[fits] / tp[fits],
                     }
                 )
     return joined(found)
@@ -103,33 +102,27 @@ class DecodePool:
         workers = self.workers
         found: list[Points] = []
         spaces: list[Points] = []
-        for code, plan in enumerate(workers.plans):
-            tp = plan.tensor_parallel
-            attention, ffn = workers.columns(workers.rows(plan))
-            most = workers.memory_left(attention, ffn, plan=plan, tokens=0.0)
-            keep = most[:, 0] >= min(workers.microbatches_of(plan))  # a sequence for each
+        for every in workers.replicas_alike:
+            batches = workers.microbatches_of(every.plan)
+            room = workers.memory_left(every, tokens=0.0)
+            keep = room >= min(batches)  # a sequence for each
             if not np.any(keep):
                 continue
             self.fits = True
-            keep &= workers.room(attention + ffn)[:, 0] <= devices + SAME
+            keep &= workers.room(every.attention + every.ffn) <= devices + SAME
             if not np.any(keep):
                 continue
             self.found_room = True
-            attention, ffn, most = attention[keep], ffn[keep], most[keep]
+            replicas, most = every.rows((keep, None)), room[keep, None]
+            columns_alike = {**replicas._asdict(), "tp": workers.shared(replicas.plan)}
             grid = batch_grid(float(np.max(most)))[None, :]
-            decoding = workers.deployment(attention, ffn, plan=plan, batch=grid)
+            decoding = workers.deployment(replicas, batch=grid)
             micro = workers.micro(decoding, None)
-            shape = (attention.shape[0], grid.shape[1])
-            for m in workers.microbatches_of(plan):
+            shape = (most.size, grid.size)
+            for m in batches:
                 step = np.broadcast_to(workers.step_of(decoding, micro, m), shape)
                 self.examined += int(np.sum(np.maximum(np.floor(most / m), 0.0)))
-                case = {
-                    "attention": attention,
-                    "ffn": ffn,
-                    "tp": float(tp),
-                    "plan": float(code),
-                    "m": float(m),
-                }
+                case = {**columns_alike, "m": float(m)}
                 columns = self.outcome(case, grid * m, step)
                 held = (grid * m <= most) & np.isfinite(step)
                 if np.any(held):
@@ -140,10 +133,7 @@ class DecodePool:
                 lines = np.flatnonzero((last >= 1) & np.isfinite(high))
                 spaces.append(
                     {
-                        "attention": attention[lines, 0],
-                        "ffn": ffn[lines, 0],
-                        "tp": np.full(lines.size, float(tp)),
-                        "plan": np.full(lines.size, float(code)),
+                        **{key: column[lines, 0] * 1.0 for key, column in columns_alike.items()},
                         "m": np.full(lines.size, float(m)),
                         "low": last[lines],
                         "high": high[lines],
@@ -151,8 +141,8 @@ class DecodePool:
                     }
                 )
         self.spaces = joined(spaces)
-        every = joined(found)
-        return _best_of_sizes(every) if every and every["tpot"].size else {}
+        points = joined(found)
+        return _best_of_sizes(points) if points and points["tpot"].size else {}
 
     def settled(self, known: Points) -> Points:
         """Return replicas with the largest batch that memory and the target allow, if it may beat known.
@@ -188,9 +178,8 @@ class DecodePool:
         """Return what forbids one more sequence in each micro-batch."""
         case = {key: np.array([best[key]]) for key in ("attention", "ffn", "tp", "plan", "m")}
         more = np.array([best["batch"] / best["m"] + 1.0])
-        most = self.workers.memory_left(
-            case["attention"], case["ffn"], plan=self.workers.plans[int(best["plan"])], tokens=0.0
-        )
+        replicas = Replicas(case["plan"].astype(int), case["attention"], case["ffn"])
+        most = self.workers.memory_left(replicas, tokens=0.0)
         if np.any(more * case["m"] > most):
             return MEMORY
         return THROUGHPUT if np.all(self._quick(case, more)) else LATENCY

@@ -79,4 +79,4 @@ class CacheTransfer:
         """Return the bytes that move for one request to devices that share heads so many ways [B]."""
         work, deployments = self.question.workload, self.decode.deployments
         moved = work.isl if self.question.kv_moved == "new" else work.prompt
-        return receiving * deployments.cache_of(moved, receiving)
+        return receiving * float(deployments.cache_of(moved, receiving))

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
 
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
-from roofline_afd.serving.candidates import offered, plans_of, shapes_of
+from roofline_afd.serving.candidates import (
+    blocks_of,
+    families_of,
+    offered,
+    plan_of,
+    plans_of,
+    shapes_of,
+    shared_of,
+)
 from roofline_afd.serving.deployable import rules_of
 from roofline_afd.serving.deployment import AFD, Deployments
 from roofline_afd.serving.limits import CLUSTER, KERNELS, MEMORY
-from roofline_afd.serving.modes.points import alike
 from roofline_afd.serving.sizes import ATTENTION_CUT, REPLICATED, Plan, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from roofline_afd.physics.arrays import FloatArray
-    from roofline_afd.serving.batches import Numbers, Rows
+    from roofline_afd.serving.batches import Numbers
     from roofline_afd.serving.deployment import Block, Deployment
     from roofline_afd.serving.modes.question import Question
     from roofline_afd.serving.scenario import Scenario
+
+
+class Replicas(NamedTuple):
+    """Replicas whose plans are alike but for how many devices share: plan by place, devices of both sides."""
+
+    plan: NDArray[Any]
+    attention: NDArray[Any]
+    ffn: NDArray[Any]
+
+    def rows(self, rows: Any) -> Replicas:  # noqa: ANN401 - whatever picks from an array
+        """Return some of them."""
+        return Replicas(*(column[rows] for column in self))
 
 
 PROMPT_TRANSPORT = "node"
@@ -72,7 +93,7 @@ class Workers:
     @property
     def refusal(self) -> str:
         """What binds where no replica is feasible: memory, where there are shapes."""
-        if any(self.rows(plan).size for plan in self.plans):
+        if self.replicas_alike:
             return MEMORY
         return KERNELS if self.shapes[0].size and rules_of(self.deployments) else CLUSTER
 
@@ -85,34 +106,42 @@ class Workers:
         alone = attrs.evolve(scenario, devices=None, max_devices=most, context_parallel=whole, afd_cut=cut)
         return plans_of(Deployments(alone, self.mode))
 
-    def rows(self, plan: Plan) -> Rows:
-        """Return the shapes that a plan is for, and the software runs.
+    @cached_property
+    def replicas_alike(self) -> tuple[Replicas, ...]:
+        """Every replica, those together whose plans are alike but for how many devices share.
 
         Tokens are not limited: steps with prompts run other kernels than those that decode alone.
         """
         free = self.scenario.expert_tensor_parallel is None
         experts = self.scenario.model.routed_experts if free else np.inf
-        return np.flatnonzero(offered(self.deployments, plan, self.shapes, experts=experts))
-
-    def microbatches_of(self, plan: Plan) -> tuple[int, ...]:
-        """Return the micro-batches to try; a sum over all devices leaves nothing to overlap."""
-        return self.microbatches[:1] if plan.transport == REPLICATED else self.microbatches
-
-    def columns(self, rows: Rows) -> tuple[Numbers, Numbers]:
-        """Return attention and FFN devices of some shapes as columns, no FFN devices under `ep`."""
         attention, ffn = self.shapes
-        return attention[rows][:, None], (ffn[rows] if ffn.size else np.zeros(rows.size))[:, None]
+        found = []
+        for family in families_of(self.plans):
+            rows = [
+                np.flatnonzero(offered(self.deployments, self.plans[code], self.shapes, experts=experts))
+                for code in family
+            ]
+            place = np.concatenate(rows)
+            codes = np.repeat(family, [each.size for each in rows])
+            if place.size:
+                beside = ffn[place] if ffn.size else np.zeros(place.size)
+                found.append(Replicas(codes, attention[place], beside))
+        return tuple(found)
 
-    def deployment(
-        self,
-        attention: FloatArray,
-        ffn: FloatArray,
-        *,
-        plan: Plan,
-        batch: FloatArray,
-    ) -> Deployment:
-        """Return deployments of these shapes with one micro-batch of a group."""
-        return self.deployments.deployment_of(attention, ffn, batch=batch, plan=plan)
+    def shared(self, codes: NDArray[Any]) -> Numbers:
+        """Return how many devices share heads under plans, by place [1]."""
+        found: Numbers = shared_of(self.plans)[0][codes] * 1.0
+        return found
+
+    def microbatches_of(self, codes: NDArray[Any]) -> tuple[int, ...]:
+        """Return the micro-batches to try; a sum over all devices leaves nothing to overlap."""
+        summed = self.plans[int(codes.flat[0])].transport == REPLICATED
+        return self.microbatches[:1] if summed else self.microbatches
+
+    def deployment(self, replicas: Replicas, *, batch: FloatArray) -> Deployment:
+        """Return deployments of replicas alike with one micro-batch of a group."""
+        plan = plan_of(replicas.plan, self.plans)
+        return self.deployments.deployment_of(replicas.attention, replicas.ffn, batch=batch, plan=plan)
 
     def prompt(self, tokens: FloatArray) -> Prompt:
         """Return the prompts, or the part of one, that a micro-batch carries."""
@@ -140,20 +169,17 @@ class Workers:
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""
         found = np.empty(batch.shape)
-        for rows in alike(case["plan"]):
-            deployment = self.deployment(
-                case["attention"][rows],
-                case["ffn"][rows],
-                plan=self.plans[int(case["plan"][rows[0]])],
-                batch=batch[rows],
-            )
+        codes = case["plan"].astype(int)
+        for rows in blocks_of(codes, self.plans):
+            replicas = Replicas(codes[rows], case["attention"][rows], case["ffn"][rows])
+            deployment = self.deployment(replicas, batch=batch[rows])
             micro = self.micro(deployment, None if tokens is None else tokens[rows])
             found[rows] = self.step_of(deployment, micro, case["m"][rows])
         return found
 
-    def memory_left(self, attention: FloatArray, ffn: FloatArray, *, plan: Plan, tokens: float) -> Numbers:
+    def memory_left(self, replicas: Replicas, *, tokens: float) -> Numbers:
         """Return the sequences of a group that memory holds besides weights and a step's prompt tokens."""
-        empty = self.deployment(attention, ffn, plan=plan, batch=0)
+        empty = self.deployment(replicas, batch=0)
         most = self.deployments.largest_batch(
             empty,
             working=self.deployments.held.working(empty, tokens),

@@ -15,7 +15,7 @@ from roofline_afd.serving.deployment import EP, Deployment, Deployments
 from roofline_afd.serving.modes.pools import ways_to_prefill
 from roofline_afd.serving.modes.question import AGG, AGG_AFD, PD
 from roofline_afd.serving.modes.search import explore_modes
-from roofline_afd.serving.modes.workers import Workers
+from roofline_afd.serving.modes.workers import Replicas, Workers
 from tests.serving.modes.asking import asking
 from tests.serving.modes.one_by_one import replicas_of
 
@@ -94,8 +94,9 @@ def test_prompts_are_sent_once_to_each_node() -> None:
         )
         workers = Workers(question, question.scenario, EP, held=4096)
         workers.shapes = np.array([32.0]), np.zeros(0)
-        (plan,) = workers.plans
-        decoding = workers.deployment(np.array(32), np.zeros(()), plan=plan, batch=np.array(64))
+        assert len(workers.plans) == 1
+        one = Replicas(np.array(0), np.array(32), np.zeros(()))
+        decoding = workers.deployment(one, batch=np.array(64))
         blocks, _ = workers.micro(decoding, None)
         return {
             **ways_to_prefill(question, workers),

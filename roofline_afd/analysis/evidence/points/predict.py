@@ -17,7 +17,7 @@ from roofline_afd.serving.modes.aggregated import Aggregated
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.pools import ways_to_prefill
 from roofline_afd.serving.modes.question import Question
-from roofline_afd.serving.modes.workers import Workers
+from roofline_afd.serving.modes.workers import Replicas, Workers
 from roofline_afd.serving.sizes import REPLICATED
 
 if TYPE_CHECKING:
@@ -157,11 +157,12 @@ def _plans(workers: Workers, devices: int | None) -> tuple[Plan, ...]:
 
 def _figure(row: ServingPoint, chosen: _Chosen, step: float) -> float:
     """Return what a row measures, from the mean step."""
-    accept, groups = row.scenario.accept_length, chosen.devices / chosen.plan.tensor_parallel
+    heads = float(np.asarray(chosen.plan.tensor_parallel))
+    accept, groups = row.scenario.accept_length, chosen.devices / heads
     if row.metric == TPOT:
         return step / accept * 1e3
     rate = chosen.batch * accept / step * groups
-    prompts = chosen.chunk / step / chosen.plan.tensor_parallel
+    prompts = chosen.chunk / step / heads
     return {PREFILL: prompts, PER_INSTANCE: rate, PER_DEVICE: rate / chosen.devices}[row.metric]
 
 
@@ -196,7 +197,7 @@ def _decoding(workers: Workers, points: Points) -> _Chosen:
 def _at_concurrency(question: Question, workers: Workers, concurrency: float) -> _Chosen:
     """Return the chunk and micro-batches with the shortest mean step at a number of requests in flight."""
     work, plan = question.workload, workers.plans[0]
-    batch = concurrency * plan.tensor_parallel / question.devices
+    batch = float(np.multiply(concurrency, plan.tensor_parallel)) / question.devices
     best, shortest = None, np.inf
     for chunk in chunk_sizes(work.isl, None):
         if chunk > max(batch, 1.0) * work.isl * (1.0 + SAME):  # no more prompts than requests in flight
@@ -210,7 +211,7 @@ def _at_concurrency(question: Question, workers: Workers, concurrency: float) ->
                 chunk_tokens=chunk,
             )
         )
-        for count in workers.microbatches_of(plan) if share <= 1.0 + SAME else ():
+        for count in workers.microbatches_of(np.zeros(1, dtype=int)) if share <= 1.0 + SAME else ():
             chosen = _Chosen(float(question.devices), plan, float(count), chunk, batch, min(share, 1.0))
             step = _step(workers, chosen).time
             if step < shortest:
@@ -226,12 +227,9 @@ def _step(workers: Workers, chosen: _Chosen, *, told: bool = False) -> _Step:
     whole = serial = 0.0
     terms = dict.fromkeys(TERMS, 0.0)
     kinds: dict[str, float] = {}
-    deployment = workers.deployment(
-        np.asarray(chosen.devices),
-        np.zeros(()),
-        plan=chosen.plan,
-        batch=np.asarray(np.ceil(chosen.batch / count)),
-    )
+    code = np.asarray(workers.plans.index(chosen.plan))
+    replica = Replicas(code, np.asarray(chosen.devices), np.zeros(()))
+    deployment = workers.deployment(replica, batch=np.asarray(np.ceil(chosen.batch / count)))
     for weight, tokens in ((chosen.share, chosen.chunk / count), (1.0 - chosen.share, None)):
         if not weight:
             continue
