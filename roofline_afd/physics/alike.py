@@ -40,7 +40,7 @@ def pass_alike(
     free : list of array
         When each stage may be begun [s]; becomes when the last micro-batch leaves it free.
     last : bool
-        Whether only the end of the last micro-batch matters, and others are left as they were [bool].
+        Whether only the end of the last micro-batch matters, and others are left as they were [1].
 
     Notes
     -----

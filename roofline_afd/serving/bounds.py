@@ -62,7 +62,12 @@ def group_bounds(deployments: Deployments, found: Candidates, plans: Sequence[Pl
         largest = np.zeros((codes.size, sizes.size))
         np.maximum.at(largest, (which, where), attention)
         plan = plan_of(codes[:, None, None], plans)
-        mine, theirs = _paces(deployments, plan, grid, (largest[..., None], sizes[:, None]))
+        # of pairs that are not there any will do that is one
+        sharing = np.maximum(sizes, np.broadcast_to(plan.expert_tensor_parallel, (codes.size, 1, 1))[..., 0])
+        holders = np.where(largest > 0, sizes, sharing)
+        mine, theirs = _paces(
+            deployments, plan, grid, (np.maximum(largest, 1.0)[..., None], holders[..., None])
+        )
         place = np.minimum(np.searchsorted(grid, most), grid.size - 1)
         own = groups * mine[which, place]
         turns = deployments.attention_groups
@@ -84,7 +89,7 @@ def _paces(
     its devices; a column per batch of the grid; a batch whose next smaller one is too slow has none.
     """
     attention, ffn = shapes
-    deployment = deployments.deployment_of(np.maximum(attention, 1.0), ffn, batch=grid, plan=plan)
+    deployment = deployments.deployment_of(attention, ffn, batch=grid, plan=plan)
     blocks, once = deployments.micro_batch(deployment)
     heads = "ffn" if plan.afd_cut == CORE_CUT else "attention"
     found = []

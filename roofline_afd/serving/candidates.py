@@ -78,6 +78,12 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
         If the question contradicts itself.
     """
     plans = plans_of(deployments) if plans is None else plans
+    found = shapes_asked(deployments, plans)
+    return found._replace(most=largest_batches(deployments, found, plans))
+
+
+def shapes_asked(deployments: Deployments, plans: Sequence[Plan]) -> Candidates:
+    """Return the shapes a question admits, whatever memory holds; raises as `shapes_in_memory`."""
     senders, receivers = shapes_of(deployments)
     batches = np.asarray(microbatches_of(deployments.scenario, deployments.mode), dtype=float)
     free = deployments.scenario.expert_tensor_parallel is None
@@ -92,11 +98,10 @@ def shapes_in_memory(deployments: Deployments, plans: Sequence[Plan] | None = No
     ffn = receivers[shape] if deployments.mode == AFD else np.zeros(attention.shape)
     redundant = redundant_of(deployments, plans, plan, ffn if deployments.mode == AFD else attention)
     blank = np.zeros(attention.shape)
-    found = Candidates(
+    return Candidates(
         *(plan, attention, ffn, m, redundant, blank, blank, blank, blank),
         np.zeros(attention.shape, dtype=bool),
     )
-    return found._replace(most=largest_batches(deployments, found, plans))
 
 
 def shapes_of(deployments: Deployments) -> tuple[Numbers, Numbers]:

@@ -177,15 +177,23 @@ class DeviceMemory:
 
         Of these some may share the cache too: each holds more heads of fewer tokens.
         """
+        cache = functools.partial(self._cache_bytes, tokens)
+        return for_each(cache, tensor_parallel, context_parallel), for_each(self._state, tensor_parallel)
+
+    @functools.cached_property
+    def _cache_bytes(self) -> Callable[[float, int, int], float]:
+        """Bytes of cache of a sequence of so many tokens where devices share heads, and it, counted once."""
         size = precision(self.formats.cache).bytes
 
-        def cache(tp: int, cp: int) -> float:
+        def count(tokens: float, tp: int, cp: int) -> float:
             return float(np.asarray(self._split(tp // cp).kv_bytes(tokens, size))) / cp * self._drafting
 
-        def state(tp: int) -> float:
-            return self._split(tp).state_bytes() * self._drafting
+        return functools.cache(count)
 
-        return for_each(cache, tensor_parallel, context_parallel), for_each(state, tensor_parallel)
+    @functools.cached_property
+    def _state(self) -> Callable[[int], float]:
+        """Bytes of state of a sequence where devices share heads, counted once."""
+        return functools.cache(lambda tp: self._split(tp).state_bytes() * self._drafting)
 
     def cache_of(self, tokens: float, tensor_parallel: Count = 1, context_parallel: Count = 1) -> FloatArray:
         """Return the bytes of cache and state of a sequence, on one of the devices that share heads [B]."""

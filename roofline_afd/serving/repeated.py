@@ -13,6 +13,7 @@ from roofline_afd.serving.candidates import (
     largest_batches,
     plans_of,
     redundant_of,
+    shapes_asked,
     taken,
 )
 from roofline_afd.serving.deployment import EP
@@ -45,9 +46,11 @@ class RepeatedSearch:
     share : float
         Only shapes that reached this share of the best are searched again, of plans with one that did, and
         those of the same plans that memory did not hold; 0 for all shapes [1].
+    plans : tuple of Plan
+        Plans of the first question; those of the next where absent.
     """
 
-    def __init__(self, found: Found, *, share: float = 0.0) -> None:
+    def __init__(self, found: Found, *, share: float = 0.0, plans: tuple[Plan, ...] = ()) -> None:
         candidates = found.candidates
         self.enough = share * float(np.max(candidates.rate, initial=0.0))
         """What a question must reach for shapes left out not to matter [tokens/s per device]."""
@@ -55,10 +58,19 @@ class RepeatedSearch:
         kept = np.isin(candidates.plan, np.unique(candidates.plan[reached]))
         lacked = candidates.most < 1  # they may be held, with a little more memory
         self.shapes = taken(candidates, np.flatnonzero(reached | (lacked & kept)))
-        self.plans: tuple[Plan, ...] = ()
+        self.plans = plans
         """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
         self._guessed: tuple[Deployments, Numbers, float] | None = None
+
+    def answers(self, deployments: Deployments) -> bool:
+        """Return whether a question differs from the first in numbers alone."""
+        plans = plans_of(deployments)
+        if self.plans and plans != self.plans:
+            return False
+        asked = shapes_asked(deployments, plans)
+        names = ("plan", "attention_devices", "ffn_devices", "microbatches")
+        return all(np.array_equal(getattr(asked, name), getattr(self.shapes, name)) for name in names)
 
     def guess(self, deployments: Deployments) -> float:
         """Return what the shapes reach that won before: no more than the best [tokens/s per device]."""

@@ -14,7 +14,7 @@ from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.changes import SUBJECTS, changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, question_line, serving_inputs
 from roofline_afd.analysis.decode.questions import METRICS, Map
-from roofline_afd.analysis.decode.sides import NAMES, rates, search_modes
+from roofline_afd.analysis.decode.sides import NAMES, Successive, search_modes
 from roofline_afd.analysis.decode.verdict import undecided
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.catalogue.schema import quantity_keys
@@ -75,13 +75,14 @@ def grid(question: Map) -> Answer:
         raise InputError(f"--x and --y are both {x_key}; a map needs two inputs")
     if len(xs) * len(ys) > MOST_POINTS:
         raise InputError(f"--x and --y ask for {len(xs) * len(ys):,} points; a map holds {MOST_POINTS:,}")
-    measure = _modes_at if metric == RATIO else _hfu_at
+    successive = Successive()
     rows = []
     for one in ys:
         row = changed(scenario, {y_key: _number(y_key, one)})
         for other in xs:
             point = changed(row, {x_key: _number(x_key, other)})
-            rows.append({x_key: other, y_key: one, **measure(point)})
+            found = _modes(*successive.rates(point)) if metric == RATIO else _hfu_at(point)
+            rows.append({x_key: other, y_key: one, **found})
     own = {key: value_of(scenario, key) for key in (x_key, y_key)}
     values = np.array([math.nan if row[metric] is None else row[metric] for row in rows])
     segments = []
@@ -219,12 +220,8 @@ def _number(key: str, value: float) -> float:
     return int(value) if is_whole(key) and value.is_integer() else value
 
 
-def _modes_at(scenario: Scenario) -> dict[str, Any]:
-    """Return the throughput of both modes and their ratio; None where infeasible."""
-    return _modes(*rates(scenario))
-
-
 def _modes(ep: float, afd: float) -> dict[str, Any]:
+    """Return the throughput of both modes and their ratio; None where infeasible."""
     state = BOTH if ep and afd else ONLY_EP if ep else ONLY_AFD if afd else NEITHER
     return {
         RATIO: afd / ep if ep and afd else None,

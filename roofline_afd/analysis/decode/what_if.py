@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.changes import changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
-from roofline_afd.analysis.decode.sides import NAMES, Side, rates, refusal_of, search_modes
+from roofline_afd.analysis.decode.sides import NAMES, Side, Successive, refusal_of, search_modes
 from roofline_afd.analysis.decode.verdict import Verdict, chance, model_note, verdict_of
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError
@@ -183,10 +183,11 @@ def _break_even(
     if not low or not high or low == high or None in ratios or min(low, high) <= 0:
         return None
     whole = _is_whole(scenario, key)
+    successive = Successive()
 
     def lead(value: float) -> float:
         try:
-            ep, afd = rates(changed(scenario, {key: int(value) if whole else value}))
+            ep, afd = successive.rates(changed(scenario, {key: int(value) if whole else value}))
         except InputError:
             return math.nan
         return math.log(afd / ep) if ep and afd else math.nan
