@@ -17,6 +17,7 @@ from roofline_afd.serving.limits import SAME
 from roofline_afd.serving.scenario import COUNTS, PLUGIN
 from roofline_afd.serving.sizes import AFD_CUTS, ATTENTION_CUT, FUSED, REPLICATED, Plan, undivided
 from roofline_afd.serving.torus import whole_slices
+from roofline_afd.serving.uneven import LEVELLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -212,7 +213,8 @@ def redundant_of(
     deployments: Deployments, plans: Sequence[Plan], plan: NDArray[Any], holders: NDArray[Any]
 ) -> Numbers:
     """Return the redundant experts of each candidate, from its plan and the devices that hold experts."""
-    found: Numbers = deployments.fill(holders / shared_of(tuple(plans))[2][plan])
+    _, _, sharing, spare = (column[plan] for column in shared_of(tuple(plans)))
+    found: Numbers = deployments.fill(holders / sharing, spare)
     return found
 
 
@@ -240,9 +242,19 @@ def offered(
     fits = admitted(plan, *shapes, experts=experts)
     if deployments.attention_groups > 1:
         fits &= shapes[0] % (deployments.attention_groups * plan.tensor_parallel) == 0
+    if plan.spare_experts:
+        places = shapes[-1 if shapes[1].size else 0] / plan.expert_tensor_parallel
+        fits[fits] &= _may_pay(deployments, places[fits])
     if plan.transport != REPLICATED:
         fits &= runs(deployments, *shapes)
     return fits
+
+
+def _may_pay(deployments: Deployments, places: Numbers) -> NDArray[np.bool_]:
+    """Return where one more expert on each of the devices that hold them may pay."""
+    load = deployments.load
+    assert load is not None  # noqa: S101 - else no plan has spare experts
+    return load.uneven(places, deployments.fill(places, 0))
 
 
 def admitted(
@@ -306,16 +318,21 @@ def plans_of(deployments: Deployments, transports: Sequence[str] | None = None) 
     kernels = scenario.kernels
     if kernels == FUSED:
         check_fused(deployments.ffn)
+    load = deployments.load
+    levelled = load is not None and load.placement == LEVELLED and scenario.redundant_experts is None
+    spares = (0, 1) if levelled else (0,)
     found = [
-        Plan(transport, *each, cut, kernels)
+        Plan(transport, *each, cut, kernels, spare)
         for cut in cuts_of(deployments)
         for each in shared
         for transport in transports
         if scenario.expert_tensor_parallel or each[2] == 1 or each[2] < 2 * needed
+        for spare in spares
     ]
     if deployments.mode == EP and scenario.transport in {None, ALL} and kernels != FUSED:
         found += [
-            Plan(REPLICATED, *each)
+            Plan(REPLICATED, *each, spare_experts=spare)
+            for spare in spares
             for each in shared
             if each[0] > 1
             and each[0] % each[2] == 0
@@ -434,8 +451,9 @@ def families_of(plans: tuple[Plan, ...]) -> tuple[NDArray[np.intp], ...]:
 
 @functools.lru_cache(maxsize=64)
 def shared_of(plans: tuple[Plan, ...]) -> tuple[NDArray[np.int64], ...]:
-    """Return how many devices share heads, caches, experts under each of some plans [1]."""
-    return tuple(np.array(column) for column in zip(*(plan.shared for plan in plans), strict=True))
+    """Return how many devices share heads, caches, experts under plans, and spare experts [1]."""
+    numbers = ((*plan.shared, plan.spare_experts or 0) for plan in plans)
+    return tuple(np.array(column) for column in zip(*numbers, strict=True))
 
 
 def plan_of(codes: NDArray[Any], plans: Sequence[Plan]) -> Plan:
@@ -458,8 +476,8 @@ def plan_of(codes: NDArray[Any], plans: Sequence[Plan]) -> Plan:
         return first
     shared = (column[codes] for column in shared_of(tuple(plans)))
     numbers = [each if np.any(each != each.flat[0]) else int(each.flat[0]) for each in shared]
-    tp, cp, etp = numbers
-    return Plan(first.transport, tp, cp, etp, first.afd_cut, first.kernels)
+    tp, cp, etp, spare = numbers
+    return Plan(first.transport, tp, cp, etp, first.afd_cut, first.kernels, spare)
 
 
 def blocks_of(plan: NDArray[Any], plans: Sequence[Plan]) -> Iterator[Rows]:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["AFD", "EP", "MODES", "Block", "Deployment", "Deployments", "Step"]
 
 EP, AFD = MODES = DEPLOYMENTS
+LAYER_PLAN = tuple(name for name in Plan._fields if name != "spare_experts")
+"""What of a plan the times of layers depend on, but for how many experts devices hold."""
 
 
 def _nominal(calibration: Calibration, system: System) -> Calibration:
@@ -180,7 +182,7 @@ class Deployments:
 
     def layers(self, transport: str = "", *others: Any) -> Layers:  # noqa: ANN401 - as a plan has them
         """Return the layers under a plan, of which what is left out is as by default."""
-        plan = Plan(transport or self.transport, *others)
+        plan = Plan(transport or self.transport, *others)._replace(spare_experts=None)
         if not all(isinstance(number, int) for number in plan.shared):
             return self.layers(*plan.alone).sharing(*plan.shared)
         key = plan
@@ -202,7 +204,7 @@ class Deployments:
                 routing_exponent=self.routing_exponent,
                 load=self.load,
                 domain_layout=self.scenario.domain_layout or "",
-                **key._asdict(),
+                **{name: getattr(key, name) for name in LAYER_PLAN},
             )
         return self._layers[key]
 
@@ -225,7 +227,7 @@ class Deployments:
         plan = plan or Plan(self.transport)
         if redundant_experts is None:
             holders = np.asarray(attention_devices if apart is None else apart)
-            redundant_experts = self.fill(holders / plan.expert_tensor_parallel)
+            redundant_experts = self.fill(holders / plan.expert_tensor_parallel, plan.spare_experts)
         if apart is None:
             plan = plan._replace(afd_cut=ATTENTION_CUT)
         return Deployment(
@@ -482,16 +484,19 @@ class Deployments:
         """
         return self.held.largest_batch(deployment, working=working, shared_tokens=shared_tokens)
 
-    def fill(self, devices: Count) -> FloatArray:
-        """Return the redundant experts that devices hold: as fill them evenly, or one more on each [1].
+    def fill(self, devices: Count, spare: Count | None = None) -> FloatArray:
+        """Return the redundant experts that devices hold: as fill them evenly, and so many more on each [1].
 
-        Devices that share each expert count once (`ExpertLoad.redundant`).
+        Devices that share each expert count once; how many more is as loads ask for where absent
+        (`ExpertLoad.redundant`).
         """
         experts = self.scenario.model.routed_experts
         given = self.scenario.redundant_experts
         if given is not None:
             return np.zeros(np.shape(devices)) + given
         fill: FloatArray = np.ceil(np.divide(experts, devices)) * devices - experts
+        if spare is not None:
+            return fill + np.multiply(spare, devices)
         return fill if self.load is None else self.load.redundant(np.multiply(devices, 1.0), fill)
 
     @cached_property

@@ -54,6 +54,9 @@ class Plan(NamedTuple):
     expert_tensor_parallel: Count = 1
     afd_cut: str = ATTENTION_CUT
     kernels: str = SEPARATE
+    spare_experts: Count | None = None
+    """Experts that each device with experts holds beyond those that fill it, as a search tries it; as loads
+    ask for where absent."""
 
     @property
     def shared(self) -> tuple[Count, Count, Count]:
@@ -62,8 +65,10 @@ class Plan(NamedTuple):
 
     @property
     def alone(self) -> Plan:
-        """The same plan where devices share nothing."""
-        return self._replace(tensor_parallel=1, context_parallel=1, expert_tensor_parallel=1)
+        """The same plan where devices share nothing, and hold experts as loads ask for."""
+        return self._replace(
+            tensor_parallel=1, context_parallel=1, expert_tensor_parallel=1, spare_experts=None
+        )
 
 
 def for_each(of_one: Callable[..., float], *counts: Count) -> FloatArray:
@@ -109,6 +114,7 @@ class Deployment:
     expert_tensor_parallel: Count = 1
     afd_cut: str = ATTENTION_CUT
     kernels: str = SEPARATE
+    spare_experts: Count | None = None
 
     @property
     def plan(self) -> Plan:

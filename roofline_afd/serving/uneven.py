@@ -11,6 +11,7 @@ import numpy as np
 from roofline_afd.physics import uneven
 from roofline_afd.physics.normal import expected_maximum
 from roofline_afd.physics.popularity import zipf_popularity
+from roofline_afd.serving.limits import SAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,15 @@ class ExpertLoad:
     def imbalance(self, places: FloatLike, redundant_experts: FloatLike) -> FloatArray:
         """Return what the fullest device gets over the mean by popularity and placement, elementwise [1]."""
         return _elementwise(functools.partial(_imbalance, self), places, redundant_experts)
+
+    def uneven(self, places: FloatLike, fill: FloatLike) -> NDArray[np.bool_]:
+        """Return where one more expert on each device may level loads further.
+
+        Not where there are so many devices that each expert has several to itself.
+        """
+        if self.placement != LEVELLED:
+            return np.zeros(np.shape(places), dtype=bool)
+        return np.asarray(_elementwise(functools.partial(_uneven, self), places, fill), dtype=bool)
 
     def redundant(self, places: FloatLike, fill: FloatLike) -> FloatArray:
         """Return the experts to hold twice where the question does not say.
@@ -155,10 +165,20 @@ def _imbalance(load: ExpertLoad, places: int, redundant_experts: int) -> float:
 @functools.lru_cache(maxsize=1 << 17)
 def _redundant(load: ExpertLoad, places: int, fill: int) -> float:
     held = -(-(load.experts + fill) // places)
-    alone = held == 1 and load.experts / places <= WORTH / (1.0 + WORTH)  # then no load is above 1 + WORTH
-    if places <= 1 or alone or _imbalance(load, places, fill) <= 1.0 + WORTH / held:
+    if places <= 1 or _apart(load, places, held) or _imbalance(load, places, fill) <= 1.0 + WORTH / held:
         return float(fill)
     return float(fill + places)
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _uneven(load: ExpertLoad, places: int, fill: int) -> float:
+    held = -(-(load.experts + fill) // places)
+    return float(not _apart(load, places, held) and _imbalance(load, places, fill) > 1.0 + SAME)
+
+
+def _apart(load: ExpertLoad, places: int, held: int) -> bool:
+    """Return whether each expert has several devices to itself: no load is above 1 + `WORTH` then."""
+    return held == 1 and load.experts / places <= WORTH / (1.0 + WORTH)
 
 
 @functools.lru_cache(maxsize=1 << 17)

@@ -105,6 +105,7 @@ def _planned(deployments: Deployments) -> Iterator[tuple[int, int | None, Plan]]
     model = scenario.model
     powers = [each for each in (1, 2, 4, 8) if each <= deployments.attention.scale_up_domain_devices]
     transports = TRANSPORTS if scenario.transport == "all" else (deployments.transport,)
+    spares = (0,) if deployments.load is None else (0, 1)
     for (senders, receivers), heads, caches, parts in itertools.product(
         _shapes(scenario, mode), powers, powers, powers
     ):
@@ -123,11 +124,12 @@ def _planned(deployments: Deployments) -> Iterator[tuple[int, int | None, Plan]]
             continue
         if parts == 1 or holding > model.routed_experts * parts // 2:
             cuts = AFD_CUTS if mode == AFD and not scenario.deployable_with else (ATTENTION_CUT,)
-            for transport, cut in itertools.product(transports, cuts):
-                yield senders, receivers, Plan(transport, heads, caches, parts, cut)
+            for transport, cut, spare in itertools.product(transports, cuts, spares):
+                yield senders, receivers, Plan(transport, heads, caches, parts, cut, spare_experts=spare)
         whole = parts in {1, heads}
         if mode == EP and heads == senders > 1 and scenario.transport in {None, "all"} and whole:
-            yield senders, receivers, Plan("replicated", heads, caches, parts)
+            for spare in spares:
+                yield senders, receivers, Plan("replicated", heads, caches, parts, spare_experts=spare)
 
 
 def _brute(scenario: Scenario, mode: str) -> float:
@@ -148,7 +150,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
             ffn_devices=receivers,
             batch=np.arange(1, largest)[:, None],
             microbatches=np.array(microbatches),
-            redundant_experts=float(deployments.fill(holding)),
+            redundant_experts=float(deployments.fill(holding, plan.spare_experts)),
             **plan._asdict(),
         )
         step = deployments.step(every).time
