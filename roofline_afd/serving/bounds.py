@@ -8,8 +8,9 @@ import numpy as np
 
 from roofline_afd.physics.filling import LEAST_FILL
 from roofline_afd.serving.batches import batch_grid
-from roofline_afd.serving.candidates import deployments_of, families_of, plan_of, taken
+from roofline_afd.serving.candidates import deployments_of, taken
 from roofline_afd.serving.deployment import AFD
+from roofline_afd.serving.plans import families_of, plan_of
 from roofline_afd.serving.sizes import CORE_CUT
 
 if TYPE_CHECKING:

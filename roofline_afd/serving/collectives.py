@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from roofline_afd.catalogue.collectives import (
     CollectiveEfficiency,
     collectives_of,
 )
+from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import collectives, traffic
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ NOMINAL = "nominal convention"
 """Source of links that are taken at a share of the peak, without fixed times."""
 FAMILIES = "all_reduce"
 """Table of an engine that lists the libraries of its collectives."""
+
+
+def nominal(calibration: Calibration, system: System) -> Calibration:
+    """Return the efficiencies with links at the nominal convention: a share of the peak and no fixed time."""
+    up = Leg(latency_s=0.0, efficiency=system.scale_up.efficiency, source=NOMINAL)
+    out = Leg(0.0, system.scale_out.efficiency if system.scale_out else 1.0, source=NOMINAL)
+    return dataclasses.replace(calibration, link=dataclasses.replace(calibration.link, up=up, out=out))
 
 
 class Collective(NamedTuple):

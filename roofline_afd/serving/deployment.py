@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,12 @@ from roofline_afd.catalogue.calibration import (
     load_calibration,
     load_service_constants,
 )
-from roofline_afd.catalogue.links import Leg
 from roofline_afd.physics import pipeline
 from roofline_afd.physics.pipeline import overlapped_time_share
 from roofline_afd.physics.schedule import ONE_GROUP, turns_of
 from roofline_afd.physics.uneven import longest_caches_share
 from roofline_afd.serving import steps, torus
-from roofline_afd.serving.collectives import NOMINAL
+from roofline_afd.serving.collectives import nominal
 from roofline_afd.serving.layer import decode_operators, prefill_operators
 from roofline_afd.serving.memory import DeviceMemory
 from roofline_afd.serving.order import layer_order
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from roofline_afd.catalogue.calibration import ServiceConstants
-    from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import Count, FloatArray
     from roofline_afd.physics.schedule import LayerTimes
     from roofline_afd.serving.scenario import Scenario
@@ -52,18 +49,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.uneven import ExpertLoad
 
 __all__ = ["AFD", "EP", "MODES", "Block", "Deployment", "Deployments", "Step"]
-
 EP, AFD = MODES = DEPLOYMENTS
-LAYER_PLAN = tuple(name for name in Plan._fields if name != "spare_experts")
-"""What of a plan the times of layers depend on, but for how many experts devices hold."""
-
-
-def _nominal(calibration: Calibration, system: System) -> Calibration:
-    """Return the efficiencies with links at the nominal convention: a share of the peak and no fixed time."""
-    up = Leg(latency_s=0.0, efficiency=system.scale_up.efficiency, source=NOMINAL)
-    out = Leg(0.0, system.scale_out.efficiency if system.scale_out else 1.0, source=NOMINAL)
-    link = dataclasses.replace(calibration.link, up=up, out=out)
-    return dataclasses.replace(calibration, link=link)
 
 
 class Deployments:
@@ -177,15 +163,14 @@ class Deployments:
             for side in (self.attention, self.ffn)
         )
         if self.scenario.links == "nominal":
-            mine, theirs = _nominal(mine, self.attention), _nominal(theirs, self.ffn)
+            mine, theirs = nominal(mine, self.attention), nominal(theirs, self.ffn)
         return mine, mine if self.ffn is self.attention else theirs
 
     def layers(self, transport: str = "", *others: Any) -> Layers:  # noqa: ANN401 - as a plan has them
         """Return the layers under a plan, of which what is left out is as by default."""
-        plan = Plan(transport or self.transport, *others)._replace(spare_experts=None)
-        if not all(isinstance(number, int) for number in plan.shared):
-            return self.layers(*plan.alone).sharing(*plan.shared)
-        key = plan
+        key = Plan(transport or self.transport, *others)._replace(spare_experts=None)
+        if not all(isinstance(number, int) for number in key.shared):
+            return self.layers(*key.alone).sharing(*key.shared)
         if key not in self._layers:
             found = self._efficiencies(None if key.transport == REPLICATED else key.transport)
             self._layers[key] = Layers(
@@ -204,7 +189,7 @@ class Deployments:
                 routing_exponent=self.routing_exponent,
                 load=self.load,
                 domain_layout=self.scenario.domain_layout or "",
-                **{name: getattr(key, name) for name in LAYER_PLAN},
+                **key.of_layers,
             )
         return self._layers[key]
 

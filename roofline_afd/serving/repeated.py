@@ -11,12 +11,12 @@ from roofline_afd.serving.candidates import (
     blocks_of,
     deployments_of,
     largest_batches,
-    plans_of,
     redundant_of,
     shapes_asked,
     taken,
 )
 from roofline_afd.serving.deployment import EP
+from roofline_afd.serving.plans import plans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -186,8 +186,9 @@ class Scenario:
         after the other, FFN devices first and attention devices beside them (`full`), or each group in
         domains of its own (`apart`); where absent EP even, and AFD in the quickest way.
     redundant_experts : int, optional
-        Experts held twice; where absent as many as fill the devices evenly, and one more on each where
-        experts are levelled and loads are uneven by more than half of what that adds to weights [1].
+        Experts held twice; where absent as many as fill the devices evenly, and where experts are levelled
+        one more on each if that is better, or where nothing is searched if loads are uneven by more than
+        half of what it adds to weights [1].
     experts_per_ffn_device : int, optional
         Experts of a device that tokens reach, where routing is forced to fewer than it holds [1].
     expert_placement : str, optional

@@ -9,16 +9,10 @@ import numpy as np
 
 from roofline_afd.serving.batches import filled_below, largest
 from roofline_afd.serving.bounds import group_bounds
-from roofline_afd.serving.candidates import (
-    Candidates,
-    blocks_of,
-    deployments_of,
-    plans_of,
-    shapes_in_memory,
-    taken,
-)
+from roofline_afd.serving.candidates import Candidates, blocks_of, deployments_of, shapes_in_memory, taken
 from roofline_afd.serving.deployable import lifted
 from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO, SAME
+from roofline_afd.serving.plans import plans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,11 @@ class Plan(NamedTuple):
     def shared(self) -> tuple[Count, Count, Count]:
         """Devices that share heads, caches, experts [1]."""
         return self.tensor_parallel, self.context_parallel, self.expert_tensor_parallel
+
+    @property
+    def of_layers(self) -> dict[str, Any]:
+        """What times of layers depend on by name, but for how many experts devices hold."""
+        return {name: getattr(self, name) for name in self._fields if name != "spare_experts"}
 
     @property
     def alone(self) -> Plan:

@@ -60,7 +60,13 @@ def test_both_groups_are_ranks_and_experts_divide_among_one() -> None:
 
 def test_tokens_of_a_device_are_limited() -> None:
     """To 511 in each micro-batch, drafted ones counted; more where another library takes them."""
-    asked = H800 | {"context": 64, "tpot_ms": 1000, "devices": 64, "tensor_parallel": 1}
+    asked = H800 | {
+        "context": 64,
+        "tpot_ms": 1000,
+        "devices": 64,
+        "tensor_parallel": 1,
+        "redundant_experts": 0,
+    }
     kernels: dict[str, Any] = {"deployable_with": "deepep-v1-low-latency"}
     for drafts in (0, 1):
         found = shapes_in_memory(Deployments(Scenario(**asked, **kernels, draft_tokens=drafts), EP))

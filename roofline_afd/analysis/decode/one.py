@@ -13,11 +13,12 @@ from roofline_afd.analysis.decode.memory import largest_context, largest_parts, 
 from roofline_afd.analysis.decode.rows import SHARED
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.batches import LARGEST_BATCH
-from roofline_afd.serving.candidates import admitted, plans_of
+from roofline_afd.serving.candidates import admitted
 from roofline_afd.serving.checks import choice, option
 from roofline_afd.serving.deployable import most_sequences, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployment, Deployments
 from roofline_afd.serving.limits import KERNELS, LATENCY, MEMORY, RATIO
+from roofline_afd.serving.plans import plans_of
 from roofline_afd.serving.scenario import COUNTS, PLUGIN
 from roofline_afd.serving.sizes import ATTENTION_CUT
 

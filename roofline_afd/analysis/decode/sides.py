@@ -10,10 +10,11 @@ import numpy as np
 
 from roofline_afd.analysis.decode.memory import largest_parts, memory_of
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
-from roofline_afd.serving.candidates import plans_of, shapes_in_memory
+from roofline_afd.serving.candidates import shapes_in_memory
 from roofline_afd.serving.deployable import lifted, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO
+from roofline_afd.serving.plans import plans_of
 from roofline_afd.serving.repeated import RepeatedSearch
 from roofline_afd.serving.scenario import PLUGIN
 from roofline_afd.serving.search import Found, search

@@ -41,12 +41,12 @@ from roofline_afd.analysis.requests.reasons import (
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.candidates import ALL
 from roofline_afd.serving.checks import choice, finite, whole
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import frontier_rows
 from roofline_afd.serving.modes.question import SERVING_MODES, Question
 from roofline_afd.serving.modes.search import ModeFound, explore_modes
+from roofline_afd.serving.plans import ALL
 from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:

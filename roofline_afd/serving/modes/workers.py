@@ -10,18 +10,11 @@ import attrs
 import numpy as np
 
 from roofline_afd.serving.batches import LARGEST_BATCH, microbatches_of
-from roofline_afd.serving.candidates import (
-    blocks_of,
-    families_of,
-    offered,
-    plan_of,
-    plans_of,
-    shapes_of,
-    shared_of,
-)
+from roofline_afd.serving.candidates import blocks_of, offered, shapes_of
 from roofline_afd.serving.deployable import rules_of
 from roofline_afd.serving.deployment import AFD, Deployments
 from roofline_afd.serving.limits import CLUSTER, KERNELS, MEMORY
+from roofline_afd.serving.plans import families_of, plan_of, plans_of, shared_of
 from roofline_afd.serving.sizes import ATTENTION_CUT, REPLICATED, Plan, Prompt
 
 if TYPE_CHECKING:

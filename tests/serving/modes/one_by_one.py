@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -74,7 +74,7 @@ def aggregated(question: Question, mode: str) -> list[Point]:
     accept, points = scenario.accept_length, []
     for shape in _shapes(scenario, mode, min(devices, scenario.max_devices)):
         for plan in plans_of(deployments, question, shape):
-            heads = plan.tensor_parallel
+            heads: Any = plan.tensor_parallel
             for chunk in chunk_sizes(work.isl, question.chunk_tokens):
                 most = _most_sequences(deployments, question, shape, plan, tokens=chunk, held=work.held)
                 for m in _microbatches(scenario, mode, plan):
@@ -160,7 +160,7 @@ def _ways(question: Question, deployments: Deployments) -> list[Way]:
     work, found = question.workload, []
     for shape in _shapes(deployments.scenario, deployments.mode, question.devices):
         for plan in plans_of(deployments, question, shape):
-            heads = plan.tensor_parallel
+            heads: Any = plan.tensor_parallel
             for chunk in chunk_sizes(work.isl, question.chunk_tokens):
                 most = _most_sequences(deployments, question, shape, plan, tokens=chunk, held=work.prompt)
                 if most < math.ceil(round(chunk / work.isl, 9)):
@@ -183,7 +183,7 @@ def _pools(question: Question, deployments: Deployments) -> list[Pool]:
     accept = deployments.scenario.accept_length
     for shape in _shapes(deployments.scenario, deployments.mode, question.devices):
         for plan in plans_of(deployments, question, shape):
-            heads = plan.tensor_parallel
+            heads: Any = plan.tensor_parallel
             most = _most_sequences(deployments, question, shape, plan, tokens=0, held=work.held)
             for m in _microbatches(deployments.scenario, deployments.mode, plan):
                 if most < m:

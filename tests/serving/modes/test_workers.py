@@ -87,7 +87,7 @@ def test_prompts_are_sent_once_to_each_node() -> None:
             system="h800",
             model="deepseek-v3",
             devices=32,
-            scenario={"transport": transport},
+            scenario={"transport": transport, "redundant_experts": 0},
             workload={"isl": 4096, "osl": 1},
             tensor_parallel=1,
             chunk_tokens=8192,

@@ -63,7 +63,9 @@ def test_break_even_lies_between_cells_of_different_sign(monkeypatch: pytest.Mon
         bandwidth = scenario.system.quantities["scale_out_gb_per_s"].value
         return 1e3, float(bandwidth * scenario.model.expert_intermediate / 110.0)
 
-    monkeypatch.setattr("roofline_afd.analysis.decode.maps.rates", made_up)
+    monkeypatch.setattr(
+        "roofline_afd.analysis.decode.sides.Successive.rates", lambda _, scenario: made_up(scenario)
+    )
     plane = plot.hfu_map(H800, x=X, y=Y)
     cells = next(layer for layer in layers_of(plane) if layer["mark"]["type"] == "rect")
     ahead = {(row["x"], row["y"]): row["afd_over_ep"] > 1 for row in rows_of(cells)}
