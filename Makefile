@@ -34,7 +34,7 @@ test: $(READY)  ## lint, types, and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
+	$(BIN)/pytest --numprocesses auto
 
 lint: $(READY)  ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .

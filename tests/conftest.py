@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from roofline_afd.cli import run
 
@@ -36,6 +37,32 @@ LONGEST_FIRST = (
     "test_commands_in_the_readme_run",
 )
 """Tests that take a minute or more: begun first, so that no process waits for one of them at the end."""
+
+
+ONE_PROCESS = {
+    "tests/analysis/evidence/operators/test_collectives.py": "published",
+    "tests/analysis/evidence/operators/test_calibrate.py": "published",
+    "tests/analysis/evidence/operators/test_record.py": "published",
+    "tests/analysis/purchase/test_break_even.py": "variation",
+    "tests/analysis/purchase/test_samples.py": "samples",
+    "tests/browser/test_report.py": "report",
+    "tests/view/charts/test_afd_vs_ep.py": "curves",
+    "tests/view/charts/test_hfu_map.py": "map",
+    "tests/view/charts/test_tornado.py": "tornado",
+}
+"""Files whose tests share what takes a while, and run in one process: by what they share."""
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # a class without types
+    """Tests of files that share something go to one process, all others to any."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return ONE_PROCESS.get(nodeid.partition("::")[0], nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:  # noqa: ANN401 - a producer
+    """Let processes share out the tests."""
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,6 @@ QUESTION = (
     *("--demand", "1e6", "--tpot-ms", "50", "--price", "h800=1.5", "--max-devices", "96"),
     *ONE_PLAN_OPTIONS,
 )
-pytestmark = pytest.mark.xdist_group("report")
 MOVED = """<script>
 const wait = setInterval(async () => {
   if (document.body.dataset.drawn !== "yes") return;

@@ -24,7 +24,6 @@ from tests.view.charts.drawn import (
     title_of,
 )
 
-pytestmark = pytest.mark.xdist_group("afd-vs-ep")
 QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160", *ONE_PLAN_OPTIONS)
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
 

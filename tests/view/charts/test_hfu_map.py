@@ -28,7 +28,6 @@ from tests.view.charts.drawn import (
     title_of,
 )
 
-pytestmark = pytest.mark.xdist_group("hfu-map")
 QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160", *ONE_PLAN_OPTIONS)
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
 X = ("scale_out_gb_per_s", [25.0, 50.0, 100.0, 400.0])

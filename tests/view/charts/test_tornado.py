@@ -17,7 +17,6 @@ from roofline_afd.view.charts.tornado import COLORS, MOST_BARS, tornado_chart
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import ONE_PLAN, command
 
-pytestmark = pytest.mark.xdist_group("tornado")
 SCENARIO = Scenario(system="h20", model="kimi-k2", tpot_ms=50, max_devices=128, **ONE_PLAN)
 QUESTION: dict[str, Any] = {"samples": 20, "uncertainty": {"fp8_tflops": "30%"}}
 

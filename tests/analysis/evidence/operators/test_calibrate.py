@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.calibration import Calibration
 
 
-pytestmark = pytest.mark.xdist_group("published")
-"""One process fits all published rows, for every test that looks at it."""
-
-
 def test_known_parameters_come_back(tmp_path: Path) -> None:
     rows = read_measurements([synthetic(tmp_path / "a.csv")], catalogue=CATALOGUE)
     written, answer = calibrate(rows, catalogue=CATALOGUE, date="2026-01-01")

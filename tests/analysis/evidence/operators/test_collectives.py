@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.evidence.operators.rows import Measurement
 
-pytestmark = pytest.mark.xdist_group("published")
-"""One process fits all published rows, for every test that looks at it."""
 ENGINES = {
     "vllm 0.24.0 custom all-reduce, CUDA graph": "vllm",
     "vllm 0.28.0 flashinfer 0.6.16 mnnvl one-shot fused RMSNorm, CUDA graph": "flashinfer",

@@ -24,9 +24,6 @@ from tests.analysis.evidence.operators.times import (
 )
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("published")
-"""One process fits all published rows, for every test that looks at it."""
-
 
 def test_written_records_are_an_overlay(tmp_path: Path) -> None:
     rows = read_measurements([synthetic(tmp_path / "a.csv")], catalogue=CATALOGUE)
