@@ -17,6 +17,9 @@ from roofline_afd.errors import InputError, shown_path
 NAME_HELP = "Ids or aliases of models; several are shown side by side."
 CONFIG_HELP = "A Hugging Face config.json; - reads standard input. It is only parsed: no code of it is run."
 ID_HELP = "Id of the record. Default: the name of the output file, else the model_type of the configuration."
+ASSUME_HELP = "Format of weights whose own is not known, or not stated: bf16, fp8, mxfp4, nvfp4, int8, int4."
+QUANTISED = "hf_quant_config.json"
+"""File beside a configuration that says how weights are quantised, as modelopt writes it."""
 IMPORT_HELP = (
     "Turn a Hugging Face config.json into a model record; --output FILE.toml writes it, ready for --model-db."
 )
@@ -71,6 +74,22 @@ def _read(config: Path) -> bytes:
         raise InputError(f"{shown_path(config)} cannot be read: {error.strerror}") from error
 
 
+def _beside(config: Path) -> bytes | None:
+    """Return the file that says how weights are quantised, where one stands beside the configuration."""
+    if str(config) == "-":
+        return None
+    beside = config.with_name(QUANTISED)
+    return _read(beside) if beside.is_file() else None
+
+
+def _weight_format(text: str) -> str:
+    """Return a format that weights may be taken for."""
+    from roofline_afd.catalogue.huggingface.quantization import FORMATS
+    from roofline_afd.serving.checks import choice
+
+    return str(choice("--assume-format", text, FORMATS))
+
+
 def add(app: Shelf) -> None:
     """Add the commands to the program."""
     group = app.group("models", "Mixture-of-experts model shapes, every value with unit, kind and source.")
@@ -119,9 +138,12 @@ def add(app: Shelf) -> None:
         *,
         id_: Annotated[str | None, typer.Option("--id", metavar="ID", help=ID_HELP)] = None,
         vendor: Annotated[str, typer.Option(metavar="NAME", help="Who made the model.")] = "unknown",
+        assume_format: Annotated[
+            str | None, typer.Option(metavar="FORMAT", help=ASSUME_HELP, parser=_weight_format)
+        ] = None,
     ) -> None:
         from roofline_afd.analysis.listing.show import imported_model
-        from roofline_afd.catalogue.huggingface.importing import import_config
+        from roofline_afd.catalogue.huggingface.importing import read_config
         from roofline_afd.catalogue.reading import parse_record
         from roofline_afd.view.tables import write_file
 
@@ -130,10 +152,20 @@ def add(app: Shelf) -> None:
             raise InputError(
                 f"--id {id_} and --output {shown_path(output.output)} disagree: a record's file is its id"
             )
-        text = import_config(_read(config), model_id=id_ or stem, vendor=vendor)
+        found = read_config(
+            _read(config),
+            model_id=id_ or stem,
+            vendor=vendor,
+            beside=_beside(config),
+            assumed=assume_format,
+        )
+        text = found.record
         if output.is_record and output.output is not None:
             write_file(output.output, text.encode(), force=output.force)
+            for note in found.notes:
+                print(f"note: {note}", file=sys.stderr)  # noqa: T201
             print(f"wrote {shown_path(output.output)}", file=sys.stderr)  # noqa: T201
         else:
             name = text.partition('id = "')[2].partition('"')[0]
-            output.deliver(imported_model(parse_record(text.encode(), file=f"{name}.toml")))
+            record = parse_record(text.encode(), file=f"{name}.toml")
+            output.deliver(imported_model(record, notes=found.notes))

@@ -109,13 +109,15 @@ def show_models(catalogue: Catalogue, names: Sequence[str], *, where: bool = Fal
     return _shown("models show", inputs, rows, where=where)
 
 
-def imported_model(record: Record) -> Answer:
+def imported_model(record: Record, *, notes: Sequence[str] = ()) -> Answer:
     """Show what an imported configuration says.
 
     Parameters
     ----------
     record : Record
         The record made from it.
+    notes : sequence of str
+        What was passed over, or not stated.
 
     Returns
     -------
@@ -125,12 +127,13 @@ def imported_model(record: Record) -> Answer:
     row = model_row(record, full=False)
     first = {key: row[key] for key in IMPORTED_KEYS}
     rest = {key: value for key, value in row.items() if key not in first and key != "name"}
-    notes = [
+    told = [
         f"{value.key} is derived: {value.note}"
         for value in record.quantities.values()
         if value.kind == "derived" and value.note
     ]
-    return Answer("models import", {}, object_columns([{**first, **rest}]), {}, notes, IMPORTED_KEYS)
+    columns = object_columns([{**first, **rest}])
+    return Answer("models import", {}, columns, {}, [*notes, *told], IMPORTED_KEYS)
 
 
 def _shown(command: str, inputs: dict[str, Any], rows: list[dict[str, Any]], *, where: bool) -> Answer:

@@ -23,8 +23,6 @@ def gqa(fields: Fields, layers: int, *, derive: bool = False, **changed: Any) ->
     if derive and fields.data.get("head_dim") is None:
         fields.used.add("head_dim")
         hidden = fields.number("hidden_size")
-        if hidden % heads:
-            fields.fault(f"missing head_dim: hidden_size {hidden} is no multiple of {heads} heads")
         table["head_dim"] = Noted(max(hidden // heads, 1), "derived", "hidden_size / num_attention_heads")
     else:
         table["head_dim"] = fields.number("head_dim")
@@ -39,12 +37,12 @@ def mla(fields: Fields, layers: int, **changed: Any) -> Table:  # noqa: ANN401
         "heads": fields.number("num_attention_heads"),
         "head_dim": fields.number("qk_nope_head_dim"),
         "value_head_dim": fields.number("v_head_dim"),
-        "rope_head_dim": fields.number("qk_rope_head_dim"),
-        "q_lora_rank": fields.number("q_lora_rank", null=0) or None,
+        "rope_head_dim": fields.number("qk_rope_head_dim", minimum=0, least=0) or None,
+        "q_lora_rank": fields.number("q_lora_rank", null=0, missing=0) or None,
         "kv_lora_rank": fields.number("kv_lora_rank"),
     }
     fields.expect("num_key_value_heads", table["heads"])
-    fields.expect("qk_head_dim", table["head_dim"] + table["rope_head_dim"])
+    fields.expect("qk_head_dim", table["head_dim"] + (table["rope_head_dim"] or 0))
     return {**table, **changed}
 
 
@@ -55,6 +53,19 @@ def index_of(fields: Fields) -> Table:
         "index_heads": fields.number("index_n_heads"),
         "index_head_dim": fields.number("index_head_dim"),
         "index_top_k": fields.number("index_topk"),
+    }
+
+
+def blocks_of(fields: Fields) -> Table:
+    """Read an index that chooses whole blocks of cached entries."""
+    block, blocks = fields.number("index_block_size"), fields.number("index_topk_blocks")
+    fields.used.add("index_local_blocks")
+    return {
+        "index_heads": fields.number("index_n_heads"),
+        "index_head_dim": fields.number("index_head_dim"),
+        "index_top_k": Noted(block * blocks, "derived", f"{blocks} blocks of {block} tokens"),
+        "index_block_tokens": block,
+        "index_precision": "bf16",
     }
 
 

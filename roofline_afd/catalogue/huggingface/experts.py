@@ -44,3 +44,26 @@ def widen_shared(shape: Shape) -> None:
         wide, several = shape["expert_intermediate"], shape["shared_experts"]
         note = "shared experts times the width of a routed expert"
         shape["shared_expert_intermediate"] = Noted(wide * several, "derived", note) if several > 1 else wide
+
+
+def moe_layers(fields: Fields, layers: int) -> int:
+    """Return the MoE layers of a file that says so in any of the usual ways; all layers where in none."""
+    counts: dict[str, int] = {}
+    kinds = fields.series("mlp_layer_types", layers, ("dense", "sparse"))
+    if kinds:
+        counts["mlp_layer_types"] = kinds.count("sparse")
+    for key in ("first_k_dense_replace", "num_dense_layers"):
+        if fields.data.get(key) is not None:
+            counts[key] = layers - fields.number(key, minimum=0, maximum=layers)
+    if isinstance(fields.data.get("moe_layer_freq"), list):
+        counts["moe_layer_freq"] = fields.series("moe_layer_freq", layers, (0, 1)).count(1)
+    else:
+        fields.expect("moe_layer_freq", 1)
+    for layer in fields.series("is_moe_layer", layers, (True, False)):
+        counts["is_moe_layer"] = counts.get("is_moe_layer", 0) + layer
+    if "decoder_sparse_step" in fields.data or "mlp_only_layers" in fields.data:
+        counts["mlp_only_layers"] = every_few(fields, layers)
+    if len(set(counts.values())) > 1:
+        given = ", ".join(f"{count} by {key}" for key, count in counts.items())
+        fields.fault(f"MoE layers contradict each other: {given}")
+    return next(iter(counts.values()), layers)

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.catalogue.huggingface import grouped, hybrid, latent, windowed
+from roofline_afd.catalogue.huggingface import general, grouped, hybrid, latent, windowed
 from roofline_afd.catalogue.huggingface.fields import MAX_COUNT, as_list, refuse
 from roofline_afd.errors import nearest, shown
 
@@ -29,7 +29,7 @@ class Family:
     layers: Callable[[Fields, Shape], Tables]
     """Reads the mix of layers; may complete the shape."""
     spelling: str
-    """ours=theirs; !n where a null field means n, ?n where a missing one does too."""
+    """ours=theirs, or one of several a|b; !n where a null field means n, ?n where a missing one does too."""
     gated: tuple[str, ...] = ("silu",)
     """Activations whose experts have three matrices in this family."""
     plain: tuple[str, ...] = ()
@@ -45,20 +45,57 @@ _SIZES = (
     "max_context_tokens=max_position_embeddings "
 )
 _DEEPSEEK = (
-    _SIZES
-    + "routed_experts=n_routed_experts top_k=num_experts_per_tok expert_intermediate=moe_intermediate_size "
+    _SIZES + "routed_experts=n_routed_experts|num_experts|num_local_experts top_k=num_experts_per_tok "
+    "expert_intermediate=moe_intermediate_size "
     "shared_experts=n_shared_experts!0 mtp_layers=num_nextn_predict_layers?0 "
 )
-_GROUPS = "expert_groups=n_group!1 groups_per_token=topk_group!1 "
+_GROUPS = "expert_groups=n_group?1 groups_per_token=topk_group?1 "
 _MIXTRAL = (
     _SIZES
     + "routed_experts=num_local_experts top_k=num_experts_per_tok expert_intermediate=intermediate_size "
 )
 _QWEN = (
-    _SIZES + "routed_experts=num_experts top_k=num_experts_per_tok expert_intermediate=moe_intermediate_size "
+    _SIZES + "routed_experts=num_experts|num_local_experts top_k=num_experts_per_tok "
+    "expert_intermediate=moe_intermediate_size "
+)
+
+_GENERAL = (
+    "hidden_size=hidden_size layers=num_hidden_layers vocab_size=vocab_size "
+    "max_context_tokens=max_position_embeddings|model_max_length "
+    "routed_experts=num_experts|num_local_experts|n_routed_experts|moe_num_experts "
+    "top_k=num_experts_per_tok|num_experts_per_token|moe_topk|moe_k|top_k_experts "
+    "expert_intermediate=moe_intermediate_size>intermediate_size "
+    "shared_experts=n_shared_experts|num_shared_experts|moe_num_shared_experts?0 "
+    "shared_expert_intermediate="
+    "shared_expert_intermediate_size|shared_experts_intermediate_size"
+    "|shared_intermediate_size|share_expert_dim?0 "
+    "mtp_layers=num_nextn_predict_layers|num_mtp_layers|num_mtp_modules?0 residual_streams=hc_mult?1 "
+    "dispatch_width=moe_hidden_size?0 "
+    "dense_intermediate=dense_intermediate_size>intermediate_size?0 "
+    "expert_groups=n_group|num_expert_group|num_expert_groups?1 "
+    "groups_per_token=topk_group|num_limited_groups?1 "
 )
 
 FAMILIES = (
+    Family(
+        names="afmoe",
+        layers=general.gated,
+        spelling=_GENERAL,
+    ),
+    Family(
+        names="axk1 dots1 beam cohere2_moe exaone_moe flex_olmo flint glm4v_moe glm4v_moe_text granitemoe "
+        "granitemoe_swa granitemoehybrid granitemoeshared hy_v3 kolibri1 mellum mistral4 sarvam_mla "
+        "sarvam_moe solar_open aria aria_text laguna lara_mini qwen3_omni_moe_text bailing_hybrid "
+        "mistral_large4_text muse_spark_text axk2 dots3_note_text hy_v4 hy_v4_vl_text "
+        "step3p5 step3p7 Step3p7FlashForCausalLM minimax_m3_vl_text deepseek_ocr2_text "
+        "qwen3_omni_moe_talker_text",
+        layers=general.general,
+        spelling=_GENERAL,
+        ignored="prefix_dense_sliding_window_pattern enable_moe_fp32_combine gated_norm_rank kda_safe_gate "
+        "kda_lower_bound short_conv_kernel_size layer_group_size swa_rope_theta query_pre_attn_scalar "
+        "linear_lower_bound time_step_limit mamba_expand mamba_chunk_size hc_sinkhorn_iters",
+        gated=("silu", "swiglu", "swigluoai", "gelu", "gelu_pytorch_tanh"),
+    ),
     Family(
         names="deepseek_v2 deepseek_v3 deepseek_v32 kimi_k2 kimi_k25 KimiK25ForConditionalGeneration "
         "glm_moe_dsa glm4_moe_lite DeepseekV2ForCausalLM "
@@ -70,13 +107,15 @@ FAMILIES = (
     Family(
         names="deepseek_v4 DeepseekV4ForCausalLM",
         layers=latent.deepseek_v4,
-        spelling=_DEEPSEEK + "hash_routed_layers=num_hash_layers residual_streams=hc_mult",
-        ignored="expert_dtype hc_sinkhorn_iters compress_rope_theta",
+        spelling=_DEEPSEEK + "hash_routed_layers=num_hash_layers?0 residual_streams=hc_mult",
+        ignored="compress_rates expert_dtype hc_sinkhorn_iters compress_rope_theta",
     ),
     Family(
         names="kimi_linear kimi_k3 KimiLinearForCausalLM KimiK3ForConditionalGeneration",
         layers=hybrid.kimi_linear,
-        spelling=_SIZES + "routed_experts=num_experts top_k=num_experts_per_token "
+        spelling="hidden_size=hidden_size layers=num_hidden_layers vocab_size=vocab_size "
+        "max_context_tokens=max_position_embeddings>model_max_length routed_experts=num_experts "
+        "top_k=num_experts_per_token "
         "expert_intermediate=moe_intermediate_size shared_experts=num_shared_experts!0 "
         "mtp_layers=num_nextn_predict_layers?0 dense_intermediate=intermediate_size "
         "dispatch_width=routed_expert_hidden_size?0 expert_groups=num_expert_group!1 "
@@ -158,7 +197,7 @@ FAMILIES = (
         ignored="experts_per_token initial_context_length",
     ),
     Family(
-        names="minimax_m1 MiniMaxM1ForCausalLM",
+        names="minimax_m1 minimax minimax_text_01 MiniMaxM1ForCausalLM MiniMaxText01ForCausalLM",
         layers=hybrid.minimax_m1,
         spelling=_MIXTRAL,
         ignored="postnorm layernorm_full_attention_alpha layernorm_full_attention_beta "
@@ -178,13 +217,6 @@ FAMILIES = (
         "shared_expert_intermediate=shared_intermediate_size!0 dense_intermediate=dense_intermediate_size",
         gated=("swigluoai",),
         ignored="num_mtp_modules moe_intermediate_size use_gemma_norm use_routing_bias",
-    ),
-    Family(
-        names="step3p7 Step3p7FlashForCausalLM",
-        layers=windowed.step3p7,
-        spelling=_QWEN + "shared_experts=n_shared_experts!0 shared_expert_intermediate=share_expert_dim!0 "
-        "mtp_layers=num_nextn_predict_layers?0 dense_intermediate=intermediate_size",
-        ignored="use_moe_router_bias moe_router_scaling_factor",
     ),
     Family(
         names="step3 step3_text Step3TextForCausalLM Step3VLForConditionalGeneration",
@@ -235,19 +267,24 @@ FAMILIES = (
     Family(
         names="nemotron_h NemotronHForCausalLM",
         layers=hybrid.nemotron,
-        spelling=_DEEPSEEK + _GROUPS + "dense_intermediate=intermediate_size?0 "
+        spelling=_DEEPSEEK.replace("num_hidden_layers", "num_hidden_layers?1")
+        + _GROUPS
+        + "dense_intermediate=intermediate_size?0 "
         "shared_expert_intermediate=moe_shared_expert_intermediate_size!0",
         gated=(),
         plain=("relu2",),
         activation="mlp_hidden_act",
         ignored="chunk_size mamba_hidden_act mamba_ssm_cache_dtype mtp_hybrid_override_pattern "
-        "num_logits_to_keep rescale_prenorm_residual residual_in_fp32 time_step_floor time_step_max "
+        "mtp_layers_block_type num_logits_to_keep rescale_prenorm_residual residual_in_fp32 "
+        "time_step_floor time_step_max "
         "time_step_min time_step_limit use_conv_bias use_mamba_kernels moe_shared_expert_overlap",
     ),
     Family(
         names="mimo_v2_flash MiMoV2FlashForCausalLM",
         layers=windowed.mimo,
-        spelling=_DEEPSEEK + _GROUPS + "dense_intermediate=intermediate_size",
+        spelling=_DEEPSEEK.replace("n_shared_experts!0", "n_shared_experts?0")
+        + _GROUPS
+        + "dense_intermediate=intermediate_size",
         ignored="add_full_attention_sink_bias add_swa_attention_sink_bias attention_value_scale "
         "swa_rope_theta",
     ),
@@ -333,9 +370,11 @@ def shape_of(fields: Fields, family: Family) -> Shape:
     for pair in family.spelling.split():
         ours, _, theirs = pair.partition("=")
         limit = MAX_LAYERS if ours == "layers" else MAX_COUNT
-        key, mark, absent = re.fullmatch(r"(\w+)([!?]?)(\d*)", theirs).groups()  # type: ignore[union-attr]
+        found = re.fullmatch(r"([\w|>]+)([!?]?)(\d*)", theirs)
+        assert found is not None  # noqa: S101 - spellings above are written so
+        keys, mark, absent = found.groups()
         shape[ours] = fields.number(
-            key,
+            fields.spelled(keys),
             null=int(absent) if mark else None,
             missing=int(absent) if mark == "?" else None,
             minimum=0 if absent == "0" or ours == "hash_routed_layers" else 1,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from roofline_afd.catalogue.huggingface.meaning import may_change
 from roofline_afd.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Fields:
         self.place = place
         self.used: set[str] = set()
         self.faults: list[str] = []
+        self.passed: list[str] = []
+        """Fields that were passed over."""
 
     def fault(self, text: str) -> None:
         """Note a fault; reading goes on, so that all of them are reported at once."""
@@ -68,8 +72,12 @@ class Fields:
         null: int | None = None,
         minimum: int = 1,
         maximum: int = MAX_COUNT,
+        least: int = 1,
     ) -> int:
-        """Return a whole number; `missing` stands for a field not there, `null` for one that is null."""
+        """Return a whole number; `missing` stands for a field not there, `null` for one that is null.
+
+        Where it is wrong, at least `least`, so that reading can go on.
+        """
         value = self.value(key)
         if value is None:
             other = null if key in self.data else missing
@@ -82,7 +90,24 @@ class Fields:
             self.fault(f"{key}: {shown(value)} is not between {minimum} and {maximum:,}")
         else:
             return value
-        return max(minimum, 1)
+        return max(minimum, least)
+
+    def changed(self, changes: Mapping[str, Any]) -> Fields:
+        """Return the fields with some of them changed, as a part of the layers has them."""
+        found = Fields({**self.data, **changes}, self.place)
+        found.used, found.faults, found.passed = self.used, self.faults, self.passed
+        return found
+
+    def spelled(self, spelling: str) -> str:
+        """Return which spelling a file has: of `a|b` those it has must agree, of `a>b` the first counts."""
+        keys = re.split(r"[|>]", spelling)
+        given = [key for key in keys if self.data.get(key) is not None]
+        self.used.update(keys)
+        if ">" not in spelling and len({str(self.data[key]) for key in given}) > 1:
+            self.fault(
+                " and ".join(f"{key} {shown(self.data[key])}" for key in given) + " contradict each other"
+            )
+        return next(iter(given), next((key for key in keys if key in self.data), keys[0]))
 
     def flag(self, key: str, *, absent: bool | None = None) -> bool:
         """Return a truth value; missing ones as in `number`."""
@@ -113,7 +138,7 @@ class Fields:
             self.fault(f"missing {key}" if value is None else f"{key}: {shown(value)} is not an object")
             value = {}
         nested = Fields(value, f"{self.place}{key}.")
-        nested.faults = self.faults
+        nested.faults, nested.passed = self.faults, self.passed
         return nested
 
     def series(self, key: str, length: int | None, valid: Iterable[object]) -> list[Any]:
@@ -147,14 +172,17 @@ class Fields:
         return once.number(key)
 
     def unknown(self, ignored: frozenset[str], endings: tuple[str, ...] = ()) -> None:
-        """Refuse every field that was not read and is not known to leave the shape alone."""
+        """Pass over fields that were not read where they cannot change the shape; refuse the others."""
         known = self.used | ignored
         strange = [key for key in self.data if key not in known and not key.endswith(endings)]
-        for key in strange[:HINTS]:
+        doubtful = [key for key in strange if may_change(key, self.data[key])]
+        self.passed += [f"{self.place}{key}" for key in strange if key not in doubtful]
+        for key in doubtful[:HINTS]:
             hint = nearest(key[:80], known)
-            self.fault(f"unknown field {shown(key)}{hint if 'did you mean' in hint else ''}")
-        if len(strange) > HINTS:
-            self.fault(f"and {len(strange) - HINTS} more unknown fields")
+            meant = hint if "did you mean" in hint else ""
+            self.fault(f"{shown(key)} may change the shape, and is not known of this family{meant}")
+        if len(doubtful) > HINTS:
+            self.fault(f"and {len(doubtful) - HINTS} more fields that may")
 
 
 def _some(valid: list[object]) -> str:

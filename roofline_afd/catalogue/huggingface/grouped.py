@@ -44,11 +44,18 @@ def dbrx(fields: Fields, shape: Shape) -> Tables:
     width = Noted(max(shape["hidden_size"] // heads, 1), "derived", "d_model / n_heads")
     attention_ignored = frozenset({"attn_pdrop", "clip_qkv", "rope_theta", "model_type"})
     kv_heads = attention.number("kv_n_heads")
+    fields.expect("num_key_value_heads", kv_heads)
     attention.unknown(attention_ignored)
     ffn.unknown(
         frozenset(
             {
-                *("ffn_act_fn", "moe_jitter_eps", "moe_loss_weight", "moe_normalize_expert_weights"),
+                *(
+                    "ffn_act_fn",
+                    "hidden_size",
+                    "moe_jitter_eps",
+                    "moe_loss_weight",
+                    "moe_normalize_expert_weights",
+                ),
                 *("model_type", "uniform_expert_assignment"),
             }
         )
@@ -94,7 +101,7 @@ def glm4(fields: Fields, shape: Shape) -> Tables:
     widen_shared(shape)
     if shape["shared_experts"] == 1:
         fields.expect("moe_shared_expert_intermediate_size", shape["expert_intermediate"])
-    return {"full": gqa(fields, shape["layers"])}
+    return {"full": gqa(fields, shape["layers"], derive=True)}
 
 
 def qwen(fields: Fields, shape: Shape) -> Tables:
@@ -104,7 +111,7 @@ def qwen(fields: Fields, shape: Shape) -> Tables:
     if qwen2:
         shape["shared_experts"] = 1
     expect_no_window(fields)
-    return {"full": gqa(fields, shape["layers"], derive=bool(qwen2))}
+    return {"full": gqa(fields, shape["layers"], derive=True)}
 
 
 def ernie(fields: Fields, shape: Shape) -> Tables:

@@ -16,6 +16,7 @@ from roofline_afd.catalogue.huggingface.attention import (
 )
 from roofline_afd.catalogue.huggingface.experts import after_dense_ones, every_few, widen_shared
 from roofline_afd.catalogue.huggingface.fields import Noted
+from roofline_afd.catalogue.huggingface.general import general
 from roofline_afd.catalogue.huggingface.grouped import plain
 from roofline_afd.errors import shown
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 def kimi_linear(fields: Fields, shape: Shape) -> Tables:
     """Read Kimi Linear and Kimi K3: delta attention and latent attention."""
     layers = shape["layers"]
+    if "linear_attn_config" not in fields.data:
+        return general(fields, shape)
     shape["moe_layers"] = after_dense_ones(fields, layers)
     widen_shared(shape)
     linear = fields.table("linear_attn_config")
@@ -78,11 +81,24 @@ def qwen_hybrid(fields: Fields, shape: Shape) -> Tables:
 def minimax_m1(fields: Fields, shape: Shape) -> Tables:
     """Read MiniMax M1: lightning attention."""
     fields.expect("shared_intermediate_size", 0)
+    if "attn_type_list" not in fields.data:
+        return general(fields, shape)
     tables = plain(fields, shape, derive=False)
     full = tables["full"]
     mix = count_layers(fields, "attn_type_list", shape["layers"], {0: "lightning", 1: "full"})
     linear = {"type": "lightning", "heads": full["heads"], "head_dim": full["head_dim"]}
     return mixed(mix, {"full": full, "lightning": linear})
+
+
+BLOCKS = {
+    "linear_attention": "M",
+    "mamba": "M",
+    "moe": "E",
+    "full_attention": "*",
+    "attention": "*",
+    "mlp": "-",
+}
+"""Letters of a pattern by the words of a list of blocks."""
 
 
 def nemotron(fields: Fields, shape: Shape) -> Tables:
@@ -91,7 +107,11 @@ def nemotron(fields: Fields, shape: Shape) -> Tables:
     fields.expect("sliding_window")
     for key in ("mlp_bias", "use_bias", "mamba_proj_bias"):
         fields.expect(key, False)  # noqa: FBT003
+    listed = fields.value("layers_block_type")
     pattern = fields.value("hybrid_override_pattern")
+    if pattern is None and isinstance(listed, list):
+        pattern = "".join(BLOCKS.get(str(word), "?") for word in listed)
+        shape["layers"] = len(listed)
     if not isinstance(pattern, str) or set(pattern) - set("ME*-") or len(pattern) != shape["layers"]:
         fields.fault(
             f"hybrid_override_pattern: {shown(pattern)} is not {shape['layers']} letters M, E, * or -"

@@ -5,7 +5,8 @@ from __future__ import annotations
 IGNORED_ENDINGS = ("_token_id", "_token_index", "_placeholder", "tokens_per_image", "_dropout", "_eps")
 _SHAPELESS = """
     architectures auto_map _name_or_path model_type dtype torch_dtype transformers_version use_cache
-    quantization_config tie_word_embeddings add_cross_attention attention_bias bad_words_ids
+    quantization_config quantization compression_config
+    tie_word_embeddings add_cross_attention attention_bias bad_words_ids
     begin_suppress_tokens chunk_size_feed_forward cross_attention_hidden_size diversity_penalty
     do_sample early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty
     finetuning_task id2label is_decoder is_encoder_decoder label2id length_penalty max_length

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.catalogue.huggingface.families import Family, family_of, shape_of
 from roofline_afd.catalogue.huggingface.fields import Fields, Noted, Shape, Tables, refuse
 from roofline_afd.catalogue.huggingface.ignored import IGNORED, IGNORED_ENDINGS, OUTER
 from roofline_afd.catalogue.huggingface.parsing import parse
 from roofline_afd.catalogue.huggingface.quantization import weights
+from roofline_afd.catalogue.huggingface.recognised import other_file, other_kind
 from roofline_afd.catalogue.models import model_of
 from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.catalogue.writing import block, entries, today
@@ -18,6 +19,8 @@ from roofline_afd.errors import InputError, shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+WRAPPERS = ("thinker_config", "text_config")
+"""Fields that hold the language model of a multimodal one, the outermost first."""
 SHOWN_FAULTS = 12
 """Faults that a message names."""
 _ORDER = (
@@ -31,13 +34,37 @@ _ZERO_COUNTS = {"shared_experts", "mtp_layers", "dense_layers"}
 _NEUTRAL = {"expert_groups": 1, "groups_per_token": 1, "residual_streams": 1}
 
 
+class Imported(NamedTuple):
+    """A record, as text, and what was passed over or not stated of its file."""
+
+    record: str
+    notes: list[str]
+
+
 def import_config(
     text: str | bytes,
     *,
     model_id: str | None = None,
     vendor: str = "unknown",
     date: str | None = None,
+    beside: str | bytes | None = None,
+    assumed: str | None = None,
 ) -> str:
+    """Turn a Hugging Face `config.json` into a model record, as `read_config` does, without its notes."""
+    return read_config(
+        text, model_id=model_id, vendor=vendor, date=date, beside=beside, assumed=assumed
+    ).record
+
+
+def read_config(
+    text: str | bytes,
+    *,
+    model_id: str | None = None,
+    vendor: str = "unknown",
+    date: str | None = None,
+    beside: str | bytes | None = None,
+    assumed: str | None = None,
+) -> Imported:
     """Turn a Hugging Face `config.json` into a model record.
 
     Parameters
@@ -50,11 +77,16 @@ def import_config(
         Who made the model, which the file does not say.
     date : str, optional
         Date of reading, ISO 8601; today by default.
+    beside : str or bytes, optional
+        An `hf_quant_config.json` that stands beside the file: how weights are quantised, where the file
+        does not say.
+    assumed : str, optional
+        Format to take for weights whose own is not known, or not stated.
 
     Returns
     -------
-    str
-        TOML that `roofline_afd.catalogue.reading.parse_record` accepts.
+    Imported
+        TOML that `roofline_afd.catalogue.reading.parse_record` accepts, and notes on what was passed over.
 
     Raises
     ------
@@ -68,16 +100,24 @@ def import_config(
     ...     "num_attention_heads": 32, "num_key_value_heads": 8, "num_local_experts": 8,
     ...     "num_experts_per_tok": 2, "intermediate_size": 14336, "vocab_size": 32000,
     ...     "max_position_embeddings": 32768}'''
-    >>> import_config(text, model_id="mixtral-8x7b").splitlines()[2]
+    >>> read_config(text, model_id="mixtral-8x7b").record.splitlines()[2]
     'id = "mixtral-8x7b"'
     """
+    other = other_file(text)
+    if other:
+        refuse(other)
     data = parse(text)
-    inner = data.get("text_config", data)
-    if not isinstance(inner, dict):
-        refuse(f"text_config: {shown(inner)} is not an object")
+    inner = _language_model(data)
+    other = other_kind(data, inner)
+    if other:
+        refuse(other)
     family = family_of(data, inner)
-    shape, tables, tied = _read(data, inner, family)
-    formats = weights(data, inner)
+    shape, tables, tied, passed = _read(data, inner, family)
+    quantised = None if beside is None else parse(beside)
+    formats, notes = weights(data, inner, beside=quantised, assumed=assumed)
+    if passed:
+        several = "fields that change" if len(passed) > 1 else "a field that changes"
+        notes.append(f"passed over, {several} neither shape nor precision nor cache: {', '.join(passed)}")
     given = (holder.get("model_type") for holder in (inner, data))
     spoken = next((name for name in given if isinstance(name, str)), family.names.split()[0])
     name = re.sub(r"[^a-z0-9.]+", "-", spoken.lower()).strip("-.") if model_id is None else model_id
@@ -104,32 +144,52 @@ def import_config(
         model_of(read)
     except InputError as error:
         raise InputError(f"config.json: {error}") from error
-    return record
+    return Imported(record, notes)
 
 
-def _read(data: Mapping[str, Any], inner: Mapping[str, Any], family: Family) -> tuple[Shape, Tables, bool]:
-    """Read shape, attention tables and whether embeddings are tied; every field must be accounted for."""
+def _language_model(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the language model: those of the file, or of the part that wraps it."""
+    inner: Any = data
+    for key in WRAPPERS:
+        if isinstance(inner.get(key), dict):
+            inner = inner[key]
+        elif key in inner and inner[key] is not None and key == "text_config":
+            refuse(f"text_config: {shown(inner[key])} is not an object")
+    found: dict[str, Any] = dict(inner) if inner is data else inner
+    return found
+
+
+def _read(
+    data: Mapping[str, Any], inner: Mapping[str, Any], family: Family
+) -> tuple[Shape, Tables, bool, list[str]]:
+    """Read shape, attention tables, whether embeddings are tied, and the fields that were passed over."""
     fields = Fields(inner)
-    outer = fields if inner is data else Fields(data)
+    outer = fields if inner == data else Fields(data)
     shape = shape_of(fields, family)
     tables = family.layers(fields, shape)
     key = "tie_word_embeddings"
-    tied = {one.flag(key) for one in (fields, outer) if one.data.get(key) is not None}
-    if len(tied) > 1:
-        fields.fault(f"{key} differs inside and outside text_config")
+    outer.used.add(key)
+    tied = [one.flag(key) for one in (fields, outer) if one.data.get(key) is not None][:1]
     if not tied and family.tied is None:
         fields.fault(f"missing {key}")
+    if "layer_types" not in fields.used:  # kinds that the family has anyway
+        fields.series(
+            "layer_types",
+            shape["layers"],
+            ("full_attention", "indexed_attention", "deepseek_sparse_attention"),
+        )
     fields.unknown(IGNORED | frozenset(family.ignored.split()), IGNORED_ENDINGS)
     if outer is not fields:
         outer.unknown(OUTER, IGNORED_ENDINGS)
         fields.faults += outer.faults
+        fields.passed += outer.passed
     if not fields.faults and not 0 < shape["moe_layers"] <= shape["layers"]:
         fields.fault("no layer has routed experts")
     faults = list(dict.fromkeys(fields.faults))
     if faults:
         more = f"; and {len(faults) - SHOWN_FAULTS} more faults" if len(faults) > SHOWN_FAULTS else ""
         refuse("; ".join(faults[:SHOWN_FAULTS]) + more)
-    return shape, tables, True in tied
+    return shape, tables, True in tied, list(dict.fromkeys(fields.passed))
 
 
 def _complete(shape: Shape) -> Shape:

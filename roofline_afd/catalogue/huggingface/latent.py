@@ -41,8 +41,15 @@ def deepseek_v4(fields: Fields, shape: Shape) -> Tables:
     widen_shared(shape)
     fields.expect("num_key_value_heads", 1)
     mtp = shape.get("mtp_layers", 0)
-    ratios = fields.series("compress_ratios", layers + mtp, (0, 4, 128))[:layers]
-    if "compress_ratios" not in fields.data:
+    words = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+    if "compress_ratios" in fields.data:
+        ratios = fields.series("compress_ratios", layers + mtp, (0, 4, 128))[:layers]
+    else:
+        ratios = [words[word] for word in fields.series("layer_types", layers, words)]
+        fields.expect("compress_rates", {word: ratio for word, ratio in words.items() if ratio})
+        kinds = fields.series("mlp_layer_types", layers, ("hash_moe", "moe"))
+        shape["hash_routed_layers"] = kinds.count("hash_moe")
+    if not ratios:
         fields.fault("missing compress_ratios")
     base = {
         "type": "compressed",

@@ -9,7 +9,7 @@ from typing import Any
 from roofline_afd.catalogue.huggingface.fields import refuse
 from roofline_afd.errors import InputError, shown
 
-MAX_CONFIG_BYTES = 1_000_000
+MAX_CONFIG_BYTES = 16_000_000
 MAX_DIGITS = 20
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.catalogue.huggingface.attention import count_layers, gqa, mixed
 from roofline_afd.catalogue.huggingface.experts import after_dense_ones, widen_shared
 from roofline_afd.catalogue.huggingface.fields import Noted
+from roofline_afd.catalogue.huggingface.general import general
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.huggingface.fields import Fields, Shape, Table, Tables
@@ -20,13 +21,6 @@ def by_window(fields: Fields, shape: Shape) -> Tables:
     )
     window: Tables = {"sliding": {"window_tokens": fields.number("sliding_window")}, "full": {}}
     return {name: gqa(fields, times, **window[name]) for name, times in kinds.items()}
-
-
-def step3p7(fields: Fields, shape: Shape) -> Tables:
-    """Read Step 3.7: windows, the first layers dense."""
-    tables = by_window(fields, shape)
-    shape["moe_layers"] = after_dense_ones(fields, shape["layers"])
-    return tables
 
 
 def gemma4(fields: Fields, shape: Shape) -> Tables:
@@ -59,9 +53,11 @@ def llama4(fields: Fields, shape: Shape) -> Tables:
     shape["shared_experts"] = Noted(1, "reported", code)
     shape["shared_expert_intermediate"] = Noted(shape["expert_intermediate"], "reported", code)
     rotary = fields.series("no_rope_layers", layers, (0, 1))
+    listed_kinds = fields.series("layer_types", layers, ("chunked_attention", "full_attention"))
     note = "every fourth layer is global by the default of this family"
     every = fields.number("no_rope_layer_interval", missing=4)
     whole = rotary.count(0) if rotary else layers // every
+    whole = listed_kinds.count("full_attention") if listed_kinds else whole
     mix = {"chunked": layers - whole, "global": whole}
     chunk = fields.number("attention_chunk_size")
     window: Tables = {"chunked": {"chunk_tokens": chunk}, "global": {}}
@@ -76,6 +72,8 @@ def llama4(fields: Fields, shape: Shape) -> Tables:
 def mimo(fields: Fields, shape: Shape) -> Tables:
     """Read MiMo V2: heads of windows differ from those of full attention."""
     layers = shape["layers"]
+    if "hybrid_layer_pattern" not in fields.data:
+        return general(fields, shape)
     shape["moe_layers"] = after_dense_ones(fields, layers)
     widen_shared(shape)
     mix = count_layers(fields, "hybrid_layer_pattern", layers, {0: "full", 1: "sliding"})

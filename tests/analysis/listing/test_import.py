@@ -62,7 +62,10 @@ def test_import_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"model_type": "llama"}, "is no known family of mixture-of-experts models"),
         ({"num_local_experts": "eight"}, "num_local_experts"),
-        ({"num_local_expert": 8}, "unknown field 'num_local_expert'; did you mean 'num_local_experts'"),
+        (
+            {"num_local_expert": 8},
+            "'num_local_expert' may change the shape",
+        ),
         ({"hidden_size": -1}, "hidden_size"),
         ({"hidden_size": 10**30}, "holds an integer of 31 digits"),
         ({"hidden_size": float("nan")}, "holds NaN"),
@@ -82,7 +85,7 @@ def test_import_refuses(changes: dict[str, Any], says: str, tmp_path: Path) -> N
         (b"[" * 100_000, "is nested too deeply"),
         (b"\xff\xfe", "is not UTF-8 text"),
         (b"[]", "is a JSON list, not an object"),
-        (b" " * 2_000_000, "a configuration has at most"),
+        (b" " * 17_000_000, "a configuration has at most"),
     ],
 )
 def test_import_refuses_what_is_no_configuration(content: bytes, says: str, tmp_path: Path) -> None:

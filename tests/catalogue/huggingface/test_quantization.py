@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from roofline_afd.catalogue.huggingface.importing import read_config
+from roofline_afd.errors import InputError
 from tests.catalogue.huggingface.toys import imported, refusal, toy
 
 
@@ -64,10 +67,14 @@ def test_experts_of_a_precision_of_their_own() -> None:
     assert checkpoint.activations == "fp8"
 
 
-def test_a_precision_nobody_states_stays_open() -> None:
+def test_a_precision_nobody_states_is_said_not_to_be() -> None:
+    """Files without a type were saved in bf16; what else there may be is told."""
     config = toy("mixtral")
     del config["torch_dtype"]
-    assert imported(config).expert_weights == ""
+    found = read_config(json.dumps(config), model_id="toy")
+    assert imported(config).expert_weights == "bf16"
+    assert "bf16, not stated" in found.record
+    assert any("hf_quant_config.json" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +104,72 @@ def test_quantization_that_is_no_object() -> None:
     assert "expert_dtype" in refusal(
         toy("deepseek_v4", expert_dtype=["fp4"], quantization_config={"quant_method": "fp8"})
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "experts", "attention"),
+    [
+        ({"quant_method": "fbgemm_fp8"}, "fp8", "fp8"),
+        ({"quant_method": "gptq_marlin", "bits": 4}, "int4", "int4"),
+        ({"quant_method": "awq_marlin", "w_bit": 4}, "int4", "int4"),
+        ({"quant_method": "auto-round", "bits": 8}, "int8", "int8"),
+        (
+            {
+                "quant_method": "auto-round",
+                "bits": 4,
+                "extra_config": {".*self_attn.q_proj": {"bits": 16}, ".*self_attn.o_proj": {"bits": 16}},
+            },
+            "int4",
+            "bf16",
+        ),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "int4", "int4"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8", "int8"),
+        ({"quant_method": "torchao", "quant_type": "float8_dynamic_activation"}, "fp8", "fp8"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4"}}}, "mxfp4", "mxfp4"),
+        ({"quant_method": "modelopt", "quant_algo": "W4A16_AWQ"}, "int4", "int4"),
+        (
+            {
+                "quant_method": "modelopt",
+                "quant_algo": "MIXED_PRECISION",
+                "quantized_layers": {
+                    "model.layers.0.mlp.experts.0.up_proj": {"quant_algo": "NVFP4"},
+                    "model.layers.0.mlp.shared_experts.up_proj": {"quant_algo": "FP8"},
+                    "model.layers.0.self_attn.q_proj": {"quant_algo": "FP8"},
+                },
+            },
+            "nvfp4",
+            "fp8",
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {
+                    "a": {
+                        "targets": ["re:.*self_attn.*"],
+                        "weights": {"num_bits": 8, "type": "float"},
+                    },
+                    "b": {
+                        "targets": ["re:.*experts.*"],
+                        "weights": {"num_bits": 4, "type": "int", "group_size": 32},
+                    },
+                },
+            },
+            "int4",
+            "fp8",
+        ),
+        ({"bits": 4, "group_size": 64, "model.layers.0.self_attn.q_proj": {"bits": 8}}, "int4", "int8"),
+    ],
+)
+def test_blocks_are_read_as_their_tools_write_them(
+    fields: dict[str, Any], experts: str, attention: str
+) -> None:
+    """Experts and attention apart where a block says so."""
+    model = imported(block(**fields))
+    assert (model.expert_weights, model.attention_weights) == (experts, attention)
+
+
+def test_a_format_may_be_assumed_where_a_block_is_not_known() -> None:
+    config = json.dumps(block(quant_method="secret"))
+    with pytest.raises(InputError, match="--assume-format takes one for it"):
+        read_config(config)
+    assert 'expert_weights = "int4"' in read_config(config, assumed="int4").record

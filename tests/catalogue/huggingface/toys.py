@@ -227,6 +227,18 @@ TOYS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]
         {"moe_layers": 6, "dense_layers": 2},
         {"sparse": {"index_top_k": 64, "index_block_tokens": 16}, "full": {"layers": 2}},
     ),
+    "afmoe": (
+        {
+            **QWEN,
+            "intermediate_size": 128,
+            "num_dense_layers": 2,
+            "num_shared_experts": 2,
+            "sliding_window": 64,
+            "global_attn_every_n_layers": 4,
+        },
+        {"moe_layers": 6, "dense_layers": 2, "shared_expert_intermediate": 96},
+        {"sliding": {"layers": 6, "window_tokens": 64, "output_gate": True}, "full": {"layers": 2}},
+    ),
     "step3p7": (
         {
             **QWEN,

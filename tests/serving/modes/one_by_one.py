@@ -240,6 +240,8 @@ def plans_of(deployments: Deployments, question: Question, shape: tuple[int, int
     holders = shape[1] or shape[0]
     domain = deployments.attention.scale_up_domain_devices
     powers = [each for each in (1, 2, 4, 8, 16) if each <= domain]
+    load = deployments.load
+    spares = (0, 1) if load is not None and load.placement == "levelled" else (0,)
     for heads in [given] if given else powers:
         divides = all(kind.split(heads) is not None for kind in model.attention)
         if not divides or shape[0] % heads:
@@ -248,10 +250,10 @@ def plans_of(deployments: Deployments, question: Question, shape: tuple[int, int
             if model.expert_intermediate % parts or holders % parts:
                 continue
             if parts == 1 or holders > model.routed_experts * parts // 2:
-                yield Plan("", heads, 1, parts)
+                yield from (Plan("", heads, 1, parts, spare_experts=spare) for spare in spares)
             everywhere = heads == shape[0] > 1 and deployments.scenario.transport is None
             if deployments.mode == EP and everywhere and parts in {1, heads}:
-                yield Plan("replicated", heads, 1, parts)
+                yield from (Plan("replicated", heads, 1, parts, spare_experts=spare) for spare in spares)
 
 
 def _microbatches(scenario: Scenario, mode: str, plan: Plan) -> tuple[int, ...]:
@@ -270,7 +272,7 @@ def deployment_of(
     batch: Count,
     m: int,
 ) -> Deployment:
-    """Return a deployment with experts on the devices that hold them, none on one more than needed."""
+    """Return a deployment with experts on the devices that hold them: as fill these, or one more on each."""
     attention, ffn = shape
     holders = (ffn or attention) // plan.expert_tensor_parallel
     experts = deployments.scenario.model.routed_experts
@@ -280,7 +282,7 @@ def deployment_of(
         ffn_devices=ffn,
         batch=batch,
         microbatches=m,
-        redundant_experts=-experts % holders,
+        redundant_experts=-experts % holders + (plan.spare_experts or 0) * holders,
         **plan._asdict(),
     )
 
