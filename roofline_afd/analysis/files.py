@@ -52,6 +52,16 @@ def file_text(file: Path, *, most: int) -> str:
         raise InputError(f"{shown_path(file)} is not UTF-8 text") from error
 
 
+def file_start(file: Path, *, most: int) -> str:
+    """Return how a file begins: at most so many bytes as text, unpacked; raises as `file_lines` does."""
+    with _opened(file) as stream:
+        try:
+            raw = stream.read(most)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(f"{shown_path(file)}: the gzip is cut off or damaged") from error
+    return raw.decode("utf-8-sig", errors="replace")
+
+
 def file_lines(file: Path, *, most: int) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file of any size, in the memory of one.
 

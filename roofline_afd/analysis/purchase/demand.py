@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics.slots import stationary_load
-from roofline_afd.serving.checks import finite, whole
+from roofline_afd.serving.checks import finite, option, whole
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -57,8 +57,11 @@ def demand_of(question: Purchase) -> tuple[Sequence[Scenario], Demand]:
     ways = [demand is not None, users is not None or speed is not None, trace is not None]
     if sum(ways) != 1:
         raise InputError("a demand is one of --demand, --users with --user-tokens-per-s, or --trace")
-    if scale is not None and trace is None:
-        raise InputError("--trace-scale belongs to --trace")
+    if trace is None:
+        belonging = ("trace_scale", "prompt_column", "decode_column", "time_column")
+        given = next((name for name in belonging if getattr(question, name) is not None), None)
+        if given is not None:
+            raise InputError(f"{option(given)} belongs to --trace")
     if demand is not None:
         tokens = finite("--demand", demand, above=0, below=MOST_TOKENS_PER_S)
         return scenarios, Demand(tokens, None, None, "")
@@ -66,15 +69,21 @@ def demand_of(question: Purchase) -> tuple[Sequence[Scenario], Demand]:
         factor = 1.0 if scale is None else finite("--trace-scale", scale, above=0)
         if any(each.context != attrs.fields(Scenario).context.default for each in scenarios):
             raise InputError("--trace gives the context: leave out --context")
-        requests = read_trace(trace)
+        requests = read_trace(
+            trace, prompt_column=question.prompt_column, decode_column=question.decode_column
+        )
         output = float(np.mean(requests.decode_tokens))
         load = stationary_load(prompt=requests.prompt_tokens, decode=requests.decode_tokens)
         context = max(round(load.theta), 1)
-        per_second = arrival_rate(trace) * requests.requests / (requests.requests + requests.without_output)
+        per_second = (
+            arrival_rate(trace, time_column=question.time_column)
+            * requests.requests
+            / (requests.requests + requests.without_output)
+        )
         wanted = per_second * output * factor
         source = (
             f": {per_second * factor:.4g} requests a second of {output:,.0f} ({requests.name}), "
-            f"context {context:,}"
+            f"context {context:,}" + (f"; {requests.note}" if requests.note else "")
         )
         return [attrs.evolve(each, context=context) for each in scenarios], Demand(
             wanted, None, output, source

@@ -38,6 +38,9 @@ class Purchase:
         Tokens a second of one user, which limits the time per output token [tokens/s].
     trace : Path, optional
         Requests with times, instead of a demand: mean output tokens a second, and mean context.
+    prompt_column, decode_column, time_column : str, optional
+        Columns of `trace` with tokens of prompt and output, and with times; paths into objects are joined by
+        points; found by themselves in the usual forms.
     trace_scale : float, optional
         Factor on the arrivals of the trace; 1 where absent [1].
     price_basis : str
@@ -65,6 +68,9 @@ class Purchase:
     users: int | None = None
     user_tokens_per_s: float | None = None
     trace: Path | None = None
+    prompt_column: str | None = option(None, metavar="NAME")
+    decode_column: str | None = option(None, metavar="NAME")
+    time_column: str | None = option(None, metavar="NAME")
     trace_scale: float | None = None
     price_basis: str = option(RENT, words=BASES)
     price_terms: str | None = option(

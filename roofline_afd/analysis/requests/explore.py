@@ -41,7 +41,7 @@ from roofline_afd.analysis.requests.reasons import (
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.checks import choice, finite, whole
+from roofline_afd.serving.checks import choice, finite, option, whole
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import frontier_rows
 from roofline_afd.serving.modes.question import SERVING_MODES, Question
@@ -177,7 +177,7 @@ def _asked(question: Exploration) -> Question:
         choice("--request-rate", rate, (FROM_TRACE,))
         if question.trace is None:
             raise InputError("--request-rate trace needs --trace FILE; or give a number")
-        rate = arrival_rate(question.trace)
+        rate = arrival_rate(question.trace, time_column=question.time_column)
     scenario = question.scenario
     links = choice("--kv-link", question.kv_link, KV_LINKS)
     moved = choice("--kv-moved", question.kv_moved, KV_MOVED)
@@ -222,18 +222,26 @@ def _lengths(question: Exploration) -> tuple[Workload, float]:
     """Return what requests look like, and the deviation of input tokens over their mean."""
     variation = question.prompt_variation
     if question.trace is None:
+        columns = ("prompt_column", "decode_column", "time_column")
+        given = next((name for name in columns if getattr(question, name) is not None), None)
+        if given is not None:
+            raise InputError(f"{option(given)} belongs to --trace, which is missing")
         work = workload_of(question.workload, prefix=question.prefix, isl=question.isl, osl=question.osl)
         return work, variation or 0.0
     if question.workload is not None or question.isl is not None or question.osl is not None:
         raise InputError("--trace gives the lengths of requests: leave out --workload, --isl and --osl")
-    requests = read_trace(question.trace)
+    requests = read_trace(
+        question.trace, prompt_column=question.prompt_column, decode_column=question.decode_column
+    )
     prompts = requests.prompt_tokens
     isl, osl = (max(round(float(np.mean(each))), 1) for each in (prompts, requests.decode_tokens))
     if variation is None:
         variation = float(np.std(prompts)) / max(float(np.mean(prompts)), 1.0)
     work = workload_of(prefix=question.prefix, isl=isl, osl=osl)
     name = question.trace.name
-    return attrs.evolve(work, name=name, source=f"means of {name}"), variation or 0.0
+    return attrs.evolve(
+        work, name=name, source="; ".join(filter(None, (f"means of {name}", requests.note)))
+    ), variation or 0.0
 
 
 def _answer(

@@ -185,6 +185,8 @@ def _traced(given: Trace | Path | str, prompt_column: str | None, decode_column:
             "independent of each other"
         )
     ]
+    if trace.note:
+        notes.append(trace.note)
     if trace.without_output:
         one = trace.without_output == 1
         notes.append(

@@ -166,6 +166,9 @@ class Lengths:
         Output tokens of a request [1].
     trace : Path, optional
         Requests, as for `provision`: their mean lengths, instead of `isl` and `osl`.
+    prompt_column, decode_column, time_column : str, optional
+        Columns of `trace` with tokens of prompt and output, and with times; paths into objects are joined by
+        points; found by themselves in the usual forms.
     """
 
     workload: str | None = option(None, words=tuple(WORKLOADS))
@@ -173,6 +176,9 @@ class Lengths:
     isl: int | None = None
     osl: int | None = None
     trace: Path | None = None
+    prompt_column: str | None = option(None, metavar="NAME")
+    decode_column: str | None = option(None, metavar="NAME")
+    time_column: str | None = option(None, metavar="NAME")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,29 @@
-"""Traces of requests: how long prompts and outputs were, read from files of any size in bounded memory."""
+"""Traces of requests: how long prompts and outputs were, and when they came, in the forms people have."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from array import array
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from roofline_afd.analysis.files import file_lines
-from roofline_afd.errors import InputError, nearest, shown, shown_path
+from roofline_afd.analysis.files import file_lines, file_start, file_text
+from roofline_afd.analysis.requests.forms import (
+    CHARACTERS_PER_TOKEN,
+    Columns,
+    Form,
+    at,
+    form_of,
+    is_texts,
+    parsed,
+    seconds,
+    wanted,
+    whole_runs,
+)
+from roofline_afd.errors import InputError, shown, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,13 +33,17 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2_000_000_000
 """Bytes of a trace, unpacked."""
+MAX_DOCUMENT = 400_000_000
+"""Bytes of a JSON document that is read as a whole."""
 MAX_REQUESTS = 20_000_000
 MAX_TOKENS = 100_000_000
 """Tokens of one prompt or output: as for the context of a question."""
 LEAST_REQUESTS = 2
-LEAST_ROWS = 3
-COLUMNS = (("ContextTokens", "GeneratedTokens"), ("input_length", "output_length"))
-"""Columns of prompt and output that are found by themselves."""
+START = 1 << 16
+"""Bytes by which a document is told from lines."""
+DELIMITERS = (",", "\t", ";", "|")
+Row = tuple[int, object, object, object]
+"""Row of the file, prompt, output, and time."""
 
 
 class Trace(NamedTuple):
@@ -37,6 +53,8 @@ class Trace(NamedTuple):
     prompt_tokens: NDArray[np.int64]
     decode_tokens: NDArray[np.int64]
     without_output: int
+    note: str = ""
+    """What of it is estimated."""
 
     @property
     def requests(self) -> int:
@@ -50,10 +68,12 @@ def read_trace(file: Path, *, prompt_column: str | None = None, decode_column: s
     Parameters
     ----------
     file : Path
-        CSV with a header or a JSON object a line, plain or gzip; at most 2 GB unpacked, 20 million requests.
+        A table with a header (commas, tabs, semicolons), a JSON object a line, a JSON list of requests or
+        conversations, or what a benchmark saved of a run; plain or gzip; at most 2 GB unpacked, 400 MB of a
+        JSON document, 20 million requests.
     prompt_column, decode_column : str, optional
-        Columns of tokens of prompt and output; where absent ContextTokens and GeneratedTokens, or
-        input_length and output_length.
+        Columns of tokens of prompt and output, or paths into objects, joined by points; those of
+        `forms.FORMS` where absent.
 
     Returns
     -------
@@ -69,9 +89,13 @@ def read_trace(file: Path, *, prompt_column: str | None = None, decode_column: s
     """
     name = shown_path(file)
     prompts, outputs = array("q"), array("q")
-    lines = file_lines(file, most=MAX_BYTES)
-    _lengths(lines, name, (prompt_column, decode_column), (prompts, outputs))
-    prompt, decode = (
+    rows, note = _rows(file, name, Columns(prompt_column, decode_column), timed=False)
+    for number, prompt, output, _ in rows:
+        prompts.append(_tokens(prompt, name, number))
+        outputs.append(_tokens(output, name, number))
+        if len(prompts) > MAX_REQUESTS:
+            raise InputError(f"{name} has more than {MAX_REQUESTS:,} requests: give a part of them")
+    prompt_tokens, decode = (
         np.frombuffer(held, np.int64) if held else np.empty(0, np.int64) for held in (prompts, outputs)
     )
     used = decode > 0
@@ -80,16 +104,18 @@ def read_trace(file: Path, *, prompt_column: str | None = None, decode_column: s
             f"{name} has {decode.size} request{'' if decode.size == 1 else 's'}, of which {int(used.sum())} "
             f"decode anything; a load needs at least {LEAST_REQUESTS} that do"
         )
-    return Trace(name, prompt[used], decode[used], int(decode.size - used.sum()))
+    return Trace(name, prompt_tokens[used], decode[used], int(decode.size - used.sum()), note)
 
 
-def arrival_rate(file: Path) -> float:
+def arrival_rate(file: Path, *, time_column: str | None = None) -> float:
     """Read how many requests a second arrive in a trace.
 
     Parameters
     ----------
     file : Path
-        CSV with a column TIMESTAMP of dates, or JSON lines with `timestamp` in ms; rows in order of time.
+        As in `read_trace`, with times: dates, with offsets or in UTC, or numbers.
+    time_column : str, optional
+        Column of times; one of `forms.FORMS` where absent.
 
     Returns
     -------
@@ -102,98 +128,111 @@ def arrival_rate(file: Path) -> float:
         If the file cannot be read or says no times, or its last request is not after its first.
     """
     name = shown_path(file)
-    rows = [(number, line) for number, line in _ends(file_lines(file, most=MAX_BYTES))]
-    if len(rows) < LEAST_ROWS:
+    rows, _ = _rows(file, name, Columns(time=time_column), timed=True)
+    first = next(rows, None)
+    last = first
+    count = 0
+    for count, last in enumerate(rows, 1):  # noqa: B007 - how many, and the last
+        pass
+    if first is None or last is None or count < 1:
         raise InputError(f"{name} has too few requests to tell a rate")
-    (_, header), first, last = rows[0], rows[1], rows[-1]
-    objects = header.lstrip().startswith("{")
-    if objects:
-        first = rows[0]
-    times = [_time(line, None if objects else header, name, number) for number, line in (first, last)]
-    requests = last[0] - first[0]
-    if not times[1] > times[0]:
+    begun, ended = _time(first, name), _time(last, name)
+    if not ended > begun:
         raise InputError(f"{name}, row {last[0]}: its time is not after that of row {first[0]}")
-    return requests / (times[1] - times[0])
+    return count / (ended - begun)
 
 
-def _ends(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Yield the first two lines that hold anything, and the last."""
-    seen = 0
-    last = None
-    for number, line in lines:
-        if line.strip():
-            seen += 1
-            if seen < LEAST_ROWS:
-                yield number, line
-            else:
-                last = number, line
-    if last is not None:
-        yield last
-
-
-def _time(line: str, header: str | None, name: str, number: int) -> float:
-    """Return the time of a row [s]."""
-    names = [] if header is None else [cell.strip().lower() for cell in next(csv.reader([header]))]
-    if header is not None and "timestamp" not in names:
-        raise InputError(f"{name} has no column TIMESTAMP to tell a rate from: give a number")
+def _time(row: Row, name: str) -> float:
     try:
-        if header is None:
-            return float(json.loads(line)["timestamp"]) * 1e-3
-        text = next(csv.reader([line]))[names.index("timestamp")]
-        whole, _, part = text.strip().partition(".")  # seven digits of a second are one too many for Python
-        return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp() + float(f"0.{part or 0}")
-    except KeyError as error:
-        raise InputError(f"{name}, row {number}: lacks 'timestamp' to tell a rate from") from error
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise InputError(f"{name}, row {number}: its time cannot be read") from error
+        return float(str(row[3]))
+    except ValueError as error:
+        raise InputError(f"{name}, row {row[0]}: its time cannot be read") from error
 
 
-def _lengths(
-    lines: Iterator[tuple[int, str]],
-    name: str,
-    columns: tuple[str | None, str | None],
-    into: tuple[array[int], array[int]],
-) -> None:
-    """Append the lengths of every request."""
-    first = next(((number, line) for number, line in lines if line.strip()), None)
-    if first is None:
-        raise InputError(f"{name} is empty; it needs {_wanted()}")
-    rows = _objects if first[1].lstrip().startswith("{") else _cells
-    prompts, outputs = into
-    for number, prompt, output in rows(first, lines, name, columns):
-        prompts.append(_tokens(prompt, name, number))
-        outputs.append(_tokens(output, name, number))
-        if len(prompts) > MAX_REQUESTS:
-            raise InputError(f"{name} has more than {MAX_REQUESTS:,} requests: give a part of them")
-
-
-def _wanted() -> str:
-    return "columns " + ", or ".join(" and ".join(pair) for pair in COLUMNS)
-
-
-def _chosen(held: Iterable[str], name: str, columns: tuple[str | None, str | None]) -> tuple[str, str]:
-    """Return the columns of prompt and output among those a file holds."""
-    names = list(held)
-    found = next((pair for pair in COLUMNS if all(key in names for key in pair)), (None, None))
-    chosen = []
-    for given, own, option in zip(columns, found, ("--prompt-column", "--decode-column"), strict=True):
-        if given is not None and given not in names:
-            raise InputError(f"{option} {shown(given)} is no column of {name}{nearest(given, names)}")
-        if given is None and own is None:
-            raise InputError(
-                f"{name} lacks {_wanted()}; or name yours with --prompt-column and --decode-column"
+def _rows(file: Path, name: str, columns: Columns, *, timed: bool) -> tuple[Iterator[Row], str]:
+    """Return the rows of a file in whatever form, times in seconds or as text that is none, and a note."""
+    start = file_start(file, most=START).lstrip("\ufeff \t\r\n")
+    if start.startswith("[") or (start.startswith("{") and _one_document(start)):
+        held = parsed(file_text(file, most=MAX_DOCUMENT))
+        found = whole_runs(held)
+        if found is not None:
+            note = (
+                f"tokens of {name} are estimated: {CHARACTERS_PER_TOKEN} characters each"
+                if is_texts(held)
+                else ""
             )
-        chosen.append(given or own or "")
-    return chosen[0], chosen[1]
+            return _of_objects(enumerate(found, 1), name, columns, timed=timed), note
+        if held is not None and isinstance(held, list):
+            raise InputError(f"{name} is a JSON list of no requests")
+    lines = ((number, line) for number, line in file_lines(file, most=MAX_BYTES) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        what = "has too few requests to tell a rate" if timed else f"is empty; it needs {wanted()}"
+        raise InputError(f"{name} {what}")
+    if first[1].lstrip("\ufeff ").startswith("{"):
+        every = itertools.chain([first], lines)
+        return _of_objects(_objects(every, name), name, columns, timed=timed), ""
+    return _cells(first, lines, name, columns, timed=timed), ""
+
+
+def _one_document(start: str) -> bool:
+    """Return whether a file that begins with an object is one: its first line is none, or holds a run."""
+    line, ended, _ = start.partition("\n")
+    held = parsed(line) if ended or len(start) < START // 2 else None
+    return held is None or whole_runs(held) is not None
+
+
+def _objects(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[int, Any]]:
+    """Yield row and object of a file with a JSON object a line."""
+    for number, line in lines:
+        try:
+            held = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name}, row {number}: is no JSON object") from error
+        runs = whole_runs(held) if isinstance(held, dict) else None
+        if runs is None:
+            yield number, held
+        else:
+            yield from ((number, each) for each in runs)
+
+
+def _of_objects(
+    held: Iterable[tuple[int, Any]], name: str, columns: Columns, *, timed: bool
+) -> Iterator[Row]:
+    """Yield the rows of objects, all of the form of the first."""
+    form: Form | None = None
+    for number, one in held:
+        if not isinstance(one, dict):
+            raise InputError(f"{name}, row {number}: is no JSON object")
+        form = form or form_of(one, name, columns, timed=timed)
+        found = [None if path is None else at(one, path) for path in form.columns]
+        absent = [
+            path
+            for path, value in zip(form.columns, found, strict=True)
+            if path is not None and value is None
+        ]
+        if absent:
+            raise InputError(f"{name}, row {number}: lacks {', '.join(map(shown, absent))}")
+        yield number, found[0], found[1], _seconds(found[2], form)
+
+
+def _seconds(value: object, form: Form) -> object:
+    """Return a time in seconds; a text where it is none."""
+    try:
+        return seconds(value, form.per_second)
+    except (ValueError, OverflowError):
+        return "no time"
 
 
 def _cells(
     first: tuple[int, str],
     lines: Iterator[tuple[int, str]],
     name: str,
-    columns: tuple[str | None, str | None],
-) -> Iterator[tuple[int, object, object]]:
-    """Yield row, prompt and output of a CSV."""
+    columns: Columns,
+    *,
+    timed: bool,
+) -> Iterator[Row]:
+    """Yield the rows of a table."""
     number, line = first
 
     def following() -> Iterator[str]:
@@ -202,46 +241,20 @@ def _cells(
             yield text
 
     try:
-        header = [cell.strip() for cell in next(csv.reader([line], strict=True))]
-        prompt_column, decode_column = _chosen(header, name, columns)
-        prompt_at, decode_at = header.index(prompt_column), header.index(decode_column)
+        split = max(DELIMITERS, key=line.count)
+        header = [cell.strip() for cell in next(csv.reader([line], strict=True, delimiter=split))]
+        form = form_of(header, name, columns, timed=timed)
+        places = [None if column is None else header.index(column) for column in form.columns]
         width = len(header)
-        for row in csv.reader(following(), strict=True):
+        for row in csv.reader(following(), strict=True, delimiter=split):
             if len(row) != width:
                 if not any(cell.strip() for cell in row):
                     continue
                 raise InputError(f"{name}, row {number}: {len(row)} cells, but {width} columns")
-            yield number, row[prompt_at], row[decode_at]
+            prompt, decode, time = (None if place is None else row[place] for place in places)
+            yield number, prompt, decode, _seconds(time, form)
     except csv.Error as error:
         raise InputError(f"{name}, row {number}: is no CSV: {error}") from error
-
-
-def _objects(
-    first: tuple[int, str],
-    lines: Iterator[tuple[int, str]],
-    name: str,
-    columns: tuple[str | None, str | None],
-) -> Iterator[tuple[int, object, object]]:
-    """Yield row, prompt and output of a file with a JSON object a line."""
-    chosen: tuple[str, str] | None = None
-    number, line = first
-    while True:
-        if line.strip():
-            try:
-                held = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{name}, row {number}: is no JSON object") from error
-            if not isinstance(held, dict):
-                raise InputError(f"{name}, row {number}: is no JSON object")
-            chosen = chosen or _chosen(held, name, columns)
-            absent = [key for key in chosen if key not in held]
-            if absent:
-                raise InputError(f"{name}, row {number}: lacks {', '.join(map(shown, absent))}")
-            yield number, held[chosen[0]], held[chosen[1]]
-        following = next(lines, None)
-        if following is None:
-            return
-        number, line = following
 
 
 def _tokens(value: object, name: str, number: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from roofline_afd.analysis.requests import traces
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics.slots import stationary_load
+from tests.conftest import SHARED, require
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 GOOD = AZURE + "2023-11-16,374,44\n2023-11-16,396,109\n2023-11-16,879,0\n"
@@ -40,6 +42,47 @@ READ: dict[str, tuple[str | bytes, dict[str, str]]] = {
     "own columns": ("in,out\n374,44.0\n396,109\n", {"prompt_column": "in", "decode_column": "out"}),
     "one own column": ('ContextTokens,"GeneratedTokens",n\n374,1,44\n396,1,109\n', {"decode_column": "n"}),
     "own keys": ('{"a": 374.0, "b": 44}\n{"b": 109, "a": 396}', {"prompt_column": "a", "decode_column": "b"}),
+    "paths into objects": (
+        '{"x": {"in": 374}, "y": {"out": 44}}\n{"x": {"in": 396}, "y": {"out": 109}}',
+        {"prompt_column": "x.in", "decode_column": "y.out"},
+    ),
+    "tabs": ("ContextTokens\tGeneratedTokens\n374\t44\n396\t109\n", {}),
+    "semicolons": ("ContextTokens;GeneratedTokens\n374;44\n396;109\n", {}),
+    "burstgpt": ("Timestamp,Model,Request tokens,Response tokens\n5,A,374,44\n9,A,396,109\n", {}),
+    "json list": ("[" + ", ".join(LINES.splitlines()) + "]", {}),
+    "json list, over lines": ("[\n" + ",\n".join(LINES.splitlines()) + "\n]\n", {}),
+    "usage of openai": (
+        (
+            '{"usage": {"prompt_tokens": 374, "completion_tokens": 44}, "created": 5}\n'
+            '{"usage": {"prompt_tokens": 396, "completion_tokens": 109}, "created": 7}\n'
+        ),
+        {},
+    ),
+    "vllm bench serve": ('{"model_id": "m", "input_lens": [374, 396], "output_lens": [44, 109]}', {}),
+    "vllm bench serve, over lines": (
+        '{\n "model_id": "m",\n "input_lens": [374, 396],\n "output_lens": [44, 109]\n}\n',
+        {},
+    ),
+    "sglang, a run a line": (
+        '{"input_lens": [374], "output_lens": [44]}\n{"input_lens": [396], "output_lens": [109]}\n',
+        {},
+    ),
+    "guidellm": (
+        (
+            '{"benchmarks": [{"requests": {"successful": [{"prompt_tokens": 374, "output_tokens": 44}, '
+            '{"prompt_tokens": 396, "output_tokens": 109}], "errored": []}}]}'
+        ),
+        {},
+    ),
+    "aiperf": (
+        (
+            '{"metrics": {"input_sequence_length": {"value": 374}, '
+            '"output_sequence_length": {"value": 44}}}\n'
+            '{"metrics": {"input_sequence_length": {"value": 396}, '
+            '"output_sequence_length": {"value": 109}}}\n'
+        ),
+        {},
+    ),
 }
 
 
@@ -82,7 +125,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "an absent key": (LINES + '{"input_length": 3}\n', "row 3: lacks 'output_length'"),
     "text in json": (LINES + '{"input_length": "x", "output_length": 1}\n', "row 3: 'x' is not a whole"),
     "truth in json": (LINES + '{"input_length": true, "output_length": 1}\n', "row 3: True is not a whole"),
-    "null in json": (LINES + '{"input_length": null, "output_length": 1}\n', "row 3: None is not a whole"),
+    "null in json": (LINES + '{"input_length": null, "output_length": 1}\n', "row 3: lacks 'input_length'"),
     "other keys": ('{"a": 1}\n', "lacks columns ContextTokens"),
     "an endless line": ("x" * 1_100_000, "row 1: is longer than 1,000,000 bytes"),
 }
@@ -155,13 +198,59 @@ def test_arrival_rate_of_json_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("TIMESTAMP,ContextTokens\n2024-05-12 00:00:00.5+00:00,1\n2024-05-12 02:00:01.5+02:00,1\n", None),
+        ("TIMESTAMP,ContextTokens\n2024-05-12T00:00:00Z,1\n2024-05-12T00:00:01Z,1\n", None),
+        ("Timestamp,Request tokens\n13,1\n14,1\n", None),
+        ('{"created": 1700000000}\n{"created": 1700000001}\n', None),
+        (
+            '{"metadata": {"request_start_ns": 1000000000}}\n{"metadata": {"request_start_ns": 2000000000}}',
+            None,
+        ),
+        ('[{"timestamp": 0}, {"timestamp": 1000}]', None),
+        ('{"input_lens": [1, 1], "output_lens": [1, 1], "start_times": [0.5, 1.5]}', None),
+        ("at\n1700000000000\n1700000001000\n", "at"),
+        ("at\n1700000000000000000\n1700000001000000000\n", "at"),
+        ("at\n3.5\n4.5\n", "at"),
+        ('{"a": {"b": "2024-05-12 00:00:00"}}\n{"a": {"b": "2024-05-12 00:00:01"}}\n', "a.b"),
+    ],
+)
+def test_times_of_every_kind(tmp_path: Path, text: str, column: str | None) -> None:
+    """Dates with and without an offset, and numbers in the units of each form: one second between two."""
+    assert arrival_rate(_file(tmp_path, text), time_column=column) == pytest.approx(1.0)
+
+
+def test_texts_are_estimated_and_said_to_be(tmp_path: Path) -> None:
+    """A conversation has a request for each answer, with all that was said before it as its prompt."""
+    turns = [("human", "x" * 40), ("gpt", "y" * 20), ("human", "z" * 8), ("gpt", "w" * 3)]
+    talk = {"conversations": [{"from": speaker, "value": text} for speaker, text in turns]}
+    trace = read_trace(_file(tmp_path, json.dumps([talk])))
+    assert trace.prompt_tokens.tolist() == [10, 17]
+    assert trace.decode_tokens.tolist() == [5, 1]
+    assert "are estimated: 4 characters each" in trace.note
+
+
+@pytest.mark.parametrize(
+    "name", ["trace_aiperf.jsonl", "trace_azure2024.csv", "trace_burstgpt.csv", "trace_json_array.json"]
+)
+def test_traces_from_the_field(name: str) -> None:
+    """All of the same first requests, in the forms of their makers."""
+    file = SHARED / "data" / "cases" / name
+    require(present=file.is_file(), what="the cases from the field")
+    trace = read_trace(file)
+    assert [each for each in trace.prompt_tokens.tolist() if each != 570][:3] == [3491, 3148, 1064]
+    assert arrival_rate(file) > 0
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,1,1\n", "too few requests"),
-        ("ContextTokens,GeneratedTokens\n1,1\n2,2\n3,3\n", "has no column TIMESTAMP"),
+        ("ContextTokens,GeneratedTokens\n1,1\n2,2\n3,3\n", "has no column of times, as TIMESTAMP"),
         ("TIMESTAMP,A\nnoon,1\n2023-11-16 18:15:46,1\n", "row 2: its time cannot be read"),
         ("TIMESTAMP,A\n2023-11-16 18:15:46,1\n2023-11-16 18:15:46,1\n", "row 3: its time is not after"),
-        ('{"a": 1}\n{"a": 1}\n{"a": 1}\n', "row 1: lacks 'timestamp'"),
+        ('{"a": 1}\n{"a": 1}\n{"a": 1}\n', "name one with --time-column"),
         ("", "too few requests"),
     ],
 )
