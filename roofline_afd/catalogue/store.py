@@ -185,7 +185,7 @@ class Catalogue:
         return self._records.get(key)
 
     def record(self, record: str, name: str) -> Record:
-        """Return a record by kind and id; a model also by an alias.
+        """Return a record by kind and id, in any case; a model also by an alias or its Hugging Face id.
 
         Parameters
         ----------
@@ -204,16 +204,28 @@ class Catalogue:
         InputError
             If the id is unknown; names the nearest ones.
         """
-        found = self.find(record, name)
+        found = self.find(record, name) or self.find(record, _plain(name))
         if found is not None:
             return found
-        aliases = {}
+        names = self._names(record)
+        spoken = _plain(name)
+        of_name = names.get(spoken) or names.get(spoken.rpartition("/")[2])
+        if of_name is not None:
+            return self.record(record, of_name)
+        near = nearest(spoken.rpartition("/")[2][:80], [each for each in names if "/" not in each])
+        raise InputError(f"unknown {record} {shown(name)}{near}")
+
+    def _names(self, record: str) -> dict[str, str]:
+        """Return every name of the records of a kind, plain, and the id that it is for; ids come first."""
+        ids = self.ids(record)
+        names = {_plain(each): each for each in ids}
         if record == "model":
             for model in self.records("model"):
-                aliases.update(dict.fromkeys(model.data.get("aliases", ()), model))
-            if name in aliases:
-                return aliases[name]
-        raise InputError(f"unknown {record} {shown(name)}{nearest(name, (*self.ids(record), *aliases))}")
+                other = (*model.data.get("aliases", ()), *model.data.get("hugging_face_ids", ()))
+                for each in other:
+                    names.setdefault(_plain(each), model.id)
+                    names.setdefault(_plain(each).rpartition("/")[2], model.id)
+        return names
 
     def records(self, record: str) -> Iterable[Record]:
         """Yield every record of a kind, by id."""
@@ -230,3 +242,8 @@ class Catalogue:
             entry = None if (record, name) in self._records else self._shipped[record, name]
             if entry is None or key in entry.read_bytes():
                 yield self.record(record, name)
+
+
+def _plain(name: str) -> str:
+    """Return a name as ids are written: small letters, hyphens."""
+    return name.strip().lower().replace("_", "-").replace(" ", "-")

@@ -17,23 +17,46 @@ ANSWERED = "roofline_afd.answered"
 """Key of a context in which nothing must be given, since an answer is."""
 
 
+SUFFIXES = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30}
+"""What may follow a number: thousands, millions, billions, trillions; Ki, Mi and Gi in powers of 1024."""
+
+
 def number(text: str | float) -> float:
-    """Read a number; whether it is finite and in bounds, the question says."""
+    """Read a number, as 1e6 or 1M; whether it is finite and in bounds, the question says."""
     try:
-        return float(text)
+        return _scaled(text)
     except ValueError as error:
         raise typer.BadParameter(f"{shown(text)} is not a number") from error
 
 
 def whole_number(text: str | int) -> int:
-    """Read a whole number; whether it is in bounds, the question says."""
+    """Read a whole number, as 8192, 8k, 8Ki or 1e6; whether it is in bounds, the question says."""
     try:
-        value = int(text)
+        return int(text) if not isinstance(text, str) or text.strip().lstrip("+-").isdigit() else _whole(text)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{shown(text)} is not a whole number") from error
-    if isinstance(text, float) and text != value:  # from a file
-        raise typer.BadParameter(f"{text:g} is not a whole number")
-    return value
+
+
+def _whole(text: str) -> int:
+    value = _scaled(text)
+    if not value.is_integer():
+        raise ValueError(text)
+    return int(value)
+
+
+def _scaled(text: str | float) -> float:
+    """Return a number with its suffix; raises ValueError."""
+    if not isinstance(text, str):
+        return float(text)
+    digits = text.strip()
+    factor = 1.0
+    if digits[-1:].isalpha() and digits[:1].isdigit():
+        stem = digits.rstrip("kKmMgGbBtTi")
+        factor = SUFFIXES.get(digits[len(stem) :].lower(), 0.0)
+        digits = stem if factor else digits
+    if "_" in digits or not digits.isascii():  # numbers to Python, not to people
+        raise ValueError(text)
+    return float(digits) * (factor or 1.0)
 
 
 def listed(text: str, option: str) -> list[str]:
