@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,12 +84,14 @@ class Catalogue:
     hardware_db, model_db : sequence of path
         Overlay files or folders; later ones lie above earlier ones.
     collect_faults : bool
-        Check shipped records too, and keep faulty overlay records in `faults` instead of raising.
+        Check shipped records too, and keep faulty files in `faults` that are named, too.
 
     Raises
     ------
     InputError
-        If an overlay cannot be read, is faulty, or uses a known id without `replaces = true`.
+        If an overlay cannot be read, or a file that is named is faulty or uses a known id without
+        `replaces = true`. Such files within a folder are left out, and noted in `faults`: only questions
+        that name them are refused.
     """
 
     def __init__(
@@ -99,6 +102,8 @@ class Catalogue:
         collect_faults: bool = False,
     ) -> None:
         self.faults: list[RecordError] = []
+        """Faulty records of folders, which stop only questions that name them."""
+        self._faulty: dict[str, RecordError] = {}
         self._collect = collect_faults
         self._naming: dict[tuple[str, str], list[Record]] = {}
         self._shipped: dict[tuple[str, str], Traversable] = {}
@@ -131,9 +136,10 @@ class Catalogue:
             try:
                 self._add(database, read_record(file, file=str(file)))
             except RecordError as error:
-                if not self._collect:
+                if not self._collect and not path.is_dir():  # a file that is named is meant
                     raise
                 self.faults.append(error)
+                self._faulty.setdefault(_told(file), error)
 
     def _add(self, database: str, record: Record) -> None:
         key = (record.record, record.id)
@@ -204,9 +210,12 @@ class Catalogue:
         InputError
             If the id is unknown; names the nearest ones.
         """
-        found = self.find(record, name) or self.find(record, _plain(name))
-        if found is not None:
-            return found
+        for spoken in (name, _plain(name)):
+            if spoken in self._faulty and not self._collect:
+                raise self._faulty[spoken]
+            found = self.find(record, spoken)
+            if found is not None:
+                return found
         names = self._names(record)
         spoken = _plain(name)
         of_name = names.get(spoken) or names.get(spoken.rpartition("/")[2])
@@ -242,6 +251,15 @@ class Catalogue:
             entry = None if (record, name) in self._records else self._shipped[record, name]
             if entry is None or key in entry.read_bytes():
                 yield self.record(record, name)
+
+
+def _told(file: Path) -> str:
+    """Return the id that a faulty record gives itself, else the name of its file."""
+    try:
+        name = tomllib.loads(file.read_text("utf-8")).get("id")
+    except (OSError, ValueError, RecursionError):
+        name = None
+    return name if isinstance(name, str) else file.stem
 
 
 def _plain(name: str) -> str:

@@ -77,8 +77,24 @@ def test_replacing_nothing_is_refused(tmp_path: Path) -> None:
 def test_same_id_twice_in_an_overlay(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         _write(tmp_path / folder / "mine.toml", ACCELERATOR.format(fp8=1))
+    catalogue = Catalogue([tmp_path])
+    assert len(catalogue.faults) == 1
     with pytest.raises(RecordError, match=r"duplicate id 'mine', known from .*mine\.toml"):
-        Catalogue([tmp_path])
+        catalogue.record("accelerator", "mine")
+
+
+def test_a_faulty_record_of_a_folder_stops_only_questions_that_name_it(tmp_path: Path) -> None:
+    _write(tmp_path / "mine.toml", ACCELERATOR.format(fp8=1))
+    _write(tmp_path / "other.toml", ACCELERATOR.format(fp8=1).replace('"mine"', '"other"') + "nonsense = 1\n")
+    _write(tmp_path / "broken.toml", "id = ")
+    catalogue = Catalogue([tmp_path])
+    assert load_system("h800", catalogue=catalogue).id == "h800"
+    assert catalogue.record("accelerator", "mine").id == "mine"
+    for name in ("other", "broken"):
+        with pytest.raises(RecordError):
+            catalogue.record("accelerator", name)
+    with pytest.raises(RecordError):  # a file that is named is meant
+        Catalogue([tmp_path / "other.toml"])
 
 
 def test_large_file_is_not_read_into_a_parser(tmp_path: Path) -> None:

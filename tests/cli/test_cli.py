@@ -216,7 +216,10 @@ def test_hostile_overlay_gets_one_line(what: str, tmp_path: Path) -> None:
 def test_a_long_word_or_a_pipe_in_an_overlay_takes_no_time(tmp_path: Path) -> None:
     (tmp_path / "word").mkdir()
     (tmp_path / "word" / "x.toml").write_text(f"record = 'system'\nname = '{'x' * 150_000}'\n", "utf-8")
-    assert "missing id" in command(*BASE, "--hardware-db", str(tmp_path / "word")).complaint
+    assert "missing id" in command(*BASE, "--hardware-db", str(tmp_path / "word" / "x.toml")).complaint
+    beside = command(*BASE, "--hardware-db", str(tmp_path / "word"))
+    assert beside.status == 0
+    assert "left out, as nothing here needs it" in beside.err
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "x.toml")
     assert "is no regular file" in command(*BASE, "--hardware-db", str(tmp_path / "pipe")).complaint
