@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +33,15 @@ def number(text: str | float) -> float:
 def whole_number(text: str | int) -> int:
     """Read a whole number, as 8192, 8k, 8Ki or 1e6; whether it is in bounds, the question says."""
     try:
-        return int(text) if not isinstance(text, str) or text.strip().lstrip("+-").isdigit() else _whole(text)
+        return _whole(text)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{shown(text)} is not a whole number") from error
 
 
-def _whole(text: str) -> int:
+def _whole(text: str | float) -> int:
+    """Return a whole number, exact however many digits it has; raises ValueError or OverflowError."""
+    if isinstance(text, int) or (isinstance(text, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text)):
+        return int(text)
     value = _scaled(text)
     if not value.is_integer():
         raise ValueError(text)

@@ -141,7 +141,10 @@ def test_groups_of_different_systems() -> None:
 
 BAD = {
     "unknown system": (("predict", "--system", "h80", "--model", "step-3"), "unknown system 'h80'; did you"),
-    "unknown model": (("compare", "--system", "h800", "--model", "step3"), "unknown model 'step3'; did you"),
+    "unknown model": (
+        ("compare", "--system", "h800", "--model", "step-9"),
+        "unknown model 'step-9'; did you",
+    ),
     "unknown group": ((*COMPARE, "--attention-system", "h21"), "unknown system 'h21'; did you mean 'h20'"),
     "no system": (("compare", "--model", "step-3"), "Missing option '--system'"),
     "no batch": (("predict", *BASE, "--devices", "128"), "--batch is missing"),

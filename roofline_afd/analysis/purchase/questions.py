@@ -38,9 +38,13 @@ class Purchase:
         Tokens a second of one user, which limits the time per output token [tokens/s].
     trace : Path, optional
         Requests with times, instead of a demand: mean output tokens a second, and mean context.
-    prompt_column, decode_column, time_column : str, optional
-        Columns of `trace` with tokens of prompt and output, and with times; paths into objects are joined by
-        points; found by themselves in the usual forms.
+    prompt_column : str, optional
+        Column of `trace` with tokens of the prompt, or a path into objects, joined by points; found by itself
+        in the usual forms.
+    decode_column : str, optional
+        The same of the output.
+    time_column : str, optional
+        The same of times: dates, or numbers in seconds; since 1970 in ms, us or ns, too.
     trace_scale : float, optional
         Factor on the arrivals of the trace; 1 where absent [1].
     price_basis : str

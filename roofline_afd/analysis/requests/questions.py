@@ -166,9 +166,13 @@ class Lengths:
         Output tokens of a request [1].
     trace : Path, optional
         Requests, as for `provision`: their mean lengths, instead of `isl` and `osl`.
-    prompt_column, decode_column, time_column : str, optional
-        Columns of `trace` with tokens of prompt and output, and with times; paths into objects are joined by
-        points; found by themselves in the usual forms.
+    prompt_column : str, optional
+        Column of `trace` with tokens of the prompt, or a path into objects, joined by points; found by itself
+        in the usual forms.
+    decode_column : str, optional
+        The same of the output.
+    time_column : str, optional
+        The same of times: dates, or numbers in seconds; since 1970 in ms, us or ns, too.
     """
 
     workload: str | None = option(None, words=tuple(WORKLOADS))
