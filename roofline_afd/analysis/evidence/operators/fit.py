@@ -338,9 +338,13 @@ def fit_group(
             if key not in {*fitted, *held}:
                 estimated.setdefault(key, f"no row fixes it: {FROM_DEFAULT}")
 
+    last: list[Any] = [None, None]  # a search asks about the same rows again and again
+
     def times(parameters: NDArray[np.float64], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        if last[0] is not rows:
+            last[:] = rows, _subset(group.work, rows)
         values = {**base, **dict(zip(fitted, parameters.tolist(), strict=True))}
-        return times_of(group, _subset(group.work, rows), values)
+        return times_of(group, last[1], values)
 
     bounds = tuple(BOUNDS[key] for key in fitted)
     found = fit(times, group.measured, bounds, [] if group.table == "link" else shapes_of(group.rows))
