@@ -22,7 +22,7 @@ from roofline_afd.questions import Option
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from roofline_afd.catalogue.store import Catalogue
 
@@ -89,7 +89,22 @@ def _several_models(values: dict[str, Any]) -> Models:
 
 def _candidates(values: dict[str, Any]) -> Candidates:
     systems = listed(values.pop("systems"), "--systems")
-    return Candidates(tuple(_make_scenario(_candidate(values, system)) for system in systems))
+    candidates = []
+    for system in systems:
+        own = {**values, "set": _settings_of(system, systems, values["set"] or ())}
+        candidates.append(_make_scenario(_candidate(own, system)))
+    return Candidates(tuple(candidates))
+
+
+def _settings_of(system: str, systems: Sequence[str], pairs: Sequence[str]) -> tuple[str, ...]:
+    """Return the settings that are for a candidate: its own, as `h20.memory_gb=141`, and those for all."""
+    found = []
+    for pair in pairs:
+        owner, dot, rest = pair.partition(".")
+        of_one = dot and any(owner.lower() == each.lower() for each in systems)
+        if not of_one or owner.lower() == system.lower():
+            found.append(rest if of_one else pair)
+    return tuple(found)
 
 
 def _changes(values: dict[str, Any]) -> Changes:

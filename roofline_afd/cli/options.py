@@ -168,6 +168,10 @@ class Picture:
         check_output(self.save_answer, force=self.force, option="--save-answer")
 
 
+_LEFT_OUT: set[str] = set()
+"""Faults of overlays that this process has told."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Databases:
     """Catalogue overlays."""
@@ -194,8 +198,10 @@ class Databases:
         from roofline_afd.catalogue.store import Catalogue  # not for --help
 
         found = Catalogue(self.hardware_db or (), self.model_db or (), collect_faults=collect_faults)
-        for fault in () if collect_faults else found.faults:
-            print(f"note: left out, as nothing here needs it: {fault}", file=sys.stderr)  # noqa: T201
+        for fault in () if collect_faults else map(str, found.faults):
+            if fault not in _LEFT_OUT:  # a question of several candidates asks for a catalogue each
+                _LEFT_OUT.add(fault)
+                print(f"note: left out, as nothing here needs it: {fault}", file=sys.stderr)  # noqa: T201
         return found
 
 
@@ -332,7 +338,10 @@ class Subjects:
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Override a catalogue value by its record key, for example fp8_tflops=4500 (repeatable).",
+            help=(
+                "Override a catalogue value by its record key, for example fp8_tflops=4500; of one of "
+                "several systems as h20.memory_gb=141 (repeatable)."
+            ),
             rich_help_panel=HARDWARE_PANEL,
         ),
     ] = None

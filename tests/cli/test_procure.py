@@ -69,6 +69,19 @@ def test_table() -> None:
     assert "| rank | system |" in command(*BASE, "--format", "markdown").out
 
 
+def test_a_value_may_be_set_for_one_candidate() -> None:
+    """More bandwidth for one leaves the other as it was; a candidate that is none is an unknown key."""
+
+    def rates(*more: str) -> dict[str, float]:
+        rows = ask(*BASE, *PRICES, *more)["results"]
+        return {row["system"]: row["tokens_per_s_per_device"] for row in rows if row["mode"] == "ep"}
+
+    before, after = rates(), rates("--set", "H20.memory_gb_per_s=8000")
+    assert after["h800"] == before["h800"]
+    assert after["h20"] > before["h20"]
+    assert "unknown key 'h21.memory_gb'" in command(*BASE, "--set", "h21.memory_gb=192").complaint
+
+
 def test_a_pair_is_written_with_a_plus() -> None:
     rows = ask("procure", "--systems", "h20+h800", *QUESTION, "--demand", "30000", *PRICES)["results"]
     assert [(row["system"], row["mode"]) for row in rows] == [("h20+h800", "afd")]
