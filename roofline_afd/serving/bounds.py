@@ -63,12 +63,16 @@ def group_bounds(deployments: Deployments, found: Candidates, plans: Sequence[Pl
         largest = np.zeros((codes.size, sizes.size))
         np.maximum.at(largest, (which, where), attention)
         plan = plan_of(codes[:, None, None], plans)
+        fewest = np.full(codes.shape, np.inf)
+        np.minimum.at(fewest, which, attention)
         # of pairs that are not there any will do that is one
         sharing = np.maximum(sizes, np.broadcast_to(plan.expert_tensor_parallel, (codes.size, 1, 1))[..., 0])
         holders = np.where(largest > 0, sizes, sharing)
-        mine, theirs = _paces(
-            deployments, plan, grid, (np.maximum(largest, 1.0)[..., None], holders[..., None])
-        )
+        shapes = (np.maximum(largest, 1.0)[..., None], holders[..., None])
+        mine, theirs = _paces(deployments, plan, grid, shapes)
+        if deployments.scenario.context_variation:  # fewer groups wait for shorter caches
+            alone = (fewest[:, None, None], holders[:, :1, None])
+            mine, _ = _paces(deployments, plan, grid, alone)
         place = np.minimum(np.searchsorted(grid, most), grid.size - 1)
         own = groups * mine[which, place]
         turns = deployments.attention_groups
