@@ -103,7 +103,8 @@ class Catalogue:
     ) -> None:
         self.faults: list[RecordError] = []
         """Faulty records of folders, which stop only questions that name them."""
-        self._faulty: dict[str, RecordError] = {}
+        self._faulty: dict[tuple[str | None, str], RecordError] = {}
+        """By kind, where it is told, and id."""
         self._collect = collect_faults
         self._naming: dict[tuple[str, str], list[Record]] = {}
         self._shipped: dict[tuple[str, str], Traversable] = {}
@@ -211,8 +212,9 @@ class Catalogue:
             If the id is unknown; names the nearest ones.
         """
         for spoken in (name, _plain(name)):
-            if spoken in self._faulty and not self._collect:
-                raise self._faulty[spoken]
+            fault = self._faulty.get((record, spoken), self._faulty.get((None, spoken)))
+            if fault is not None and not self._collect:
+                raise fault
             found = self.find(record, spoken)
             if found is not None:
                 return found
@@ -253,13 +255,14 @@ class Catalogue:
                 yield self.record(record, name)
 
 
-def _told(file: Path) -> str:
-    """Return the id that a faulty record gives itself, else the name of its file."""
+def _told(file: Path) -> tuple[str | None, str]:
+    """Return the kind and id that a faulty record gives itself; else no kind, and the name of its file."""
     try:
-        name = tomllib.loads(file.read_text("utf-8")).get("id")
+        held = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        name = None
-    return name if isinstance(name, str) else file.stem
+        held = {}
+    kind, name = held.get("record"), held.get("id")
+    return kind if isinstance(kind, str) else None, name if isinstance(name, str) else file.stem
 
 
 def _plain(name: str) -> str:

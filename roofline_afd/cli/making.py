@@ -84,11 +84,13 @@ def _maybe(values: dict[str, Any]) -> MaybeScenario:
 
 def _several_models(values: dict[str, Any]) -> Models:
     models = listed(values.pop("models"), "--models")
+    values["catalogue"] = _catalogue(values)
     return Models(tuple(_make_scenario({**values, "model": model}) for model in models))
 
 
 def _candidates(values: dict[str, Any]) -> Candidates:
     systems = listed(values.pop("systems"), "--systems")
+    values["catalogue"] = _catalogue(values)
     candidates = []
     for system in systems:
         own = {**values, "set": _settings_of(system, systems, values["set"] or ())}
@@ -162,6 +164,13 @@ def _candidate(values: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {**values, "system": ffn, "attention_system": attention, "ffn_system": ffn}
 
 
+def _catalogue(values: dict[str, Any]) -> Catalogue:
+    """Return the catalogue of some options, made once for several questions."""
+    databases = Databases(values.pop("hardware_db", None), values.pop("model_db", None))
+    found: Catalogue | None = values.pop("catalogue", None)
+    return databases.catalogue() if found is None else found
+
+
 def _make_scenario(values: dict[str, Any]) -> Scenario:
     """Build the scenario the options describe."""
     from roofline_afd.analysis.bounds.counts import counts_from  # not for --help
@@ -171,7 +180,7 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
 
     values.pop("scenario", None)
-    catalogue = Databases(values.pop("hardware_db"), values.pop("model_db")).catalogue()
+    catalogue = _catalogue(values)
     for name in SYSTEMS:
         if values.get(name) is not None:
             values[name] = load_system(values[name], catalogue=catalogue)

@@ -168,10 +168,6 @@ class Picture:
         check_output(self.save_answer, force=self.force, option="--save-answer")
 
 
-_LEFT_OUT: set[str] = set()
-"""Faults of overlays that this process has told."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Databases:
     """Catalogue overlays."""
@@ -198,10 +194,8 @@ class Databases:
         from roofline_afd.catalogue.store import Catalogue  # not for --help
 
         found = Catalogue(self.hardware_db or (), self.model_db or (), collect_faults=collect_faults)
-        for fault in () if collect_faults else map(str, found.faults):
-            if fault not in _LEFT_OUT:  # a question of several candidates asks for a catalogue each
-                _LEFT_OUT.add(fault)
-                print(f"note: left out, as nothing here needs it: {fault}", file=sys.stderr)  # noqa: T201
+        for fault in () if collect_faults else found.faults:
+            print(f"note: left out, as nothing here needs it: {fault}", file=sys.stderr)  # noqa: T201
         return found
 
 

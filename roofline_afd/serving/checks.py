@@ -100,6 +100,13 @@ def whole(name: str, value: object, *, most: int = MAX_COUNT) -> int:
     return int(number)
 
 
+def belongs(question: object, names: Sequence[str], other: str) -> None:
+    """Refuse fields that say more of another one where that is missing; raises InputError."""
+    given = next((name for name in names if getattr(question, name) is not None), None)
+    if given is not None:
+        raise InputError(f"{option(given)} belongs to {other}, which is missing")
+
+
 def choice(name: str, value: object, valid: Sequence[str]) -> str:
     """Check that a value is one of a few words; raises InputError naming the nearest."""
     if value not in valid:

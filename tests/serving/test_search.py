@@ -179,6 +179,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
             "engine": st.sampled_from(["ideal", "vllm", "sglang", "trtllm"]),
             "any_size": st.booleans(),
             "attention_groups": st.sampled_from([1, 1, 2, 3]),
+            "context_variation": st.sampled_from([0.0, 0.0, 1.0]),
         }
     )
 )

@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics.slots import stationary_load
-from roofline_afd.serving.checks import finite, option, whole
+from roofline_afd.serving.checks import belongs, finite, whole
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -58,10 +58,8 @@ def demand_of(question: Purchase) -> tuple[Sequence[Scenario], Demand]:
     if sum(ways) != 1:
         raise InputError("a demand is one of --demand, --users with --user-tokens-per-s, or --trace")
     if trace is None:
-        belonging = ("trace_scale", "prompt_column", "decode_column", "time_column")
-        given = next((name for name in belonging if getattr(question, name) is not None), None)
-        if given is not None:
-            raise InputError(f"{option(given)} belongs to --trace")
+        columns = ("prompt_column", "decode_column", "time_column")
+        belongs(question, ("trace_scale", *columns), "--trace")
     if demand is not None:
         tokens = finite("--demand", demand, above=0, below=MOST_TOKENS_PER_S)
         return scenarios, Demand(tokens, None, None, "")

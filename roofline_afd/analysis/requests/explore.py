@@ -41,7 +41,7 @@ from roofline_afd.analysis.requests.reasons import (
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.serving.checks import choice, finite, option, whole
+from roofline_afd.serving.checks import belongs, choice, finite, whole
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import frontier_rows
 from roofline_afd.serving.modes.question import SERVING_MODES, Question
@@ -222,10 +222,7 @@ def _lengths(question: Exploration) -> tuple[Workload, float]:
     """Return what requests look like, and the deviation of input tokens over their mean."""
     variation = question.prompt_variation
     if question.trace is None:
-        columns = ("prompt_column", "decode_column", "time_column")
-        given = next((name for name in columns if getattr(question, name) is not None), None)
-        if given is not None:
-            raise InputError(f"{option(given)} belongs to --trace, which is missing")
+        belongs(question, ("prompt_column", "decode_column", "time_column"), "--trace")
         work = workload_of(question.workload, prefix=question.prefix, isl=question.isl, osl=question.osl)
         return work, variation or 0.0
     if question.workload is not None or question.isl is not None or question.osl is not None:

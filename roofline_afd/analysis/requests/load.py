@@ -12,7 +12,7 @@ import numpy as np
 from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics import lengths, slots
-from roofline_afd.serving.checks import choice, finite, option
+from roofline_afd.serving.checks import belongs, choice, finite, option
 from roofline_afd.simulation.words import DISTRIBUTIONS, FIXED, GEOMETRIC, LOGNORMAL
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ def workload_of(question: Provisioning) -> Workload:
         if given:
             raise InputError(f"--trace and {given[0]} exclude each other: lengths come from one of them")
         return _traced(question.trace, question.prompt_column, question.decode_column)
-    for name in ("prompt_column", "decode_column"):
-        if getattr(question, name) is not None:
-            raise InputError(f"{option(name)} belongs to --trace, which is missing")
+    belongs(question, ("prompt_column", "decode_column"), "--trace")
     if prompt_mean is None or decode_mean is None:
         missing = "--prompt-mean" if prompt_mean is None else "--decode-mean"
         raise InputError(f"{missing} is missing: give --trace, or --prompt-mean and --decode-mean")

@@ -42,8 +42,8 @@ LEAST_REQUESTS = 2
 START = 1 << 16
 """Bytes by which a document is told from lines."""
 DELIMITERS = (",", "\t", ";", "|")
-Row = tuple[int, object, object, object]
-"""Row of the file, prompt, output, and time."""
+Row = tuple[int, object, object, float | None]
+"""Row of the file, prompt, output, and time [s]; None where there is none."""
 
 
 class Trace(NamedTuple):
@@ -143,14 +143,13 @@ def arrival_rate(file: Path, *, time_column: str | None = None) -> float:
 
 
 def _time(row: Row, name: str) -> float:
-    try:
-        return float(str(row[3]))
-    except ValueError as error:
-        raise InputError(f"{name}, row {row[0]}: its time cannot be read") from error
+    if row[3] is None:
+        raise InputError(f"{name}, row {row[0]}: its time cannot be read")
+    return row[3]
 
 
 def _rows(file: Path, name: str, columns: Columns, *, timed: bool) -> tuple[Iterator[Row], str]:
-    """Return the rows of a file in whatever form, times in seconds or as text that is none, and a note."""
+    """Return the rows of a file in whatever form, and a note."""
     start = file_start(file, most=START).lstrip("\ufeff \t\r\n")
     if start.startswith("[") or (start.startswith("{") and _one_document(start)):
         held = parsed(file_text(file, most=MAX_DOCUMENT))
@@ -162,8 +161,6 @@ def _rows(file: Path, name: str, columns: Columns, *, timed: bool) -> tuple[Iter
                 else ""
             )
             return _of_objects(enumerate(found, 1), name, columns, timed=timed), note
-        if held is not None and isinstance(held, list):
-            raise InputError(f"{name} is a JSON list of no requests")
     lines = ((number, line) for number, line in file_lines(file, most=MAX_BYTES) if line.strip())
     first = next(lines, None)
     if first is None:
@@ -216,12 +213,12 @@ def _of_objects(
         yield number, found[0], found[1], _seconds(found[2], form)
 
 
-def _seconds(value: object, form: Form) -> object:
-    """Return a time in seconds; a text where it is none."""
+def _seconds(value: object, form: Form) -> float | None:
+    """Return a time in seconds; None where it is none."""
     try:
         return seconds(value, form.per_second)
     except (ValueError, OverflowError):
-        return "no time"
+        return None
 
 
 def _cells(

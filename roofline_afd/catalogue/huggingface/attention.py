@@ -23,7 +23,9 @@ def gqa(fields: Fields, layers: int, *, derive: bool = False, **changed: Any) ->
     if derive and fields.data.get("head_dim") is None:
         fields.used.add("head_dim")
         hidden = fields.number("hidden_size")
-        table["head_dim"] = Noted(max(hidden // heads, 1), "derived", "hidden_size / num_attention_heads")
+        table["head_dim"] = Noted(
+            max(hidden // heads, 1), "derived", "hidden_size / num_attention_heads, rounded down"
+        )
     else:
         table["head_dim"] = fields.number("head_dim")
     return {**table, **changed}
@@ -66,6 +68,19 @@ def blocks_of(fields: Fields) -> Table:
         "index_top_k": Noted(block * blocks, "derived", f"{blocks} blocks of {block} tokens"),
         "index_block_tokens": block,
         "index_precision": "bf16",
+    }
+
+
+def gated_delta(fields: Fields, layers: int) -> Table:
+    """Read layers with a gated delta rule."""
+    return {
+        "type": "gated-delta",
+        "layers": layers,
+        "heads": fields.number("linear_num_value_heads"),
+        "key_heads": fields.number("linear_num_key_heads"),
+        "head_dim": fields.number("linear_key_head_dim"),
+        "value_head_dim": fields.number("linear_value_head_dim"),
+        "conv_kernel": fields.number("linear_conv_kernel_dim"),
     }
 
 

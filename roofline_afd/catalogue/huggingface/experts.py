@@ -10,27 +10,6 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.huggingface.fields import Fields, Shape
 
 
-def after_dense_ones(fields: Fields, layers: int) -> int:
-    """Return the MoE layers of a family whose first layers are dense; all spellings given must agree."""
-    counts: dict[str, int] = {}
-    if "first_k_dense_replace" in fields.data:
-        first = fields.number("first_k_dense_replace", minimum=0, maximum=layers)
-        counts["first_k_dense_replace"] = layers - first
-    if isinstance(fields.data.get("moe_layer_freq"), list):
-        counts["moe_layer_freq"] = fields.series("moe_layer_freq", layers, (0, 1)).count(1)
-    else:
-        fields.expect("moe_layer_freq", 1)
-    if "mlp_layer_types" in fields.data:
-        kinds = fields.series("mlp_layer_types", layers, ("dense", "sparse"))
-        counts["mlp_layer_types"] = kinds.count("sparse")
-    if not counts:
-        fields.fault("missing first_k_dense_replace")
-    if len(set(counts.values())) > 1:
-        given = ", ".join(f"{count} by {key}" for key, count in counts.items())
-        fields.fault(f"MoE layers contradict each other: {given}")
-    return next(iter(counts.values()), 1)
-
-
 def every_few(fields: Fields, layers: int) -> int:
     """Return the MoE layers of a family where every few layers are such, but for those listed as dense."""
     step = fields.number("decoder_sparse_step", missing=1)
@@ -46,8 +25,21 @@ def widen_shared(shape: Shape) -> None:
         shape["shared_expert_intermediate"] = Noted(wide * several, "derived", note) if several > 1 else wide
 
 
+def after_dense_ones(fields: Fields, layers: int) -> int:
+    """Return the MoE layers of a family whose first layers are dense, which a file must say."""
+    counts = _counted(fields, layers)
+    if not counts:
+        fields.fault("missing first_k_dense_replace")
+    return next(iter(counts.values()), 1)
+
+
 def moe_layers(fields: Fields, layers: int) -> int:
     """Return the MoE layers of a file that says so in any of the usual ways; all layers where in none."""
+    return next(iter(_counted(fields, layers).values()), layers)
+
+
+def _counted(fields: Fields, layers: int) -> dict[str, int]:
+    """Return the MoE layers by each of the usual ways of saying so; all that are given must agree."""
     counts: dict[str, int] = {}
     kinds = fields.series("mlp_layer_types", layers, ("dense", "sparse"))
     if kinds:
@@ -66,4 +58,4 @@ def moe_layers(fields: Fields, layers: int) -> int:
     if len(set(counts.values())) > 1:
         given = ", ".join(f"{count} by {key}" for key, count in counts.items())
         fields.fault(f"MoE layers contradict each other: {given}")
-    return next(iter(counts.values()), layers)
+    return counts

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.huggingface import general, grouped, hybrid, latent, windowed
-from roofline_afd.catalogue.huggingface.fields import MAX_COUNT, as_list, refuse
+from roofline_afd.catalogue.huggingface.fields import MAX_COUNT, names_of, refuse
 from roofline_afd.errors import nearest, shown
 
 if TYPE_CHECKING:
@@ -322,12 +322,7 @@ def family_of(data: Mapping[str, Any], inner: Mapping[str, Any]) -> Family:
         If they do not agree, or none is known: says then whether the file looks dense, and which fields it
         has.
     """
-    given = [
-        name
-        for holder in (inner, data)
-        for name in (holder.get("model_type"), *as_list(holder.get("architectures")))
-        if isinstance(name, str)
-    ]
+    given = names_of(data, inner)
     found = {id(family): family for family in FAMILIES for name in given if name in family.names.split()}
     if len(found) > 1:
         refuse(f"{' and '.join(map(shown, dict.fromkeys(given)))} name different families of models")

@@ -44,6 +44,16 @@ def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def names_of(data: Mapping[str, Any], inner: Mapping[str, Any]) -> list[str]:
+    """Return what a file calls itself, type and architectures: the language model within it first."""
+    return [
+        name
+        for holder in (inner, data)
+        for name in (holder.get("model_type"), *as_list(holder.get("architectures")))
+        if isinstance(name, str)
+    ]
+
+
 class Fields:
     """The fields of a configuration: what is read is checked and marked, what is wrong is collected."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.catalogue.huggingface.attention import blocks_of, gqa, index_of, mla, present
+from roofline_afd.catalogue.huggingface.attention import blocks_of, gated_delta, gqa, index_of, mla, present
 from roofline_afd.catalogue.huggingface.experts import moe_layers, widen_shared
 from roofline_afd.catalogue.huggingface.fields import Noted
 from roofline_afd.errors import shown
@@ -155,15 +155,7 @@ def _linear(fields: Fields, count: int) -> Table:
             "conv_kernel": fields.number("mamba_d_conv"),
         }
     if "linear_num_value_heads" in fields.data:
-        return {
-            "type": "gated-delta",
-            "layers": count,
-            "heads": fields.number("linear_num_value_heads"),
-            "key_heads": fields.number("linear_num_key_heads"),
-            "head_dim": fields.number("linear_key_head_dim"),
-            "value_head_dim": fields.number("linear_value_head_dim"),
-            "conv_kernel": fields.number("linear_conv_kernel_dim"),
-        }
+        return gated_delta(fields, count)
     if "linear_head_dim" not in fields.data:
         fields.used.update({"block_size", "full_attn_alpha_factor", "linear_attn_alpha_factor"})
         heads = gqa(fields, count, derive=True)

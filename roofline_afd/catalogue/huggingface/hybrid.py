@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.catalogue.huggingface.attention import (
     count_layers,
     expect_no_window,
+    gated_delta,
     gqa,
     mixed,
     mla,
@@ -66,16 +67,7 @@ def qwen_hybrid(fields: Fields, shape: Shape) -> Tables:
         full = layers // every
     expect_no_window(fields)
     fields.expect("attn_output_gate", True)  # noqa: FBT003
-    linear: Table = {
-        "type": "gated-delta",
-        "layers": layers - full,
-        "heads": fields.number("linear_num_value_heads"),
-        "key_heads": fields.number("linear_num_key_heads"),
-        "head_dim": fields.number("linear_key_head_dim"),
-        "value_head_dim": fields.number("linear_value_head_dim"),
-        "conv_kernel": fields.number("linear_conv_kernel_dim"),
-    }
-    return {"linear": linear, "full": gqa(fields, full, output_gate=True)}
+    return {"linear": gated_delta(fields, layers - full), "full": gqa(fields, full, output_gate=True)}
 
 
 def minimax_m1(fields: Fields, shape: Shape) -> Tables:

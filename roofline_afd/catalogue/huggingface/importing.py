@@ -41,21 +41,6 @@ class Imported(NamedTuple):
     notes: list[str]
 
 
-def import_config(
-    text: str | bytes,
-    *,
-    model_id: str | None = None,
-    vendor: str = "unknown",
-    date: str | None = None,
-    beside: str | bytes | None = None,
-    assumed: str | None = None,
-) -> str:
-    """Turn a Hugging Face `config.json` into a model record, as `read_config` does, without its notes."""
-    return read_config(
-        text, model_id=model_id, vendor=vendor, date=date, beside=beside, assumed=assumed
-    ).record
-
-
 def read_config(
     text: str | bytes,
     *,

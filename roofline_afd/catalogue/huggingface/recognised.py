@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.catalogue.huggingface.fields import as_list
+from roofline_afd.catalogue.huggingface.fields import names_of
 from roofline_afd.errors import shown
 
 if TYPE_CHECKING:
@@ -103,10 +103,7 @@ def other_kind(data: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
     for key, what in told:
         if key in data:
             return what
-    names = [data.get("model_type"), *as_list(data.get("architectures"))]
-    spoken = [name.lower() for name in names if isinstance(name, str)]
-    if "speculators_config" in data or any(word in name for name in spoken for word in DRAFTS):
+    names = names_of(data, inner)
+    if "speculators_config" in data or any(word in name.lower() for name in names for word in DRAFTS):
         return DRAFT
-    kinds = (holder.get("model_type") for holder in (inner, data))
-    known = (kind for kind in kinds if isinstance(kind, str) and kind in UNSERVED)
-    return next((f"{shown(kind)}: {UNSERVED[kind]}" for kind in known), "")
+    return next((f"{shown(name)}: {UNSERVED[name]}" for name in names if name in UNSERVED), "")

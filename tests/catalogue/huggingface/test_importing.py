@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline_afd.catalogue.huggingface.importing import import_config
+from roofline_afd.catalogue.huggingface.importing import read_config
 from roofline_afd.catalogue.models import Model, load_model, model_of
 from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.catalogue.store import Catalogue
@@ -45,7 +45,7 @@ def test_all_published_files_are_there() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix("_config.json"))
 def test_published_file_agrees_with_the_catalogue(file: Path) -> None:
     vendor, _, repository = file.name.removesuffix("_config.json").partition("--")
-    text = import_config(file.read_bytes(), model_id="imported")
+    text = read_config(file.read_bytes(), model_id="imported").record
     model = model_of(parse_record(text.encode(), file="imported.toml"))
     known = _of(repository)
     assert known is not None
@@ -71,11 +71,13 @@ def test_published_file_agrees_with_the_catalogue(file: Path) -> None:
 @pytest.mark.parametrize("name", ["../../etc/passwd", "Über", "a b", "", "\ud800", "x" * 100, 'a"\nb = 1'])
 def test_an_id_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(InputError):
-        import_config(json.dumps(toy("mixtral")), model_id=name)
+        read_config(json.dumps(toy("mixtral")), model_id=name)
 
 
 def test_the_record_says_where_it_is_from() -> None:
-    text = import_config(json.dumps(toy("arctic")), model_id="mine", vendor='A "B" \\ C', date="2026-01-02")
+    text = read_config(
+        json.dumps(toy("arctic")), model_id="mine", vendor='A "B" \\ C', date="2026-01-02"
+    ).record
     record = parse_record(text.encode(), file="mine.toml")
     assert record.text("vendor") == 'A "B" \\ C'
     assert record.quantities["hidden_size"].kind == "datasheet"
@@ -97,7 +99,7 @@ def test_no_value_anywhere_breaks_the_import(family: str, data: st.DataObject) -
     key = data.draw(st.sampled_from(sorted(config)))
     config[key] = data.draw(JSON)
     try:
-        text = import_config(json.dumps(config), model_id="toy")
+        text = read_config(json.dumps(config), model_id="toy").record
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017 - either outcome is right
     else:
@@ -107,4 +109,4 @@ def test_no_value_anywhere_breaks_the_import(family: str, data: st.DataObject) -
 @given(text=st.text() | st.binary())
 def test_no_text_breaks_the_import(text: str | bytes) -> None:
     with pytest.raises(InputError):
-        import_config(text)
+        read_config(text)

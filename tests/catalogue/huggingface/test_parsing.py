@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from roofline_afd.catalogue.huggingface.importing import import_config
+from roofline_afd.catalogue.huggingface.importing import read_config
 from tests.catalogue.huggingface.toys import refusal, toy
 
 DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
@@ -47,9 +47,9 @@ def test_hostile_files_are_one_clear_line(text: str | bytes, says: str) -> None:
 def test_an_infinity_that_nobody_reads_passes() -> None:
     """A shipped configuration has one in time_step_limit."""
     config = json.dumps(toy("nemotron_h", time_step_limit=[0.0, 1])).replace("[0.0, 1]", "[0.0, Infinity]")
-    assert import_config(config)
+    assert read_config(config).record
 
 
 def test_a_byte_order_mark_passes() -> None:
     text = json.dumps(toy("mixtral"))
-    assert import_config(b"\xef\xbb\xbf" + text.encode()) == import_config(text)
+    assert read_config(b"\xef\xbb\xbf" + text.encode()).record == read_config(text).record

@@ -12,7 +12,7 @@ import pytest
 import transformers
 from transformers import CONFIG_MAPPING
 
-from roofline_afd.catalogue.huggingface.importing import import_config
+from roofline_afd.catalogue.huggingface.importing import read_config
 from roofline_afd.catalogue.huggingface.recognised import UNSERVED
 from roofline_afd.catalogue.models import Model, model_of
 from roofline_afd.catalogue.reading import parse_record
@@ -50,7 +50,7 @@ def _saved(name: str) -> dict[str, Any]:
 
 
 def _imported(saved: dict[str, Any]) -> Model:
-    record = import_config(json.dumps(saved))
+    record = read_config(json.dumps(saved)).record
     (name,) = re.findall(r'^id = "(.*)"$', record, re.MULTILINE)
     return model_of(parse_record(record.encode(), file=f"{name}.toml"))
 

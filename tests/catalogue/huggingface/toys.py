@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from roofline_afd.catalogue.huggingface.importing import import_config
+from roofline_afd.catalogue.huggingface.importing import read_config
 from roofline_afd.catalogue.models import Model, model_of
 from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.errors import InputError
@@ -384,7 +384,7 @@ TOYS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]
 
 
 def imported(config: dict[str, Any], name: str = "toy") -> Model:
-    text = import_config(json.dumps(config), model_id=name)
+    text = read_config(json.dumps(config), model_id=name).record
     return model_of(parse_record(text.encode(), file=f"{name}.toml"))
 
 
@@ -395,7 +395,7 @@ def toy(family: str, **changed: object) -> dict[str, Any]:
 def refusal(config: object) -> str:
     text = config if isinstance(config, str | bytes) else json.dumps(config)
     with pytest.raises(InputError) as caught:
-        import_config(text)
+        read_config(text)
     message = str(caught.value)
     assert message.startswith("config.json: ")
     assert "\n" not in message
