@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
-from roofline_afd.errors import InputError
+from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.limits import LATENCY, MEMORY
 from roofline_afd.version import __version__
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ class Answer:
     """Keys a table shows, where all of them would be too many; files carry all."""
     table_rows: tuple[int, ...] | None = None
     """Rows a table shows, likewise."""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Files that are part of it, shown whole above the table; JSON has them in the summary."""
     picture: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What only a picture of it needs: names, thresholds, curves beside the rows; JSON can hold it."""
 
@@ -282,12 +286,12 @@ def formats_said(scenario: Scenario, *, stage: bool = False) -> str:
 
 
 def with_formats(sentence: str, *scenarios: Scenario, stage: bool = False) -> str:
-    """Return an answer followed by the formats taken by default: a sentence, in brackets after a refusal.
+    """Return an answer followed by the formats taken by default: a sentence.
 
     Parameters
     ----------
     sentence : str
-        An answer, or a refusal.
+        An answer.
     *scenarios : Scenario
         The questions it answers.
     stage : bool
@@ -298,11 +302,53 @@ def with_formats(sentence: str, *scenarios: Scenario, stage: bool = False) -> st
     str
         The answer.
     """
-    said = dict.fromkeys(formats_said(scenario, stage=stage) for scenario in scenarios)
-    text = "; ".join(each for each in said if each)
-    if not text:
-        return sentence
-    return f"{sentence} {text[0].upper()}{text[1:]}." if sentence.endswith(".") else f"{sentence} ({text})"
+    text = _each(formats_said(scenario, stage=stage) for scenario in scenarios)
+    return f"{sentence} {text[0].upper()}{text[1:]}." if text else sentence
+
+
+def refusal(reason: str, *scenarios: Scenario) -> InfeasibleError:
+    """Return a "no" that names what was taken for granted where another choice could make it a "yes".
+
+    Parameters
+    ----------
+    reason : str
+        What binds, and the nearest value that does not.
+    *scenarios : Scenario
+        The questions it refuses.
+
+    Returns
+    -------
+    InfeasibleError
+        To be raised.
+    """
+    parts = (
+        _each(formats_said(scenario) for scenario in scenarios),
+        _each(_memory_said(scenario) for scenario in scenarios) if MEMORY in reason else "",
+        _each(_pace_said(scenario) for scenario in scenarios) if LATENCY in reason else "",
+    )
+    said = "; ".join(filter(None, parts))
+    return InfeasibleError(f"no: {reason}" + (f" ({said})" if said else ""))
+
+
+def _each(clauses: Iterable[str]) -> str:
+    """Return clauses one after the other, each once."""
+    return "; ".join(filter(None, dict.fromkeys(clauses)))
+
+
+def _memory_said(scenario: Scenario) -> str:
+    """Return what fills memory beside weights, or is kept free, as it was taken by default."""
+    cache = "--kv-precision bf16" if scenario.kv_precision == "bf16" else ""
+    whose = "" if scenario.engine.id == IDEAL else f" as {scenario.engine.id} plans"
+    kept = "" if scenario.memory_reserve is not None else f"--memory-reserve {scenario.reserve:g}{whose}"
+    return ", ".join(filter(None, (cache, kept)))
+
+
+def _pace_said(scenario: Scenario) -> str:
+    """Return what sets the pace of a step, as it was taken by default."""
+    ideal = scenario.engine.id == IDEAL
+    engine = "--engine ideal, the best kernels that were measured" if ideal else ""
+    tokens = "--accept-length 1" if scenario.accept_length == 1 else ""
+    return ", ".join(filter(None, (tokens, engine)))
 
 
 def _published(scenario: Scenario) -> str:

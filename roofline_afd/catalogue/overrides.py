@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.faults import check_value
 from roofline_afd.catalogue.records import GIVEN, Quantity, Source
-from roofline_afd.catalogue.schema import quantity_keys
+from roofline_afd.catalogue.schema import quantity_keys, unread_keys
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.units import parse_number
 
@@ -50,7 +50,8 @@ def override(
     Raises
     ------
     InputError
-        If a key is unknown (names the nearest) or a value is out of the schema's bounds.
+        If a key is unknown (names the nearest), or nothing depends on it (names what works), or a value is
+        out of the schema's bounds.
     """
     result = dict(quantities)
     for key, given in overrides.items():
@@ -59,6 +60,9 @@ def override(
         if described is None or ("." in key and key.rpartition(".")[0] not in tables):
             known = {*quantity_keys(record), *quantities}
             raise InputError(f"unknown {record} key {shown(key)}{nearest(key, known)}")
+        unread = unread_keys(described[0])
+        if described[1] in unread:
+            raise InputError(f"{key} changes no answer: {unread[described[1]]}")
         unit = quantity_keys(described[0])[described[1]]
         try:
             value = parse_number(given, unit=unit) if isinstance(given, str) else _plain(given)

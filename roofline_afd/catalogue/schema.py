@@ -45,7 +45,8 @@ def properties(record: str) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        Key to schema node; quantities carry `x-unit` and `description`.
+        Key to schema node; quantities carry `x-unit` and `description`, those that no answer depends on
+        `x-unread` too.
     """
     root = schema(database_of(record))
     return {key: resolve(node, root) for key, node in root["$defs"][record]["properties"].items()}
@@ -54,6 +55,11 @@ def properties(record: str) -> dict[str, dict[str, Any]]:
 def quantity_keys(record: str) -> dict[str, str]:
     """Return the numeric keys of a record kind and the unit of each."""
     return {key: node["x-unit"] for key, node in properties(record).items() if "x-unit" in node}
+
+
+def unread_keys(record: str) -> dict[str, str]:
+    """Return the keys of a record kind that no answer depends on, and what works instead."""
+    return {key: node["x-unread"] for key, node in properties(record).items() if "x-unread" in node}
 
 
 @functools.cache

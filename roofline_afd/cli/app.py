@@ -20,6 +20,7 @@ COMMANDS = (
     "simulate",
     "explore",
     "procure",
+    "deploy",
     "report",
     "explain",
     "validate",

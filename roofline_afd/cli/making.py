@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.cli.options import (
     SYSTEMS,
+    Baseline,
     Candidates,
-    Changes,
     Databases,
     MaybeScenario,
     Models,
@@ -16,18 +16,19 @@ from roofline_afd.cli.options import (
 )
 from roofline_afd.cli.ranges import whole_numbers
 from roofline_afd.cli.reading import listed, whole_number
-from roofline_afd.cli.spreading import own_options, subject_of
+from roofline_afd.cli.spreading import group_parameters, own_options, subject_of
 from roofline_afd.errors import InputError, shown
 from roofline_afd.questions import Option
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from roofline_afd.catalogue.store import Catalogue
 
 
-QUESTIONS = {Scenario, MaybeScenario, Serving, Models, Candidates, Changes}
+QUESTIONS = {Scenario, MaybeScenario, Serving, Models, Candidates, Baseline}
 """Groups that read the catalogue."""
 
 
@@ -64,7 +65,7 @@ def make(group: type, values: dict[str, Any], readers: Mapping[str, Callable[[An
         Serving: lambda held: Serving(_make_scenario(held)),
         Models: _several_models,
         Candidates: _candidates,
-        Changes: _changes,
+        Baseline: lambda held: Baseline(_make_scenario(held)),
     }
     if group in build:
         return build[group](values)
@@ -99,20 +100,10 @@ def _candidates(values: dict[str, Any]) -> Candidates:
 
 
 def _settings_of(system: str, systems: Sequence[str], pairs: Sequence[str]) -> tuple[str, ...]:
-    """Return the settings that are for a candidate: its own, as `h20.memory_gb=141`, and those for all."""
-    found = []
-    for pair in pairs:
-        owner, dot, rest = pair.partition(".")
-        of_one = dot and any(owner.lower() == each.lower() for each in systems)
-        if not of_one or owner.lower() == system.lower():
-            found.append(rest if of_one else pair)
-    return tuple(found)
-
-
-def _changes(values: dict[str, Any]) -> Changes:
-    changes = tuple(values.pop("set") or ())
-    values["set"] = values.pop("base_set")
-    return Changes(_make_scenario(values), changes)
+    """Return the settings that concern a candidate: those for all, and those of its own systems."""
+    own, every = ({part.lower() for each in one for part in each.split("+")} for one in ([system], systems))
+    owners = ((pair.partition(".")[0].strip().lower(), pair) for pair in pairs)
+    return tuple(pair for owner, pair in owners if owner in own or owner not in every)
 
 
 def _question(
@@ -125,6 +116,8 @@ def _question(
     subject = subject_of(question)
     if subject in {Models, Candidates}:
         given["scenarios"] = make(subject, values, {}).scenarios
+    elif subject is not None and given.get("answer") is not None:
+        given["scenario"] = _kept_question(given["answer"], subject, values, catalogue())
     elif subject is not None:
         made = make(subject, values, {})
         given["scenario"] = made.scenario if subject is Serving else made
@@ -136,6 +129,17 @@ def _question(
         else:
             given[option.name] = _read(option, given[option.name], catalogue)
     return question(**given)
+
+
+def _kept_question(file: Path, subject: type, values: Mapping[str, Any], catalogue: Catalogue) -> Scenario:
+    """Return the question of a kept answer; no other may be asked beside it."""
+    from roofline_afd.analysis.deploy.chosen import answer_of, scenario_of  # not for --help
+
+    for option in group_parameters(subject):
+        free = option.name in {"hardware_db", "model_db"}
+        if not free and values.get(option.name) not in (None, (), option.default):
+            raise InputError(f"--from holds the question: leave out --{option.name.replace('_', '-')}")
+    return scenario_of(answer_of(file), catalogue)
 
 
 def _read(option: Option, value: Any, catalogue: Callable[[], Catalogue]) -> object:  # noqa: ANN401
@@ -181,9 +185,6 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
 
     values.pop("scenario", None)
     catalogue = _catalogue(values)
-    for name in SYSTEMS:
-        if values.get(name) is not None:
-            values[name] = load_system(values[name], catalogue=catalogue)
     if values.get("engine") is not None:
         values["engine"] = load_engine(values["engine"], catalogue=catalogue)
     system, model = values.pop("system"), values.pop("model")
@@ -191,11 +192,30 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     pairs = parse_pairs(values.pop("set") or ())
     for name in pairs.keys() & values.keys() & {"experts_per_ffn_device"}:  # published rows write it so
         values[name] = whole_number(pairs.pop(name))
-    of_system, of_model = split_overrides(pairs, attention_tables=tables)
+    named = {name: values[name] for name in ("system", *SYSTEMS) if values.get(name) is not None} | {
+        "system": system
+    }
+    own, common = _of_systems(pairs, {catalogue.record("system", each).id for each in named.values()})
+    of_system, of_model = split_overrides(common, attention_tables=tables)
+    for name, each in named.items():
+        found = load_system(each, catalogue=catalogue)
+        mine = {**of_system, **own.get(found.id, {})}
+        values[name] = load_system(each, overrides=mine, catalogue=catalogue) if mine else found
     if isinstance(values.get("expert_counts"), str):
         values["expert_counts"] = counts_from(values["expert_counts"])
-    return Scenario(
-        system=load_system(system, overrides=of_system, catalogue=catalogue),
-        model=load_model(model, overrides=of_model, catalogue=catalogue),
-        **values,
-    )
+    return Scenario(model=load_model(model, overrides=of_model, catalogue=catalogue), **values)
+
+
+def _of_systems(
+    pairs: Mapping[str, str], systems: Collection[str]
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Return overrides of single systems by id, as `h20.memory_gb`, and those without an owner."""
+    own: dict[str, dict[str, str]] = {}
+    common: dict[str, str] = {}
+    for key, value in pairs.items():
+        owner, dot, rest = key.partition(".")
+        if dot and owner.lower() in systems:
+            own.setdefault(owner.lower(), {})[rest] = value
+        else:
+            common[key] = value
+    return own, common

@@ -109,7 +109,7 @@ class Output:
         deliver(answer, form=self.format, output=self.output, force=self.force)
 
 
-def _from_answer(context: typer.Context, file: Path | None) -> Path | None:
+def from_answer(context: typer.Context, file: Path | None) -> Path | None:
     """Ask for nothing else where an answer is given: what must be given otherwise need not be."""
     if file is not None:
         context.meta[ANSWERED] = True
@@ -143,7 +143,7 @@ class Picture:
             metavar="FILE.json",
             help="Draw an answer kept with --save-answer; nothing is asked.",
             is_eager=True,
-            callback=_from_answer,
+            callback=from_answer,
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
@@ -166,6 +166,27 @@ class Picture:
         if self.output is not None and self.save_answer.resolve() == self.output.resolve():
             raise InputError("--save-answer and --output name the same file")
         check_output(self.save_answer, force=self.force, option="--save-answer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """Where the files of an answer go."""
+
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the files there too, the folder made where it is not.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+
+    def deliver(self, answer: Answer, *, force: bool) -> None:
+        """Write the files of an answer, all or none."""
+        from roofline_afd.view.tables import write_files  # not for --help
+
+        if self.folder is not None:
+            write_files(self.folder, answer.files, force=force, option="--folder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,29 +284,46 @@ class Candidates:
 
 
 @dataclasses.dataclass(frozen=True)
-class Changes:
-    """A question about whole deployments, and the catalogue values that are to change."""
+class Baseline(Serving):
+    """A question about whole deployments that others are held against; `--base-set` is its `--set` too."""
 
-    scenario: Scenario
-    changes: tuple[str, ...]
+
+def _form(option: Any) -> str:  # noqa: ANN401 - an option of typer
+    """Return what a scenario file gives for an option: a flag, files, a list, or one value."""
+    if option.is_flag:
+        return "flag"
+    if not option.multiple:
+        return "one"
+    return "files" if option.name in {"hardware_db", "model_db"} else "list"
+
+
+def _every_option() -> dict[str, str]:
+    """Return every option of every command by its name in a scenario file, and a command that has it."""
+    from roofline_afd.cli.app import shelf  # which imports this
+
+    found: dict[str, str] = {}
+    for name, command in shelf.items():
+        for each in (command.commands if name == "plot" else {name: command}).values():
+            for option in each.params:
+                for spelled in getattr(option, "opts", ()):
+                    found.setdefault(spelled.lstrip("-").replace("-", "_"), name)
+    return found
 
 
 def _from_file(context: typer.Context, file: Path | None) -> Path | None:
     """Take the options of a scenario file where the command line does not give them."""
     if file is not None:
-        from roofline_afd.serving.scenario_file import read_scenario_file  # not for --help
+        from roofline_afd.serving.scenario_file import Known, read_scenario_file  # not for --help
 
         known = {
-            name.lstrip("-").replace("-", "_"): option.name
+            name.lstrip("-").replace("-", "_"): Known(option.name, _form(option))
             for option in context.command.params
             for name in option.opts
-            if option.name
+            if option.name and option.name != "scenario"
         }
-        given = read_scenario_file(file, options=known)
-        held = {known[name]: value for name, value in given.items()}
-        if "base_set" in known and "set" in held:  # where --set is what changes, the file is the baseline
-            held["base_set"] = held.pop("set")
-        context.default_map = held
+        context.default_map, notes = read_scenario_file(file, options=known, elsewhere=_every_option)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)  # noqa: T201
     return file
 
 

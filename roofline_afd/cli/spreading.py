@@ -22,8 +22,8 @@ from roofline_afd.cli.options import (
     QUESTION_PANEL,
     RECORDS,
     SYSTEMS,
+    Baseline,
     Candidates,
-    Changes,
     Databases,
     MaybeScenario,
     Models,
@@ -32,6 +32,7 @@ from roofline_afd.cli.options import (
     Subjects,
     among,
     complete_ids,
+    from_answer,
 )
 from roofline_afd.cli.reading import number, whole_number
 from roofline_afd.docstrings import documentation
@@ -95,32 +96,18 @@ def _scenario_parameters(*, serving: bool) -> Iterator[inspect.Parameter]:
         )
 
 
-_CHANGED = inspect.Parameter(
-    "set",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=None,
-    annotation=Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Change a catalogue value by its record key, as scale_out_gb_per_s=100 (repeatable).",
-            rich_help_panel=QUESTION_PANEL,
-        ),
-    ],
-)
-
-
-def _renamed(parameter: inspect.Parameter) -> inspect.Parameter:
-    """Return the option of overrides under the name it has where `--set` is what changes."""
+def _of_baseline(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return the option of overrides with its second name, where what is changed has a name of its own."""
     if parameter.name != "set":
         return parameter
     option = typer.Option(
+        "--set",
         "--base-set",
         metavar="KEY=VALUE",
-        help="Override a catalogue value before and after the change (repeatable).",
+        help="Override a catalogue value before and after the change, as fp8_tflops=4500 (repeatable).",
         rich_help_panel=HARDWARE_PANEL,
     )
-    return parameter.replace(name="base_set", annotation=Annotated[list[str] | None, option])
+    return parameter.replace(annotation=Annotated[list[str] | None, option])
 
 
 _MODELS = inspect.Parameter(
@@ -171,8 +158,8 @@ def group_parameters(group: type) -> list[inspect.Parameter]:
             for option in group_parameters(Serving)
             if option.name not in SYSTEMS
         ]
-    if group is Changes:
-        return [_renamed(parameter) for parameter in group_parameters(Serving)] + [_CHANGED]
+    if group is Baseline:
+        return [_of_baseline(parameter) for parameter in group_parameters(Serving)]
     if group in {Scenario, Serving}:
         return [
             *group_parameters(Subjects),
@@ -221,6 +208,8 @@ def own_options(question: type) -> list[Option]:
     return [each for each in options_of(question) if each.shown and "Scenario" not in each.types]
 
 
+ANSWER_FLAG = "--from"
+"""The option that names a kept answer: it holds the question."""
 TEXTS = {"Sequence", "Iterable", "tuple", "str", "Mapping", "object"}
 """Types of fields whose option is a text, even where they hold numbers."""
 
@@ -248,6 +237,8 @@ def _parameter(option: Option) -> inspect.Parameter:
         metavar=None if flag else option.metavar or "|".join(words) or unit or kind,
         autocompletion=among(*words) if words else complete_ids(record) if record else None,
         parser=parser,
+        is_eager=option.flag == ANSWER_FLAG,
+        callback=from_answer if option.flag == ANSWER_FLAG else None,
         rich_help_panel=HARDWARE_PANEL if option.hardware else QUESTION_PANEL,
     )
     default = option.default

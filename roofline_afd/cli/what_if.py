@@ -8,7 +8,7 @@ import typer
 
 from roofline_afd.analysis.decode.questions import WhatIf
 from roofline_afd.cli.commands import Shelf, register
-from roofline_afd.cli.options import QUESTION_PANEL, Changes, Output
+from roofline_afd.cli.options import QUESTION_PANEL, Baseline, Output
 
 
 def add(app: Shelf) -> None:
@@ -20,14 +20,17 @@ def add(app: Shelf) -> None:
         help_text="What if an input changed? Metrics before and after, what binds, where the winner flips.",
     )
     def what_if(
-        question: Changes,
+        question: Baseline,
         output: Output,
         *,
         change: Annotated[
             list[str] | None,
             typer.Option(
                 metavar="KEY=VALUE",
-                help="Another value of any option, for example tpot_ms=30 or model=step-3 (repeatable).",
+                help=(
+                    "What changes: any option or catalogue key, as tpot_ms=30, model=step-3 or "
+                    "scale_out_gb_per_s=100 (repeatable)."
+                ),
                 rich_help_panel=QUESTION_PANEL,
             ),
         ] = None,
@@ -35,5 +38,4 @@ def add(app: Shelf) -> None:
         from roofline_afd.analysis.decode.what_if import what_if as analyse  # not for --help
         from roofline_afd.catalogue.overrides import parse_pairs
 
-        changes = {**parse_pairs(question.changes), **parse_pairs(change or (), option="--change")}
-        output.deliver(analyse(WhatIf(question.scenario, changes)))
+        output.deliver(analyse(WhatIf(question.scenario, parse_pairs(change or (), option="--change"))))

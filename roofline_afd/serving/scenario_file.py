@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
@@ -11,38 +11,75 @@ from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 MAX_BYTES = 1_000_000
-FILES = {"hardware_db", "model_db"}
-LISTS = {"set", "base_set", "change", "price", *FILES}
-FLAGS = {"any_size", "kv_overlap", "shared_prefix"}
-"""Options that are on or off: true or false in a file."""
-ELSEWHERE = {"mode", "ffn_nodes"}
-"""Options of a question that only some commands have."""
+LISTS = ("list", "files")
 
 
-def read_scenario_file(file: Path, *, options: Collection[str]) -> dict[str, Any]:
+class Known(NamedTuple):
+    """An option of a command, and what a file gives for it: a `flag`, `files`, a `list`, or `one` value."""
+
+    name: str
+    form: str = "one"
+
+
+def read_scenario_file(
+    file: Path, *, options: Mapping[str, Known], elsewhere: Callable[[], Mapping[str, str]]
+) -> tuple[dict[str, Any], list[str]]:
     """Read the options a scenario file gives to a command.
 
     Parameters
     ----------
     file : Path
         TOML: a key per option, with `-` or `_`; `set` a table of catalogue keys or a list of KEY=VALUE.
-    options : collection of str
-        Options the command has; fields of a scenario that it lacks are left out.
+    options : mapping of str to Known
+        Options the command has, by what a file may call them; fields of a scenario that it lacks are left
+        out.
+    elsewhere : callable
+        Returns the options of all commands and a command that has each; asked where one is not known.
 
     Returns
     -------
-    dict of str to object
+    values : dict of str to object
         Values by option.
+    notes : list of str
+        What is left out, as other commands read it.
 
     Raises
     ------
     InputError
         If the file cannot be read or is no TOML, or a key or the type of its value is unknown.
     """
+    place = shown_path(file)
+    fields = {field.name for field in attrs.fields(Scenario)}
+    found: dict[str, Any] = {}
+    seen: set[str] = set()
+    others: dict[str, str] = {}
+    for key, value in _held(file).items():
+        name = key.replace("-", "_")
+        if name in seen:
+            raise InputError(f"{place}: {shown(key)} stands there twice, with - and with _")
+        seen.add(name)
+        if name in options:
+            known = options[name]
+            read = _value(f"{place}: {key}", value, known.form, file)
+            found[known.name] = found[known.name] + read if known.name in found else read
+        elif name not in fields:
+            every = elsewhere()
+            if name not in every or name == "scenario":
+                valid = sorted({*options, *fields})
+                raise InputError(f"{place}: unknown option {shown(key)}{nearest(name, valid)}")
+            others[name] = every[name]
+    if not others:
+        return found, []
+    told = ", ".join(f"{name} (of {command})" for name, command in others.items())
+    return found, [f"{place}: not read here: {told}"]
+
+
+def _held(file: Path) -> dict[str, Any]:
+    """Return what a file holds; raises InputError where it is no TOML."""
     try:
         with file.open("rb") as opened:
             raw = opened.read(MAX_BYTES + 1)
@@ -53,35 +90,21 @@ def read_scenario_file(file: Path, *, options: Collection[str]) -> dict[str, Any
     if len(raw) > MAX_BYTES:
         raise InputError(f"--scenario {shown_path(file)} is larger than {MAX_BYTES:,} bytes")
     try:
-        held = tomllib.loads(raw.decode("utf-8-sig"))
+        return tomllib.loads(raw.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"--scenario {shown_path(file)} is no TOML: {error}") from error
-    fields = {field.name for field in attrs.fields(Scenario)}
-    found = {}
-    seen: set[str] = set()
-    for key, value in held.items():
-        name = key.replace("-", "_")
-        if name in seen:
-            raise InputError(f"{shown_path(file)}: {shown(key)} stands there twice, with - and with _")
-        seen.add(name)
-        if name not in {*options, *fields, *LISTS, *ELSEWHERE} or name == "scenario":
-            valid = sorted({*options, *fields} - {"scenario"})
-            raise InputError(f"{shown_path(file)}: unknown option {shown(key)}{nearest(name, valid)}")
-        if name in options:
-            found[name] = _value(f"{shown_path(file)}: {key}", name, value, file)
-    return found
 
 
-def _value(place: str, name: str, value: object, file: Path) -> object:
-    if name in LISTS - FILES and isinstance(value, dict):
+def _value(place: str, value: object, form: str, file: Path) -> Any:  # noqa: ANN401 - as TOML has it
+    if form == "list" and isinstance(value, dict):
         return [f"{key}={each}" for key, each in _flat(place, value)]
-    if name in LISTS:
+    if form in LISTS:
         given = value if isinstance(value, list) else [value]
         texts = [text for text in given if isinstance(text, str)]
         if len(texts) != len(given):
             raise InputError(f"{place} must be text or a list of texts")
-        return [str(file.parent / text) if name in FILES else text for text in texts]
-    if name in FLAGS:
+        return [str(file.parent / text) if form == "files" else text for text in texts]
+    if form == "flag":
         if not isinstance(value, bool):
             raise InputError(f"{place} must be true or false")
         return value

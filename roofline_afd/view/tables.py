@@ -58,6 +58,9 @@ def as_markdown(answer: Answer) -> str:
     lines.insert(1, "|" + "---|" * len(header))
     sentence = answer.summary.get("answer")
     above = [sentence, ""] if sentence else []
+    for name, text in answer.files.items():
+        kind = {".sh": "bash", ".yaml": "yaml"}.get(Path(name).suffix, "")
+        above += [f"`{name}`", "", f"```{kind}", text.rstrip("\n"), "```", ""]
     below = ["", *(f"- {note}" for note in answer.notes)] if answer.notes else []
     return "\n".join([*above, *lines, *below]) + "\n"
 
@@ -85,9 +88,12 @@ def as_table(answer: Answer, *, width: int | None = None) -> str:
     sentence = answer.summary.get("answer")
     if sentence:
         console.print(Text(str(sentence)), style="bold")
+    files = "".join(f"\n-- {name}\n{text}" for name, text in answer.files.items())  # lines are not broken
+    before = console.file.getvalue() if files else ""  # type: ignore[attr-defined]  # the StringIO above
     console.print(table)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO above
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    text: str = console.file.getvalue()[len(before) :]  # type: ignore[attr-defined]  # the same
+    shown_text = before + files + text
+    return "\n".join(line.rstrip() for line in shown_text.splitlines()) + "\n"
 
 
 def _fit(columns: Sequence[Sequence[str]], width: int | None) -> list[int]:
@@ -277,6 +283,38 @@ def write_file(path: Path, content: bytes, *, force: bool, option: str = "--outp
         raise InputError(f"{option} {shown_path(path)} exists; --force replaces it") from error
     except OSError as error:
         raise InputError(f"{option} {shown_path(path)} cannot be written: {error.strerror}") from error
+
+
+def write_files(folder: Path, files: Mapping[str, str], *, force: bool, option: str) -> None:
+    """Write several files into a folder, which is made where it is not: none where one cannot be.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    files : mapping of str to str
+        Texts by name; scripts may be run.
+    force : bool
+        Whether existing files may be replaced.
+    option : str
+        How messages call where the folder was given.
+
+    Raises
+    ------
+    InputError
+        If a file exists and `force` is not given, or cannot be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{option} {shown_path(folder)} cannot be made: {error.strerror}") from error
+    for name in files:
+        check_output(folder / name, force=force, option=option)
+    for name, text in files.items():
+        write_file(folder / name, text.encode(), force=force, option=option)
+        if name.endswith(".sh"):
+            (folder / name).chmod(0o777 & ~_umask())
+    print(f"wrote {', '.join(files)} to {shown_path(folder)}", file=sys.stderr)  # noqa: T201
 
 
 def _umask() -> int:

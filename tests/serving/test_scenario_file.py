@@ -11,15 +11,21 @@ import pytest
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.serving.scenario_file import MAX_BYTES, read_scenario_file, scenario_text
+from roofline_afd.serving.scenario_file import MAX_BYTES, Known, read_scenario_file, scenario_text
 
-OPTIONS = {"system", "model", "tpot_ms", "batch", "set", "hardware_db", "model_db", "mode", "scenario"}
+FORMS = {"set": "list", "base_set": "list", "hardware_db": "files", "model_db": "files", "levers": "flag"}
+NAMES = ("system", "model", "tpot_ms", "batch", "mode", *FORMS)
+OPTIONS = {name: Known("set" if name == "base_set" else name, FORMS.get(name, "one")) for name in NAMES}
+
+
+def _both(file: Path) -> tuple[dict[str, Any], list[str]]:
+    return read_scenario_file(file, options=OPTIONS, elsewhere=lambda: {"isl": "explore", "set": "all"})
 
 
 def _read(folder: Path, text: str | bytes) -> dict[str, Any]:
     file = folder / "question.toml"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_scenario_file(file, options=OPTIONS)
+    return _both(file)[0]
 
 
 def test_options_of_a_question(tmp_path: Path) -> None:
@@ -37,7 +43,19 @@ def test_catalogue_values(tmp_path: Path) -> None:
         "set": ["fp8_tflops=4500", "scale_out_gb_per_s=800 Gb/s", "attention.full.heads=64"]
     }
     assert _read(tmp_path, 'set = "top_k=4"') == {"set": ["top_k=4"]}
-    assert _read(tmp_path, 'set = ["top_k=4", "vocab_size=9"]') == {"set": ["top_k=4", "vocab_size=9"]}
+    both = {"set": ["top_k=4", "vocab_size=9"]}
+    assert _read(tmp_path, 'set = "top_k=4"\nbase_set = "vocab_size=9"') == both
+    assert _read(tmp_path, 'set = ["top_k=4", "vocab_size=9"]') == both
+
+
+def test_options_of_other_commands_are_left_out_and_said(tmp_path: Path) -> None:
+    """One file serves all commands: what this one does not read is named, with a command that does."""
+    file = tmp_path / "question.toml"
+    file.write_text("batch = 3\nisl = 1000\nlevers = true\n")
+    held, notes = _both(file)
+    assert held == {"batch": 3, "levers": True}
+    assert len(notes) == 1
+    assert "not read here: isl (of explore)" in notes[0]
 
 
 def test_catalogues_lie_beside_the_file(tmp_path: Path) -> None:
@@ -56,6 +74,7 @@ FAULTS: dict[str, tuple[str | bytes, str]] = {
     "table for a number": ("[batch]\na = 1", "batch must be one number or text"),
     "list for a number": ("batch = [1, 2]", "batch must be one number or text"),
     "truth": ("batch = true", "batch must be one number or text"),
+    "number for a flag": ("levers = 1", "levers must be true or false"),
     "date": ("tpot-ms = 1979-05-27", "tpot-ms must be one number or text"),
     "number for overrides": ("set = 3", "set must be text or a list of texts"),
     "numbers for overrides": ("set = [3]", "set must be text or a list of texts"),
@@ -82,7 +101,7 @@ def test_faults_name_file_and_key(what: str, tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path, says in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(InputError, match=f"cannot be read: {says}"):
-            read_scenario_file(path, options=OPTIONS)
+            _both(path)
 
 
 def test_scenario_text_gives_the_same_question(tmp_path: Path) -> None:
@@ -98,4 +117,4 @@ def test_scenario_text_gives_the_same_question(tmp_path: Path) -> None:
     assert "granularity" not in held
     file = tmp_path / "scenario.toml"
     file.write_text(text)
-    assert read_scenario_file(file, options={"system", "set"})["set"] == ["scale_out_gb_per_s=100.0"]
+    assert _both(file)[0]["set"] == ["scale_out_gb_per_s=100.0"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
 from roofline_afd.analysis.decode.levers import lever_notes, levers_of
 from roofline_afd.analysis.decode.memory import memory_notes
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
@@ -15,7 +15,6 @@ from roofline_afd.analysis.decode.sides import NAMES, Side, rate_of, refusal_of,
 from roofline_afd.analysis.decode.verdict import Verdict, model_note, verdict_of
 from roofline_afd.catalogue.calibration import ESTIMATED, load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
-from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
     sides = search_modes(scenario)
     ep, afd = sides[EP], sides[AFD]
     if ep.rate is None and afd.rate is None:
-        raise InfeasibleError(with_formats(f"no: {refusal_of(sides)}", scenario))
+        raise refusal(refusal_of(sides), scenario)
     constants = load_service_constants(scenario.system.parts.catalogue)
     verdict = verdict_of(sides)
     ratio = afd.rate / ep.rate if ep.rate and afd.rate else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import with_formats
+from roofline_afd.analysis.answer import refusal
 from roofline_afd.analysis.decode.memory import largest_context, largest_parts, memory_of, memory_refusal
 from roofline_afd.analysis.decode.rows import SHARED
 from roofline_afd.errors import InfeasibleError, InputError
@@ -83,7 +83,7 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
     one = deployment_of(Deployments(attrs.evolve(scenario, batch=1), mode))
     most = min(float(np.asarray(deployments.largest_batch(one))), LARGEST_BATCH)
     if most < 1:
-        raise InfeasibleError(with_formats(f"no: {memory_refusal(deployments, one, most)}", scenario))
+        raise refusal(memory_refusal(deployments, one, most), scenario)
     binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
     counts = _counts(attrs.evolve(scenario, batch=OVERLAPPED), mode)
     ways = [dataclasses.replace(one, microbatches=m) for m in counts]
@@ -117,7 +117,7 @@ def _largest_context(scenario: Scenario, mode: str) -> Found:
     if context < 1:
         shortest = Deployments(attrs.evolve(scenario, context=1), mode)
         most = float(np.asarray(shortest.largest_batch(deployment)))
-        raise InfeasibleError(with_formats(f"no: {memory_refusal(shortest, deployment, most)}", scenario))
+        raise refusal(memory_refusal(shortest, deployment, most), scenario)
     longest = attrs.evolve(scenario, context=context)
     limit = scenario.model.quantities.get("max_context_tokens")
     over = limit is not None and context > limit.value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
 from roofline_afd.analysis.decode.memory import memory_notes, memory_refusal
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.one import asked, largest_batch_in_time
@@ -82,7 +82,7 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
     most = float(np.asarray(deployments.largest_batch(deployment)))
     batch = float(np.asarray(deployment.batch))
     if most < batch:
-        raise InfeasibleError(with_formats(f"no: {memory_refusal(deployments, deployment, most)}", scenario))
+        raise refusal(memory_refusal(deployments, deployment, most), scenario)
     time = float(np.asarray(deployments.step(deployment).time))
     if not np.isfinite(time) and deployment.kernels == FUSED:
         raise InfeasibleError(
@@ -105,9 +105,10 @@ def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) 
             else f"the nearest feasible is --tpot-ms {rounded_up(_floor(deployments, deployment))} "
             "with --batch 1"
         )
-        raise InfeasibleError(
-            f"no: binding is the latency target: {deployment.batch} sequences take {tpot:.4g} ms per token, "
-            f"--tpot-ms {scenario.latency_ms:g} allows less; {other}"
+        raise refusal(
+            f"binding is the latency target: {deployment.batch} sequences take {tpot:.4g} ms per token, "
+            f"--tpot-ms {scenario.latency_ms:g} allows less; {other}",
+            scenario,
         )
 
 

@@ -67,13 +67,15 @@ def search_modes(scenario: Scenario) -> dict[str, Side]:
     dict of str to Side
         By mode.
     """
-    sides = {}
-    for mode in MODES:
-        deployments = Deployments(scenario, mode)
-        found = search(deployments)
-        row = _refused(mode, found) if found.best is None else row_of(deployments, found.best)
-        sides[mode] = Side(deployments, found, row)
-    return sides
+    return {mode: search_mode(scenario, mode) for mode in MODES}
+
+
+def search_mode(scenario: Scenario, mode: str) -> Side:
+    """Search one mode; parameters are those of `search_modes` and the mode."""
+    deployments = Deployments(scenario, mode)
+    found = search(deployments)
+    row = _refused(mode, found) if found.best is None else row_of(deployments, found.best)
+    return Side(deployments, found, row)
 
 
 def _refused(mode: str, found: Found) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def why_not(side: Side) -> str:
     found, scenario = side.found, side.deployments.scenario
     text = f"binding is {found.refusal}: {REFUSALS.get(found.refusal, found.refusal)}"
     if found.refusal == LATENCY and found.nearest:
-        return f"{text}; the least is {rounded_up(found.nearest * 1e3)} ms per token"
+        return f"{text}; the least is {rounded_up(found.nearest * 1e3)} ms per token (--tpot-ms)"
     if found.refusal == RATIO:
         return f"{text}{_ratio_hint(scenario, side.deployments)}"
     if found.refusal == KERNELS:

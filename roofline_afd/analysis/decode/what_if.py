@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
 from roofline_afd.analysis.decode.changes import changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, Side, Successive, refusal_of, search_modes
 from roofline_afd.analysis.decode.verdict import Verdict, chance, model_note, verdict_of
 from roofline_afd.catalogue.ratio_error import load_ratio_error
-from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import COUNTS
 
@@ -69,14 +69,12 @@ def what_if(question: WhatIf) -> Answer:
     """
     scenario, changes = question.scenario, question.changes
     if not changes:
-        raise InputError("nothing changes: give --set KEY=VALUE or --change KEY=VALUE")
+        raise InputError("nothing changes: give --change KEY=VALUE; --set holds before and after")
     other = changed(scenario, changes)
     before, after = search_modes(scenario), search_modes(other)
     for name, sides in (("before", before), ("after", after)):
         if all(side.rate is None for side in sides.values()):
-            raise InfeasibleError(
-                with_formats(f"no: {name} the change: {refusal_of(sides)}", scenario, other)
-            )
+            raise refusal(f"{name} the change: {refusal_of(sides)}", scenario, other)
     rows = _rows(before, after)
     winners = [_winner(sides) for sides in (before, after)]
     verdicts = [verdict_of(sides) for sides in (before, after)]

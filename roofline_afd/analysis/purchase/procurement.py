@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.decode.verdict import basis_of
@@ -18,7 +18,6 @@ from roofline_afd.analysis.purchase.odds import Doubts, doubts_of, other_mode_wo
 from roofline_afd.analysis.purchase.ranking import flips_of, rank, rivals_of
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
-from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
@@ -82,16 +81,16 @@ def procure(question: Purchase) -> Answer:
             fleet = fleet_of(deployments, wanted, hourly_weights(scenario, devices, buyer))
             if fleet is None:
                 refused = search_modes(scenario)[mode]
-                refusal = refused.found.refusal
+                binding = refused.found.refusal
                 rows.append(
-                    {"system": candidate_name(scenario), "mode": mode, "feasible": False, "binding": refusal}
+                    {"system": candidate_name(scenario), "mode": mode, "feasible": False, "binding": binding}
                 )
                 refusals.append(f"{candidate_name(scenario)}, {NAMES[mode]}: {why_not(refused)}")
                 continue
             rows.append(fleet_row(scenario, fleet, devices, buyer, wanted))
     rank(rows, buyer)
     if not any(row["feasible"] for row in rows):
-        raise InfeasibleError(with_formats(f"no: {'; '.join(refusals)}", *scenarios))
+        raise refusal("; ".join(refusals), *scenarios)
     rows.sort(key=lambda row: row["rank"] or math.inf)  # the list is empty while it is sorted
     keys = list(dict.fromkeys(key for row in rows if row["feasible"] for key in row))
     rows = [{key: row.get(key) for key in keys} for row in rows]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.requests.modes import (
     Rates,
@@ -40,7 +40,7 @@ from roofline_afd.analysis.requests.reasons import (
 )
 from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.catalogue.calibration import load_service_constants
-from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.errors import InputError
 from roofline_afd.serving.checks import belongs, choice, finite, whole
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.points import frontier_rows
@@ -250,7 +250,7 @@ def _answer(
 ) -> Answer:
     if all(each.best is None for each in found.values()):
         reasons = "; ".join(f"{NAMES[mode]}: {why_not(question, each)}" for mode, each in found.items())
-        raise InfeasibleError(with_formats(f"no: {reasons}", question.scenario))
+        raise refusal(reasons, question.scenario)
     key = OBJECTIVES[objective]
     rows: list[dict[str, Any]] = []
     best: dict[str, dict[str, Any] | None] = {}

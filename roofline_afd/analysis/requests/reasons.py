@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from roofline_afd.analysis.decode.sides import MOST_DEVICES
 from roofline_afd.analysis.requests.odds import ModeOdds, close_words
 from roofline_afd.catalogue.calibration import SERVICE
+from roofline_afd.serving.candidates import shapes_in_memory
+from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.limits import (
     CLUSTER,
     FABRIC,
@@ -129,11 +132,26 @@ def why_not(question: Question, found: ModeFound) -> str:
             most = saturated.best["rate"] * question.devices / question.workload.osl
             return f"{text}: at most {most:,.4g} a second, before any wait"
     if found.refusal in REASONS:
-        return f"{text}: {REASONS[found.refusal]}"
+        return f"{text}: {REASONS[found.refusal]}{_holds(question, found)}"
     return (
         f"{text}: each can be met alone (least TTFT {rounded_up(found.least_ttft * 1e3)} ms, least TPOT "
         f"{rounded_up(found.least_tpot * 1e3)} ms), not both together"
     )
+
+
+def _holds(question: Question, found: ModeFound) -> str:
+    """Return the fewest devices whose memory holds a replica, where those of the question are fewer."""
+    if found.refusal != MEMORY:
+        return ""
+    scenario, allowed = question.scenario, min(question.devices, question.scenario.max_devices)
+    free = attrs.evolve(scenario, devices=None, max_devices=MOST_DEVICES, context=question.workload.held)
+    shapes = shapes_in_memory(Deployments(free, AFD if found.mode in {AGG_AFD, PD_AFD} else EP))
+    sizes = (shapes.attention_devices + shapes.ffn_devices)[shapes.most >= 1]
+    least = int(np.min(sizes, initial=MOST_DEVICES + 1))
+    if not allowed < least <= MOST_DEVICES:
+        return ""
+    option = "--devices" if question.devices < least else "--max-devices"
+    return f"; {least} devices hold one ({option})"
 
 
 def missing(summary: Mapping[str, Any]) -> dict[str, str]:

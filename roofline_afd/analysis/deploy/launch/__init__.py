@@ -1,0 +1,1 @@
+"""Launch files and flags, a module for each software, from the pages that document it."""
