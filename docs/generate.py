@@ -40,6 +40,7 @@ def pages() -> dict[Path, Callable[[], str]]:
         DOCS / "resting.md": lambda: NOTICE + str(_page("resting").page()) + "\n",
         DOCS / "fabrics.md": lambda: NOTICE + str(_page("fabrics").page()),
         DOCS / "validation.md": validation,
+        DOCS / "deploy.md": lambda: NOTICE + str(_page("deploying").page()),
     }
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import read_answer
     from roofline_afd.api import (
         compare,
+        deploy,
+        deploy_answer,
         explore,
         imbalance,
         predict_afd,
@@ -46,6 +48,8 @@ __all__ = [
     "Scenario",
     "__version__",
     "compare",
+    "deploy",
+    "deploy_answer",
     "explore",
     "imbalance",
     "load_calibration",
@@ -79,6 +83,8 @@ _HOMES = {
     "load_model": "roofline_afd.catalogue.models",
     "load_system": "roofline_afd.catalogue.hardware",
     "compare": "roofline_afd.api",
+    "deploy": "roofline_afd.api",
+    "deploy_answer": "roofline_afd.api",
     "explore": "roofline_afd.api",
     "imbalance": "roofline_afd.api",
     "predict_afd": "roofline_afd.api",

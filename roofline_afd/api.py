@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Imbalance, Roofline
 from roofline_afd.analysis.decode.questions import WhatIf
+from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation
 from roofline_afd.questions import asks
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from roofline_afd.analysis.answer import Answer
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.serving.scenario import Scenario
 
@@ -317,6 +319,65 @@ def explore(question: Exploration) -> pd.DataFrame:
     from roofline_afd.analysis.requests.explore import explore as analyse
 
     return analyse(question).frame()
+
+
+@asks(Launch)
+def deploy(question: Launch) -> pd.DataFrame:
+    """Answer how a deployment is launched, and what to watch of it, as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `deploy --format json`: a row for each quantity to watch; `attrs["summary"]` holds `files`
+        by name, `settings`, and what they leave out as `unexpressed` and `left_to_you`.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself.
+    InfeasibleError
+        If no deployment that the software runs is feasible.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="h200", model="deepseek-v3", devices=16, batch=32)
+    >>> files = deploy(scenario, target="sglang").attrs["summary"]["files"]
+    >>> "--tp-size 16" in files["serve.sh"]
+    True
+    """
+    from roofline_afd.analysis.deploy.deploy import deploy as analyse
+
+    return analyse(question).frame()
+
+
+def deploy_answer(answer: Answer | Path, *, target: str, mode: str | None = None) -> pd.DataFrame:
+    """Answer how the deployment of a kept answer is launched, as `deploy` does.
+
+    Parameters
+    ----------
+    answer : Answer or Path
+        Answer of predict, compare or explore: as `read_answer` returns it, or its file of JSON.
+    target : str
+        Software that the files are for.
+    mode : str, optional
+        Mode of the deployment; the best that the software runs where absent.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `deploy`.
+
+    Raises
+    ------
+    InputError
+        If the answer cannot be read, or holds no deployment that the software runs.
+    """
+    from roofline_afd.analysis.deploy.chosen import answer_of, scenario_of
+    from roofline_afd.analysis.deploy.deploy import deploy as analyse
+
+    kept = answer_of(answer)
+    return analyse(Launch(scenario_of(kept), target=target, mode=mode, answer=kept)).frame()
 
 
 @asks(Purchase)

@@ -391,6 +391,8 @@ def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list
         )
         if getattr(scenario, name) is None
     ]
+    if scenario.model.asked_as:
+        notes.append(f"{scenario.model.asked_as} is the record {scenario.model.id} (models show)")
     if unset:
         published = "" if scenario.expert_precision else _published(scenario)
         notes.append(f"taken by default: {', '.join(unset)}{published}")

@@ -9,7 +9,7 @@ from roofline_afd.catalogue.attention import Attention
 from roofline_afd.catalogue.overrides import override
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.schema import quantity_keys
-from roofline_afd.catalogue.store import Catalogue
+from roofline_afd.catalogue.store import Catalogue, same_name
 from roofline_afd.errors import InputError
 from roofline_afd.physics import counting
 
@@ -75,6 +75,8 @@ class Model:
     vendor: str = ""
     checkpoints: tuple[Checkpoint, ...] = ()
     """What its maker publishes, the one that the record describes first; none where it states no formats."""
+    asked_as: str = dataclasses.field(default="", compare=False)
+    """Name it was asked for by, where that is not its id: an alias, or an id of Hugging Face."""
 
     @property
     def attention_layers(self) -> int:
@@ -258,7 +260,9 @@ def load_model(
     >>> load_model("deepseek-v3").expert_params
     44040192
     """
-    return model_of((catalogue or Catalogue()).record("model", name), overrides=overrides)
+    record = (catalogue or Catalogue()).record("model", name)
+    model = model_of(record, overrides=overrides)
+    return model if same_name(name, record.id) else dataclasses.replace(model, asked_as=name)
 
 
 def model_of(record: Record, *, overrides: Mapping[str, float | str] | None = None) -> Model:

@@ -265,6 +265,11 @@ def _told(file: Path) -> tuple[str | None, str]:
     return kind if isinstance(kind, str) else None, name if isinstance(name, str) else file.stem
 
 
+def same_name(name: str, other: str) -> bool:
+    """Return whether two names are one but for case, underscores and spaces."""
+    return _plain(name) == _plain(other)
+
+
 def _plain(name: str) -> str:
     """Return a name as ids are written: small letters, hyphens."""
     return name.strip().lower().replace("_", "-").replace(" ", "-")

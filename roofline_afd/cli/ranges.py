@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from roofline_afd.cli.reading import whole_of
 from roofline_afd.errors import InputError, shown
 from roofline_afd.units import parse_number
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 100_000
 POINTS = 12
 """Values of an axis given as a range without a count."""
-_RANGE = re.compile(r"\s*(-?\d{1,15})\s*(?::\s*(-?\d{1,15})\s*)?(?::\s*(-?\d{1,15})\s*)?", re.ASCII)
+PARTS = 3
+"""Numbers of a range: first, last, step."""
 
 
 def whole_numbers(text: str, *, option: str) -> list[int]:
@@ -41,15 +42,20 @@ def whole_numbers(text: str, *, option: str) -> list[int]:
     --------
     >>> whole_numbers("1:3,8", option="--ffn-nodes")
     [1, 2, 3, 8]
+    >>> whole_numbers("1k:2k:500", option="--ffn-nodes")
+    [1000, 1500, 2000]
     """
     numbers: list[int] = []
     for part in text.split(","):
-        match = _RANGE.fullmatch(part)
-        if match is None:
+        try:
+            first, *rest = (whole_of(each) for each in part.split(":"))
+        except (ValueError, OverflowError):
+            rest = [0] * PARTS
+        if len(rest) >= PARTS:
             raise InputError(
                 f"{option} {shown(text)}: write a range first:last[:step] or a list a,b,c of whole numbers"
             )
-        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+        last, step = (*rest, *(first, 1)[len(rest) :])
         if step < 1:
             raise InputError(f"{option} {shown(text)}: the step must be at least 1")
         if last < first:

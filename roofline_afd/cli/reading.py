@@ -33,12 +33,12 @@ def number(text: str | float) -> float:
 def whole_number(text: str | int) -> int:
     """Read a whole number, as 8192, 8k, 8Ki or 1e6; whether it is in bounds, the question says."""
     try:
-        return _whole(text)
+        return whole_of(text)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{shown(text)} is not a whole number") from error
 
 
-def _whole(text: str | float) -> int:
+def whole_of(text: str | float) -> int:
     """Return a whole number, exact however many digits it has; raises ValueError or OverflowError."""
     if isinstance(text, int) or (isinstance(text, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text)):
         return int(text)

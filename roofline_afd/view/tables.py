@@ -58,11 +58,19 @@ def as_markdown(answer: Answer) -> str:
     lines.insert(1, "|" + "---|" * len(header))
     sentence = answer.summary.get("answer")
     above = [sentence, ""] if sentence else []
-    for name, text in answer.files.items():
-        kind = {".sh": "bash", ".yaml": "yaml"}.get(Path(name).suffix, "")
-        above += [f"`{name}`", "", f"```{kind}", text.rstrip("\n"), "```", ""]
+    above += file_blocks(answer.files)
     below = ["", *(f"- {note}" for note in answer.notes)] if answer.notes else []
     return "\n".join([*above, *lines, *below]) + "\n"
+
+
+def file_blocks(files: Mapping[str, str]) -> list[str]:
+    """Return files as lines of Markdown, each a block under its name."""
+    kinds = {".sh": "bash", ".yaml": "yaml"}
+    return [
+        line
+        for name, text in files.items()
+        for line in (f"`{name}`", "", f"```{kinds.get(Path(name).suffix, '')}", text.rstrip("\n"), "```", "")
+    ]
 
 
 def as_table(answer: Answer, *, width: int | None = None) -> str:

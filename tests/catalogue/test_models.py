@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import functools
+import re
+from importlib.resources import files
 
 import pytest
 
+from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import Model, load_model, model_of
 from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.catalogue.records import KINDS
-from roofline_afd.catalogue.schema import properties
+from roofline_afd.catalogue.schema import properties, unread_keys
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from tests.conftest import ROOT, SHARED
@@ -392,13 +395,33 @@ def test_chunks_exclude_windows_and_indices(model: str, key: str, says: str) -> 
         ({"groups_per_token": 9}, "groups_per_token 9 exceeds expert_groups 8"),
         ({"expert_groups": 7}, "no multiple"),
         ({"groups_per_token": 1, "top_k": 40}, "32 experts"),
-        ({"hash_routed_layers": 59}, "hash_routed_layers 59 exceeds moe_layers 58"),
         ({"dens_layers": 3}, "did you mean 'dense_layers'"),
     ],
 )
 def test_contradicting_shapes_are_refused(changes: dict[str, float], says: str) -> None:
     with pytest.raises(InputError, match=says):
         load_model("deepseek-v3", overrides=changes)
+
+
+def test_a_record_has_no_more_hash_routed_layers_than_experts() -> None:
+    text = (files("model_db") / "deepseek" / "deepseek-v4-flash.toml").read_text("utf-8")
+    wrong = text.replace("hash_routed_layers = 3", "hash_routed_layers = 99")
+    assert wrong != text
+    with pytest.raises(InputError, match="hash_routed_layers 99 exceeds moe_layers"):
+        model_of(parse_record(wrong.encode(), file="deepseek-v4-flash.toml"))
+
+
+@pytest.mark.parametrize("key", unread_keys("model"))
+def test_what_no_answer_depends_on_is_not_set(key: str) -> None:
+    """A number that would change nothing is refused, with what does."""
+    with pytest.raises(InputError, match=re.escape(f"{key} changes no answer: {unread_keys('model')[key]}")):
+        load_model("deepseek-v3", overrides={key: 3})
+
+
+@pytest.mark.parametrize("key", unread_keys("system"))
+def test_what_no_answer_depends_on_is_not_set_of_a_system(key: str) -> None:
+    with pytest.raises(InputError, match=f"{key} changes no answer"):
+        load_system("h800", overrides={key: 3})
 
 
 @pytest.mark.parametrize(

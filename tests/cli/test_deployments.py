@@ -190,16 +190,24 @@ BAD = {
     "no balance": ((*COMPARE, "--sigma-dp", "0"), "--sigma-dp 0 must be at least 0.001"),
     "no context": ((*COMPARE, "--context", "0"), "--context 0 must be a whole number from 1"),
     "huge context": ((*COMPARE, "--context", "1000000000"), "from 1 to 100,000,000"),
-    "nothing changes": (("what-if", *BASE), "nothing changes: give --set KEY=VALUE or --change KEY=VALUE"),
+    "nothing changes": (
+        ("what-if", *BASE),
+        "nothing changes: give --change KEY=VALUE; --set holds before and after",
+    ),
+    "set alone": (("what-if", *BASE, "--set", "top_k=4"), "nothing changes: give --change KEY=VALUE"),
+    "changed for nothing": (
+        ("what-if", *BASE, "--change", "mtp_layers=3"),
+        "--draft-tokens and --accept-length",
+    ),
     "unknown change": (("what-if", *BASE, "--change", "tpot_mss=3"), "did you mean 'tpot_ms'"),
-    "unknown value changes": (("what-if", *BASE, "--set", "fp8_tflop=3"), "did you mean 'fp8_tflops'"),
+    "unknown value changes": (("what-if", *BASE, "--change", "fp8_tflop=3"), "did you mean 'fp8_tflops'"),
     "changed to an unknown model": (("what-if", *BASE, "--change", "model=step"), "unknown model 'step'"),
     "changed to no number": (("what-if", *BASE, "--change", "tpot_ms=soon"), "--tpot-ms 'soon' is not a"),
     "changed to half a token": (
         ("what-if", *BASE, "--change", "context=9.5"),
         "--context 9.5 must be a whole",
     ),
-    "changed out of bounds": (("what-if", *BASE, "--set", "top_k=0"), "top_k: 0 must be at least 1"),
+    "changed out of bounds": (("what-if", *BASE, "--change", "top_k=0"), "top_k: 0 must be at least 1"),
     "change without a value": (("what-if", *BASE, "--change", "tpot_ms"), "'tpot_ms' is not KEY=VALUE"),
 }
 
@@ -407,7 +415,7 @@ def test_scenario_files_give_options(tmp_path: Path) -> None:
 
 
 BAD_FILES = {
-    "unknown key": (QUESTION + "batches = 3\n", "unknown option 'batches'; did you mean 'batch'"),
+    "unknown key": (QUESTION + "bacth = 3\n", "unknown option 'bacth'; did you mean 'batch'"),
     "no TOML": ("batch = = 3", "is no TOML"),
     "table for a number": (QUESTION + "[context]\na = 3\n", "context must be one number or text"),
     "truth for a number": (QUESTION + "context = true\n", "context must be one number or text"),

@@ -137,6 +137,8 @@ def _sentence(row: Mapping[str, Any], scenario: Scenario) -> str:
         "no overlap": f"no overlap, {terms['layer_us']:.1f} us a layer",
         "pipeline": f"{row['microbatches']} micro-batches, one every {terms.get('cycle_us', 0.0):.1f} us",
     }[terms["schedule"]]
+    if row["mode"] == EP and scenario.microbatches is None and row["batch_per_group"] > 1:
+        schedule += f" (quicker than {'one micro-batch' if row['microbatches'] > 1 else 'two micro-batches'})"
     accepted = f" / {scenario.accept_length:g} accepted" if scenario.accept_length != 1 else ""
     return (
         f"{row['mode'].upper()} on {shape}: {row['tokens_per_s_per_device']:,.0f} tokens/s per device, "

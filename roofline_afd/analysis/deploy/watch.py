@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 ABOVE, BELOW = "above", "below"
 MOST = 16.0
 """Factor within which a threshold is looked for."""
-ROUNDS = 12
+ROUNDS, FINE_ROUNDS = 16, 40
+"""Halvings until a threshold is settled, to 4e-5 of it; to rounding where each costs next to nothing."""
 MOST_UNEVEN = 8.0
 """The same of the load of the fullest device."""
 QUANTITIES = {
@@ -137,13 +138,13 @@ def _stages(watched: Watched) -> list[dict[str, Any]]:
     for stage in STAGES:
         expected = float(watched.row["breakdown"][f"{stage}_us"])
         if expected > 0:
-            factor = _breaks(functools.partial(step, stage), watched)
+            factor = _breaks(functools.partial(step, stage), watched, FINE_ROUNDS)
             limit = None if factor is None else factor * expected
             rows.append(_row(watched, stage, expected, limit))
     return rows
 
 
-def _breaks(step: Callable[[float], float], watched: Watched) -> float | None:
+def _breaks(step: Callable[[float], float], watched: Watched, rounds: int = ROUNDS) -> float | None:
     """Return the factor at which a step takes as long as the target allows; None where none does."""
     if watched.scenario.tpot_ms is None:
         return None
@@ -151,7 +152,7 @@ def _breaks(step: Callable[[float], float], watched: Watched) -> float | None:
     if step(MOST) <= limit:
         return None
     low, high = 0.0, math.log(MOST)
-    for _ in range(4 * ROUNDS):
+    for _ in range(rounds):
         middle = (low + high) / 2
         low, high = (middle, high) if step(math.exp(middle)) <= limit else (low, middle)
     return math.exp(low)

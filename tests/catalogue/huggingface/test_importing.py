@@ -22,7 +22,7 @@ FILES = sorted((SHARED / "data" / "hf_configs").glob("*_config.json"))
 needs_files = pytest.mark.skipif(not FILES, reason="the published configurations are not there")
 NOT_OF_THE_SHAPE = {
     *("id", "name", "vendor", "quantities", "attention", "expert_weights", "attention_weights"),
-    "checkpoints",
+    *("checkpoints", "asked_as"),
 }
 
 
