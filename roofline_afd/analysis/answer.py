@@ -220,6 +220,7 @@ def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[
     return {
         "system": scenario.system.id,
         "model": scenario.model.id,
+        **({"model_asked_as": scenario.model.asked_as} if scenario.model.asked_as else {}),
         "tpot_ms": scenario.latency_ms,
         "accept_length": scenario.accept_length,
         "gap_ms": scenario.gap_ms,

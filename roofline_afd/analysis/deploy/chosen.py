@@ -152,7 +152,9 @@ def scenario_of(answer: Answer, catalogue: Catalogue | None = None) -> Scenario:
         return Scenario(
             system=system(inputs["system"]),
             model=load_model(
-                inputs["model"], overrides=overrides.get(inputs["model"], {}), catalogue=catalogue
+                inputs.get("model_asked_as", inputs["model"]),
+                overrides=overrides.get(inputs["model"], {}),
+                catalogue=catalogue,
             ),
             engine=engine,
             **given,

@@ -138,12 +138,19 @@ def _prompt_library(deployments: Deployments) -> str:
 
 
 def _weights(scenario: Scenario) -> str:
-    """Return the repository of the weights: of the checkpoint taken, else of the model."""
-    taken = scenario.checkpoint
-    if taken is not None and taken.repository and taken.experts == scenario.weights.id:
-        return taken.repository
+    """Return the repository of the weights: the one that was asked for, else of the checkpoint taken."""
+    taken, asked = scenario.checkpoint, scenario.model.asked_as
     record = scenario.system.parts.catalogue.record("model", scenario.model.id)
-    return next(iter(record.data.get("hugging_face_ids", ())), scenario.model.id)
+    known = record.data.get("hugging_face_ids", ())
+    first = next(iter(known), scenario.model.id)
+    if taken is None or taken.experts != scenario.weights.id:
+        return first
+    if taken.repository == first:  # others of the same shape are published in the same formats
+        named = (
+            each for each in known if asked.rpartition("/")[2].lower() == each.rpartition("/")[2].lower()
+        )
+        return next(named, first)
+    return taken.repository or first
 
 
 def _formats(scenario: Scenario, launched: Launched) -> None:

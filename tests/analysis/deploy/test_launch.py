@@ -185,6 +185,15 @@ def test_vllm_says_what_was_predicted() -> None:
     assert "--port" not in rest
 
 
+def test_the_weights_asked_for_are_launched() -> None:
+    """A model of the same shape by its own name, though one record describes both."""
+    for name in ("deepseek-ai/DeepSeek-R1", "deepseek-r1"):
+        answer = ask("vllm", "deepseek-v3 on h200", model=name, devices=16, batch=4)
+        assert "exec vllm serve deepseek-ai/DeepSeek-R1 " in answer.files["serve.sh"]
+    fp8 = ask("vllm", "qwen3 on gb200", devices=8, batch=4).files["serve.sh"]
+    assert "exec vllm serve Qwen/Qwen3-235B-A22B-FP8 " in fp8
+
+
 def test_sglang_says_what_was_predicted() -> None:
     """Its sizes are of all devices of a replica, and its limits of all groups together."""
     answer = ask("sglang", "deepseek-v3 on h200", requests=True)
