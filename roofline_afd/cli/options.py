@@ -297,13 +297,11 @@ def _form(option: Any) -> str:  # noqa: ANN401 - an option of typer
     return "files" if option.name in {"hardware_db", "model_db"} else "list"
 
 
-def _every_option() -> dict[str, str]:
+def _every_option(context: typer.Context) -> dict[str, str]:
     """Return every option of every command by its name in a scenario file, and a command that has it."""
-    from roofline_afd.cli.app import shelf  # which imports this
-
     found: dict[str, str] = {}
-    for name, command in shelf.items():
-        for each in (command.commands if name == "plot" else {name: command}).values():
+    for name, command in context.find_root().command.commands.items():  # type: ignore[attr-defined]  # a group
+        for each in getattr(command, "commands", {name: command}).values():
             for option in each.params:
                 for spelled in getattr(option, "opts", ()):
                     found.setdefault(spelled.lstrip("-").replace("-", "_"), name)
@@ -321,7 +319,9 @@ def _from_file(context: typer.Context, file: Path | None) -> Path | None:
             for name in option.opts
             if option.name and option.name != "scenario"
         }
-        context.default_map, notes = read_scenario_file(file, options=known, elsewhere=_every_option)
+        context.default_map, notes = read_scenario_file(
+            file, options=known, elsewhere=lambda: _every_option(context)
+        )
         for note in notes:
             print(f"note: {note}", file=sys.stderr)  # noqa: T201
     return file

@@ -64,7 +64,7 @@ def test_a_kept_answer_is_launched(tmp_path: Path) -> None:
     kept.write_text(json.dumps({**json.loads(kept.read_text()), "command": "imbalance"}))
     other = command("deploy", "--for", "sglang", "--from", str(kept))
     assert other.status == 2
-    assert "valid: predict, compare, explore" in other.complaint
+    assert "valid: compare, explore, predict" in other.complaint
 
 
 def test_a_scenario_file_is_launched(tmp_path: Path) -> None:
