@@ -403,7 +403,7 @@ def procure(question: Purchase) -> pd.DataFrame:
     >>> procure(candidates, demand=100_000)["system"].iloc[0]
     'b200'
     """
-    from roofline_afd.analysis.purchase.procurement import procure as analyse
+    from roofline_afd.analysis.purchase.services import procure as analyse
 
     return analyse(question).frame()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
-from roofline_afd.analysis.purchase.questions import Purchase, Tornado
+from roofline_afd.analysis.purchase.questions import DecodePurchase, Tornado
 from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
 from roofline_afd.questions import asks
 
@@ -237,8 +237,8 @@ def ratio(question: Simulation) -> alt.VConcatChart:
     return ratio_chart(ratio_picture(question))
 
 
-@asks(Purchase)
-def procurement(question: Purchase) -> alt.LayerChart:
+@asks(DecodePurchase)
+def procurement(question: DecodePurchase) -> alt.LayerChart:
     """Draw what a million tokens cost on each candidate, the cheapest on top.
 
     Returns

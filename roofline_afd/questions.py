@@ -28,6 +28,7 @@ def option(
     words: Sequence[str] = (),
     metavar: str = "",
     flag: str = "",
+    also: Sequence[str] = (),
     hardware: bool = False,
     shown: bool = True,
 ) -> Any:  # noqa: ANN401 - what dataclasses make of a field
@@ -43,6 +44,8 @@ def option(
         What stands for a value in help texts, where type and unit do not say it.
     flag : str
         Name of the option, where it is not that of the field: `--price`.
+    also : sequence of str
+        Other names of it.
     hardware : bool
         Whether it says what is asked about, as system and model do.
     shown : bool
@@ -53,7 +56,14 @@ def option(
     dataclasses.Field
         The field, typed as what it holds.
     """
-    told = {"words": tuple(words), "metavar": metavar, "flag": flag, "hardware": hardware, "shown": shown}
+    told = {
+        "words": tuple(words),
+        "metavar": metavar,
+        "flag": flag,
+        "also": tuple(also),
+        "hardware": hardware,
+        "shown": shown,
+    }
     return dataclasses.field(default=default, metadata=told)
 
 
@@ -71,6 +81,7 @@ class Option:
     words: tuple[str, ...] = ()
     metavar: str = ""
     flag: str = ""
+    also: tuple[str, ...] = ()
     hardware: bool = False
     shown: bool = True
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
-from roofline_afd.analysis.purchase.questions import Purchase, Tornado
+from roofline_afd.analysis.purchase.questions import DecodePurchase, Tornado
 from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
 from roofline_afd.cli.commands import Shelf, register_picture
 from roofline_afd.cli.explore import rate_of
@@ -178,7 +178,7 @@ def _add_procurement(group: Shelf) -> None:
         of="procure",
         readers=PRICED,
     )
-    def procurement(question: Purchase) -> object:
+    def procurement(question: DecodePurchase) -> object:
         from roofline_afd.analysis.purchase.procurement import procure  # not for --help
 
         return procure(question)

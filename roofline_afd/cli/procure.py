@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.cli.commands import Shelf, register
+from roofline_afd.cli.explore import rate_of
 from roofline_afd.cli.options import Output
 from roofline_afd.errors import InputError, shown
 
@@ -26,7 +27,7 @@ def prices_of(texts: Sequence[str]) -> dict[str, float]:
     return prices
 
 
-READERS = {"prices": prices_of}
+READERS = {"prices": prices_of, "request_rate": rate_of}
 
 
 def add(app: Shelf) -> None:
@@ -39,6 +40,6 @@ def add(app: Shelf) -> None:
         readers=READERS,
     )
     def procure(question: Purchase, output: Output) -> None:
-        from roofline_afd.analysis.purchase.procurement import procure as analyse  # not for --help
+        from roofline_afd.analysis.purchase.services import procure as analyse  # not for --help
 
         output.deliver(analyse(question))

@@ -233,6 +233,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     kind = "FILE" if kept is Path else "ID" if record else "NUMBER" if parser else "TEXT"
     info = typer.Option(
         option.flag or "--" + option.name.replace("_", "-"),
+        *option.also,
         help=told[0].upper() + told[1:] + (" (repeatable)." if several else "."),
         metavar=None if flag else option.metavar or "|".join(words) or unit or kind,
         autocompletion=among(*words) if words else complete_ids(record) if record else None,

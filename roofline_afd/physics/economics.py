@@ -194,3 +194,71 @@ def fleet_replicas(*, demand: FloatLike, replica_capacity: FloatLike) -> FloatAr
     16.0
     """
     return np.ceil(np.divide(demand, replica_capacity) * (1.0 - 1e-12))
+
+
+def usd_per_request(*, usd_per_hour: FloatLike, requests_per_s: FloatLike) -> FloatArray:
+    """Return what a request costs.
+
+    Parameters
+    ----------
+    usd_per_hour : float or array
+        Price of all devices [USD/h].
+    requests_per_s : float or array
+        Requests served a second [1/s].
+
+    Returns
+    -------
+    float or array
+        Price [USD].
+
+    Notes
+    -----
+    price = (USD per hour) / (3600 * requests/s)
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> float(usd_per_request(usd_per_hour=720, requests_per_s=10))
+    0.02
+    """
+    return np.divide(usd_per_hour, np.multiply(SECONDS_PER_HOUR, requests_per_s))
+
+
+def break_even_utilization(
+    *, usd_per_hour: FloatLike, requests_per_s: FloatLike, usd_per_request: FloatLike
+) -> FloatArray:
+    """Return the share of its load at which a fleet costs as much as buying the same requests elsewhere.
+
+    Parameters
+    ----------
+    usd_per_hour : float or array
+        Price of the fleet, whatever it serves [USD/h].
+    requests_per_s : float or array
+        Requests a second that it serves at full load [1/s].
+    usd_per_request : float or array
+        What a request costs elsewhere [USD].
+
+    Returns
+    -------
+    float or array
+        Share; above 1 it is dearer even at full load [1].
+
+    Notes
+    -----
+    u = (USD per hour) / (3600 * requests/s * USD per request)
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> float(break_even_utilization(usd_per_hour=720, requests_per_s=10, usd_per_request=0.04))
+    0.5
+    """
+    return np.divide(
+        usd_per_hour, np.multiply(np.multiply(SECONDS_PER_HOUR, requests_per_s), usd_per_request)
+    )

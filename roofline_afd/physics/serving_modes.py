@@ -53,15 +53,21 @@ def mixed_share(
     return np.divide(prompts, np.multiply(output_tokens, chunk_tokens))
 
 
-def mean_step_time(*, mixed: FloatLike, pure: FloatLike, share: FloatLike) -> FloatArray:
-    """Return the mean time of a step where some carry chunks of prompts.
+def mean_step_time(
+    *, mixed: FloatLike, one: FloatLike, pure: FloatLike, share: FloatLike, groups: FloatLike
+) -> FloatArray:
+    """Return the mean time of a step where attention groups carry chunks of prompts, each for itself.
 
     Parameters
     ----------
     mixed, pure : float or array
-        Time of a step with a chunk, and without [s].
+        Time of a step in which every group carries a chunk, and in which none does [s].
+    one : float or array
+        Time of a step in which one group alone does: all wait for its attention [s].
     share : float or array
-        Share of steps with a chunk (`mixed_share`), f [1].
+        Share of its steps in which a group carries a chunk (`mixed_share`), f [1].
+    groups : float or array
+        Attention groups that step together, g [1].
 
     Returns
     -------
@@ -70,18 +76,60 @@ def mean_step_time(*, mixed: FloatLike, pure: FloatLike, share: FloatLike) -> Fl
 
     Notes
     -----
-    t = f * t_mixed + (1 - f) * t_pure
+    t = p * t_pure + (1 - p) * t_one + (g * f - (1 - p)) * (t_mixed - t_one) / (g - 1) with
+    p = (1 - f)^g, the chance that no group carries one; between one and all a step grows by as much with each
+    group, and g * f of them carry one in the mean. For g = 1 t = f * t_mixed + (1 - f) * t_pure
 
     References
     ----------
-    arXiv 2403.02310 (Sarathi-Serve).
+    arXiv 2403.02310 (Sarathi-Serve) for chunked prefill; that groups carry chunks independently of each other
+    is this project's.
 
     Examples
     --------
-    >>> float(mean_step_time(mixed=0.03, pure=0.02, share=0.25))
+    >>> float(mean_step_time(mixed=0.03, one=0.03, pure=0.02, share=0.25, groups=1))
     0.0225
+    >>> round(float(mean_step_time(mixed=0.03, one=0.024, pure=0.02, share=0.25, groups=4)), 5)
+    0.02337
     """
-    return np.multiply(share, mixed) + np.multiply(np.subtract(1.0, share), pure)
+    f = np.minimum(share, 1.0)
+    some = -np.expm1(np.multiply(groups, np.log1p(-np.minimum(f, 1.0 - 1e-12))))
+    further = np.divide(np.subtract(mixed, one), np.maximum(np.subtract(groups, 1.0), 1.0))
+    alone = np.where(np.equal(groups, 1.0), mixed, one)
+    grown = np.where(np.equal(groups, 1.0), 0.0, np.multiply(groups, f) - some)
+    return (1.0 - some) * pure + some * alone + grown * further
+
+
+def prompt_step_time(*, mixed: FloatLike, one: FloatLike, share: FloatLike, groups: FloatLike) -> FloatArray:
+    """Return the mean time of a step that carries a chunk of a prompt, for the group that has it.
+
+    Parameters
+    ----------
+    mixed, one, share, groups : float or array
+        As in `mean_step_time` [s, s, 1, 1].
+
+    Returns
+    -------
+    float or array
+        Time [s].
+
+    Notes
+    -----
+    t = t_one + f * (t_mixed - t_one): each of the other groups carries a chunk in a share f of steps; t_mixed
+    for g = 1
+
+    References
+    ----------
+    This project.
+
+    Examples
+    --------
+    >>> round(float(prompt_step_time(mixed=0.03, one=0.024, share=0.25, groups=4)), 4)
+    0.0255
+    """
+    f = np.minimum(share, 1.0)
+    found = np.add(one, np.multiply(f, np.subtract(mixed, one)))
+    return np.where(np.equal(groups, 1.0), mixed, found)[()]
 
 
 def prefill_rate(*, chunk_tokens: FloatLike, prompt_tokens: FloatLike, step: FloatLike) -> FloatArray:

@@ -24,7 +24,7 @@ from roofline_afd.serving.checks import choice, finite
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from roofline_afd.analysis.purchase.questions import Purchase
+    from roofline_afd.analysis.purchase.questions import DecodePurchase
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.serving.scenario import Scenario
 
@@ -55,12 +55,12 @@ class Device(NamedTuple):
     """The price as it was found: value, unit, terms, date, kind."""
 
 
-def buyer_of(question: Purchase) -> Buyer:
+def buyer_of(question: DecodePurchase) -> Buyer:
     """Return a buyer's assumptions, checked, the terms chosen so that most candidates have a price.
 
     Parameters
     ----------
-    question : Purchase
+    question : DecodePurchase
         Candidates and assumptions.
 
     Returns

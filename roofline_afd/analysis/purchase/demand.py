@@ -16,7 +16,7 @@ from roofline_afd.serving.scenario import Scenario
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from roofline_afd.analysis.purchase.questions import Purchase
+    from roofline_afd.analysis.purchase.questions import DecodePurchase
 
 MOST_TOKENS_PER_S = 1e12
 
@@ -33,12 +33,12 @@ class Demand(NamedTuple):
     """How that came about."""
 
 
-def demand_of(question: Purchase) -> tuple[Sequence[Scenario], Demand]:
+def demand_of(question: DecodePurchase) -> tuple[Sequence[Scenario], Demand]:
     """Return the questions about candidates with what the demand sets, and the demand.
 
     Parameters
     ----------
-    question : Purchase
+    question : DecodePurchase
         Candidates, and the demand in one of three ways.
 
     Returns

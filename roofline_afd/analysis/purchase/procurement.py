@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.purchase.costs import Buyer
-    from roofline_afd.analysis.purchase.questions import Purchase
+    from roofline_afd.analysis.purchase.questions import DecodePurchase
 
 TABLE_KEYS = (
     "rank",
@@ -46,12 +46,12 @@ PREFILL_NOTE = (
 )
 
 
-def procure(question: Purchase) -> Answer:
+def procure(question: DecodePurchase) -> Answer:
     """Answer what each candidate system costs to serve a demand, and which is cheapest.
 
     Parameters
     ----------
-    question : Purchase
+    question : DecodePurchase
         Candidates, demand, and a buyer's assumptions.
 
     Returns

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.prices import BASES, PUE, RENT, TERMS
 from roofline_afd.questions import option
+from roofline_afd.serving.modes.question import SERVING_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +24,8 @@ SAMPLES = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Purchase:
-    """Which system serves a demand cheapest.
+class DecodePurchase:
+    """Which system decodes a demand cheapest.
 
     Parameters
     ----------
@@ -88,8 +89,57 @@ class Purchase:
     cny_per_usd: float | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Purchase(DecodePurchase):
+    """Which system serves a demand cheapest: of decoded tokens alone, or of whole requests.
+
+    Parameters
+    ----------
+    request_rate : float or "trace", optional
+        Whole requests a second, prefilled and decoded, instead of a demand of decoded tokens; or those of
+        `trace` [1/s].
+    think_time_s : float, optional
+        Time of each of `users` between an answer and the next request, instead of `user_tokens_per_s`: whole
+        requests [s].
+    isl : int, optional
+        Input tokens of a request, cached ones among them; that of `trace` where absent [1].
+    osl : int, optional
+        Output tokens of a request; that of `trace` where absent [1].
+    prefix_hit : float, optional
+        Share of the input tokens that are cached already; 0 where absent [1].
+    ttft_ms : float, optional
+        Mean time to the first token allowed; any where absent [ms].
+    ttft_p95_ms : float, optional
+        Time to the first token that 95 % of requests are to keep [ms].
+    tpot_p95_ms : float, optional
+        Time per output token that 95 % of requests are to keep [ms].
+    modes : sequence of str
+        Serving modes looked at for whole requests, of agg, pd, agg+afd, pd+afd.
+    spares : str, optional
+        Replicas beyond those that the load takes: n+1 for one of each pool, or a share as 10%.
+    api_price : str, optional
+        What the same tokens cost elsewhere: USD per million output tokens, or of input, cached input and
+        output tokens as 0.3,0.03,1.2.
+    """
+
+    _: dataclasses.KW_ONLY
+    request_rate: float | str | None = option(
+        None, metavar="NUMBER|trace", flag="--requests-per-s", also=("--request-rate",)
+    )
+    think_time_s: float | None = None
+    isl: int | None = None
+    osl: int | None = None
+    prefix_hit: float | None = None
+    ttft_ms: float | None = None
+    ttft_p95_ms: float | None = None
+    tpot_p95_ms: float | None = None
+    modes: Sequence[str] = option(SERVING_MODES, metavar="LIST")
+    spares: str | None = option(None, metavar="n+1|PERCENT")
+    api_price: str | None = option(None, metavar="USD[,USD,USD]")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Report(Purchase):
+class Report(DecodePurchase):
     """The same as one page, with why, how sure, and what it rests on.
 
     Parameters

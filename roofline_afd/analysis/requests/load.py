@@ -1,206 +1,299 @@
-"""What requests load a slot with: their lengths from a trace, or from a distribution of each."""
+"""A service under load: requests that come as they do, followed through a deployment, and what they see."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InputError
-from roofline_afd.physics import lengths, slots
-from roofline_afd.serving.checks import belongs, choice, finite, option
-from roofline_afd.simulation.words import DISTRIBUTIONS, FIXED, GEOMETRIC, LOGNORMAL
+from roofline_afd.serving.modes.profiles import Profile, profiles_of, transfer_time
+from roofline_afd.simulation.service import Pool, Requests, Served, serve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-    from roofline_afd.analysis.requests.questions import Provisioning
-    from roofline_afd.physics.lengths import Moments
-    from roofline_afd.physics.slots import Load
+    from roofline_afd.serving.modes.question import Question
 
-LONGEST_LENGTH = 1_000_000
-LARGEST_VARIATION = 20.0
-MOST_STEPS = 1 << 22
-"""Longest output whose start from empty slots is followed."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Workload:
-    """Lengths of requests: what they load a slot with, and how the inputs name them."""
-
-    load: Load
-    prompt_mean: float
-    decode_mean: float
-    inputs: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    trace: Trace | None = None
-    decode_distribution: str | None = None
-    decode_cv: float = 0.0
-
-    def starting(self, *, batch: float, requests: float) -> float:
-        """Return the mean load of a slot while an instance serves its first requests [tokens]."""
-        if self.decode_distribution == GEOMETRIC:
-            return float(
-                slots.finite_horizon_load(
-                    prompt_mean=self.prompt_mean, decode_mean=self.decode_mean, batch=batch, requests=requests
-                )
-            )
-        steps = requests * self.decode_mean / batch
-        if self.trace is not None:
-            ending, tokens = _trace_chances(self.trace)
-        else:
-            ending = self._chances()
-            lasting = 1.0 - np.cumsum(ending)[:-1]
-            tokens = (self.prompt_mean + np.arange(lasting.size)) * lasting
-        return slots.finite_horizon_load_of(ending=ending, tokens=tokens, steps=steps)
-
-    def _chances(self) -> NDArray[np.float64]:
-        if self.decode_distribution == FIXED:
-            ending = np.zeros(int(self.decode_mean) + 1)
-            ending[-1] = 1.0
-            return ending
-        sigma = math.sqrt(math.log1p(self.decode_cv**2))
-        most = min(MOST_STEPS, math.ceil(self.decode_mean * math.exp(8.0 * sigma)) + 1)
-        return lengths.lognormal_chances(mean=self.decode_mean, variation=self.decode_cv, most=most)
+POISSON, BURSTY, EVEN = "poisson", "bursty", "even"
+ARRIVALS = (POISSON, BURSTY, EVEN)
+BURST_DEVIATION = 3.0
+"""Standard deviation over mean of times between bursty arrivals, of a hyperexponential law [1]."""
+WARMED_UP = 0.2
+"""Share of the time, the first, in which requests do not count."""
+STAYS = 1.25
+"""Times that a request stays until the service is as full as it will be; as long before the end none counts."""
+HORIZON = 4.0
+"""The same that requests are followed for, where nothing else is asked for."""
+FEWEST, MOST = 4_000, 150_000
+"""Requests that are followed, at least and at most."""
+BATCHES = 20
+"""Stretches of requests that intervals of percentiles rest on."""
+STUDENT = 2.093
+"""Of 19 degrees of freedom, 95 % (Abramowitz, Stegun, table 26.10)."""
+WAITING_PLACES = 1_000_000
+"""Places of a replica that prefills: prompts wait for its groups in turn, nothing of them is in memory."""
 
 
-def _trace_chances(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the chance of each output length, and the mean load at each age, of requests as traced."""
-    longest = int(trace.decode_tokens.max())
-    if longest > MOST_STEPS:
-        raise InputError(f"--horizon follows outputs of at most {MOST_STEPS:,} tokens; one has {longest:,}")
-    counts = np.bincount(trace.decode_tokens, minlength=longest + 1) / trace.requests
-    prompts = np.bincount(trace.decode_tokens, weights=trace.prompt_tokens, minlength=longest + 1)
-    lasting = np.cumsum(counts[:0:-1])[::-1]
-    held = np.cumsum(prompts[:0:-1])[::-1] / trace.requests
-    return counts, held + np.arange(longest) * lasting
-
-
-def workload_of(question: Provisioning) -> Workload:
-    """Check where the lengths of requests come from: a trace, or a distribution of each.
+@dataclasses.dataclass(frozen=True)
+class Arrivals:
+    """Requests that come at random: how many a second, how many, and how.
 
     Parameters
     ----------
-    question : Provisioning
-        What is asked: its trace, or its lengths.
+    rate : float
+        Mean requests a second [1/s].
+    requests : int
+        How many are followed [1].
+    kind : str
+        `poisson`, `bursty` or `even`.
+    variation : float
+        Standard deviation over mean of input tokens, log-normal [1].
+    output_variation : float
+        The same of output tokens [1].
+    day : sequence of float, optional
+        Requests of each equal part of a day, over their mean [1].
+    seed : int
+        Seed of all random numbers [1].
+    """
+
+    rate: float
+    requests: int
+    kind: str = POISSON
+    variation: float = 0.0
+    output_variation: float = 0.0
+    day: tuple[float, ...] | None = None
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """A deployment of a serving mode, and the requests that come to it."""
+
+    question: Question
+    mode: str
+    point: Mapping[str, float]
+    arrivals: Arrivals
+    given: Requests | None = None
+    """Requests themselves, as those of a trace, instead of drawn ones."""
+
+
+class Followed:
+    """What requests saw: times to the first token, per output token, and to the end."""
+
+    def __init__(self, served: Served, profiles: tuple[Profile, ...]) -> None:
+        requests = served.requests
+        self.served = served
+        self.profiles = profiles
+        end = float(requests.arrival[-1])
+        stay = float(np.mean(served.finish - requests.arrival))
+        self.begun, self.ended = max(WARMED_UP * end, STAYS * stay), end - STAYS * stay
+        self.steady = self.ended - self.begun > STAYS * stay
+        """Whether requests came for long enough that what they saw no longer depends on the start."""
+        if not self.steady:
+            self.begun, self.ended = WARMED_UP * end, end
+        rows = np.flatnonzero((requests.arrival >= self.begun) & (requests.arrival <= self.ended))
+        self.ttft = (served.first - requests.arrival)[rows]
+        gaps = np.maximum(requests.output - 1.0, 1.0)
+        self.tpot = ((served.finish - served.first) / gaps)[rows]
+        self.whole = (served.finish - requests.arrival)[rows]
+        self.output = requests.output[rows]
+
+    def ttft_ms(self, share: float) -> tuple[float, float]:
+        """Return the time to the first token that a share of requests keep, and its half width [ms]."""
+        return _percentile(self.ttft * 1e3, share)
+
+    def tpot_ms(self, share: float) -> tuple[float, float]:
+        """Return the same of the time per output token [ms]."""
+        several = self.output > 1
+        return _percentile(self.tpot[several] * 1e3, share) if np.any(several) else (0.0, 0.0)
+
+    def whole_ms(self, share: float) -> tuple[float, float]:
+        """Return the same of the time from a request to the end of its answer [ms]."""
+        return _percentile(self.whole * 1e3, share)
+
+    def within(self, ttft_ms: float, tpot_ms: float) -> float:
+        """Return the share of requests that keep both limits [1]."""
+        return float(np.mean((self.ttft * 1e3 <= ttft_ms) & (self.tpot * 1e3 <= tpot_ms)))
+
+    def requests_per_s(self) -> float:
+        """Return the requests answered a second while requests count [1/s]."""
+        done = (self.served.finish >= self.begun) & (self.served.finish < self.ended)
+        return float(np.sum(done) / max(self.ended - self.begun, 1e-12))
+
+    def in_flight(self) -> float:
+        """Return the mean requests between arrival and end, over the same time [1]."""
+        arrival, finish = self.served.requests.arrival, self.served.finish
+        stay = np.minimum(finish, self.ended) - np.maximum(arrival, self.begun)
+        return float(np.sum(np.maximum(stay, 0.0)) / max(self.ended - self.begun, 1e-12))
+
+    def busy(self) -> tuple[float, float | None]:
+        """Return the share of time that replicas decode, and prefill where these are others [1]."""
+        whole = float(np.max(self.served.finish))
+        decode = float(np.mean(self.served.busy)) / whole
+        apart = self.served.prefill_busy
+        return decode, float(np.mean(apart)) / whole if apart.size else None
+
+
+def enough(rate: float, stay: float) -> int:
+    """Return how many requests are followed so that a service of such a rate is steady [1].
+
+    Parameters
+    ----------
+    rate : float
+        Requests a second [1/s].
+    stay : float
+        Time of a request from its arrival to its end [s].
+    """
+    return int(min(max(math.ceil(rate * HORIZON * stay), FEWEST), MOST))
+
+
+def _percentile(values: NDArray[np.float64], share: float) -> tuple[float, float]:
+    """Return a percentile, and the half width of its 95 % interval from stretches of requests in order."""
+    found = float(np.quantile(values, share))
+    size = values.size // BATCHES
+    if size < 2:  # noqa: PLR2004 - nothing spreads
+        return found, math.nan
+    parts = np.quantile(values[: size * BATCHES].reshape(BATCHES, size), share, axis=1)
+    return found, float(STUDENT * np.std(parts, ddof=1) / math.sqrt(BATCHES))
+
+
+def loaded(load: Load) -> Followed:
+    """Follow requests through a deployment.
+
+    Parameters
+    ----------
+    load : Load
+        The deployment, and its requests.
 
     Returns
     -------
-    Workload
-        The load of a slot.
+    Followed
+        What they saw.
 
     Raises
     ------
     InputError
-        If both or none is given, a value is out of bounds, or the file is faulty.
+        If there are too few requests to tell percentiles of.
     """
-    prompt_mean, decode_mean = question.prompt_mean, question.decode_mean
-    of_means = (
-        *("prompt_mean", "prompt_distribution", "prompt_cv"),
-        *("decode_mean", "decode_distribution", "decode_cv"),
+    profiles = profiles_of(load.question, load.mode, load.point)
+    requests = load.given if load.given is not None else drawn(load)
+    if requests.arrival.size < BATCHES:
+        raise InputError(f"{requests.arrival.size} requests are too few: at least {BATCHES}")
+    pools = [_pool(each) for each in profiles]
+    served = serve(
+        requests,
+        pools[-1],
+        accepted=load.question.scenario.accept_length,
+        prefill=pools[0] if len(pools) > 1 else None,
+        moving=transfer_time(load.question, load.mode, load.point),
     )
-    given = [option(name) for name in of_means if getattr(question, name) is not None]
-    if question.trace is not None:
-        if given:
-            raise InputError(f"--trace and {given[0]} exclude each other: lengths come from one of them")
-        return _traced(question.trace, question.prompt_column, question.decode_column)
-    belongs(question, ("prompt_column", "decode_column"), "--trace")
-    if prompt_mean is None or decode_mean is None:
-        missing = "--prompt-mean" if prompt_mean is None else "--decode-mean"
-        raise InputError(f"{missing} is missing: give --trace, or --prompt-mean and --decode-mean")
-    notes: list[str] = []
-    spread = question.prompt_distribution or FIXED, question.prompt_cv
-    prompts = _length("prompt", prompt_mean, *spread, notes)
-    spread = question.decode_distribution or GEOMETRIC, question.decode_cv
-    outputs = _length("decode", decode_mean, *spread, notes)
-    if question.decode_distribution is None:
-        notes.append("outputs are taken as geometric: --decode-distribution says otherwise")
-    return Workload(
-        load=slots.load_from_moments(prompt=prompts.moments, decode=outputs.moments),
-        prompt_mean=prompts.moments.first,
-        decode_mean=outputs.moments.first,
-        inputs={"trace": None, **prompts.inputs, **outputs.inputs},
-        notes=(*notes, "lengths of prompt and output are taken as independent: a trace says how they are"),
-        decode_distribution=outputs.distribution,
-        decode_cv=outputs.variation or 0.0,
+    return Followed(served, profiles)
+
+
+def _pool(profile: Profile) -> Pool:
+    return Pool(
+        replicas=profile.replicas,
+        groups=profile.groups,
+        slots=profile.slots or WAITING_PLACES,
+        chunk=profile.chunk,
+        every=profile.every,
+        even=profile.even.tolist(),
+        uneven=profile.uneven.tolist(),
     )
 
 
-class _Length(NamedTuple):
-    """A length of one kind: how it is distributed."""
+def drawn(load: Load) -> Requests:
+    """Return requests that come at random, of lengths about those of the workload.
 
-    moments: Moments
-    distribution: str
-    variation: float | None
-    inputs: dict[str, Any]
+    Parameters
+    ----------
+    load : Load
+        How they come.
+
+    Returns
+    -------
+    Requests
+        In the order of their arrival.
+    """
+    arrivals, work = load.arrivals, load.question.workload
+    random = np.random.default_rng(arrivals.seed)
+    many = arrivals.requests
+    gaps = _gaps(random, arrivals.kind, many) / arrivals.rate
+    times = np.cumsum(gaps)
+    if arrivals.day is not None:
+        times = _over_a_day(times, arrivals)
+    prompt = _lengths(random, work.isl, arrivals.variation, many)
+    output = _lengths(random, work.osl, arrivals.output_variation, many)
+    return Requests(times, prompt, output)
 
 
-def _length(which: str, mean: float, distribution: str, variation: float | None, notes: list[str]) -> _Length:
-    """Check the distribution of one length, and return its moments."""
-    name = f"--{which}-mean"
-    choice(f"--{which}-distribution", distribution, DISTRIBUTIONS)
-    least = 0 if (which, distribution) == ("prompt", FIXED) else 1
-    value = finite(name, mean, least=least, most=LONGEST_LENGTH)
-    if distribution != LOGNORMAL and variation is not None:
-        raise InputError(f"--{which}-cv belongs to --{which}-distribution lognormal, not {distribution}")
-    if distribution == FIXED:
-        if which == "decode" and not value.is_integer():
-            raise InputError(f"{name} {value:g} must be a whole number where every output is as long")
-        moments = lengths.fixed_moments(mean=value)
-    elif distribution == GEOMETRIC:
-        moments = lengths.geometric_moments(mean=value)
-    else:
-        if variation is None:
-            notes.append(f"--{which}-cv is taken as 1: standard deviation over mean of the log-normal length")
-        variation = finite(
-            f"--{which}-cv", 1.0 if variation is None else variation, above=0, below=LARGEST_VARIATION
-        )
-        moments = lengths.lognormal_moments(mean=value, variation=variation)
-    shown_as = {
-        f"{which}_mean": value,
-        f"{which}_distribution": distribution,
-        f"{which}_cv": variation,
+def _gaps(random: np.random.Generator, kind: str, many: int) -> NDArray[np.float64]:
+    """Return times between arrivals of mean 1."""
+    if kind == EVEN:
+        return np.ones(many)
+    gaps: NDArray[np.float64] = random.exponential(1.0, many)
+    if kind == POISSON:
+        return gaps
+    square = BURST_DEVIATION**2
+    short = 0.5 * (1.0 + math.sqrt((square - 1.0) / (square + 1.0)))
+    quick = random.random(many) < short  # balanced means: each kind fills half of the time
+    return gaps * np.where(quick, 0.5 / short, 0.5 / (1.0 - short))
+
+
+def _over_a_day(times: NDArray[np.float64], arrivals: Arrivals) -> NDArray[np.float64]:
+    """Return arrivals whose rate follows a profile, which the requests take once."""
+    weights = np.asarray(arrivals.day, dtype=float)
+    weights = weights / np.mean(weights)
+    passed = np.concatenate([[0.0], np.cumsum(weights)]) / weights.size
+    whole = float(times[-1])
+    found: NDArray[np.float64] = np.interp(times / whole, passed, np.linspace(0.0, 1.0, passed.size)) * whole
+    return found
+
+
+def _lengths(random: np.random.Generator, mean: float, variation: float, many: int) -> NDArray[np.float64]:
+    """Return log-normal lengths of a mean and deviation, whole and at least 1."""
+    if not variation:
+        return np.full(many, float(mean))
+    sigma = math.sqrt(math.log1p(variation**2))
+    found = random.lognormal(math.log(mean) - sigma**2 / 2.0, sigma, many)
+    return np.maximum(np.round(found), 1.0)
+
+
+def summary_of(found: Followed, *, ttft_ms: float | None, tpot_ms: float | None) -> dict[str, Any]:
+    """Return what requests saw as keys of an answer.
+
+    Parameters
+    ----------
+    found : Followed
+        Requests that were followed.
+    ttft_ms, tpot_ms : float, optional
+        Limits; any where absent [ms].
+
+    Returns
+    -------
+    dict
+        Percentiles with half widths, goodput, utilization, requests in flight.
+    """
+    keys: dict[str, Any] = {}
+    for name, of in (("ttft", found.ttft_ms), ("tpot", found.tpot_ms), ("end_to_end", found.whole_ms)):
+        for share in (0.5, 0.95, 0.99):
+            value, half = of(share)
+            keys[f"{name}_p{share * 100:.0f}_ms"] = value
+            keys[f"{name}_p{share * 100:.0f}_half_width_ms"] = None if math.isnan(half) else half
+    within = found.within(ttft_ms or math.inf, tpot_ms or math.inf)
+    decode, prefill = found.busy()
+    served = found.requests_per_s()
+    return {
+        **keys,
+        "requests_per_s": served,
+        "goodput_requests_per_s": served * within,
+        "within_limits": within,
+        "requests_in_flight": found.in_flight(),
+        "decode_utilization": decode,
+        "prefill_utilization": prefill,
     }
-    return _Length(moments, distribution, variation, shown_as)
-
-
-def _traced(given: Trace | Path | str, prompt_column: str | None, decode_column: str | None) -> Workload:
-    """Return the load of requests as traced."""
-    trace = (
-        given
-        if isinstance(given, Trace)
-        else read_trace(Path(given), prompt_column=prompt_column, decode_column=decode_column)
-    )
-    load = slots.stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
-    notes = [
-        (
-            f"theta {load.theta:,.1f} +- {load.theta_error:,.1f} and nu {load.nu:,.1f} +- "
-            f"{load.nu_error:,.1f} tokens: standard errors of {trace.requests:,} requests, taken as "
-            "independent of each other"
-        )
-    ]
-    if trace.note:
-        notes.append(trace.note)
-    if trace.without_output:
-        one = trace.without_output == 1
-        notes.append(
-            f"{trace.without_output:,} of {trace.requests + trace.without_output:,} requests "
-            f"{'has' if one else 'have'} no output: {'it decodes' if one else 'they decode'} nothing and "
-            f"{'is' if one else 'are'} not in the load"
-        )
-    return Workload(
-        load=load,
-        prompt_mean=float(trace.prompt_tokens.mean()),
-        decode_mean=float(trace.decode_tokens.mean()),
-        inputs={
-            "trace": str(given) if isinstance(given, str | Path) else trace.name,
-            "requests": trace.requests,
-            "requests_without_output": trace.without_output,
-        },
-        notes=tuple(notes),
-        trace=trace,
-    )

@@ -61,7 +61,7 @@ def mode_odds(
     """
     rows = [row for row in best.values() if row]
     top = {apart: _best([row for row in rows if _with_afd(row) == apart], key) for apart in (False, True)}
-    shares = {id(row): _estimated_share(question, row) for row in rows}
+    shares = {id(row): estimated_share(question, row) for row in rows}
     error = load_ratio_error(question.scenario.system.parts.catalogue)
 
     def odds(afd: Mapping[str, Any], ep: Mapping[str, Any]) -> Odds:
@@ -109,7 +109,7 @@ def _best(rows: list[dict[str, Any]], key: str) -> dict[str, Any] | None:
     return max(rows, key=lambda row: float(row[key])) if rows else None
 
 
-def _estimated_share(question: Question, row: Mapping[str, Any]) -> float:
+def estimated_share(question: Question, row: Mapping[str, Any]) -> float:
     """Return the share of a decode step that rests on efficiencies never measured [1]."""
     deployments = Deployments(question.scenario, AFD if _with_afd(row) else EP)
     held = {key: row[key] for key in Plan._fields if row.get(key) is not None}

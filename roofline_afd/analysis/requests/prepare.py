@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.requests.checks import batch_of, latency_of, microbatches_of, settings_of
-from roofline_afd.analysis.requests.load import workload_of
+from roofline_afd.analysis.requests.lengths import workload_of
 from roofline_afd.analysis.requests.questions import IN_ORDER, REPLAYS, SHUFFLED
 from roofline_afd.analysis.requests.times import source_of
 from roofline_afd.errors import InfeasibleError, InputError
@@ -23,7 +23,7 @@ from roofline_afd.simulation.words import COLD, STARTS, STATIONARY, WINDOWS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from roofline_afd.analysis.requests.load import Workload
+    from roofline_afd.analysis.requests.lengths import Workload
     from roofline_afd.analysis.requests.operators import Operators
     from roofline_afd.analysis.requests.questions import Simulation
     from roofline_afd.simulation.lengths import Lengths

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Answer, object_columns, with_formats
 from roofline_afd.analysis.requests.checks import batch_of, latency_of, microbatches_of, settings_of
-from roofline_afd.analysis.requests.load import workload_of
+from roofline_afd.analysis.requests.lengths import workload_of
 from roofline_afd.analysis.requests.plan import Plan
 from roofline_afd.analysis.requests.recommend import best_whole, recommended
 from roofline_afd.analysis.requests.times import (
@@ -29,7 +29,7 @@ from roofline_afd.serving.scenario import DUPLEXES, PLUGIN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from roofline_afd.analysis.requests.load import Workload
+    from roofline_afd.analysis.requests.lengths import Workload
     from roofline_afd.analysis.requests.questions import Provisioning
     from roofline_afd.analysis.requests.recommend import Recommendation
     from roofline_afd.analysis.requests.times import Source

@@ -229,7 +229,7 @@ class ModeSearch:
     modes: Sequence[str] = option(SERVING_MODES, metavar="LIST")
     prefill_system: System | None = option(None, hardware=True)
     chunk_tokens: int | None = None
-    request_rate: float | str | None = option(None, metavar="NUMBER|trace")
+    request_rate: float | str | None = option(None, metavar="NUMBER|trace", also=("--requests-per-s",))
     concurrency: float | None = None
     users: float | None = None
     prompt_variation: float | None = None

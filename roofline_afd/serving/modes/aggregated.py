@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from roofline_afd.serving.limits import (
 )
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.points import alike, frontier, joined, take
-from roofline_afd.serving.modes.workers import Replicas, Workers
+from roofline_afd.serving.modes.workers import LEAST_TOKENS, Replicas, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +35,34 @@ if TYPE_CHECKING:
     from roofline_afd.serving.modes.points import Points
     from roofline_afd.serving.modes.question import Question
 
+    Micro = tuple[list[Block], FloatArray]
+
+
+class Steps(NamedTuple):
+    """Times of a step: all groups carry a chunk, one alone does, none does [s]."""
+
+    mixed: FloatArray
+    one: FloatArray
+    pure: FloatArray
+
+
+class Rhythm(NamedTuple):
+    """How often steps carry prompts, and what comes of it: times of steps and of the first token [s]."""
+
+    every: FloatArray
+    step: FloatArray
+    ttft: FloatArray
+    carrying: FloatArray
+    """Of a step that carries a chunk of one's own."""
+    cycle: FloatArray
+    """From such a step to the next."""
+
+
+FILLED = 0.85
+"""The same where prompts come at random: what is left lets them not wait long."""
+RAREST = 256.0
+"""Steps of which one carries prompts, at most."""
+
 
 class Aggregated:
     """Prefill and decode on the same devices: steps that decode, some with a chunk of a prompt."""
@@ -43,6 +71,9 @@ class Aggregated:
         self.question = question
         self.workers = Workers(question, question.scenario, mode, held=question.workload.held)
         self.least = [math.inf, math.inf, math.inf]
+        self.chunks = chunk_sizes(question.workload.isl, question.chunk_tokens)
+        self.filled = FILLED if question.request_rate is not None else 1.0
+        """Share of the chunks of steps that carry prompts which are filled, at most."""
         self.fitted = False
         self.prefilled = False
         self.served = False
@@ -58,18 +89,25 @@ class Aggregated:
                 spaces.append(space)
         every = joined(collected)
         bounds = joined(spaces)
-        best = float(np.max(every["rate"], initial=0.0)) if every else 0.0
         if bounds:
-            rows = np.flatnonzero(bounds["bound"] >= best * (1.0 - SAME))
-            exact = self._settle(take(bounds, rows))
+            exact = self._settle(take(bounds, self.promising(bounds, every)))
             every = joined([every, exact]) if every else exact
         return every
+
+    def promising(self, bounds: Points, every: Points) -> Rows:
+        """Return the shapes that may serve more than any known deployment, by what bounds each."""
+        best = float(np.max(every["rate"], initial=0.0)) if every else 0.0
+        return np.flatnonzero(bounds["bound"] >= best * (1.0 - SAME))
+
+    def kept(self, points: Points) -> Points:
+        """Return the deployments of a chunk and micro-batches that no other of them beats."""
+        return frontier(points)
 
     def _blocks(self, replicas: Replicas) -> Iterator[tuple[Points, Points]]:
         """Yield the frontier of every chunk and micro-batches, and the shapes with batches to go on from."""
         workers, work = self.workers, self.question.workload
         batches = workers.microbatches_of(replicas.plan)
-        chunks = chunk_sizes(work.isl, self.question.chunk_tokens)
+        chunks = self.chunks
         room = workers.memory_left(replicas, tokens=min(chunks))
         keep = room >= 1
         self.fitted |= bool(np.any(keep))
@@ -81,7 +119,8 @@ class Aggregated:
         slots = least_whole(np.array([chunk / work.isl / m for chunk in chunks for m in batches]))
         grid = np.unique(np.concatenate([batch_grid(most), slots[slots <= most]]))[None, :]
         decoding = workers.deployment(replicas, batch=grid)
-        pure = workers.micro(decoding, None)
+        least, nothing = (workers.micro(decoding, each) for each in (np.asarray(LEAST_TOKENS), None))
+        pure = {m: workers.step_of(decoding, nothing, float(m)) for m in batches}
         known: dict[float, tuple[list[Block], FloatArray]] = {}
         for chunk in chunks:
             room = workers.memory_left(replicas, tokens=chunk)
@@ -94,24 +133,31 @@ class Aggregated:
                     "tp": workers.shared(replicas.plan),
                     "m": float(m),
                 }
-                yield self._case(case, grid, room, decoding, (pure, known[chunk / m]))
+                yield self._case(case, grid, room, (decoding, known[chunk / m], least, pure[m]))
 
     def _case(
         self,
         case: dict[str, Any],
         grid: Numbers,
         most: Numbers,
-        decoding: Deployment,
-        micro: tuple[tuple[list[Block], FloatArray], tuple[list[Block], FloatArray]],
+        timed: tuple[Deployment, Micro, Micro, FloatArray],
     ) -> tuple[Points, Points]:
         """Return the frontier of one chunk and number of micro-batches, and the shapes to go on from."""
-        deployments = self.workers.deployments
-        pure, mixed = micro
+        workers, deployments = self.workers, self.workers.deployments
+        decoding, mixed, least, pure = timed
         shape = np.broadcast_shapes(case["attention"].shape, grid.shape)
-        times = [
-            np.broadcast_to(self.workers.step_of(decoding, each, case["m"]), shape) for each in (mixed, pure)
-        ]
-        found = self.outcome(case, grid, most, *times)
+        groups = case["attention"] / case["tp"]
+        times = Steps(
+            *(
+                np.broadcast_to(each, shape)
+                for each in (
+                    workers.step_of(decoding, mixed, case["m"]),
+                    workers.one_of(decoding, mixed, least, case["m"], groups),
+                    pure,
+                )
+            )
+        )
+        found = self.outcome(case, grid, most, times)
         self.examined += int(np.sum(np.maximum(np.floor(most / case["m"]), 0.0)))
         steady = found.pop("memory") & found.pop("within_share")
         enough = found.pop("enough")
@@ -124,7 +170,7 @@ class Aggregated:
             self.least[2] = min(self.least[2], float(np.min((found["ttft"] * found["tpot"])[steady])))
         feasible = found.pop("feasible")
         columns = {key: np.broadcast_to(value, shape) for key, value in found.items()}
-        points = frontier(take(columns, np.flatnonzero((feasible & enough).ravel())))
+        points = self.kept(take(columns, np.flatnonzero((feasible & enough).ravel())))
         last, high = bracket(grid, feasible, self._cap(most[:, 0], case))
         rate = np.where(feasible, columns["rate"], 0.0)
         at = np.argmax(rate * (grid == last[:, None]), axis=1)
@@ -149,8 +195,7 @@ class Aggregated:
         case: Mapping[str, Any],
         micro: FloatArray,
         most: FloatArray,
-        mixed: FloatArray,
-        pure: FloatArray,
+        times: Steps,
     ) -> dict[str, Any]:
         """Return what the users and the operator see of each deployment, and which limits it meets."""
         question, work = self.question, self.question.workload
@@ -163,20 +208,11 @@ class Aggregated:
             output_tokens=work.osl,
             chunk_tokens=case["chunk"],
         )
-        linked = np.isfinite(mixed) & np.isfinite(pure)  # not over a fabric that is absent
-        known = {"mixed": np.where(linked, mixed, 0.0), "pure": np.where(linked, pure, 0.0)}
-        step = np.where(linked, serving_modes.mean_step_time(**known, share=share), np.inf)
-        steps = least_whole(work.isl / case["chunk"])
         groups = case["attention"] / case["tp"]
         replicas = self.workers.replicas(case["attention"], case["ffn"])
+        rhythm = self._rhythm(case["chunk"], times, share=share, groups=groups, replicas=replicas)
+        step, ttft = rhythm.step, rhythm.ttft
         tokens = replicas * groups * accept * batch / step
-        ttft = steps * mixed
-        if question.request_rate is not None:
-            ttft = ttft + serving_modes.waiting_time(
-                rate=question.request_rate / np.maximum(replicas * groups, 1.0),
-                service=mixed * (work.isl / case["chunk"]),
-                variation=question.prompt_variation,
-            )
         memory = batch <= most
         admitted = batch * (1.0 + SAME) >= case["chunk"] / work.isl  # each prompt takes a slot of the batch
         within = share <= 1.0 + SAME
@@ -193,8 +229,10 @@ class Aggregated:
             "batch": batch,
             "replicas": replicas,
             "share": share,
-            "mixed": mixed,
-            "pure": pure,
+            "every": rhythm.every,
+            "carrying": rhythm.carrying,
+            "cycle": rhythm.cycle,
+            "pure": times.pure,
             "ttft": ttft,
             "tpot": tpot,
             "rate": tokens / question.devices,
@@ -203,6 +241,43 @@ class Aggregated:
             "feasible": feasible & np.isfinite(step) & (replicas >= 1),
             "enough": (tokens / work.osl >= (question.request_rate or 0.0)) & admitted,
         }
+
+    def _rhythm(
+        self,
+        chunk: float | FloatArray,
+        times: Steps,
+        *,
+        share: FloatArray,
+        groups: FloatArray,
+        replicas: FloatArray,
+    ) -> Rhythm:
+        """Return how often steps carry prompts: as seldom as all are prefilled, and the first token in time.
+
+        Prompts that wait for every n-th step go together with those of other groups, which then seldom make
+        each other wait: a step takes less in the mean.
+        """
+        question, work = self.question, self.question.workload
+        linked = np.isfinite(times.mixed) & np.isfinite(times.pure)  # not over a fabric that is absent
+        mixed, one, pure = (np.where(linked, each, 0.0) for each in times)
+        chunks = least_whole(work.isl / chunk)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = (question.ttft_limit - chunks * mixed) / ((chunks - 0.5) * pure)
+        most = np.minimum(self.filled / np.maximum(share, SAME), np.where(pure > 0, room, np.inf) + 1.0)
+        every = np.floor(np.clip(np.where(groups > 1, most, 1.0) * (1.0 + SAME), 1.0, RAREST))
+        filled = share * every
+        held = serving_modes.mean_step_time(mixed=mixed, one=one, pure=pure, share=filled, groups=groups)
+        carrying = serving_modes.prompt_step_time(mixed=mixed, one=one, share=filled, groups=groups)
+        step = held / every + pure * (1.0 - 1.0 / every)
+        cycle = carrying + (every - 1.0) * pure
+        ttft = chunks * cycle - (every - 1.0) / 2.0 * pure
+        if question.request_rate is not None:
+            ttft = ttft + serving_modes.waiting_time(
+                rate=question.request_rate / np.maximum(replicas * groups, 1.0),
+                service=cycle * (work.isl / chunk),
+                variation=question.prompt_variation,
+            )
+        step, ttft = np.where(linked, step, np.inf), np.where(linked, ttft, np.inf)
+        return Rhythm(every, step, ttft, carrying, cycle)
 
     def _cap(self, most: FloatArray, case: Mapping[str, Any]) -> Numbers:
         """Return the sequences of a micro-batch that memory and the balance of tokens allow."""
@@ -239,7 +314,7 @@ class Aggregated:
     def _at(self, case: Points, micro: Numbers) -> dict[str, Any]:
         """Return the outcome of deployments, one an element, at some batches of a micro-batch."""
         workers = self.workers
-        mixed, pure = np.empty(micro.shape), np.empty(micro.shape)
+        mixed, one, pure = (np.empty(micro.shape) for _ in range(3))
         dense = [kind.unfolding_pays_from() for kind in workers.scenario.model.attention]
         carried = case["chunk"] / case["m"]
         work = self.question.workload
@@ -248,8 +323,8 @@ class Aggregated:
         for rows in alike(long):
             part = take(case, rows)
             pure[rows] = workers.steps(part, micro[rows])
-            mixed[rows] = workers.steps(part, micro[rows], carried[rows])
-        return self.outcome(case, micro, case["most"], mixed, pure)
+            mixed[rows], one[rows] = workers.mixed_steps(part, micro[rows], carried[rows])
+        return self.outcome(case, micro, case["most"], Steps(mixed, one, pure))
 
     def quickest(self, points: Points) -> Points:
         """Return the points: each has a time to the first token of its own."""

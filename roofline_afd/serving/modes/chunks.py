@@ -11,7 +11,7 @@ CHUNKS_PER_OCTAVE = 2
 SMALLEST_CHUNK, LARGEST_CHUNK = 64, 32_768
 
 
-def chunk_sizes(prompt: int, given: int | None) -> list[float]:
+def chunk_sizes(prompt: int, given: int | None, *, per_octave: int = CHUNKS_PER_OCTAVE) -> list[float]:
     """Return the prompt tokens a step may carry: equal parts of a prompt, or whole prompts.
 
     Parameters
@@ -20,6 +20,8 @@ def chunk_sizes(prompt: int, given: int | None) -> list[float]:
         Tokens of a prompt to prefill [1].
     given : int, optional
         The most a step may carry; tried from `SMALLEST_CHUNK` to `LARGEST_CHUNK` where absent [1].
+    per_octave : int
+        Chunks tried between one and twice as long [1].
 
     Returns
     -------
@@ -29,7 +31,7 @@ def chunk_sizes(prompt: int, given: int | None) -> list[float]:
     if given is not None:
         return [prompt / math.ceil(prompt / given)] if given < prompt else [float(given // prompt * prompt)]
     octaves = math.ceil(math.log2(max(prompt, LARGEST_CHUNK)))
-    counts = np.unique(np.round(2.0 ** (np.arange(octaves * CHUNKS_PER_OCTAVE + 1) / CHUNKS_PER_OCTAVE)))
+    counts = np.unique(np.round(2.0 ** (np.arange(octaves * per_octave + 1) / per_octave)))
     parts = prompt / counts
     whole = prompt * counts
     parts = parts[(parts >= min(SMALLEST_CHUNK, prompt)) & (parts <= max(LARGEST_CHUNK, SMALLEST_CHUNK))]

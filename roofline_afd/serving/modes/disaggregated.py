@@ -69,7 +69,7 @@ class Disaggregated:
         question, work = self.question, self.question.workload
         late = question.first_token == DECODE
         d_rate = decode["d_rate"]
-        ways = self._ways_to(tp)
+        ways = self.ways_to(tp)
         self._note_least(ways["p_room"], ways["ttft"], decode)
         ways = take(ways, np.flatnonzero(ways["ttft"] <= question.ttft_limit))
         if not ways["ttft"].size:
@@ -126,7 +126,7 @@ class Disaggregated:
         """
         question, work = self.question, self.question.workload
         late = decode["pure"] if question.first_token == DECODE else np.zeros(decode["pure"].shape)
-        ways = self._ways_to(int(decode["tp"][0]))
+        ways = self.ways_to(int(decode["tp"][0]))
         ways = take(ways, _frontier_of_rooms(ways))
         wanted = decode["d_rate"] * decode["replicas"] * decode["busy"]
         left = question.devices - decode["replicas"] * decode["room"] + SAME
@@ -141,7 +141,7 @@ class Disaggregated:
         columns["rate"] = wanted[rows] * work.osl / question.devices
         return columns
 
-    def _ways_to(self, tp: int) -> Points:
+    def ways_to(self, tp: int) -> Points:
         """Return the ways to prefill with their time to the first token, the cache moved to such groups."""
         prefill = self.ways
         moving = np.asarray(self.transfer.time(prefill["p_tp"], tp)) + np.zeros(prefill["p_tp"].shape)
@@ -183,7 +183,7 @@ class Disaggregated:
             return points
         found = {key: column.copy() for key, column in points.items()}
         for rows in alike(points["tp"]):
-            ways = self._ways_to(int(points["tp"][rows[0]]))
+            ways = self.ways_to(int(points["tp"][rows[0]]))
             ways = take(ways, _frontier_of_rooms(ways))
             wanted = points["rate"][rows] * self.question.devices / self.question.workload.osl
             number = least_whole(wanted / ways["p_rate"][:, None])

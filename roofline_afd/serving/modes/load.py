@@ -8,18 +8,17 @@ import numpy as np
 
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.limits import SAME
-from roofline_afd.serving.modes.aggregated import Aggregated
+from roofline_afd.serving.modes.aggregated import Aggregated, Steps
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.disaggregated import Disaggregated
 from roofline_afd.serving.modes.points import alike, joined, take
 from roofline_afd.serving.modes.pools import ways_to_prefill
 from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD
+from roofline_afd.serving.modes.workers import LEAST_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from roofline_afd.serving.batches import Numbers
-    from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.modes.points import Points
     from roofline_afd.serving.modes.question import Question
 
@@ -66,12 +65,18 @@ def _mixed(question: Question, searching: Aggregated, concurrency: float) -> Ite
         for m in workers.microbatches_of(replicas.plan):
             micro = batch / m
             deployment = workers.deployment(replicas, batch=np.ceil(micro))
-            pure = _step(searching, deployment, None, m, attention.shape)
+            least, pure = (workers.micro(deployment, tokens) for tokens in (np.asarray(LEAST_TOKENS), None))
             for chunk in chunk_sizes(work.isl, question.chunk_tokens):
                 room = workers.memory_left(replicas, tokens=chunk)
-                mixed = _step(searching, deployment, np.asarray(chunk / m), m, attention.shape)
+                mixed = workers.micro(deployment, np.asarray(chunk / m))
                 case = {**replicas._asdict(), "tp": shared, "chunk": chunk, "m": float(m)}
-                found = searching.outcome(case, micro, room, mixed, pure)
+                each = (
+                    workers.step_of(deployment, mixed, m),
+                    workers.one_of(deployment, mixed, least, m, attention / shared),
+                    workers.step_of(deployment, pure, m),
+                )
+                times = Steps(*(np.broadcast_to(time, attention.shape) for time in each))
+                found = searching.outcome(case, micro, room, times)
                 feasible = found.pop("feasible") & (found.pop("enough") | (batch * groups > concurrency))
                 for key in ("memory", "within_share"):
                     found.pop(key)
@@ -79,19 +84,6 @@ def _mixed(question: Question, searching: Aggregated, concurrency: float) -> Ite
                 busy = concurrency / np.maximum(batch * groups, concurrency)
                 columns["rate"] = columns["rate"] * busy
                 yield take(columns, np.flatnonzero(feasible & (groups >= 1)))
-
-
-def _step(
-    searching: Aggregated,
-    deployment: Deployment,
-    tokens: Numbers | None,
-    m: int,
-    shape: tuple[int, ...],
-) -> Numbers:
-    """Return the step of deployments of one micro-batch whose like there are `m` of [s]."""
-    workers = searching.workers
-    blocks, once = workers.micro(deployment, tokens)
-    return np.broadcast_to(workers.step_of(deployment, (blocks, once), m), shape)
 
 
 def _matched(question: Question, searching: Disaggregated, concurrency: float) -> Iterator[Points]:

@@ -41,6 +41,8 @@ class Replicas(NamedTuple):
         return Replicas(*(column[rows] for column in self))
 
 
+LEAST_TOKENS = 1.0
+"""Prompt tokens of a micro-batch that are next to none."""
 PROMPT_TRANSPORT = "node"
 """What kernels for the many tokens of prompts do: a copy per node, forwarded inside to the devices hit."""
 
@@ -158,6 +160,48 @@ class Workers:
     ) -> FloatArray:
         """Return the time of a step of so many micro-batches alike [s]."""
         return self.deployments.step_of(*micro, deployment, microbatches=microbatches).time
+
+    def one_of(
+        self,
+        deployment: Deployment,
+        mixed: tuple[list[Block], FloatArray],
+        least: tuple[list[Block], FloatArray],
+        microbatches: FloatArray,
+        groups: FloatArray,
+    ) -> FloatArray:
+        """Return the time of a step in which one of several groups alone carries its prompt tokens [s].
+
+        Where layers differ, one that it is not below. All wait for its attention; what experts and exchanges
+        of the others add to a step with next to no prompt tokens, `least`, one group adds its share of.
+        """
+        (full, once), (few, _) = mixed, least
+        share = 1.0 / np.maximum(groups, 1.0)
+        blocks = [
+            block._replace(
+                **{
+                    name: getattr(less, name) + share * (getattr(block, name) - getattr(less, name))
+                    for name in ("ffn", "dispatch", "combine")
+                }
+            )
+            for block, less in zip(full, few, strict=True)
+        ]
+        return self.deployments.step_of(blocks, once, deployment, microbatches=microbatches, least=True).time
+
+    def mixed_steps(
+        self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers
+    ) -> tuple[Numbers, Numbers]:
+        """Return times of steps, one an element, in which all groups carry prompt tokens, or one does [s]."""
+        every, one = np.empty(batch.shape), np.empty(batch.shape)
+        codes = case["plan"].astype(int)
+        for rows in blocks_of(codes, self.plans):
+            replicas = Replicas(codes[rows], case["attention"][rows], case["ffn"][rows])
+            deployment = self.deployment(replicas, batch=batch[rows])
+            micro = self.micro(deployment, tokens[rows])
+            groups = replicas.attention / self.shared(replicas.plan)
+            every[rows] = self.step_of(deployment, micro, case["m"][rows])
+            least = self.micro(deployment, np.minimum(tokens[rows], LEAST_TOKENS))
+            one[rows] = self.one_of(deployment, micro, least, case["m"][rows], groups)
+        return every, one
 
     def steps(self, case: Mapping[str, Numbers], batch: Numbers, tokens: Numbers | None = None) -> Numbers:
         """Return the time of steps, one an element, whose micro-batches carry so many prompt tokens [s]."""

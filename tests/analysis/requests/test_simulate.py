@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.requests.load import workload_of
+from roofline_afd.analysis.requests.lengths import workload_of
 from roofline_afd.analysis.requests.prepare import lengths_of
 from roofline_afd.analysis.requests.provisioning import provision
 from roofline_afd.analysis.requests.questions import REPLAYS, Provisioning, Simulation

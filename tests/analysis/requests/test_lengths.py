@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.requests.load import Workload, workload_of
+from roofline_afd.analysis.requests.lengths import Workload, workload_of
 from roofline_afd.analysis.requests.questions import Provisioning
 from roofline_afd.analysis.requests.traces import Trace
 

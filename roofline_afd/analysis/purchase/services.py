@@ -1,0 +1,331 @@
+"""Candidate systems for whole requests: fleets that prefill and decode, what they cost, and what flips it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
+from roofline_afd.analysis.purchase import procurement
+from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, is_pair
+from roofline_afd.analysis.purchase.costs import basis_note, buyer_of
+from roofline_afd.analysis.purchase.service_rows import Terms, candidate_of, service_row
+from roofline_afd.analysis.purchase.wanted import LATE_SHARE, spares_of, wanted_of
+from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded
+from roofline_afd.analysis.requests.odds import estimated_share, mode_odds
+from roofline_afd.analysis.requests.reasons import NAMES, prefill_evidence, prefill_note
+from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.errors import InputError, shown
+from roofline_afd.physics import economics
+from roofline_afd.serving.checks import belongs, choice, finite
+from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.modes.question import AGG_AFD, PD_AFD, SERVING_MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from roofline_afd.analysis.purchase.costs import Buyer
+    from roofline_afd.analysis.purchase.questions import Purchase
+    from roofline_afd.analysis.purchase.wanted import Wanted
+    from roofline_afd.serving.modes.question import Question
+
+FOLLOWED = 2
+"""Systems whose cheapest fleet is followed request by request, the cheapest first."""
+MOSTLY = 0.5
+"""Share of estimated times from which a ranking is said to rest on them."""
+TABLE_KEYS = (
+    "rank",
+    "system",
+    "mode",
+    "deployment",
+    "n_devices_sold",
+    "usd_per_million_input_tokens",
+    "usd_per_million_cached_tokens",
+    "usd_per_million_output_tokens",
+    "usd_per_request",
+    "ttft_p95_ms",
+    "tpot_p95_ms",
+    "power_kw",
+    "break_even_price",
+    "estimated_share",
+    "binding",
+)
+OF_REQUESTS = (
+    "isl",
+    "osl",
+    "prefix_hit",
+    "ttft_ms",
+    "ttft_p95_ms",
+    "tpot_p95_ms",
+    "spares",
+    "api_price",
+)
+
+
+def procure(question: Purchase) -> Answer:
+    """Answer what each candidate system costs to serve a demand, and which is cheapest.
+
+    Parameters
+    ----------
+    question : Purchase
+        Candidates, demand, and a buyer's assumptions.
+
+    Returns
+    -------
+    Answer
+        Of decoded tokens alone, or of whole requests where requests a second are asked for.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, or a value is out of bounds.
+    InfeasibleError
+        If no candidate serves the demand.
+    """
+    if question.request_rate is None and question.think_time_s is None:
+        belongs(question, OF_REQUESTS, "--requests-per-s")
+        return procurement.procure(question)
+    return _requests(question)
+
+
+class _Found(NamedTuple):
+    """Rows by rank, the question about each candidate, and what a request costs elsewhere."""
+
+    rows: list[dict[str, Any]]
+    questions: Mapping[str, Question]
+    terms: Terms
+    api: Mapping[str, float] | None
+
+
+def _requests(purchase: Purchase) -> Answer:
+    """Answer for whole requests."""
+    check_distinct(purchase.scenarios)
+    wanted, need, limits = wanted_of(purchase)
+    terms = Terms(wanted, need, spares_of(purchase.spares), buyer_of(purchase))
+    modes = [choice("--modes", mode, SERVING_MODES) for mode in purchase.modes]
+    notes: list[str] = []
+    refusals: list[str] = []
+    rows: list[dict[str, Any]] = []
+    questions: dict[str, Question] = {}
+    for scenario in purchase.scenarios:
+        candidate = candidate_of(scenario, wanted, limits, terms.buyer, notes)
+        questions[candidate.name] = candidate.question
+        for mode in modes:
+            if is_pair(scenario) and mode not in {AGG_AFD, PD_AFD}:
+                continue
+            row = service_row(candidate, mode, terms)
+            rows.append(row)
+            if row["feasible"]:
+                row["estimated_share"] = estimated_share(candidate.question, _as_explored(row))
+            if not row["feasible"]:
+                refusals.append(f"{candidate.name}, {NAMES[mode]}: binding is {row['binding']}")
+    if not any(row["feasible"] for row in rows):
+        raise refusal("; ".join(refusals), *purchase.scenarios)
+    _follow(rows, questions, terms)
+    _rank(rows)
+    api = _api(purchase.api_price, wanted, rows)
+    return _answer(purchase, _Found(rows, questions, terms, api), [*dict.fromkeys(notes), *refusals])
+
+
+def _as_explored(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as `explore` has them: `n_devices` are those of a replica that decodes."""
+    point = row["point"]
+    return {**row, "n_devices": round(point["attention"] + point["ffn"])}
+
+
+def _follow(rows: list[dict[str, Any]], questions: Mapping[str, Question], terms: Terms) -> None:
+    """Follow requests through the cheapest fleets of the cheapest systems, and tell what they see."""
+    cheapest = [
+        min(
+            (row for row in rows if row["system"] == name and row["feasible"]), key=_cost_of_row, default=None
+        )
+        for name in questions
+    ]
+    for row in sorted((row for row in cheapest if row), key=_cost_of_row)[:FOLLOWED]:
+        question = questions[row["system"]]
+        stay = (row["ttft_ms"] + question.workload.osl * row["tpot_ms"]) * 1e-3
+        rate, variation = terms.wanted.requests_per_s, terms.wanted.variation
+        arrivals = Arrivals(rate, enough(rate, stay), variation=variation)
+        found = loaded(Load(question, row["mode"], row["point"], arrivals))
+        if found.steady:
+            row["ttft_p95_ms"] = found.ttft_ms(LATE_SHARE)[0]
+            row["tpot_p95_ms"] = found.tpot_ms(LATE_SHARE)[0]
+            row["simulated"] = True
+
+
+def _cost_of_row(row: Mapping[str, Any]) -> tuple[float, float]:
+    cost = row["usd_per_request"]
+    return (math.inf if cost is None else float(cost), float(row["n_devices_sold"]))
+
+
+def _rank(rows: list[dict[str, Any]]) -> None:
+    """Order rows, the cheapest first, and tell at which price of a device each would be first."""
+    feasible = sorted((row for row in rows if row["feasible"]), key=_cost_of_row)
+    for index, row in enumerate(feasible):
+        row["rank"] = index + 1
+        rivals = [other for other in feasible if other["system"] != row["system"] and other["usd_per_hour"]]
+        if rivals and "+" not in row["system"]:
+            row["break_even_price"] = rivals[0]["usd_per_hour"] / row["n_devices_sold"]
+    rows.sort(key=lambda row: row.get("rank") or math.inf)
+
+
+def _api(text: str | None, wanted: Wanted, rows: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+    """Return what a request costs elsewhere, and the load at which the best fleet costs as much."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        prices = [float(part) for part in parts]
+    except ValueError as error:
+        raise InputError(f"--api-price {shown(text)} is not USD, or USD,USD,USD") from error
+    if len(prices) not in {1, 3}:
+        raise InputError(f"--api-price {shown(text)}: one price of output tokens, or of input,cached,output")
+    for price in prices:
+        finite("--api-price", price, least=0, below=1e6)
+    work = wanted.workload
+    tokens = (work.osl,) if len(prices) == 1 else (work.isl, work.prefix, work.osl)
+    request = sum(price * count for price, count in zip(prices, tokens, strict=True)) / 1e6
+    found = {"usd_per_request": request}
+    best = rows[0]
+    if best["usd_per_hour"] is not None and request > 0:
+        found["break_even_utilization"] = float(
+            economics.break_even_utilization(
+                usd_per_hour=best["usd_per_hour"],
+                requests_per_s=wanted.requests_per_s,
+                usd_per_request=request,
+            )
+        )
+    return found
+
+
+def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
+    rows, questions, (wanted, _, spares, buyer), api = found
+    best = rows[0]
+    scenarios = purchase.scenarios
+    catalogue = scenarios[0].system.parts.catalogue
+    constants = load_service_constants(catalogue)
+    question = questions[best["system"]]
+    by_mode: dict[str, dict[str, Any] | None] = {
+        row["mode"]: _as_explored(row)
+        | {"requests_per_usd": 1.0 / (row["usd_per_request"] or row["n_devices_sold"])}
+        for row in rows
+        if row["system"] == best["system"] and row["feasible"]
+    }
+    odds = mode_odds(question, by_mode, key="requests_per_usd", level_error=constants.validated_error)
+    evidence = prefill_evidence(catalogue)
+    for row in rows:
+        row.pop("point", None)
+    keys = list(dict.fromkeys(key for row in rows if row["feasible"] for key in row))
+    rows = [{key: row.get(key) for key in keys} for row in rows]
+    quantities = quantities_of(*(Deployments(scenario, AFD) for scenario in scenarios))
+    work = wanted.workload
+    first = Deployments(question.scenario, AFD if is_pair(scenarios[0]) else EP)
+    return Answer(
+        command="procure",
+        inputs={
+            **serving_inputs(question.scenario, quantities),
+            "systems": [candidate_name(scenario) for scenario in scenarios],
+            "requests_per_s": wanted.requests_per_s,
+            "users": wanted.users,
+            "think_time_s": wanted.think_s,
+            "isl": work.prompt,
+            "cached_tokens": work.prefix,
+            "osl": work.osl,
+            "ttft_ms": question.ttft_ms,
+            "tpot_ms": question.tpot_ms,
+            "spares": purchase.spares,
+            "price_basis": buyer.basis,
+            "price_terms": buyer.terms,
+            "prices": dict(buyer.given),
+            "utilization": buyer.utilization,
+            "api_price": purchase.api_price,
+        },
+        columns=object_columns(rows),
+        summary={
+            "best": best["system"],
+            "best_mode": best["mode"],
+            "ranked_by": "usd_per_request" if best["usd_per_request"] is not None else "n_devices_sold",
+            **odds.keys(),
+            "api": dict(api) if api else None,
+            "validated_error": constants.validated_error,
+            **evidence,
+            "answer": with_formats(
+                _sentence(rows, wanted, buyer, api, error=constants.validated_error), *scenarios
+            ),
+        },
+        notes=[
+            (
+                f"{wanted.requests_per_s:,.4g} requests a second of {work.prompt:,} input tokens, "
+                f"{work.prefix:,} of them cached, and {work.osl:,} output tokens{wanted.source}"
+            ),
+            (
+                "fleets are sized for peaks of requests that come at random; those marked `simulated` are "
+                "followed request by request, and show the percentiles found"
+            ),
+            (
+                "the cost of a request is divided by devices of both pools, or by what prompts add to a "
+                "step; cached tokens bear what reading their cache adds"
+            ),
+            (
+                "devices are sold by node or rack, idle ones paid for; a replica is lost as a whole with any "
+                f"device of it; {spares.words}"
+            ),
+            prefill_note(evidence),
+            basis_note(buyer),
+            *notes,
+            *notes_of(first, []),
+            *provenance_notes(question.scenario, quantities),
+        ],
+        table_keys=TABLE_KEYS,
+    )
+
+
+def _sentence(
+    rows: Sequence[Mapping[str, Any]],
+    wanted: Wanted,
+    buyer: Buyer,
+    api: Mapping[str, float] | None,
+    *,
+    error: float,
+) -> str:
+    """Return which candidate serves the requests cheapest, their cost by part, and what would change it."""
+    best = rows[0]
+    text = f"{best['system']} ({NAMES[best['mode']]}) serves {wanted.requests_per_s:,.4g} requests/s"
+    if best["usd_per_request"] is not None:
+        kinds = [
+            f"{best[f'usd_per_million_{kind}_tokens']:.3g} {name}"
+            for kind, name in (("input", "of input"), ("cached", "cached"), ("output", "of output"))
+            if best[f"usd_per_million_{kind}_tokens"] is not None
+        ]
+        text += (
+            f" for {best['usd_per_request'] * 1e3:.3g} USD per thousand, {', '.join(kinds)} USD per million "
+            f"tokens ({buyer.basis}, {buyer.terms})"
+        )
+    units = f"{best['n_units_sold']} x {best['unit_devices']}"
+    text += f": {best['n_devices_sold']:,} devices ({units}) as {best['deployment']}"
+    if best["power_kw"] is not None:
+        text += f", {best['power_kw']:,.0f} kW"
+    text += (
+        f"; 95 % of requests within {best['ttft_p95_ms']:,.0f} ms to the first token and "
+        f"{best['tpot_p95_ms']:.1f} ms per token"
+    )
+    if best["estimated_share"] >= MOSTLY:
+        text += (
+            f"; {best['estimated_share']:.0%} of its decode time rests on kernels never timed on such parts"
+        )
+    rivals = [row for row in rows[1:] if row["feasible"] and row["system"] != best["system"]]
+    if rivals and rivals[0]["usd_per_request"] is not None and best["usd_per_request"]:
+        rival = rivals[0]
+        more = rival["usd_per_request"] / best["usd_per_request"] - 1.0
+        text += (
+            f"; {rival['system']} ({NAMES[rival['mode']]}) costs {more:.0%} more, as much at "
+            f"{rival['break_even_price']:.3g} USD/h a device"
+        )
+        if more <= error:
+            text += f", within the {error:.1%} median error of predictions: too close to call"
+    if api and "break_even_utilization" in api:
+        share = api["break_even_utilization"]
+        text += f"; an API at {api['usd_per_request'] * 1e3:.3g} USD per thousand is "
+        text += f"dearer from {share:.0%} load on" if share <= 1 else "cheaper at any load"
+    return f"{text}."

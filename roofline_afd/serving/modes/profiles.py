@@ -1,0 +1,149 @@
+"""What a deployment takes for each step, by the sequences it decodes and the prompts it carries."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD
+from roofline_afd.serving.modes.transfer import CacheTransfer
+from roofline_afd.serving.modes.workers import Replicas, Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from roofline_afd.serving.batches import Numbers
+    from roofline_afd.serving.modes.question import Question
+
+GRID = 24
+"""Batches between which step times are taken to lie on lines."""
+FILLS = 8
+"""Parts of a chunk that are told apart."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Replicas alike: how many, their groups and places, and what a step of one takes.
+
+    `even` is its time by the sequences of a replica, from none to all places, and by how full the chunks of
+    its groups are, all alike, in eighths; `uneven` where they are so full in the mean, but one wholly [s].
+    Without prompts `chunk` is 0.
+    """
+
+    replicas: int
+    devices: int
+    """Of a replica."""
+    groups: int
+    slots: int
+    chunk: float
+    every: int
+    """Steps of which one carries prompts."""
+    even: NDArray[np.float64]
+    uneven: NDArray[np.float64]
+
+
+def profiles_of(question: Question, mode: str, point: Mapping[str, float]) -> tuple[Profile, ...]:
+    """Return what a deployment of a serving mode takes for its steps.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    mode : str
+        Its serving mode.
+    point : mapping of str to float
+        A point of `explore_modes`, or of `cheapest_fleets`.
+
+    Returns
+    -------
+    tuple of Profile
+        That of replicas which do both phases; or those of prefill and of decode.
+    """
+    inner = AFD if mode in {AGG_AFD, PD_AFD} else EP
+    work = question.workload
+    if mode not in {PD, PD_AFD}:
+        workers = Workers(question, question.scenario, inner, held=work.held)
+        return (_profile(workers, point, "", chunk=point["chunk"], slots=_slots(point)),)
+    before = Workers(question, question.prefill, inner, held=work.prompt)
+    after = Workers(question, question.scenario, inner, held=work.held)
+    return (
+        _profile(before, point, "p_", chunk=point["chunk"], slots=0),
+        _profile(after, point, "", chunk=0.0, slots=_slots(point)),
+    )
+
+
+def transfer_time(question: Question, mode: str, point: Mapping[str, float]) -> float:
+    """Return how long a cache moves between the pools of a deployment [s]; 0 where it has one."""
+    if mode not in {PD, PD_AFD}:
+        return 0.0
+    inner = AFD if mode == PD_AFD else EP
+    work = question.workload
+    before = Workers(question, question.prefill, inner, held=work.prompt)
+    after = Workers(question, question.scenario, inner, held=work.held)
+    moving = CacheTransfer(question, before, after).time(point["p_tp"], int(point["tp"]))
+    return float(np.asarray(moving))
+
+
+def _slots(point: Mapping[str, float]) -> int:
+    """Return the sequences of an attention group."""
+    return max(int(point["batch"]), 1)
+
+
+def _profile(
+    workers: Workers, point: Mapping[str, float], prefix: str, *, chunk: float, slots: int
+) -> Profile:
+    """Return the profile of one pool: `slots` are the sequences of a group, 0 of one that prefills."""
+    names = {name: f"{prefix}{name}" for name in ("attention", "ffn", "tp", "plan", "m", "replicas")}
+    one = {name: float(point[key]) for name, key in names.items()}
+    groups = max(round(one["attention"] / one["tp"]), 1)
+    batches = np.unique([0.0, min(slots, 1.0), *np.round(np.linspace(0, slots, min(GRID, slots) + 1))])
+    parts = np.arange(FILLS + 1 if chunk else 1) / FILLS
+    times = [_times(workers, one, batches / one["m"], chunk / one["m"], part) for part in parts.tolist()]
+    held = np.arange(slots * groups + 1) / groups
+    held[1:] = np.maximum(held[1:], 1.0)  # of the fullest group
+
+    def table(which: int) -> NDArray[np.float64]:
+        return np.stack([np.interp(held, batches, each[which]) for each in times], axis=1)
+
+    return Profile(
+        replicas=round(one["replicas"]),
+        devices=round(one["attention"] + one["ffn"]),
+        groups=groups,
+        slots=slots * groups,
+        chunk=chunk,
+        every=round(point.get("every", 1.0)) if slots and chunk else 1,
+        even=table(0),
+        uneven=table(1),
+    )
+
+
+def _times(
+    workers: Workers, one: Mapping[str, float], micro: Numbers, chunk: float, part: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times of a step by the sequences of a micro-batch, whose chunks are full in part [s].
+
+    Those of all groups alike, and where one is wholly full.
+    """
+    even, uneven = np.zeros(micro.shape), np.zeros(micro.shape)
+    for rows in (np.flatnonzero(micro > 0), np.flatnonzero(micro <= 0)):
+        if not rows.size or not (part or micro[rows[0]]):
+            continue
+        alike = np.ones(rows.size)
+        replicas = Replicas(
+            int(one["plan"]) * alike.astype(int), one["attention"] * alike, one["ffn"] * alike
+        )
+        deployment = workers.deployment(replicas, batch=micro[rows])
+        blocks, once = workers.micro(deployment, part * chunk * alike if part else None)
+        even[rows] = uneven[rows] = workers.step_of(deployment, (blocks, once), one["m"] * alike)
+        if 0 < part < 1:
+            full, last = workers.micro(deployment, chunk * alike)
+            longest = [
+                block._replace(attention=other.attention) for block, other in zip(blocks, full, strict=True)
+            ]
+            uneven[rows] = workers.step_of(deployment, (longest, last), one["m"] * alike)
+    return even, uneven
