@@ -19,6 +19,7 @@ COMMANDS = (
     "provision",
     "simulate",
     "explore",
+    "load",
     "procure",
     "deploy",
     "report",

@@ -25,7 +25,7 @@ SUFFIXES = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "ki": 2.0**10, "m
 def number(text: str | float) -> float:
     """Read a number, as 1e6 or 1M; whether it is finite and in bounds, the question says."""
     try:
-        return _scaled(text)
+        return scaled(text)
     except ValueError as error:
         raise typer.BadParameter(f"{shown(text)} is not a number") from error
 
@@ -42,13 +42,13 @@ def whole_of(text: str | float) -> int:
     """Return a whole number, exact however many digits it has; raises ValueError or OverflowError."""
     if isinstance(text, int) or (isinstance(text, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text)):
         return int(text)
-    value = _scaled(text)
+    value = scaled(text)
     if not value.is_integer():
         raise ValueError(text)
     return int(value)
 
 
-def _scaled(text: str | float) -> float:
+def scaled(text: str | float) -> float:
     """Return a number with its suffix; raises ValueError."""
     if not isinstance(text, str):
         return float(text)

@@ -144,6 +144,8 @@ class _Replicas:
         """Prompt tokens that each group has yet to compute."""
         self.prompts: list[dict[int, deque[list[float]]]] = [{} for _ in range(many)]
         """Requests of each group that has prompts, with the tokens left of each."""
+        self.coming: list[list[int]] = [[] for _ in range(many)]
+        """Requests whose prompts begin with the next step."""
         self.stepping = [False] * many
         """Whether a step with prompts is under way."""
         self.version = [0] * many
@@ -157,13 +159,22 @@ class _Replicas:
 
     def idle(self, index: int) -> bool:
         """Return whether a replica has nothing to do."""
-        return not (self.events[index] or self.prompts[index])
+        return not (self.events[index] or self.prompts[index] or self.coming[index])
 
     def now(self, index: int, time: float) -> int:
         """Return the step at whose beginning something new is taken up."""
         pace = self.pace[index]
         passed = (time - self.time[index]) / pace if pace > 0 else 0.0
         return math.ceil(self.step[index] + passed - ROUNDING)
+
+    def begin(self, index: int, prompt: list[float]) -> None:
+        """Give the prompts that came to the groups that have least to compute."""
+        backlog, prompts = self.backlog[index], self.prompts[index]
+        for request in self.coming[index]:
+            group = min(range(len(backlog)), key=backlog.__getitem__)
+            backlog[group] += prompt[request]
+            prompts.setdefault(group, deque()).append([request, prompt[request]])
+        self.coming[index].clear()
 
     def set_pace(self, index: int) -> None:
         """Set how long the next steps of a replica take, as long as nothing changes."""
@@ -238,6 +249,7 @@ class _Service:
         idle = replicas.idle(index)
         self._admit(replicas, which, index, request, time)
         if idle:
+            replicas.begin(index, self.prompt)
             replicas.set_pace(index)
             self._schedule(replicas, which, index)
         elif not replicas.stepping[index] or replicas.pool.chunk <= 0:
@@ -256,11 +268,8 @@ class _Service:
             return
         if which == 0:
             self.admitted[request] = time
-        backlog = replicas.backlog[index]
-        group = min(range(len(backlog)), key=backlog.__getitem__)
-        backlog[group] += self.prompt[request]
-        replicas.prompts[index].setdefault(group, deque()).append([request, self.prompt[request]])
-        if not replicas.stepping[index]:  # the step under way carries no prompts: they begin with the next
+        replicas.coming[index].append(request)
+        if not replicas.stepping[index]:  # else the end of the step under way is an event already
             heapq.heappush(events, (begin, JOINED, -1))
 
     def _schedule(self, replicas: _Replicas, which: int, index: int) -> None:
@@ -297,6 +306,7 @@ class _Service:
         while left and replicas.waiting:
             self._admit(replicas, which, index, replicas.waiting.popleft(), time)
             left -= 1
+        replicas.begin(index, self.prompt)
         replicas.set_pace(index)
         self._schedule(replicas, which, index)
 

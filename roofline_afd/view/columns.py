@@ -87,6 +87,15 @@ COLUMNS = {
     "usd_per_million_cached_tokens": Column("cached", "USD", ".2g"),
     "usd_per_million_output_tokens": Column("of output", "USD", ".3g"),
     "usd_per_request": Column("a request", "USD", ".3g"),
+    "request_rate": Column("requests/s"),
+    "load": Column("load", form=".0%"),
+    **{
+        f"{name}_p{share}_ms": Column(f"{share} % {label}", "ms", form)
+        for name, label, form in (("ttft", "TTFT", ",.0f"), ("tpot", "TPOT", ".1f"))
+        for share in (50, 99)
+    },
+    "within_limits": Column("within limits", form=".1%"),
+    "goodput_requests_per_s": Column("goodput"),
     "n_devices_sold": Column("devices sold", form=",d"),
     "ttft_p95_ms": Column("95 % TTFT", "ms", ",.0f"),
     "tpot_p95_ms": Column("95 % TPOT", "ms", ".1f"),

@@ -22,9 +22,29 @@ HAND: list[tuple[Any, dict[str, Any], float]] = [
         {"batch": 100, "accept_length": 1.5, "prompt_tokens": 300, "output_tokens": 600, "chunk_tokens": 250},
         0.3,
     ),
-    (serving_modes.mean_step_time, {"mixed": 50e-3, "pure": 20e-3, "share": 0.3}, 29e-3),
-    (serving_modes.mean_step_time, {"mixed": 50e-3, "pure": 20e-3, "share": 0}, 20e-3),
-    (serving_modes.mean_step_time, {"mixed": 50e-3, "pure": 20e-3, "share": 1}, 50e-3),
+    (
+        serving_modes.mean_step_time,
+        {"mixed": 50e-3, "one": 30e-3, "pure": 20e-3, "share": 0.3, "groups": 1},
+        29e-3,
+    ),
+    (
+        serving_modes.mean_step_time,
+        {"mixed": 50e-3, "one": 30e-3, "pure": 20e-3, "share": 0, "groups": 1},
+        20e-3,
+    ),
+    (
+        serving_modes.mean_step_time,
+        {"mixed": 50e-3, "one": 30e-3, "pure": 20e-3, "share": 1, "groups": 1},
+        50e-3,
+    ),
+    # two groups, each with a chunk in half of its steps: none 1/4, one 1/2, both 1/4
+    (
+        serving_modes.mean_step_time,
+        {"mixed": 50e-3, "one": 30e-3, "pure": 20e-3, "share": 0.5, "groups": 2},
+        (20e-3 + 2 * 30e-3 + 50e-3) / 4,
+    ),
+    (serving_modes.prompt_step_time, {"mixed": 50e-3, "one": 30e-3, "share": 0.5, "groups": 2}, 40e-3),
+    (serving_modes.prompt_step_time, {"mixed": 50e-3, "one": 30e-3, "share": 0.5, "groups": 1}, 50e-3),
     # a chunk of 8 prompts in 100 ms; an eighth of a prompt in 5 ms
     (serving_modes.prefill_rate, {"chunk_tokens": 4096, "prompt_tokens": 512, "step": 0.1}, 80.0),
     (serving_modes.prefill_rate, {"chunk_tokens": 512, "prompt_tokens": 4096, "step": 5e-3}, 25.0),
@@ -94,10 +114,18 @@ def test_waits_grow_with_the_load(rate: float, service: float, variation: float,
     assert math.isinf(low) == (rate * service >= 1)
 
 
-@given(POSITIVE, POSITIVE, st.floats(0, 1))
-def test_a_mean_step_lies_between(one: float, other: float, share: float) -> None:
-    found = float(serving_modes.mean_step_time(mixed=one, pure=other, share=share))
-    assert min(one, other) * (1 - 1e-9) <= found <= max(one, other) * (1 + 1e-9)
+@given(POSITIVE, st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(1, 64))
+def test_a_mean_step_lies_between(mixed: float, low: float, high: float, share: float, groups: int) -> None:
+    """Between a step without prompts and one with those of all groups; exact by chances of each number."""
+    pure, one = (mixed * each for each in sorted((low, high)))
+    times = {"mixed": mixed, "one": one, "pure": pure, "share": share, "groups": groups}
+    found = float(serving_modes.mean_step_time(**times))
+    assert pure * (1 - 1e-9) <= found <= mixed * (1 + 1e-9)
+    chances = [math.comb(groups, k) * share**k * (1 - share) ** (groups - k) for k in range(groups + 1)]
+    grown = [one + (mixed - one) * (k - 1) / max(groups - 1, 1) for k in range(1, groups + 1)]
+    grown[-1] = mixed
+    exact = chances[0] * pure + sum(chance * time for chance, time in zip(chances[1:], grown, strict=True))
+    assert found == pytest.approx(exact, rel=1e-6, abs=1e-9 * mixed)
 
 
 @given(POSITIVE, POSITIVE)

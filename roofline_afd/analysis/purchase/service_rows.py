@@ -14,7 +14,7 @@ from roofline_afd.analysis.purchase.costs import Device, cost_of, device_of, pow
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
 from roofline_afd.serving.modes.fleets import FleetFound, Need, Weights, cheapest_fleets, sized
-from roofline_afd.serving.modes.profiles import profiles_of
+from roofline_afd.serving.modes.profiles import prompt_time
 from roofline_afd.serving.modes.question import PD, PD_AFD, Question
 from roofline_afd.serving.modes.sold import unit_of, units_filled
 
@@ -247,11 +247,8 @@ def _shares(
     if not question.workload.prefix:
         return prefill, 0.0
     fresh = attrs.evolve(question, workload=attrs.evolve(question.workload, prefix=0))
-    times = []
-    for asked in (question, fresh):
-        profile = profiles_of(asked, mode, point)[0]
-        times.append(float(profile.even[-1, -1] - (profile.even[-1, 0] if profile.slots else 0.0)))
-    return prefill, min(max(1.0 - times[1] / times[0], 0.0), 1.0) if times[0] > 0 else 0.0
+    whole, alone = (prompt_time(asked, mode, point) for asked in (question, fresh))
+    return prefill, min(max(1.0 - alone / whole, 0.0), 1.0) if whole > 0 else 0.0
 
 
 def _deployment(pools: Sequence[_Pool], point: Mapping[str, float]) -> str:

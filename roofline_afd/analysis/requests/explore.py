@@ -145,7 +145,7 @@ def explored(question: Exploration) -> Explored:
 
 def _searched(question: Exploration) -> _Searched:
     """Check a question, and search."""
-    asked = _asked(question)
+    asked = asked_of(question)
     for mode in question.modes:
         choice("--modes", mode, SERVING_MODES)
     if not question.modes:
@@ -169,8 +169,8 @@ def _concurrency(question: Exploration) -> float | None:
     return None
 
 
-def _asked(question: Exploration) -> Question:
-    """Return what is asked of the cluster, checked."""
+def asked_of(question: Exploration) -> Question:
+    """Return what is asked of the cluster, checked; raises InputError where it cannot be."""
     work, variation = _lengths(question)
     rate = question.request_rate
     if isinstance(rate, str):

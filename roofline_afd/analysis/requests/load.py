@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roofline_afd.analysis.requests.questions import ARRIVALS
 from roofline_afd.errors import InputError
 from roofline_afd.serving.modes.profiles import Profile, profiles_of, transfer_time
 from roofline_afd.simulation.service import Pool, Requests, Served, serve
@@ -19,15 +20,14 @@ if TYPE_CHECKING:
 
     from roofline_afd.serving.modes.question import Question
 
-POISSON, BURSTY, EVEN = "poisson", "bursty", "even"
-ARRIVALS = (POISSON, BURSTY, EVEN)
+POISSON, BURSTY, EVEN = ARRIVALS
 BURST_DEVIATION = 3.0
 """Standard deviation over mean of times between bursty arrivals, of a hyperexponential law [1]."""
 WARMED_UP = 0.2
 """Share of the time, the first, in which requests do not count."""
-STAYS = 1.25
-"""Times that a request stays until the service is as full as it will be; as long before the end none counts."""
-HORIZON = 4.0
+FILLING, LEAVING = 2.0, 1.0
+"""Stays of a request until a service is as full as it will be, and before the end, in which none counts."""
+HORIZON = 5.0
 """The same that requests are followed for, where nothing else is asked for."""
 FEWEST, MOST = 4_000, 150_000
 """Requests that are followed, at least and at most."""
@@ -91,8 +91,8 @@ class Followed:
         self.profiles = profiles
         end = float(requests.arrival[-1])
         stay = float(np.mean(served.finish - requests.arrival))
-        self.begun, self.ended = max(WARMED_UP * end, STAYS * stay), end - STAYS * stay
-        self.steady = self.ended - self.begun > STAYS * stay
+        self.begun, self.ended = max(WARMED_UP * end, FILLING * stay), end - LEAVING * stay
+        self.steady = self.ended - self.begun > stay
         """Whether requests came for long enough that what they saw no longer depends on the start."""
         if not self.steady:
             self.begun, self.ended = WARMED_UP * end, end

@@ -28,6 +28,7 @@ FROM_TRACE = "trace"
 KV_LINKS = ("auto", "scale-up", "scale-out")
 KV_MOVED = ("all", "new")
 POOLS = ("prefill", "decode")
+ARRIVALS = ("poisson", "bursty", "even")
 PRICE_BASES = (RENT, TCO)
 OBJECTIVES = {
     "device": "tokens_per_s_per_device",
@@ -254,6 +255,55 @@ class Exploration(ModeSearch, Lengths):
     """
 
     scenario: Scenario
+
+
+@dataclasses.dataclass(frozen=True)
+class UnderLoad(Lengths):
+    """What requests see that come to a deployment at random, at one load after another.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Model and system: `devices` is the cluster, 128 where absent; with `batch`, and no lengths of prompts,
+        the one deployment that decodes.
+    mode : str, optional
+        Serving mode of the deployment; the best under the limits where absent.
+    ttft_ms : float, optional
+        Time to the first token that requests are held to; any where absent [ms].
+    chunk_tokens : int, optional
+        Prompt tokens of a step and attention group; searched where absent [1].
+    rates : sequence of float or "trace", optional
+        Requests a second, a row each; where absent shares of what the deployment serves without waiting
+        [1/s].
+    arrivals : str
+        How requests come: at random, in bursts (times between them deviate by three times their mean), or
+        evenly; those of `trace` at their times.
+    prompt_variation : float
+        Standard deviation over mean of input tokens, log-normal [1].
+    output_variation : float
+        The same of output tokens [1].
+    day : sequence of float, optional
+        Requests of each equal part of a day over their mean, as 0.4,0.6,1.5,1.5; the rate is the mean [1].
+    requests : int, optional
+        Requests that are followed at each rate; enough for a steady service where absent [1].
+    seed : int
+        Seed of all random numbers [1].
+    """
+
+    scenario: Scenario
+    _: dataclasses.KW_ONLY
+    mode: str | None = option(None, words=SERVING_MODES)
+    ttft_ms: float | None = None
+    chunk_tokens: int | None = None
+    rates: Sequence[float] | str | None = option(
+        None, metavar="LIST|trace", flag="--requests-per-s", also=("--request-rate",)
+    )
+    arrivals: str = option("poisson", words=ARRIVALS)
+    prompt_variation: float = 0.0
+    output_variation: float = 0.0
+    day: Sequence[float] | None = option(None, metavar="LIST")
+    requests: int | None = None
+    seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -107,6 +107,57 @@ def read_trace(file: Path, *, prompt_column: str | None = None, decode_column: s
     return Trace(name, prompt_tokens[used], decode[used], int(decode.size - used.sum()), note)
 
 
+class Arriving(NamedTuple):
+    """Requests that decode something, in the order of their arrival, from the first on [s]."""
+
+    name: str
+    times: NDArray[np.float64]
+    prompt_tokens: NDArray[np.float64]
+    decode_tokens: NDArray[np.float64]
+
+
+def read_arrivals(
+    file: Path,
+    *,
+    prompt_column: str | None = None,
+    decode_column: str | None = None,
+    time_column: str | None = None,
+) -> Arriving:
+    """Read when requests arrive, and their lengths.
+
+    Parameters
+    ----------
+    file : Path
+        As in `read_trace`, with times.
+    prompt_column, decode_column, time_column : str, optional
+        As in `read_trace` and `arrival_rate`.
+
+    Returns
+    -------
+    Arriving
+        Requests that decode at least one token.
+
+    Raises
+    ------
+    InputError
+        As `read_trace` and `arrival_rate`.
+    """
+    name = shown_path(file)
+    columns = Columns(prompt_column, decode_column, time_column)
+    rows, _ = _rows(file, name, columns, timed=True)
+    held = array("d")
+    for row in rows:
+        held.extend((_time(row, name), _tokens(row[1], name, row[0]), _tokens(row[2], name, row[0])))
+        if len(held) > 3 * MAX_REQUESTS:
+            raise InputError(f"{name} has more than {MAX_REQUESTS:,} requests: give a part of them")
+    table = np.frombuffer(held, float).reshape(-1, 3) if held else np.empty((0, 3))
+    table = table[table[:, 2] > 0]
+    if table.shape[0] < LEAST_REQUESTS:
+        raise InputError(f"{name} has {table.shape[0]} requests that decode anything: too few")
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    return Arriving(name, table[:, 0] - table[0, 0], table[:, 1], table[:, 2])
+
+
 def arrival_rate(file: Path, *, time_column: str | None = None) -> float:
     """Read how many requests a second arrive in a trace.
 

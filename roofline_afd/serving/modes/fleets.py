@@ -36,6 +36,8 @@ EARLY = 0.5
 """Share of the time to the first token allowed that leaves room to wait."""
 FEW_NODES, LARGEST_REPLICA = 64, 128
 """Devices of the largest replicas that are looked at, within a domain or beyond."""
+LIKELY = 128
+"""Ways to prefill, the cheapest without waiting, whose waits are looked at."""
 KEPT = 64
 """Cheapest fleets whose price is settled exactly."""
 
@@ -158,17 +160,17 @@ def _together(asked: _Asked) -> FleetFound:
     if not every or not every["rate"].size:
         return FleetFound(mode, {}, searching.refusal(), *searching.least[:2])
     work = question.workload
-    groups = every["attention"] / every["tp"]
     each = every["rate"] * question.devices / every["replicas"] / work.osl
-    held = need.requests_per_s * work.osl * every["tpot"]
-    wanted = _wanted(need, held, each)
-    service = every["cycle"] * work.isl / every["chunk"]
+    wanted = _wanted(need, need.requests_per_s * work.osl * every["tpot"], each)
+    size = every["attention"] * asked.attention_weight + every["ffn"] * weights.ffn
+    likely = np.argsort(wanted * size, kind="stable")[:LIKELY]
+    every, each, size = take(every, likely), each[likely], size[likely]
     replicas, ttft = _in_time(
         need,
         question,
-        wanted,
-        groups=groups,
-        service=service,
+        wanted[likely],
+        groups=every["attention"] / every["tp"],
+        service=every["cycle"] * work.isl / every["chunk"],
         first=every["ttft"] + need.share * (every["every"] + 1.0) / 2.0 * every["pure"],
     )
     columns = {**every, "replicas": replicas, "ttft_late": ttft, "each": each}
@@ -176,9 +178,7 @@ def _together(asked: _Asked) -> FleetFound:
     points = take(columns, fits)
     if not fits.size:
         return FleetFound(mode, {}, "request rate", *searching.least[:2])
-    side = asked.attention_weight
-    cost = points["replicas"] * (points["attention"] * side + points["ffn"] * weights.ffn)
-    return FleetFound(mode, _settled(points, cost, total))
+    return FleetFound(mode, _settled(points, points["replicas"] * size[fits], total))
 
 
 def _apart(asked: _Asked) -> FleetFound:
@@ -207,19 +207,19 @@ def _apart(asked: _Asked) -> FleetFound:
         ways = take(ways, np.flatnonzero(ways["ttft"] <= question.ttft_limit))
         if not ways["ttft"].size:
             continue
-        groups = ways["p_attention"] / ways["p_tp"]
+        each = ways["p_attention"] * weights.prefill_attention + ways["p_ffn"] * weights.prefill_ffn
+        least_number = _wanted(need._replace(deviations=0.0), np.ones(each.shape), ways["p_rate"])
+        likely = np.argsort(least_number * each, kind="stable")[:LIKELY]
+        ways, each = take(ways, likely), each[likely]
         number, first = _in_time(
             need,
             question,
-            _wanted(need._replace(deviations=0.0), np.ones(groups.shape), ways["p_rate"]),
-            groups=groups,
+            least_number[likely],
+            groups=ways["p_attention"] / ways["p_tp"],
             service=ways["p_step"] * work.isl / ways["chunk"],
             first=ways["ttft"] + need.share * ways["p_step"] * (work.isl < ways["chunk"]),
         )
-        price = number * (
-            ways["p_attention"] * weights.prefill_attention + ways["p_ffn"] * weights.prefill_ffn
-        )
-        price = np.where(first <= question.ttft_limit, price, np.inf)
+        price = np.where(first <= question.ttft_limit, number * each, np.inf)
         best = np.argsort(price, kind="stable")[:8]
         best = best[np.isfinite(price[best])]
         cheap = rows[np.argsort(cost[rows], kind="stable")[:KEPT]]

@@ -77,6 +77,25 @@ def profiles_of(question: Question, mode: str, point: Mapping[str, float]) -> tu
     )
 
 
+def prompt_time(question: Question, mode: str, point: Mapping[str, float]) -> float:
+    """Return what whole chunks of prompts add to a step of a deployment with all its places taken [s]."""
+    inner = AFD if mode in {AGG_AFD, PD_AFD} else EP
+    work = question.workload
+    apart = mode in {PD, PD_AFD}
+    scenario, held = (question.prefill, work.prompt) if apart else (question.scenario, work.held)
+    workers = Workers(question, scenario, inner, held=held)
+    one = _numbers(point, "p_" if apart else "")
+    micro = np.array([0.0 if apart else _slots(point) / one["m"]])
+    full, none = (_times(workers, one, micro, point["chunk"] / one["m"], part)[0] for part in (1.0, 0.0))
+    return float(full[0] - none[0])
+
+
+def _numbers(point: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """Return the numbers of a pool of a deployment."""
+    names = ("attention", "ffn", "tp", "plan", "m", "replicas")
+    return {name: float(point[f"{prefix}{name}"]) for name in names}
+
+
 def transfer_time(question: Question, mode: str, point: Mapping[str, float]) -> float:
     """Return how long a cache moves between the pools of a deployment [s]; 0 where it has one."""
     if mode not in {PD, PD_AFD}:
@@ -98,8 +117,7 @@ def _profile(
     workers: Workers, point: Mapping[str, float], prefix: str, *, chunk: float, slots: int
 ) -> Profile:
     """Return the profile of one pool: `slots` are the sequences of a group, 0 of one that prefills."""
-    names = {name: f"{prefix}{name}" for name in ("attention", "ffn", "tp", "plan", "m", "replicas")}
-    one = {name: float(point[key]) for name, key in names.items()}
+    one = _numbers(point, prefix)
     groups = max(round(one["attention"] / one["tp"]), 1)
     batches = np.unique([0.0, min(slots, 1.0), *np.round(np.linspace(0, slots, min(GRID, slots) + 1))])
     parts = np.arange(FILLS + 1 if chunk else 1) / FILLS
