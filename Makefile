@@ -27,7 +27,8 @@ demo: $(READY)  ## answer the main question on the shipped catalogues, with a re
 	$(BIN)/roofline-afd plot afd-vs-ep --system gb200-nvl72 $(COMPARED) --output demo/afd-vs-ep-gb200.html --force
 	$(BIN)/roofline-afd plot hfu-map --system h800 $(COMPARED) --max-devices 128 --output demo/hfu-map.html --force
 	$(BIN)/roofline-afd plot breakdown --system h800 $(COMPARED) --output demo/breakdown.html --force
-	$(BIN)/roofline-afd report --systems h800,h20,gb200-nvl72,cloudmatrix384 $(COMPARED) --demand 1e6 --output demo/report.html --force
+	$(BIN)/roofline-afd procure --systems h200,b200,gb200-nvl72,mi355x --model deepseek-v3 --requests-per-s 200 --isl 4096 --osl 1024 --prefix-hit .5 --ttft-p95-ms 2000 --tpot-p95-ms 50 --format table
+	$(BIN)/roofline-afd report --systems h200,b200,gb200-nvl72,mi355x $(COMPARED) --demand 1e6 --output demo/report.html --force
 	$(BIN)/roofline-afd plot pareto --system h800 $(COMPARED) --workload chat --devices 32 --output demo/pareto.html --force
 
 test: $(READY)  ## lint, types, and every test

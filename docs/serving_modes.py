@@ -56,9 +56,12 @@ How the times come about:
 - **Step.** The operators of the decoded sequences and of the prompt's chunk, products of both as one, core
   attention of each by itself (causal: half the square, linear in the prefix). Micro-batches overlap as in
   `predict`. A batch rounds up to whole micro-batches.
-- **Aggregated.** A share f of the steps carries a chunk, so that as many prompts are prefilled as requests
-  finish (`explain mixed_share`); TPOT is the mean step over the accepted length, TTFT all steps of a prompt's
-  chunks, without queueing.
+- **Aggregated.** An attention group carries a chunk in a share f of its steps, so that as many prompts are
+  prefilled as requests finish (`explain mixed_share`). Groups of a replica step together and carry theirs each
+  for itself, so that most steps of many groups would wait for somebody's prompt (`explain mean_step_time`);
+  prompts therefore wait for every n-th step, as engines let them, n as large as all are prefilled and the first
+  token is in time. TPOT is the mean step over the accepted length, TTFT the wait for such a step and all chunks,
+  without queueing. Following requests one by one (`load`) agrees within a few per cent.
 - **Two pools.** Requests per second are those of the slower pool (`explain matched_rate`); TTFT is the
   prefill of the prompt's batch and the transfer of its cache (`--kv-moved`, `--kv-overlap`, `--kv-link`), one
   decode step more with `--first-token decode`. No pool gets more requests than its links carry caches.

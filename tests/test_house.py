@@ -206,7 +206,7 @@ def test_commands_in_the_readme_run(tmp_path: Path) -> None:
     assert len(commands) >= 4
     for words in commands:
         arguments = [
-            str(tmp_path / word) if previous == "--output" else word
+            str(tmp_path / word) if previous in {"--output", "--folder"} else word
             for previous, word in zip(["", *words], words, strict=False)
         ]
         one_plan = ONE_PLAN_OPTIONS if {"explore", "pareto"} & set(words) else ()

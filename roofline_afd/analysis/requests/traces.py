@@ -143,11 +143,11 @@ def read_arrivals(
         As `read_trace` and `arrival_rate`.
     """
     name = shown_path(file)
-    columns = Columns(prompt_column, decode_column, time_column)
-    rows, _ = _rows(file, name, columns, timed=True)
+    lengths, _ = _rows(file, name, Columns(prompt_column, decode_column), timed=False)
+    times, _ = _rows(file, name, Columns(time=time_column), timed=True)
     held = array("d")
-    for row in rows:
-        held.extend((_time(row, name), _tokens(row[1], name, row[0]), _tokens(row[2], name, row[0])))
+    for row, timed in zip(lengths, times, strict=True):
+        held.extend((_time(timed, name), _tokens(row[1], name, row[0]), _tokens(row[2], name, row[0])))
         if len(held) > 3 * MAX_REQUESTS:
             raise InputError(f"{name} has more than {MAX_REQUESTS:,} requests: give a part of them")
     table = np.frombuffer(held, float).reshape(-1, 3) if held else np.empty((0, 3))

@@ -230,6 +230,7 @@ class Aggregated:
             "replicas": replicas,
             "share": share,
             "every": rhythm.every,
+            "mixed": times.mixed,
             "carrying": rhythm.carrying,
             "cycle": rhythm.cycle,
             "pure": times.pure,

@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import assume
 
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
+from roofline_afd.serving.modes.aggregated import FILLED
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD, Question
 from roofline_afd.serving.sizes import Plan, Prompt
@@ -19,9 +20,13 @@ from roofline_afd.serving.sizes import Plan, Prompt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from roofline_afd.physics.arrays import Count
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.workload import Workload
+
+    Numbers = NDArray[np.float64]
 
 SAME = 1e-9
 """Of deployments that differ by rounding either may win."""
@@ -82,20 +87,16 @@ def aggregated(question: Question, mode: str) -> list[Point]:
                         continue
                     batch = m * np.arange(1, most // m + 1)
                     found = deployment_of(deployments, shape, plan, batch, m)
-                    mixed = deployments.step(
-                        with_prompts(found, scenario), prompt=prompt_of(work, chunk / m)
-                    ).time
-                    pure = deployments.step(found).time
                     share = accept * batch * work.isl / (work.osl * chunk)
-                    step = share * mixed + (1 - share) * pure
+                    own = int(shape[0] / heads)
+                    step, ttft, cycle = _rhythm(deployments, question, found, chunk, share=share, groups=own)
                     replicas = replicas_of(_domain(deployments), devices, shape[0] + (shape[1] or 0))
                     groups = replicas * shape[0] / heads
                     rate = groups * batch * accept / step
-                    ttft = math.ceil(round(work.isl / chunk, 9)) * mixed
                     for row in range(batch.size):
                         wait = 0.0
                         if question.request_rate is not None:
-                            service = float(mixed[row]) * work.isl / chunk
+                            service = float(cycle[row]) * work.isl / chunk
                             wait = _waiting(
                                 question.request_rate / groups, service, question.prompt_variation
                             )
@@ -111,6 +112,66 @@ def aggregated(question: Question, mode: str) -> list[Point]:
                                 )
                             )
     return points
+
+
+def _rhythm(
+    deployments: Deployments,
+    question: Question,
+    found: Deployment,
+    chunk: float,
+    *,
+    share: Numbers,
+    groups: int,
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Return mean steps, times to the first token and times between chunks, a batch each.
+
+    Prompts are carried by one of n steps, the largest n that prefills them all and keeps the limit if all
+    groups carried them at once; in that step each group does by itself, with a chance of n times its share.
+    """
+    work, m = question.workload, float(np.asarray(found.microbatches))
+    shape = with_prompts(found, deployments.scenario)
+    full, once = deployments.micro_batch(shape, prompt=prompt_of(work, chunk / m))
+    few, _ = deployments.micro_batch(shape, prompt=prompt_of(work, 1.0))
+    alone = [
+        block._replace(  # type: ignore[arg-type]  # times by name
+            **{
+                name: (1 - 1 / groups) * np.asarray(getattr(less, name))
+                + np.asarray(getattr(block, name)) / groups
+                for name in ("ffn", "dispatch", "combine")
+            }
+        )
+        for block, less in zip(full, few, strict=True)
+    ]
+    mixed, one, pure = (
+        np.broadcast_to(np.asarray(each.time), share.shape)
+        for each in (
+            deployments.step_of(full, once, shape),
+            deployments.step_of(alone, once, shape, least=True),
+            deployments.step(found),
+        )
+    )
+    chunks = math.ceil(round(work.isl / chunk, 9))
+    most = FILLED if question.request_rate is not None else 1.0
+    rows = []
+    for f, all_of, one_of, none in zip(
+        share.tolist(), mixed.tolist(), one.tolist(), pure.tolist(), strict=True
+    ):
+        fitting = [
+            n
+            for n in range(1, 257)
+            if n * f <= most * (1 + SAME)
+            and chunks * all_of + (n - 1) * (chunks - 0.5) * none <= question.ttft_limit * (1 + SAME)
+        ]
+        n = max(fitting, default=1) if groups > 1 else 1
+        p = min(n * f, 1.0)
+        chances = [math.comb(groups, k) * p**k * (1 - p) ** (groups - k) for k in range(groups + 1)]
+        times = [none, *(one_of + (all_of - one_of) * (k - 1) / max(groups - 1, 1) for k in range(1, groups))]
+        held = sum(chance * time for chance, time in zip(chances, [*times, all_of], strict=True))
+        own = all_of if groups == 1 else one_of + p * (all_of - one_of)
+        cycle = own + (n - 1) * none
+        rows.append(((held + (n - 1) * none) / n, chunks * cycle - (n - 1) / 2 * none, cycle))
+    step, ttft, cycle = np.array(rows).T
+    return step, ttft, cycle
 
 
 def disaggregated(question: Question, mode: str) -> list[Point]:
