@@ -51,6 +51,12 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def sample() -> tuple[str, ...]:
+    """Return a deployment of the page: for SGLang, on H200."""
+    title, question = QUESTIONS[0]
+    return ("\n".join(_shown("sglang", title, dict(question))).rstrip("\n"),)
+
+
 def _shown(target: str, title: str, question: dict[str, object]) -> list[str]:
     """Return a deployment: the command, the answer, its files and what to watch."""
     apart = target in APART

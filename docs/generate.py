@@ -306,6 +306,7 @@ def samples() -> dict[Path, Callable[[], Iterable[str]]]:
     """Return what makes texts that the pages that take minutes must hold, instead of all of each."""
     return {
         DOCS / "serving-modes.md": lambda: _page("serving_modes").sample(),
+        DOCS / "deploy.md": lambda: _page("deploying").sample(),
         DOCS / "sweep.md": lambda: _page("sweep").lines_of(
             "a100", "b200", "h20", "trn2-ultraserver", "tpu-v7", "cloudmatrix384"
         ),

@@ -8,7 +8,7 @@ from roofline_afd.analysis.bounds.questions import Imbalance, Roofline
 from roofline_afd.analysis.decode.questions import WhatIf
 from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
-from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation
+from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation, UnderLoad
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
@@ -317,6 +317,36 @@ def explore(question: Exploration) -> pd.DataFrame:
     ['agg', 'pd']
     """
     from roofline_afd.analysis.requests.explore import explore as analyse
+
+    return analyse(question).frame()
+
+
+@asks(UnderLoad)
+def load(question: UnderLoad) -> pd.DataFrame:
+    """Answer what requests see that come to a deployment at one rate after another, as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `load --format json`: percentiles, goodput, cost; `attrs["summary"]` holds `deployment`
+        and `highest_good_rate`.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, or a value is out of bounds.
+    InfeasibleError
+        If no deployment meets the limits without waiting.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tpot_ms=30)
+    >>> table = load(scenario, mode="pd", isl=512, osl=64, rates=[5, 50])
+    >>> bool(table["ttft_p95_ms"].iloc[0] <= table["ttft_p99_ms"].iloc[0])
+    True
+    """
+    from roofline_afd.analysis.requests.under_load import under_load as analyse
 
     return analyse(question).frame()
 

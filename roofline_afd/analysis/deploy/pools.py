@@ -38,6 +38,8 @@ class Pool:
     """Of one attention group, the devices that share heads, over all micro-batches; 0 of prefill."""
     step_tokens: int | None
     """Prompt tokens of a step and attention group; None where prompts are not asked about."""
+    every: int
+    """Steps of which one carries prompts, where the same replicas decode."""
     redundant_experts: int
     balanced: bool
     """Whether experts are replicated or placed by load."""
@@ -135,6 +137,7 @@ def pools_of(
         microbatches=int(decoded["microbatches"]),
         sequences=int(decoded["batch_per_group"]),
         step_tokens=None if apart or chunk is None else int(chunk),
+        every=int(row.get("prefill_every") or 1),
         redundant_experts=redundant,
         balanced=redundant > 0 or (load and scenario.expert_placement in {None, LEVELLED}),
         library=decoded["exchange_library"] or "",

@@ -47,6 +47,7 @@ WHOLE = frozenset(
         "microbatches",
         "batch_per_group",
         "n_idle_devices",
+        "prefill_every",
         *(key for key, _ in PREFILL_KEYS),
     }
 )
@@ -219,6 +220,7 @@ def _columns(question: Question, mode: str, points: Points, rates: Rates) -> dic
         "batch_per_group": points["batch"],
         "chunk_tokens": points["chunk"],
         "mixed_share": blank if apart else points["share"],
+        "prefill_every": blank if apart else points["every"],
         **{key: points[name] if apart else blank for key, name in PREFILL_KEYS},
         "kv_transfer_ms": points["kv"] * 1e3 if apart else blank,
         "n_idle_devices": question.devices - used,

@@ -174,7 +174,7 @@ def _together(asked: _Asked) -> FleetFound:
         first=every["ttft"] + need.share * (every["every"] + 1.0) / 2.0 * every["pure"],
     )
     columns = {**every, "replicas": replicas, "ttft_late": ttft, "each": each}
-    fits = np.flatnonzero(np.isfinite(replicas) & (ttft <= question.ttft_limit))
+    fits = np.flatnonzero(np.isfinite(ttft) & (ttft <= question.ttft_limit))
     points = take(columns, fits)
     if not fits.size:
         return FleetFound(mode, {}, "request rate", *searching.least[:2])
@@ -219,7 +219,8 @@ def _apart(asked: _Asked) -> FleetFound:
             service=ways["p_step"] * work.isl / ways["chunk"],
             first=ways["ttft"] + need.share * ways["p_step"] * (work.isl < ways["chunk"]),
         )
-        price = np.where(first <= question.ttft_limit, number * each, np.inf)
+        in_time = np.isfinite(first) & (first <= question.ttft_limit)
+        price = np.where(in_time, number * each, np.inf)
         best = np.argsort(price, kind="stable")[:8]
         best = best[np.isfinite(price[best])]
         cheap = rows[np.argsort(cost[rows], kind="stable")[:KEPT]]
@@ -257,7 +258,7 @@ def _in_time(
     replicas = np.full(wanted.shape, np.inf)
     ttft = np.full(wanted.shape, np.inf)
     for more in MORE:
-        open_ = np.flatnonzero(~(ttft <= question.ttft_limit))
+        open_ = np.flatnonzero(~(np.isfinite(ttft) & (ttft <= question.ttft_limit)))
         if not open_.size:
             break
         number = least_whole(wanted[open_] * more)

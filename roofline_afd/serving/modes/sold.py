@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 
 def unit_of(system: System) -> int:
-    """Return the devices that a system is sold by: a domain of several nodes, else a node [1]."""
-    return system.scale_up_domain_devices if system.superpod else system.devices_per_node
+    """Return the devices that a system is sold by: a rack, a node, or a node of the slices of a torus [1]."""
+    whole = system.superpod and system.scale_up.slices is None
+    return system.scale_up_domain_devices if whole else system.devices_per_node
 
 
 def units_filled(sizes: Iterable[tuple[int, int]], unit: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import re
 import shlex
@@ -51,10 +52,16 @@ def documented(target: str) -> dict[str, str]:
     return found
 
 
-def ask(target: str, question: str, *, requests: bool = False, **more: object) -> Answer:
+@functools.cache
+def _asked(target: str, question: str, requests: bool, more: tuple[tuple[str, Any], ...]) -> Answer:  # noqa: FBT001
     devices = {"devices": 64 if "h200" in question else 16} if requests else {}
-    scenario = Scenario(**{**QUESTIONS[question], **devices, **more})
+    scenario = Scenario(**{**QUESTIONS[question], **devices, **dict(more)})
     return deploy(Launch(scenario, target=target, **(REQUESTS if requests else {})))
+
+
+def ask(target: str, question: str, *, requests: bool = False, **more: object) -> Answer:
+    """Return an answer, each asked for once."""
+    return _asked(target, question, requests, tuple(more.items()))
 
 
 def _pairs(words: list[str]) -> list[tuple[str, str | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,12 @@ RATE, PRICE = 40.0, 2.0
 
 
 def ask(systems: str = "h200", **given: Any) -> Answer:  # noqa: ANN401 - fields of a purchase
+    """Return an answer, each asked for once."""
+    return _asked(systems, tuple((key, value) for key, value in given.items()))
+
+
+@functools.cache
+def _asked(systems: str, given: tuple[tuple[str, Any], ...]) -> Answer:
     plain: dict[str, Any] = {
         "request_rate": RATE,
         "isl": 4096,
@@ -32,10 +39,9 @@ def ask(systems: str = "h200", **given: Any) -> Answer:  # noqa: ANN401 - fields
         "modes": ("pd",),
         "prices": dict.fromkeys(systems.split(","), PRICE),
     }
-    held = plain | given
-    scenarios = [
-        Scenario(system=name, model="deepseek-v3", **held.pop("scenario", {})) for name in systems.split(",")
-    ]
+    held = plain | dict(given)
+    batch = held.pop("batch", None)
+    scenarios = [Scenario(system=name, model="deepseek-v3", batch=batch) for name in systems.split(",")]
     return procure(Purchase(scenarios, **held))
 
 
@@ -166,7 +172,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "thinking nobody": ({"request_rate": None, "think_time_s": 3.0}, "--think-time-s belongs to --users"),
     "rate of a trace": ({"request_rate": "trace"}, "needs --trace FILE"),
     "no requests": ({"request_rate": 0.0}, "--requests-per-s 0"),
-    "batch": ({"scenario": {"batch": 4}}, "--batch and --devices are found"),
+    "batch": ({"batch": 4}, "--batch and --devices are found"),
 }
 
 

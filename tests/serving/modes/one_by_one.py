@@ -87,7 +87,7 @@ def aggregated(question: Question, mode: str) -> list[Point]:
                         continue
                     batch = m * np.arange(1, most // m + 1)
                     found = deployment_of(deployments, shape, plan, batch, m)
-                    share = accept * batch * work.isl / (work.osl * chunk)
+                    share: Numbers = np.asarray(accept * batch * work.isl / (work.osl * chunk), dtype=float)
                     own = int(shape[0] / heads)
                     step, ttft, cycle = _rhythm(deployments, question, found, chunk, share=share, groups=own)
                     replicas = replicas_of(_domain(deployments), devices, shape[0] + (shape[1] or 0))
@@ -132,16 +132,14 @@ def _rhythm(
     shape = with_prompts(found, deployments.scenario)
     full, once = deployments.micro_batch(shape, prompt=prompt_of(work, chunk / m))
     few, _ = deployments.micro_batch(shape, prompt=prompt_of(work, 1.0))
-    alone = [
-        block._replace(  # type: ignore[arg-type]  # times by name
-            **{
-                name: (1 - 1 / groups) * np.asarray(getattr(less, name))
-                + np.asarray(getattr(block, name)) / groups
-                for name in ("ffn", "dispatch", "combine")
-            }
-        )
-        for block, less in zip(full, few, strict=True)
-    ]
+    alone = []
+    for block, less in zip(full, few, strict=True):
+        spread: dict[str, Any] = {
+            name: (1 - 1 / groups) * np.asarray(getattr(less, name))
+            + np.asarray(getattr(block, name)) / groups
+            for name in ("ffn", "dispatch", "combine")
+        }
+        alone.append(block._replace(**spread))
     mixed, one, pure = (
         np.broadcast_to(np.asarray(each.time), share.shape)
         for each in (

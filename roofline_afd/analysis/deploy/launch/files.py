@@ -42,6 +42,14 @@ class Launched:
         if what not in self.unexpressed:
             self.unexpressed.append(what)
 
+    def no_rhythm(self, pool: Pool) -> None:
+        """Keep that prompts cannot be told to wait for each other, where they do in the prediction."""
+        if pool.every > 1 and pool.groups > 1:
+            self.cannot(
+                f"prompts in every {pool.every}th step alone: groups of {self.target.name} take theirs as "
+                "they come, and tokens of the others wait more often than predicted"
+            )
+
     def no_drafts(self, service: Service, name: str) -> None:
         """Keep that a model brings no layers that draft tokens, and where another is named."""
         tokens = "a drafted token" if service.drafted == 1 else f"{service.drafted} drafted tokens"

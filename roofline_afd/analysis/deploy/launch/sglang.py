@@ -60,6 +60,7 @@ def flags_of(service: Service, pool: Pool, launched: Launched) -> Flags:
         flags.add("--dcp-size", pool.context_parallel, says="devices that share a cache")
     _exchange(service, pool, flags, launched)
     _tokens(service, pool, flags, launched)
+    launched.no_rhythm(pool)
     flags.add(
         "--mem-fraction-static",
         1 - service.scenario.reserve,

@@ -65,6 +65,9 @@ def config_of(service: Service, pool: Pool, launched: Launched) -> dict[str, Any
         "free_gpu_memory_fraction": round(1 - service.scenario.reserve, 4),
         "dtype": cache or "auto",
     }
+    if pool.every > 1 and pool.groups > 1:
+        wait = {"enable_balance": True, "batching_wait_iters": pool.every - 1}
+        config["attention_dp_config"] = wait
     if pool.role == PREFILL:
         config["disable_overlap_scheduler"] = True
     else:

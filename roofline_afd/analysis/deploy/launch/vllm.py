@@ -67,6 +67,7 @@ def flags_of(service: Service, pool: Pool, launched: Launched) -> Flags:
     if not pool.ffn_devices:
         _exchange(service, pool, flags, launched)
     _tokens(service, pool, flags, launched)
+    launched.no_rhythm(pool)
     flags.add(
         "--gpu-memory-utilization",
         1 - service.scenario.reserve,
