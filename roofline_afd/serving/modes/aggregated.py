@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     Micro = tuple[list[Block], FloatArray]
 
 
+ASIDE = ("memory", "within_share", "soonest", "product")
+"""Columns of an outcome that the search reads and no point keeps."""
+
+
 class Steps(NamedTuple):
     """Times of a step: all groups carry a chunk, one alone does, none does [s]."""
 
@@ -160,14 +164,14 @@ class Aggregated:
         found = self.outcome(case, grid, most, times)
         self.examined += int(np.sum(np.maximum(np.floor(most / case["m"]), 0.0)))
         steady = found.pop("memory") & found.pop("within_share")
-        enough = found.pop("enough")
+        enough, soonest, product = (found.pop(key) for key in ("enough", "soonest", "product"))
         self.prefilled |= bool(np.any(steady))
         steady &= enough & np.isfinite(found["ttft"])
         self.served |= bool(np.any(steady))
         if np.any(steady):
-            self.least[0] = min(self.least[0], float(np.min(found["ttft"][steady])))
+            self.least[0] = min(self.least[0], float(np.min(soonest[steady])))
             self.least[1] = min(self.least[1], float(np.min(found["tpot"][steady])))
-            self.least[2] = min(self.least[2], float(np.min((found["ttft"] * found["tpot"])[steady])))
+            self.least[2] = min(self.least[2], float(np.min(product[steady])))
         feasible = found.pop("feasible")
         columns = {key: np.broadcast_to(value, shape) for key, value in found.items()}
         points = self.kept(take(columns, np.flatnonzero((feasible & enough).ravel())))
@@ -210,7 +214,7 @@ class Aggregated:
         )
         groups = case["attention"] / case["tp"]
         replicas = self.workers.replicas(case["attention"], case["ffn"])
-        rhythm = self._rhythm(case["chunk"], times, share=share, groups=groups, replicas=replicas)
+        soonest, rhythm = self._rhythm(case["chunk"], times, share=share, groups=groups, replicas=replicas)
         step, ttft = rhythm.step, rhythm.ttft
         tokens = replicas * groups * accept * batch / step
         memory = batch <= most
@@ -235,6 +239,8 @@ class Aggregated:
             "cycle": rhythm.cycle,
             "pure": times.pure,
             "ttft": ttft,
+            "soonest": soonest.ttft,
+            "product": np.minimum(soonest.ttft * soonest.step / accept, ttft * tpot),
             "tpot": tpot,
             "rate": tokens / question.devices,
             "memory": memory & np.isfinite(step),
@@ -251,34 +257,43 @@ class Aggregated:
         share: FloatArray,
         groups: FloatArray,
         replicas: FloatArray,
-    ) -> Rhythm:
-        """Return how often steps carry prompts: as seldom as all are prefilled, and the first token in time.
+    ) -> tuple[Rhythm, Rhythm]:
+        """Return what comes of prompts in every step, and as seldom as all are prefilled and begin in time.
 
         Prompts that wait for every n-th step go together with those of other groups, which then seldom make
         each other wait: a step takes less in the mean.
         """
         question, work = self.question, self.question.workload
         linked = np.isfinite(times.mixed) & np.isfinite(times.pure)  # not over a fabric that is absent
-        mixed, one, pure = (np.where(linked, each, 0.0) for each in times)
+        times = Steps(*(np.where(linked, each, 0.0) for each in times))
         chunks = least_whole(work.isl / chunk)
         with np.errstate(divide="ignore", invalid="ignore"):
-            room = (question.ttft_limit - chunks * mixed) / ((chunks - 0.5) * pure)
-        most = np.minimum(self.filled / np.maximum(share, SAME), np.where(pure > 0, room, np.inf) + 1.0)
+            room = (question.ttft_limit - chunks * times.mixed) / ((chunks - 0.5) * times.pure)
+        most = np.minimum(self.filled / np.maximum(share, SAME), np.where(times.pure > 0, room, np.inf) + 1.0)
         every = np.floor(np.clip(np.where(groups > 1, most, 1.0) * (1.0 + SAME), 1.0, RAREST))
-        filled = share * every
-        held = serving_modes.mean_step_time(mixed=mixed, one=one, pure=pure, share=filled, groups=groups)
-        carrying = serving_modes.prompt_step_time(mixed=mixed, one=one, share=filled, groups=groups)
-        step = held / every + pure * (1.0 - 1.0 / every)
-        cycle = carrying + (every - 1.0) * pure
-        ttft = chunks * cycle - (every - 1.0) / 2.0 * pure
-        if question.request_rate is not None:
-            ttft = ttft + serving_modes.waiting_time(
-                rate=question.request_rate / np.maximum(replicas * groups, 1.0),
-                service=cycle * (work.isl / chunk),
-                variation=question.prompt_variation,
+
+        def paced(every: FloatArray) -> Rhythm:
+            filled = share * every
+            held = serving_modes.mean_step_time(**times._asdict(), share=filled, groups=groups)
+            carrying = serving_modes.prompt_step_time(
+                mixed=times.mixed, one=times.one, share=filled, groups=groups
             )
-        step, ttft = np.where(linked, step, np.inf), np.where(linked, ttft, np.inf)
-        return Rhythm(every, step, ttft, carrying, cycle)
+            step = held / every + times.pure * (1.0 - 1.0 / every)
+            cycle = carrying + (every - 1.0) * times.pure
+            ttft = chunks * cycle - (every - 1.0) / 2.0 * times.pure
+            if question.request_rate is not None:
+                ttft = ttft + serving_modes.waiting_time(
+                    rate=question.request_rate / np.maximum(replicas * groups, 1.0),
+                    service=cycle * (work.isl / chunk),
+                    variation=question.prompt_variation,
+                )
+            return Rhythm(
+                every, np.where(linked, step, np.inf), np.where(linked, ttft, np.inf), carrying, cycle
+            )
+
+        soonest, seldom = paced(np.ones_like(every)), paced(every)
+        late = (seldom.ttft > question.ttft_limit) & (soonest.ttft <= question.ttft_limit)  # of waiting
+        return soonest, Rhythm(*(np.where(late, *both) for both in zip(soonest, seldom, strict=True)))
 
     def _cap(self, most: FloatArray, case: Mapping[str, Any]) -> Numbers:
         """Return the sequences of a micro-batch that memory and the balance of tokens allow."""
@@ -308,7 +323,7 @@ class Aggregated:
         """Return those of some deployments that every limit allows at some batches of a micro-batch."""
         found = self._at(space, micro)
         feasible = np.flatnonzero(found.pop("feasible") & found.pop("enough"))
-        for key in ("memory", "within_share"):
+        for key in ASIDE:
             found.pop(key)
         return take({key: np.broadcast_to(value, micro.shape) for key, value in found.items()}, feasible)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.limits import SAME
-from roofline_afd.serving.modes.aggregated import Aggregated, Steps
+from roofline_afd.serving.modes.aggregated import ASIDE, Aggregated, Steps
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.disaggregated import Disaggregated
 from roofline_afd.serving.modes.points import alike, joined, take
@@ -78,7 +78,7 @@ def _mixed(question: Question, searching: Aggregated, concurrency: float) -> Ite
                 times = Steps(*(np.broadcast_to(time, attention.shape) for time in each))
                 found = searching.outcome(case, micro, room, times)
                 feasible = found.pop("feasible") & (found.pop("enough") | (batch * groups > concurrency))
-                for key in ("memory", "within_share"):
+                for key in ASIDE:
                     found.pop(key)
                 columns = {key: np.broadcast_to(value, attention.shape) for key, value in found.items()}
                 busy = concurrency / np.maximum(batch * groups, concurrency)

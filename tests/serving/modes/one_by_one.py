@@ -89,29 +89,35 @@ def aggregated(question: Question, mode: str) -> list[Point]:
                     found = deployment_of(deployments, shape, plan, batch, m)
                     share: Numbers = np.asarray(accept * batch * work.isl / (work.osl * chunk), dtype=float)
                     own = int(shape[0] / heads)
-                    step, ttft, cycle = _rhythm(deployments, question, found, chunk, share=share, groups=own)
+                    paces = _rhythm(deployments, question, found, chunk, share=share, groups=own)
                     replicas = replicas_of(_domain(deployments), devices, shape[0] + (shape[1] or 0))
                     groups = replicas * shape[0] / heads
-                    rate = groups * batch * accept / step
-                    for row in range(batch.size):
-                        wait = 0.0
-                        if question.request_rate is not None:
-                            service = float(cycle[row]) * work.isl / chunk
-                            wait = _waiting(
-                                question.request_rate / groups, service, question.prompt_variation
-                            )
-                            if rate[row] / work.osl < question.request_rate:
-                                continue
+                    for row, ways in enumerate(paces):
+                        pace = _chosen(question, ways, work.isl / chunk, groups)
+                        rate = groups * batch[row] * accept / pace.step
+                        if rate / work.osl < (question.request_rate or 0.0):
+                            continue
                         slots = batch[row] * (1 + SAME) >= chunk / work.isl
-                        if slots and share[row] <= 1 + SAME and math.isfinite(step[row] + wait):
-                            points.append(
-                                Point(
-                                    float(ttft[row]) + wait,
-                                    float(step[row]) / accept,
-                                    float(rate[row]) / devices,
-                                )
-                            )
+                        if slots and share[row] <= 1 + SAME and math.isfinite(pace.step + pace.ttft):
+                            points.append(Point(pace.ttft, pace.step / accept, rate / devices))
     return points
+
+
+class Pace(NamedTuple):
+    """Mean step, time to the first token and time between the steps that carry a prompt [s]."""
+
+    step: float
+    ttft: float
+    cycle: float
+
+
+def _chosen(question: Question, ways: tuple[Pace, ...], chunks: float, groups: float) -> Pace:
+    """Return the first of two paces that begins in time, else the second; prompts wait for one another."""
+    if question.request_rate is not None:
+        each, variation = question.request_rate / groups, question.prompt_variation
+        waits = [_waiting(each, pace.cycle * chunks, variation) for pace in ways]
+        ways = tuple(pace._replace(ttft=pace.ttft + wait) for pace, wait in zip(ways, waits, strict=True))
+    return next((pace for pace in ways if pace.ttft <= question.ttft_limit), ways[-1])
 
 
 def _rhythm(
@@ -122,8 +128,8 @@ def _rhythm(
     *,
     share: Numbers,
     groups: int,
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Return mean steps, times to the first token and times between chunks, a batch each.
+) -> list[tuple[Pace, Pace]]:
+    """Return the paces to be tried of every batch: prompts carried seldom, and by every step.
 
     Prompts are carried by one of n steps, the largest n that prefills them all and keeps the limit if all
     groups carried them at once; in that step each group does by itself, with a chance of n times its share.
@@ -160,16 +166,20 @@ def _rhythm(
             if n * f <= most * (1 + SAME)
             and chunks * all_of + (n - 1) * (chunks - 0.5) * none <= question.ttft_limit * (1 + SAME)
         ]
-        n = max(fitting, default=1) if groups > 1 else 1
-        p = min(n * f, 1.0)
-        chances = [math.comb(groups, k) * p**k * (1 - p) ** (groups - k) for k in range(groups + 1)]
-        times = [none, *(one_of + (all_of - one_of) * (k - 1) / max(groups - 1, 1) for k in range(1, groups))]
-        held = sum(chance * time for chance, time in zip(chances, [*times, all_of], strict=True))
-        own = all_of if groups == 1 else one_of + p * (all_of - one_of)
-        cycle = own + (n - 1) * none
-        rows.append(((held + (n - 1) * none) / n, chunks * cycle - (n - 1) / 2 * none, cycle))
-    step, ttft, cycle = np.array(rows).T
-    return step, ttft, cycle
+        ways = []
+        for n in (max(fitting, default=1) if groups > 1 else 1, 1):
+            p = min(n * f, 1.0)
+            chances = [math.comb(groups, k) * p**k * (1 - p) ** (groups - k) for k in range(groups + 1)]
+            times = [
+                none,
+                *(one_of + (all_of - one_of) * (k - 1) / max(groups - 1, 1) for k in range(1, groups)),
+            ]
+            held = sum(chance * time for chance, time in zip(chances, [*times, all_of], strict=True))
+            own = all_of if groups == 1 else one_of + p * (all_of - one_of)
+            cycle = own + (n - 1) * none
+            ways.append(Pace((held + (n - 1) * none) / n, chunks * cycle - (n - 1) / 2 * none, cycle))
+        rows.append((ways[0], ways[1]))
+    return rows
 
 
 def disaggregated(question: Question, mode: str) -> list[Point]:
