@@ -24,6 +24,11 @@ SINGLE = ["--granularity", "device"]
 EXPLORED = ["--system", "b200", "--model", "deepseek-v3.2", "--workload", "chat"]
 CANDIDATES = ["--systems", "h800,h20,gb200-nvl72,cloudmatrix384", "--model", "deepseek-v3"]
 BOUGHT = [*CANDIDATES, "--demand", "1e6", "--price", "h800=1.5"]
+SERVED = [
+    *("--systems", "h200,b200,gb200-nvl72,mi355x", "--model", "deepseek-v3", "--requests-per-s", "200"),
+    *("--isl", "4096", "--osl", "1024", "--prefix-hit", ".5"),
+    *("--ttft-p95-ms", "2000", "--tpot-p95-ms", "50"),
+]
 TIMES = ["--coefficients", ".00165,50,.083,100,.022,20", "--layers", "61", "--batch", "256"]
 LENGTHS = ["--prompt-mean", "100", "--decode-mean", "500"]
 PROGRAM = [sys.executable, "-m", "roofline_afd"]
@@ -115,6 +120,20 @@ with tempfile.TemporaryDirectory() as folder:
     read_trace(file)
     print(time.perf_counter() - start)
 """
+FOLLOWED = """
+import time
+import numpy as np
+from roofline_afd.simulation.service import Pool, Requests, serve
+random, slots, full = np.random.default_rng(0), 256, np.linspace(0.0, 0.06, 9)
+even = [[0.02 + 0.02 * held / slots + more for more in full] for held in range(slots + 1)]
+pool = Pool(replicas=16, groups=8, slots=slots, chunk=8192.0, every=4, even=even, uneven=even)
+many = 100_000
+arrival, prompt = np.cumsum(random.exponential(1 / 300, many)), random.exponential(2000.0, many)
+requests = Requests(arrival, prompt, random.geometric(1 / 250, many) * 1.0)
+start = time.perf_counter()
+served = serve(requests, pool)
+print(time.perf_counter() - start)
+"""
 ARRAY = """
 import time
 import numpy as np
@@ -180,13 +199,19 @@ def _print_table(report: Path) -> None:
         "compare up to 512 devices, whole process": ["compare", *QUESTION],
         "compare, groups of single devices, whole process": ["compare", *QUESTION, *SINGLE],
         "compare on a superpod, whole process": ["compare", *SUPERPOD],
-        "what-if with break-even, whole process": ["what-if", *QUESTION, "--set", "scale_out_gb_per_s=100"],
+        "what-if with break-even, whole process": [
+            "what-if",
+            *QUESTION,
+            "--change",
+            "scale_out_gb_per_s=100",
+        ],
         "validate, whole process": ["validate"],
         "provision from coefficients, whole process": ["provision", *TIMES, *LENGTHS],
         "provision for a system, whole process": ["provision", *QUESTION, *LENGTHS, "--batch", "64"],
         "explore, four modes on 128 devices, whole process": ["explore", *EXPLORED],
         "explore, replicas of every size, whole process": ["explore", *EXPLORED, *SINGLE],
         "procure, four candidates, whole process": ["procure", *BOUGHT],
+        "procure of whole requests, four candidates, whole process": ["procure", *SERVED],
         "sensitivity with 100 samples, whole process": ["sensitivity", *SUPERPOD],
         "report on four candidates, whole process": [
             *("report", *BOUGHT, "--force", "--output", str(report))
@@ -204,6 +229,7 @@ def _print_table(report: Path) -> None:
         "1e6 points on open axes": (GRID, array, "12 square roots of 1e6"),
         "1e6 steps of AFD, every operator": (STEPS, array, "12 square roots of 1e6"),
         "both searches, 1.6e6 deployments": (SEARCH, array, "12 square roots of 1e6"),
+        "follow 100,000 requests on 16 replicas": (FOLLOWED, array, "12 square roots of 1e6"),
         "read a trace of 20,000 requests": (TRACE, bare, "start Python"),
         "load one system": (RECORD, bare, "start Python"),
         "load the whole catalogue": (CATALOGUE, bare, "start Python"),

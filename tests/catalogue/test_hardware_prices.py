@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.reading import RecordError, parse_record
 from roofline_afd.catalogue.store import Catalogue
 from tests.catalogue.shipped import ACCELERATORS, CATALOGUE, PRICES
+from tests.conftest import SHARED, require
 
 if TYPE_CHECKING:
     from roofline_afd.catalogue.records import Price
@@ -53,6 +56,32 @@ def test_prices_reach_the_system() -> None:
     """A system has its accelerator's prices."""
     assert load_system("h100", catalogue=CATALOGUE).prices == ACCELERATORS["h100"].prices
     assert load_system("h800", catalogue=CATALOGUE).prices == ()
+
+
+def test_published_prices_are_those_of_the_records() -> None:
+    """Every published price is in its record, to the cent, and no other of its terms.
+
+    Rents for three years and costs of owning, of two kinds of owners; of purchases nothing is published. The
+    same commit is dated by one zone or another: a day apart at most.
+    """
+    table = SHARED / "data" / "prices.csv"
+    require(present=table.is_file(), what=str(table))
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    published = {
+        (row["system"], row["basis"], row["terms"]): float(row["usd_per_device_hour"]) for row in rows
+    }
+    assert {basis for _, basis, _ in published} == {"rent", "tco"}
+    kinds = {(basis, terms) for _, basis, terms in published}
+    held = {
+        (name, price.basis, price.terms): price
+        for name in sorted({name for name, *_ in published})
+        for price in load_system(name, catalogue=CATALOGUE).prices
+        if (price.basis, price.terms) in kinds
+    }
+    assert {key: price.value for key, price in held.items()} == published
+    (day,) = {date.fromisoformat(row["date"]) for row in rows}
+    assert all(abs((date.fromisoformat(price.date) - day).days) <= 1 for price in held.values())
 
 
 PRICED = """

@@ -106,7 +106,11 @@ class Purchase(DecodePurchase):
     osl : int, optional
         Output tokens of a request; that of `trace` where absent [1].
     prefix_hit : float, optional
-        Share of the input tokens that are cached already; 0 where absent [1].
+        Share of the input tokens that are cached already; where absent what the `hash_ids` of `trace` tell,
+        else 0 [1].
+    prefix_cache_gb : float, optional
+        Size of the cache that all requests of a trace with `hash_ids` share; where absent it holds all that
+        ever comes [GB].
     ttft_ms : float, optional
         Mean time to the first token allowed; any where absent [ms].
     ttft_p95_ms : float, optional
@@ -130,6 +134,7 @@ class Purchase(DecodePurchase):
     isl: int | None = None
     osl: int | None = None
     prefix_hit: float | None = None
+    prefix_cache_gb: float | None = option(None, metavar="GB")
     ttft_ms: float | None = None
     ttft_p95_ms: float | None = None
     tpot_p95_ms: float | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +33,7 @@ class Terms(NamedTuple):
 
     wanted: Wanted
     need: Need
+    limits: Mapping[str, float | None]
     spares: Spares
     buyer: Buyer
 
@@ -52,7 +52,7 @@ class _Pool(NamedTuple):
         return self.attention + self.ffn
 
 
-@dataclasses.dataclass(frozen=True)
+@attrs.frozen
 class Candidate:
     """A system: the question about it, and what its devices cost and draw."""
 

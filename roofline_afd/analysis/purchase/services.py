@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import attrs
+
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase import procurement
@@ -27,11 +29,14 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.purchase.costs import Buyer
     from roofline_afd.analysis.purchase.questions import Purchase
+    from roofline_afd.analysis.purchase.service_rows import Candidate
     from roofline_afd.analysis.purchase.wanted import Wanted
     from roofline_afd.serving.modes.question import Question
 
 FOLLOWED = 2
 """Systems whose cheapest fleet is followed request by request, the cheapest first."""
+TRIES = 4
+"""Times that the fleet of a mode is searched, each under tighter limits, until few enough are late."""
 MOSTLY = 0.5
 """Share of estimated times from which a ranking is said to rest on them."""
 TABLE_KEYS = (
@@ -55,6 +60,7 @@ OF_REQUESTS = (
     "isl",
     "osl",
     "prefix_hit",
+    "prefix_cache_gb",
     "ttft_ms",
     "ttft_p95_ms",
     "tpot_p95_ms",
@@ -102,15 +108,14 @@ def _requests(purchase: Purchase) -> Answer:
     """Answer for whole requests."""
     check_distinct(purchase.scenarios)
     wanted, need, limits = wanted_of(purchase)
-    terms = Terms(wanted, need, spares_of(purchase.spares), buyer_of(purchase))
+    terms = Terms(wanted, need, limits, spares_of(purchase.spares), buyer_of(purchase))
     modes = [choice("--modes", mode, SERVING_MODES) for mode in purchase.modes]
     notes: list[str] = []
-    refusals: list[str] = []
     rows: list[dict[str, Any]] = []
-    questions: dict[str, Question] = {}
+    candidates: dict[str, Candidate] = {}
     for scenario in purchase.scenarios:
         candidate = candidate_of(scenario, wanted, limits, terms.buyer, notes)
-        questions[candidate.name] = candidate.question
+        candidates[candidate.name] = candidate
         for mode in modes:
             if is_pair(scenario) and mode not in {AGG_AFD, PD_AFD}:
                 continue
@@ -118,14 +123,22 @@ def _requests(purchase: Purchase) -> Answer:
             rows.append(row)
             if row["feasible"]:
                 row["estimated_share"] = estimated_share(candidate.question, _as_explored(row))
-            if not row["feasible"]:
-                refusals.append(f"{candidate.name}, {NAMES[mode]}: binding is {row['binding']}")
-    if not any(row["feasible"] for row in rows):
+    if any(row["feasible"] for row in rows):
+        _follow(rows, candidates, terms, notes)
+    refusals = [
+        f"{row['system']}, {NAMES[row['mode']]}: binding is {row['binding']}"
+        for row in rows
+        if not row["feasible"]
+    ]
+    if len(refusals) == len(rows):
         raise refusal("; ".join(refusals), *purchase.scenarios)
-    _follow(rows, questions, terms)
     _rank(rows)
     api = _api(purchase.api_price, wanted, rows)
-    return _answer(purchase, _Found(rows, questions, terms, api), [*dict.fromkeys(notes), *refusals])
+    return _answer(
+        purchase,
+        _Found(rows, {name: each.question for name, each in candidates.items()}, terms, api),
+        [*dict.fromkeys(notes), *refusals],
+    )
 
 
 def _as_explored(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,29 +147,75 @@ def _as_explored(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "n_devices": round(point["attention"] + point["ffn"])}
 
 
-def _follow(rows: list[dict[str, Any]], questions: Mapping[str, Question], terms: Terms) -> None:
-    """Follow requests through the cheapest fleets of the cheapest systems, and tell what they see."""
-    cheapest = [
-        min(
-            (row for row in rows if row["system"] == name and row["feasible"]), key=_cost_of_row, default=None
-        )
-        for name in questions
-    ]
-    for row in sorted((row for row in cheapest if row), key=_cost_of_row)[:FOLLOWED]:
-        question = questions[row["system"]]
-        stay = (row["ttft_ms"] + question.workload.osl * row["tpot_ms"]) * 1e-3
-        rate, variation = terms.wanted.requests_per_s, terms.wanted.variation
-        arrivals = Arrivals(rate, enough(rate, stay), variation=variation)
-        found = loaded(Load(question, row["mode"], row["point"], arrivals))
-        if found.steady:
-            row["ttft_p95_ms"] = found.ttft_ms(LATE_SHARE)[0]
-            row["tpot_p95_ms"] = found.tpot_ms(LATE_SHARE)[0]
-            row["simulated"] = True
+def _follow(
+    rows: list[dict[str, Any]], candidates: Mapping[str, Candidate], terms: Terms, notes: list[str]
+) -> None:
+    """Follow requests through the cheapest fleets of the cheapest systems, and tell what they see.
+
+    Where more requests are late than may be, the fleet is searched again under a limit so much tighter.
+    """
+    for name in sorted(candidates, key=lambda name: _cost_of_row(_cheapest(rows, name)))[:FOLLOWED]:
+        followed: set[str] = set()
+        while (row := _cheapest(rows, name)) and row["mode"] not in followed:
+            followed.add(row["mode"])
+            candidate = candidates[name]
+            for left in reversed(range(TRIES)):
+                late = _late(row, candidate, terms)
+                if not late:
+                    break
+                if not left:
+                    notes.append(f"{name}, {NAMES[row['mode']]}, as it was followed: {late.words}")
+                    break
+                tighter = attrs.evolve(candidate.question, ttft_ms=late.ttft_ms, tpot_ms=late.tpot_ms)
+                candidate = attrs.evolve(candidate, question=tighter)
+                row.update(dict.fromkeys(row), **service_row(candidate, row["mode"], terms))
+                if not row["feasible"]:
+                    break
+                row["estimated_share"] = estimated_share(candidate.question, _as_explored(row))
+
+
+class _Late(NamedTuple):
+    """Limits, so much tighter that those asked for are kept, and what was seen [ms]."""
+
+    ttft_ms: float | None
+    tpot_ms: float | None
+    words: str
+
+
+def _late(row: dict[str, Any], candidate: Candidate, terms: Terms) -> _Late | None:
+    """Follow requests through a fleet, put what they see into its row, and tell whether too many are late."""
+    question = candidate.question
+    stay = (row["ttft_ms"] + question.workload.osl * row["tpot_ms"]) * 1e-3
+    rate, variation = terms.wanted.requests_per_s, terms.wanted.variation
+    arrivals = Arrivals(rate, enough(rate, stay), variation=variation)
+    found = loaded(Load(question, row["mode"], row["point"], arrivals))
+    row["simulated"] = found.steady
+    if not found.steady:
+        return None
+    limits: dict[str, Any] = {}
+    words = []
+    for key, (seen, _) in (
+        ("ttft_ms", found.ttft_ms(LATE_SHARE)),
+        ("tpot_ms", found.tpot_ms(LATE_SHARE)),
+    ):
+        late = key.replace("_ms", "_p95_ms")
+        asked, estimate, limits[key] = terms.limits[key], row[late], getattr(question, key)
+        row[late] = seen
+        if terms.need.share and asked is not None and seen > asked:
+            limits[key] = min(limits[key], estimate) * asked / seen
+            words.append(f"95 % within {seen:,.4g} ms of {key.partition('_')[0].upper()}, {asked:,.4g} asked")
+    return _Late(**limits, words=" and ".join(words)) if words else None
+
+
+def _cheapest(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return the cheapest fleet of a system; nothing where it has none."""
+    own = (row for row in rows if row["system"] == name and row["feasible"])
+    return min(own, key=_cost_of_row, default={})
 
 
 def _cost_of_row(row: Mapping[str, Any]) -> tuple[float, float]:
-    cost = row["usd_per_request"]
-    return (math.inf if cost is None else float(cost), float(row["n_devices_sold"]))
+    cost = row.get("usd_per_request")
+    return (math.inf if cost is None else float(cost), float(row.get("n_devices_sold", math.inf)))
 
 
 def _rank(rows: list[dict[str, Any]]) -> None:
@@ -200,7 +259,7 @@ def _api(text: str | None, wanted: Wanted, rows: Sequence[dict[str, Any]]) -> di
 
 
 def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
-    rows, questions, (wanted, _, spares, buyer), api = found
+    rows, questions, (wanted, _, _, spares, buyer), api = found
     best = rows[0]
     scenarios = purchase.scenarios
     catalogue = scenarios[0].system.parts.catalogue
@@ -231,6 +290,7 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             "think_time_s": wanted.think_s,
             "isl": work.prompt,
             "cached_tokens": work.prefix,
+            "prefix_cache_gb": purchase.prefix_cache_gb,
             "osl": work.osl,
             "ttft_ms": question.ttft_ms,
             "tpot_ms": question.tpot_ms,
@@ -261,7 +321,8 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             ),
             (
                 "fleets are sized for peaks of requests that come at random; those marked `simulated` are "
-                "followed request by request, and show the percentiles found"
+                "followed request by request, searched again where too many were late, and show the "
+                "percentiles found"
             ),
             (
                 "the cost of a request is divided by devices of both pools, or by what prompts add to a "

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
+from roofline_afd.analysis.requests.prefixes import read_reuse
+from roofline_afd.analysis.requests.traces import BLOCKS, arrival_rate, read_trace
+from roofline_afd.catalogue.precision import precision
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import queueing
 from roofline_afd.serving.checks import belongs, choice, finite, whole
@@ -16,6 +18,7 @@ from roofline_afd.serving.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from roofline_afd.analysis.purchase.questions import Purchase
 
@@ -93,17 +96,15 @@ def wanted_of(purchase: Purchase) -> tuple[Wanted, Need, dict[str, float | None]
 
 def _lengths(purchase: Purchase) -> tuple[Workload, float, str]:
     """Return what requests look like, the deviation of their input over its mean, and where that is from."""
-    hit = (
-        0.0 if purchase.prefix_hit is None else finite("--prefix-hit", purchase.prefix_hit, least=0, below=1)
-    )
-    variation, source = 0.0, ""
+    known = purchase.prefix_hit
+    hit = 0.0 if known is None else finite("--prefix-hit", known, least=0, below=1)
     if purchase.trace is None:
-        columns = ("prompt_column", "decode_column", "time_column", "trace_scale")
+        columns = ("prompt_column", "decode_column", "time_column", "trace_scale", "prefix_cache_gb")
         belongs(purchase, columns, "--trace")
         missing = [f"--{name}" for name in ("isl", "osl") if getattr(purchase, name) is None]
         if missing:
             raise InputError(f"{' and '.join(missing)} missing: tokens of a request, or --trace FILE")
-        tokens = (purchase.isl or 0, purchase.osl or 0)
+        tokens, variation, source = (purchase.isl or 0, purchase.osl or 0), 0.0, ""
     else:
         requests = read_trace(
             purchase.trace, prompt_column=purchase.prompt_column, decode_column=purchase.decode_column
@@ -112,10 +113,51 @@ def _lengths(purchase: Purchase) -> tuple[Workload, float, str]:
         tokens = (purchase.isl or max(round(means[0]), 1), purchase.osl or max(round(means[1]), 1))
         variation = float(np.std(requests.prompt_tokens)) / max(means[0], 1.0)
         source = f"; {requests.name}" + (f": {requests.note}" if requests.note else "")
+        found = _hit(purchase, purchase.trace)
+        if found is not None:
+            hit, variation = found.share, found.variation
+            source += f": {found.words}"
     whole("--isl", tokens[0])
     whole("--osl", tokens[1])
     cached = min(round(tokens[0] * hit), tokens[0] - 1)
     return Workload(prefix=cached, isl=tokens[0] - cached, osl=tokens[1]), variation, source
+
+
+class _Hit(NamedTuple):
+    """Share of prompt tokens that are cached, deviation over mean of those that are not, and how that is."""
+
+    share: float
+    variation: float
+    words: str
+
+
+def _hit(purchase: Purchase, trace: Path) -> _Hit | None:
+    """Return what a trace tells of prompts that begin alike; None where it tells nothing, or need not."""
+    size = purchase.prefix_cache_gb
+    if purchase.prefix_hit is not None:
+        if size is not None:
+            raise InputError("--prefix-hit and --prefix-cache-gb exclude each other: give one of them")
+        return None
+    found = read_reuse(trace, prompt_column=purchase.prompt_column)
+    if found is None:
+        if size is not None:
+            raise InputError(
+                f"--prefix-cache-gb needs a trace whose requests name blocks (`{BLOCKS}`): give --prefix-hit"
+            )
+        return None
+    scenario = purchase.scenarios[0]
+    gb = scenario.model.kv_bytes_per_token(precision(scenario.kv_precision).bytes) / 1e9
+    most = math.inf if size is None else finite("--prefix-cache-gb", size, above=0, below=1e9) / gb
+    computed = found.prompt_tokens - found.cached(most)
+    kept = f"a cache of {size:,.4g} GB keeps" if size is not None else "a cache that keeps all would hold"
+    half, nearly = (found.cache_for(share) * gb for share in (0.5, 0.9))
+    return _Hit(
+        found.hit(most),
+        float(np.std(computed)) / max(float(np.mean(computed)), 1.0),
+        f"{kept} {found.hit(most):.1%} of the tokens of prompts, of at most {found.hit():.1%} that recur; "
+        f"half of these need {half:,.3g} GB, nine tenths {nearly:,.3g} GB, shared by all replicas and kept "
+        f"in {scenario.kv_precision} by what is longest unused",
+    )
 
 
 def _rate(

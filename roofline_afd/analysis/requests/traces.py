@@ -41,6 +41,8 @@ MAX_TOKENS = 100_000_000
 LEAST_REQUESTS = 2
 START = 1 << 16
 """Bytes by which a document is told from lines."""
+BLOCKS = "hash_ids"
+"""Blocks of a prompt, as Mooncake's traces name them."""
 DELIMITERS = (",", "\t", ";", "|")
 Row = tuple[int, object, object, float | None]
 """Row of the file, prompt, output, and time [s]; None where there is none."""
@@ -156,6 +158,45 @@ def read_arrivals(
         raise InputError(f"{name} has {table.shape[0]} requests that decode anything: too few")
     table = table[np.argsort(table[:, 0], kind="stable")]
     return Arriving(name, table[:, 0] - table[0, 0], table[:, 1], table[:, 2])
+
+
+def read_blocks(
+    file: Path, *, prompt_column: str | None = None
+) -> Iterator[tuple[str, int, list[object]]] | None:
+    """Read the blocks of prompts, where requests name them by hashes.
+
+    Parameters
+    ----------
+    file : Path
+        As in `read_trace`.
+    prompt_column : str, optional
+        As in `read_trace`.
+
+    Returns
+    -------
+    iterator of tuple or None
+        Place in the file, tokens of the prompt [1] and `hash_ids` of each request; None where there are none.
+
+    Raises
+    ------
+    InputError
+        As `read_trace`, or if `hash_ids` are no list.
+    """
+    name = shown_path(file)
+    rows, _ = _rows(file, name, Columns(prompt_column, BLOCKS), timed=False)
+    try:
+        first = next(rows)
+    except (StopIteration, InputError):  # lengths were read before: what lacks is the blocks
+        return None
+
+    def blocks() -> Iterator[tuple[str, int, list[object]]]:
+        for number, prompt, held, _ in itertools.chain([first], rows):
+            where = f"{name}, row {number}"
+            if not isinstance(held, list) or len(set(map(str, held))) < len(held):
+                raise InputError(f"{where}: {BLOCKS} must be a list of blocks, each once")
+            yield where, _tokens(prompt, name, number), held
+
+    return blocks()
 
 
 def arrival_rate(file: Path, *, time_column: str | None = None) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from roofline_afd.analysis.purchase import services
 from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.analysis.purchase.services import procure
 from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded
@@ -18,6 +20,8 @@ from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.workload import Workload
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from roofline_afd.analysis.answer import Answer
 
 RATE, PRICE = 40.0, 2.0
@@ -43,6 +47,30 @@ def _asked(systems: str, given: tuple[tuple[str, Any], ...]) -> Answer:
     batch = held.pop("batch", None)
     scenarios = [Scenario(system=name, model="deepseek-v3", batch=batch) for name in systems.split(",")]
     return procure(Purchase(scenarios, **held))
+
+
+@pytest.mark.parametrize("searched_again", [True, False])
+def test_fleets_are_searched_again_where_too_many_are_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, searched_again: bool
+) -> None:
+    """Prompts of lengths far apart wait longer than peaks tell: the fleet that keeps the target is another.
+
+    Where it is not searched again, a note says by how much the target is missed.
+    """
+    random = np.random.default_rng(0)
+    lengths = zip(random.exponential(4000, 2000), random.geometric(1 / 200, 2000), strict=True)
+    trace = tmp_path / "trace.csv"
+    rows = "".join(f"{1 + int(prompt)},{output}\n" for prompt, output in lengths)
+    trace.write_text(f"ContextTokens,GeneratedTokens\n{rows}", encoding="utf-8")
+    if not searched_again:
+        monkeypatch.setattr(services, "TRIES", 1)
+    scenario = Scenario(system="h200", model="deepseek-v3")
+    asked: dict[str, Any] = {"ttft_p95_ms": 1000.0, "tpot_p95_ms": 60.0, "modes": ("pd",)}
+    answer = procure(Purchase([scenario], request_rate=10.0, trace=trace, **asked, prices={"h200": PRICE}))
+    row = answer.rows()[0]
+    assert row["simulated"]
+    assert (row["ttft_p95_ms"] <= 1000.0) == searched_again
+    assert any("1,000 asked" in note for note in answer.notes) != searched_again
 
 
 def test_costs_by_hand() -> None:
