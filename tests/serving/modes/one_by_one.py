@@ -310,7 +310,7 @@ def plans_of(deployments: Deployments, question: Question, shape: tuple[int, int
     domain = deployments.attention.scale_up_domain_devices
     powers = [each for each in (1, 2, 4, 8, 16) if each <= domain]
     load = deployments.load
-    spares = (0, 1) if load is not None and load.placement == "levelled" else (0,)
+    levelled = load is not None and load.placement == "levelled"
     for heads in [given] if given else powers:
         divides = all(kind.split(heads) is not None for kind in model.attention)
         if not divides or shape[0] % heads:
@@ -318,6 +318,8 @@ def plans_of(deployments: Deployments, question: Question, shape: tuple[int, int
         for parts in powers:
             if model.expert_intermediate % parts or holders % parts:
                 continue
+            # a second copy beside the first, on the one device that holds all, is nothing that runs
+            spares = (0, 1) if levelled and holders > parts else (0,)
             if parts == 1 or holders > model.routed_experts * parts // 2:
                 yield from (Plan("", heads, 1, parts, spare_experts=spare) for spare in spares)
             everywhere = heads == shape[0] > 1 and deployments.scenario.transport is None
