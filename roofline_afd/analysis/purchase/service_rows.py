@@ -12,6 +12,7 @@ from roofline_afd.analysis.purchase.candidates import candidate_name
 from roofline_afd.analysis.purchase.costs import Device, cost_of, device_of, power_basis, watts_of
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
+from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
 from roofline_afd.serving.modes.fleets import FleetFound, Need, Weights, cheapest_fleets, sized
 from roofline_afd.serving.modes.profiles import prompt_time
 from roofline_afd.serving.modes.question import PD, PD_AFD, Question
@@ -117,7 +118,7 @@ def service_row(candidate: Candidate, mode: str, terms: Terms) -> dict[str, Any]
 
 
 def _refused(candidate: Candidate, mode: str, found: FleetFound) -> dict[str, Any]:
-    least = {"first-token target": found.least_ttft, "latency target": found.least_tpot}.get(found.refusal)
+    least = {FIRST_TOKEN: found.least_ttft, LATENCY: found.least_tpot}.get(found.refusal)
     told = found.refusal
     if least is not None and math.isfinite(least):
         told += f", the least is {least * 1e3:.4g} ms"

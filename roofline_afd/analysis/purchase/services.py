@@ -22,6 +22,7 @@ from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import economics
 from roofline_afd.serving.checks import belongs, choice, finite
 from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
 from roofline_afd.serving.modes.question import AGG_AFD, PD_AFD, SERVING_MODES
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def _follow(
                 tighter = attrs.evolve(candidate.question, ttft_ms=late.ttft_ms, tpot_ms=late.tpot_ms)
                 candidate = attrs.evolve(candidate, question=tighter)
                 row.update(dict.fromkeys(row), **service_row(candidate, row["mode"], terms))
-                if not row["feasible"]:
+                if not row["feasible"]:  # under the tighter limit: what was seen is what rules it out
+                    row["binding"] = f"{FIRST_TOKEN if 'TTFT' in late.words else LATENCY}: {late.words}"
                     break
                 row["estimated_share"] = estimated_share(candidate.question, _as_explored(row))
 

@@ -291,7 +291,8 @@ class Aggregated:
                 every, np.where(linked, step, np.inf), np.where(linked, ttft, np.inf), carrying, cycle
             )
 
-        soonest, seldom = paced(np.ones_like(every)), paced(every)
+        soonest = paced(np.ones_like(every))
+        seldom = paced(every) if np.any(every > 1.0) else soonest
         late = (seldom.ttft > question.ttft_limit) & (soonest.ttft <= question.ttft_limit)  # of waiting
         return soonest, Rhythm(*(np.where(late, *both) for both in zip(soonest, seldom, strict=True)))
 

@@ -12,7 +12,7 @@ import numpy as np
 from roofline_afd.physics import queueing
 from roofline_afd.serving.batches import least_whole
 from roofline_afd.serving.deployment import AFD, EP
-from roofline_afd.serving.limits import LATENCY, SAME
+from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY, REQUEST_RATE, SAME
 from roofline_afd.serving.modes.aggregated import FILLED, Aggregated
 from roofline_afd.serving.modes.chunks import chunk_sizes
 from roofline_afd.serving.modes.disaggregated import Disaggregated
@@ -176,8 +176,9 @@ def _together(asked: _Asked) -> FleetFound:
     columns = {**every, "replicas": replicas, "ttft_late": ttft, "each": each}
     fits = np.flatnonzero(np.isfinite(ttft) & (ttft <= question.ttft_limit))
     points = take(columns, fits)
-    if not fits.size:
-        return FleetFound(mode, {}, "request rate", *searching.least[:2])
+    if not fits.size:  # requests wait too long, or without end
+        refusal = FIRST_TOKEN if np.any(np.isfinite(ttft)) else REQUEST_RATE
+        return FleetFound(mode, {}, refusal, float(np.min(ttft)), searching.least[1])
     return FleetFound(mode, _settled(points, points["replicas"] * size[fits], total))
 
 
@@ -240,7 +241,7 @@ def _apart(asked: _Asked) -> FleetFound:
         )
     points = joined(found)
     if not points or not points["price"].size:
-        return FleetFound(mode, {}, "first-token target", least_ttft=least)
+        return FleetFound(mode, {}, FIRST_TOKEN, least_ttft=least)
     return FleetFound(mode, _settled(points, points["price"], total))
 
 

@@ -83,12 +83,9 @@ def test_costs_by_hand() -> None:
     parts = {"input": 2048, "cached": 2048, "output": 512}
     whole = sum(row[f"usd_per_million_{kind}_tokens"] * tokens / 1e6 for kind, tokens in parts.items())
     assert whole == pytest.approx(row["usd_per_request"], rel=1e-9)
-    sizes = {
-        "prefill": row["n_prefill_replicas"] * row["n_prefill_attention_devices"],
-        "decode": row["n_replicas"] * (row["n_devices"] - 0) // 1,
-    }
-    decode = row["n_devices"] - sizes["prefill"]
-    assert row["prefill_cost_share"] == pytest.approx(sizes["prefill"] / row["n_devices"])
+    prefill = row["n_prefill_replicas"] * row["n_prefill_attention_devices"]
+    decode = row["n_devices"] - prefill
+    assert row["prefill_cost_share"] == pytest.approx(prefill / row["n_devices"])
     output = row["usd_per_million_output_tokens"] * 512 / 1e6
     assert output == pytest.approx(row["usd_per_request"] * decode / row["n_devices"], rel=1e-9)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.analysis.purchase.services import procure
-from roofline_afd.analysis.requests.prefixes import MAX_BLOCKS, read_reuse, reuse
+from roofline_afd.analysis.requests import prefixes
+from roofline_afd.analysis.requests.prefixes import read_reuse, reuse
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
 
@@ -105,7 +106,13 @@ def test_blocks_that_do_not_fit_are_named(tmp_path: Path, prompts: list[object],
     """A trace with other blocks than its prompts have is refused, with the row."""
     with pytest.raises(InputError, match=said):
         read_reuse(written(tmp_path, prompts))  # type: ignore[arg-type]  # what is refused
-    assert MAX_BLOCKS > 0
+
+
+def test_a_trace_of_too_many_blocks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would take too long is said, with the row that goes beyond."""
+    monkeypatch.setattr(prefixes, "MAX_BLOCKS", 4)
+    with pytest.raises(InputError, match="row 2: more than 4 blocks"):
+        read_reuse(written(tmp_path, [(1400, [0, 1, 2]), (1400, [0, 1, 2])]))
 
 
 def bought(trace: Path, **given: float | None) -> Purchase:
