@@ -147,6 +147,9 @@ def _read(option: Option, value: Any, catalogue: Callable[[], Catalogue]) -> obj
     if "System" in option.types:
         from roofline_afd.catalogue.hardware import load_system  # not for --help
 
+        if "Sequence" in option.types:
+            names = listed(value, option.flag or "--" + option.name.replace("_", "-"))
+            return tuple(load_system(name, catalogue=catalogue()) for name in names)
         return load_system(value, catalogue=catalogue())
     if "Model" in option.types:
         from roofline_afd.catalogue.models import load_model

@@ -22,7 +22,7 @@ from roofline_afd.physics import economics
 from roofline_afd.serving.checks import choice, finite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from roofline_afd.analysis.purchase.questions import DecodePurchase
     from roofline_afd.catalogue.hardware import System
@@ -55,13 +55,15 @@ class Device(NamedTuple):
     """The price as it was found: value, unit, terms, date, kind."""
 
 
-def buyer_of(question: DecodePurchase) -> Buyer:
+def buyer_of(question: DecodePurchase, also: Iterable[System] = ()) -> Buyer:
     """Return a buyer's assumptions, checked, the terms chosen so that most candidates have a price.
 
     Parameters
     ----------
     question : DecodePurchase
         Candidates and assumptions.
+    also : iterable of System
+        Systems besides those of the candidates.
 
     Returns
     -------
@@ -82,9 +84,8 @@ def buyer_of(question: DecodePurchase) -> Buyer:
     }
     rate = None if question.cny_per_usd is None else finite("--cny-per-usd", question.cny_per_usd, above=0)
     given = dict(question.prices or {})
-    systems = {
-        system.id: system for each in question.scenarios for system in map(each.side, ("attention", "ffn"))
-    }
+    sides = (each.side(side) for each in question.scenarios for side in ("attention", "ffn"))
+    systems = {system.id: system for system in (*sides, *also)}
     for name, value in given.items():
         if name not in systems:
             raise InputError(f"--price {shown(name)} is none of the systems{nearest(name, sorted(systems))}")
@@ -177,7 +178,7 @@ def cost_of(
     Parameters
     ----------
     counts : mapping of str to int
-        Devices by side: `attention`, `ffn` [1].
+        Devices by side, or by the id of their system [1].
     devices : mapping of str to Device
         Likewise, what one costs and draws.
     buyer : Buyer
@@ -216,7 +217,7 @@ def watts_of(counts: Mapping[str, int], devices: Mapping[str, Device], buyer: Bu
     Parameters
     ----------
     counts : mapping of str to int
-        Devices by side: `attention`, `ffn` [1].
+        Devices by side, or by the id of their system [1].
     devices : mapping of str to Device
         Likewise, what one costs and draws.
     buyer : Buyer
@@ -243,7 +244,7 @@ def power_basis(counts: Mapping[str, int], devices: Mapping[str, Device]) -> str
     Parameters
     ----------
     counts : mapping of str to int
-        Devices by side: `attention`, `ffn` [1].
+        Devices by side, or by the id of their system [1].
     devices : mapping of str to Device
         Likewise, what one costs and draws.
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from roofline_afd.catalogue.hardware import System
     from roofline_afd.serving.scenario import Scenario
 
 YEARS, POWER_USD_PER_KWH, UTILIZATION = 4.0, 0.08, 1.0
@@ -106,11 +107,19 @@ class Purchase(DecodePurchase):
     osl : int, optional
         Output tokens of a request; that of `trace` where absent [1].
     prefix_hit : float, optional
-        Share of the input tokens that are cached already; where absent what the `hash_ids` of `trace` tell,
-        else 0 [1].
+        Share of the input tokens that are cached already; where absent what `session`, or the `hash_ids` of
+        `trace`, tell, else 0 [1].
     prefix_cache_gb : float, optional
-        Size of the cache that all requests of a trace with `hash_ids` share; where absent it holds all that
-        ever comes [GB].
+        Size of the cache that all requests of a trace with `hash_ids`, or of `session`, share; where absent
+        it holds all that ever comes [GB].
+    prefix_cache : str, optional
+        The same by tier, each holding what those before it gave up: hbm=GB read in place, host=GB@GB/s a
+        device, remote=GB@GB/s or at the speed of the scale-out fabric, as hbm=500,host=4000@50,remote=40000.
+    session : str, optional
+        Turns that begin with all that was said before, instead of `isl`:
+        turns=20,shared=2000,first=8000,input=1500,gap_s=30, tokens of the instructions all share, of the
+        first turn, and that each later one adds; `osl` are those of an answer, answers=computed where its
+        cache is not kept.
     ttft_ms : float, optional
         Mean time to the first token allowed; any where absent [ms].
     ttft_p95_ms : float, optional
@@ -119,6 +128,8 @@ class Purchase(DecodePurchase):
         Time per output token that 95 % of requests are to keep [ms].
     modes : sequence of str
         Serving modes looked at for whole requests, of agg, pd, agg+afd, pd+afd.
+    prefill_systems : sequence of System or str, optional
+        Systems that may prefill for each candidate, besides itself, in the modes that do so apart: ids a,b,c.
     spares : str, optional
         Replicas beyond those that the load takes: n+1 for one of each pool, or a share as 10%.
     api_price : str, optional
@@ -135,10 +146,13 @@ class Purchase(DecodePurchase):
     osl: int | None = None
     prefix_hit: float | None = None
     prefix_cache_gb: float | None = option(None, metavar="GB")
+    prefix_cache: str | None = option(None, metavar="TIER=GB[@GB/s],...")
+    session: str | None = option(None, metavar="KEY=VALUE,...")
     ttft_ms: float | None = None
     ttft_p95_ms: float | None = None
     tpot_p95_ms: float | None = None
     modes: Sequence[str] = option(SERVING_MODES, metavar="LIST")
+    prefill_systems: Sequence[System | str] | None = option(None, metavar="LIST", hardware=True)
     spares: str | None = option(None, metavar="n+1|PERCENT")
     api_price: str | None = option(None, metavar="USD[,USD,USD]")
 

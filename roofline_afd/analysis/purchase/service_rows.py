@@ -19,14 +19,20 @@ from roofline_afd.serving.modes.question import PD, PD_AFD, Question
 from roofline_afd.serving.modes.sold import unit_of, units_filled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from roofline_afd.analysis.purchase.costs import Buyer
     from roofline_afd.analysis.purchase.wanted import Spares, Wanted
+    from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.modes.points import Points
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.workload import Workload
+
+
+SIDES = ("attention", "ffn")
+TO = ":"
+"""Between the system that prefills and the one that decodes, in the name of a candidate."""
 
 
 class Terms(NamedTuple):
@@ -46,75 +52,98 @@ class _Pool(NamedTuple):
     attention: int
     ffn: int
     replicas: int
+    scenario: Scenario
 
     @property
     def size(self) -> int:
         """Devices of a replica."""
         return self.attention + self.ffn
 
+    @property
+    def unit(self) -> int:
+        """Devices that those of a replica are sold by, and lost by."""
+        return max(unit_of(self.scenario.side(side)) for side in SIDES if getattr(self, side))
+
+    def parts(self) -> Iterator[tuple[System, int]]:
+        """Yield what a replica has of each system."""
+        attention, ffn = (self.scenario.side(side) for side in SIDES)
+        if attention.id == ffn.id:
+            yield ffn, self.size
+            return
+        yield from ((system, devices) for system, devices in ((attention, self.attention), (ffn, self.ffn)))
+
 
 @attrs.frozen
 class Candidate:
-    """A system: the question about it, and what its devices cost and draw."""
+    """A system, or several: the question about it, and what a device of each costs and draws."""
 
     name: str
     question: Question
     devices: dict[str, Device]
+    """By the id of the system."""
+    mixed: bool
+    """Whether another system prefills than decodes."""
 
 
 def candidate_of(
-    scenario: Scenario,
-    wanted: Wanted,
-    limits: Mapping[str, float | None],
-    buyer: Buyer,
-    notes: list[str],
+    scenario: Scenario, terms: Terms, notes: list[str], prefill: System | None = None
 ) -> Candidate:
-    """Return a candidate: its question, and what its devices cost."""
+    """Return a candidate: its question, and what its devices cost; `prefill` is a system of that pool."""
+    wanted, limits, buyer = terms.wanted, terms.limits, terms.buyer
     if scenario.batch is not None or scenario.devices is not None:
         raise InputError("--batch and --devices are found: leave them out where whole requests are asked for")
     asked = attrs.evolve(scenario, tpot_ms=limits["tpot_ms"])
+    before = asked
+    if prefill is not None:
+        before = attrs.evolve(asked, system=prefill, attention_system=None, ffn_system=None)
     question = sized(
         Question(
             scenario=asked,
-            prefill=asked,
+            prefill=before,
             workload=wanted.workload,
             devices=asked.max_devices,
             ttft_ms=limits["ttft_ms"],
             tpot_ms=limits["tpot_ms"],
             prompt_variation=wanted.variation,
+            loading=wanted.loading,
         )
     )
-    devices = {side: device_of(scenario.side(side), buyer, notes) for side in ("attention", "ffn")}
-    return Candidate(candidate_name(scenario), question, devices)
+    systems = {each.id: each for pool in (asked, before) for each in map(pool.side, SIDES)}
+    devices = {name: device_of(system, buyer, notes) for name, system in systems.items()}
+    own = candidate_name(scenario)
+    name = own if prefill is None else f"{prefill.id}{TO}{own}"
+    return Candidate(name, question, devices, prefill is not None)
 
 
 def service_row(candidate: Candidate, mode: str, terms: Terms) -> dict[str, Any]:
     """Return the cheapest fleet of a mode as a row."""
     question = candidate.question
-    prices = {
-        side: cost_of({side: 1}, candidate.devices, terms.buyer)["usd_per_hour"] or 1.0
-        for side in ("attention", "ffn")
-    }
-    each = Weights(prices["attention"], prices["ffn"], prices["ffn"], prices["attention"], prices["ffn"])
+    prices = _prices(candidate, terms.buyer)
+    attention, ffn, *before = (
+        prices[pool.side(side).id] for pool in (question.scenario, question.prefill) for side in SIDES
+    )
+    each = Weights(attention, ffn, ffn, *before)
 
     def total(points: Points) -> FloatArray:
         fleets = (
             {key: float(column[row]) for key, column in points.items()} for row in range(points["tpot"].size)
         )
-        return np.array(
-            [
-                sum(
-                    prices[side] * count for side, count in _counts(question, mode, one, terms.spares).items()
-                )
-                for one in fleets
-            ]
-        )
+        counts = (_counts(_pools(question, mode, one, terms.spares)) for one in fleets)
+        return np.array([sum(prices[name] * many for name, many in one.items()) for one in counts])
 
     found = cheapest_fleets(question, mode, terms.need, each, total=total)
     if not found.points:
         return _refused(candidate, mode, found)
     point = {key: float(column[0]) for key, column in found.points.items()}
     return _priced(candidate, mode, point, terms)
+
+
+def _prices(candidate: Candidate, buyer: Buyer) -> dict[str, float]:
+    """Return what a device of each system costs an hour; all the same where nobody says."""
+    return {
+        name: cost_of({name: 1}, candidate.devices, buyer)["usd_per_hour"] or 1.0
+        for name in candidate.devices
+    }
 
 
 def _refused(candidate: Candidate, mode: str, found: FleetFound) -> dict[str, Any]:
@@ -125,41 +154,51 @@ def _refused(candidate: Candidate, mode: str, found: FleetFound) -> dict[str, An
     return {"system": candidate.name, "mode": mode, "feasible": False, "binding": told}
 
 
-def _pools(mode: str, point: Mapping[str, float], spares: Spares) -> list[_Pool]:
+def _pools(question: Question, mode: str, point: Mapping[str, float], spares: Spares) -> list[_Pool]:
     """Return the pools of a fleet."""
     replicas = round(point["replicas"])
-    pools = [_Pool("decode", round(point["attention"]), round(point["ffn"]), replicas + spares.of(replicas))]
+    size = round(point["attention"]), round(point["ffn"])
+    pools = [_Pool("decode", *size, replicas + spares.of(replicas), question.scenario)]
     if mode in {PD, PD_AFD}:
         many = round(point["p_replicas"])
-        own = (round(point["p_attention"]), round(point["p_ffn"]), many + spares.of(many))
-        pools.insert(0, _Pool("prefill", *own))
+        size = round(point["p_attention"]), round(point["p_ffn"])
+        pools.insert(0, _Pool("prefill", *size, many + spares.of(many), question.prefill))
     return pools
 
 
-def _counts(question: Question, mode: str, point: Mapping[str, float], spares: Spares) -> dict[str, int]:
-    """Return the devices sold of each side: whole nodes or racks, of all pools together."""
-    scenario = question.scenario
-    sides = {side: scenario.side(side) for side in ("attention", "ffn")}
-    pools = _pools(mode, point, spares)
-    if sides["attention"].id == sides["ffn"].id:
-        unit = unit_of(sides["ffn"])
-        held = units_filled(((pool.size, pool.replicas) for pool in pools), unit)
-        return {"attention": 0, "ffn": held * unit}
-    found = {}
-    for side, system in sides.items():
-        parts = [(getattr(pool, side), pool.replicas) for pool in pools if getattr(pool, side)]
-        found[side] = unit_of(system) * units_filled(parts, unit_of(system))
-    return found
+def _counts(pools: Sequence[_Pool]) -> dict[str, int]:
+    """Return the devices sold of each system: whole nodes or racks, of all pools together."""
+    return {system.id: unit_of(system) * units for system, units in _units(pools)}
+
+
+def _units(pools: Sequence[_Pool]) -> list[tuple[System, int]]:
+    """Return the nodes or racks of each system."""
+    systems: dict[str, System] = {}
+    parts: dict[str, list[tuple[int, int]]] = {}
+    for pool in pools:
+        for system, devices in pool.parts():
+            if devices:
+                systems[system.id] = system
+                parts.setdefault(system.id, []).append((devices, pool.replicas))
+    return [(system, units_filled(parts[name], unit_of(system))) for name, system in systems.items()]
+
+
+def _units_told(units: Sequence[tuple[System, int]]) -> str:
+    """Return nodes or racks in a few words: 3 x 8, or 3 x 8 h20 and 1 x 72 gb200-nvl72."""
+    if len(units) == 1:
+        ((system, many),) = units
+        return f"{many} x {unit_of(system)}"
+    return " and ".join(f"{many} x {unit_of(system)} {system.id}" for system, many in units)
 
 
 def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: Terms) -> dict[str, Any]:
     """Return a fleet as a row: devices, cost by part, power, and what is left when a domain is down."""
     wanted, spares, buyer = terms.wanted, terms.spares, terms.buyer
     question, work = candidate.question, wanted.workload
-    counts = _counts(question, mode, point, spares)
+    pools = _pools(question, mode, point, spares)
+    units, counts = _units(pools), _counts(pools)
     cost = cost_of(counts, candidate.devices, buyer)
     watts = watts_of(counts, candidate.devices, buyer)
-    pools = _pools(mode, point, spares)
     used = sum(pool.size * pool.replicas for pool in pools)
     sold = sum(counts.values())
     served = wanted.requests_per_s * buyer.utilization
@@ -169,20 +208,22 @@ def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: 
         if per_hour is None
         else float(economics.usd_per_request(usd_per_hour=per_hour, requests_per_s=served))
     )
-    prefill, cached = _shares(question, mode, point, pools)
-    unit = unit_of(question.scenario.side("ffn"))
+    prefill, cached = _shares(question, mode, point, pools, _prices(candidate, buyer))
+    sold_by = {unit_of(system) for system, _ in units}
     tokens = served * work.osl
     return {
         "rank": None,
         "system": candidate.name,
+        "prefill_system": question.prefill.side("ffn").id if candidate.mixed else None,
         "mode": mode,
         "feasible": True,
         "deployment": _deployment(pools, point),
         "n_devices": used,
         "n_devices_sold": sold,
         "n_idle_devices": sold - used,
-        "n_units_sold": sold // unit,
-        "unit_devices": unit,
+        "n_units_sold": sum(many for _, many in units),
+        "unit_devices": sold_by.pop() if len(sold_by) == 1 else None,
+        "units": _units_told(units),
         "n_replicas": round(point["replicas"]),
         "n_prefill_replicas": round(point["p_replicas"]) if "p_replicas" in point else None,
         "n_attention_devices": round(point["attention"]) if point["ffn"] else None,
@@ -201,7 +242,7 @@ def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: 
         "simulated": False,
         "requests_per_s": wanted.requests_per_s,
         "tokens_per_s_per_device": wanted.requests_per_s * work.osl / sold,
-        "capacity_one_unit_down": _one_down(point, pools, unit),
+        "capacity_one_unit_down": _one_down(point, pools),
         "usd_per_hour": per_hour,
         "usd_per_request": request,
         "usd_per_million_tokens": None if request is None else request / work.osl * 1e6,
@@ -233,16 +274,23 @@ def _split(request: float | None, work: Workload, prefill: float, cached: float)
 
 
 def _shares(
-    question: Question, mode: str, point: Mapping[str, float], pools: Sequence[_Pool]
+    question: Question,
+    mode: str,
+    point: Mapping[str, float],
+    pools: Sequence[_Pool],
+    prices: Mapping[str, float],
 ) -> tuple[float, float]:
     """Return the share of a request's cost that its prompt has, and what of it cached tokens add.
 
-    By devices where pools are apart, else by what prompts add to the mean step; of that, what falls away
-    where nothing was cached.
+    By what devices cost where pools are apart, else by what prompts add to the mean step; of that, what falls
+    away where nothing was cached.
     """
     if mode in {PD, PD_AFD}:
-        sizes = {pool.name: pool.size * pool.replicas for pool in pools}
-        prefill = sizes["prefill"] / sum(sizes.values())
+        costs = {
+            pool.name: pool.replicas * sum(prices[system.id] * devices for system, devices in pool.parts())
+            for pool in pools
+        }
+        prefill = costs["prefill"] / sum(costs.values())
     else:
         prefill = 1.0 - point["pure"] / (point["tpot"] * question.scenario.accept_length)
     if not question.workload.prefix:
@@ -263,7 +311,7 @@ def _deployment(pools: Sequence[_Pool], point: Mapping[str, float]) -> str:
     return ", ".join(told)
 
 
-def _one_down(point: Mapping[str, float], pools: Sequence[_Pool], unit: int) -> float:
+def _one_down(point: Mapping[str, float], pools: Sequence[_Pool]) -> float:
     """Return the share of the load that is served while a node or rack of the worse pool is down.
 
     A replica is lost as a whole with any device of it: it is the failure domain.
@@ -271,6 +319,6 @@ def _one_down(point: Mapping[str, float], pools: Sequence[_Pool], unit: int) -> 
     needed = {"decode": round(point["replicas"]), "prefill": round(point.get("p_replicas", 0.0))}
     shares = []
     for pool in pools:
-        lost = max(unit // pool.size, 1)
+        lost = max(pool.unit // pool.size, 1)
         shares.append(max(pool.replicas - lost, 0) / needed[pool.name])
     return min(1.0, *shares)

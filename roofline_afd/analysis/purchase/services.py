@@ -10,6 +10,7 @@ import attrs
 from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase import procurement
+from roofline_afd.analysis.purchase.cache_rows import ByCache, cache_rows
 from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, is_pair
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of
 from roofline_afd.analysis.purchase.service_rows import Terms, candidate_of, service_row
@@ -18,12 +19,13 @@ from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded
 from roofline_afd.analysis.requests.odds import estimated_share, mode_odds
 from roofline_afd.analysis.requests.reasons import NAMES, prefill_evidence, prefill_note
 from roofline_afd.catalogue.calibration import load_service_constants
+from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import economics
 from roofline_afd.serving.checks import belongs, choice, finite
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
-from roofline_afd.serving.modes.question import AGG_AFD, PD_AFD, SERVING_MODES
+from roofline_afd.serving.modes.question import AGG_AFD, PD, PD_AFD, SERVING_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.purchase.questions import Purchase
     from roofline_afd.analysis.purchase.service_rows import Candidate
     from roofline_afd.analysis.purchase.wanted import Wanted
+    from roofline_afd.catalogue.hardware import System
     from roofline_afd.serving.modes.question import Question
 
+APART = {PD, PD_AFD}
+"""Modes whose prompts are computed by devices of their own."""
 FOLLOWED = 2
 """Systems whose cheapest fleet is followed request by request, the cheapest first."""
 TRIES = 4
@@ -62,6 +67,9 @@ OF_REQUESTS = (
     "osl",
     "prefix_hit",
     "prefix_cache_gb",
+    "prefix_cache",
+    "session",
+    "prefill_systems",
     "ttft_ms",
     "ttft_p95_ms",
     "tpot_p95_ms",
@@ -103,27 +111,31 @@ class _Found(NamedTuple):
     questions: Mapping[str, Question]
     terms: Terms
     api: Mapping[str, float] | None
+    by_cache: ByCache
 
 
 def _requests(purchase: Purchase) -> Answer:
     """Answer for whole requests."""
     check_distinct(purchase.scenarios)
     wanted, need, limits = wanted_of(purchase)
-    terms = Terms(wanted, need, limits, spares_of(purchase.spares), buyer_of(purchase))
     modes = [choice("--modes", mode, SERVING_MODES) for mode in purchase.modes]
+    before = _prefilling(purchase, modes)
+    terms = Terms(wanted, need, limits, spares_of(purchase.spares), buyer_of(purchase, before))
     notes: list[str] = []
     rows: list[dict[str, Any]] = []
     candidates: dict[str, Candidate] = {}
     for scenario in purchase.scenarios:
-        candidate = candidate_of(scenario, wanted, limits, terms.buyer, notes)
-        candidates[candidate.name] = candidate
-        for mode in modes:
-            if is_pair(scenario) and mode not in {AGG_AFD, PD_AFD}:
-                continue
-            row = service_row(candidate, mode, terms)
-            rows.append(row)
-            if row["feasible"]:
-                row["estimated_share"] = estimated_share(candidate.question, _as_explored(row))
+        own = {scenario.side(side).id for side in ("attention", "ffn")}
+        for system in (None, *(each for each in before if {each.id} != own)):
+            candidate = candidate_of(scenario, terms, notes, system)
+            candidates[candidate.name] = candidate
+            for mode in modes:
+                if (is_pair(scenario) and mode not in {AGG_AFD, PD_AFD}) or (system and mode not in APART):
+                    continue
+                row = service_row(candidate, mode, terms)
+                rows.append(row)
+                if row["feasible"]:
+                    row["estimated_share"] = estimated_share(candidate.question, _as_explored(row))
     if any(row["feasible"] for row in rows):
         _follow(rows, candidates, terms, notes)
     refusals = [
@@ -135,11 +147,28 @@ def _requests(purchase: Purchase) -> Answer:
         raise refusal("; ".join(refusals), *purchase.scenarios)
     _rank(rows)
     api = _api(purchase.api_price, wanted, rows)
+    by_cache = cache_rows(candidates[rows[0]["system"]], rows[0], terms)
     return _answer(
         purchase,
-        _Found(rows, {name: each.question for name, each in candidates.items()}, terms, api),
-        [*dict.fromkeys(notes), *refusals],
+        _Found(rows, {name: each.question for name, each in candidates.items()}, terms, api, by_cache),
+        [*by_cache.notes, *dict.fromkeys(notes), *refusals],
     )
+
+
+def _prefilling(purchase: Purchase, modes: Sequence[str]) -> list[System]:
+    """Return the systems that may prefill for others; those of candidates with what is set for them."""
+    if purchase.prefill_systems is None:
+        return []
+    if not APART & set(modes):
+        raise InputError("--prefill-systems is of the modes pd and pd+afd: --modes leaves both out")
+    known = {scenario.system.id: scenario.system for scenario in purchase.scenarios}
+    found: dict[str, System] = {}
+    for given in purchase.prefill_systems:
+        system = load_system(given) if isinstance(given, str) else given
+        if system.id in found:
+            raise InputError(f"--prefill-systems names {system.id} twice")
+        found[system.id] = known.get(system.id, system)
+    return list(found.values())
 
 
 def _as_explored(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,7 +255,7 @@ def _rank(rows: list[dict[str, Any]]) -> None:
     for index, row in enumerate(feasible):
         row["rank"] = index + 1
         rivals = [other for other in feasible if other["system"] != row["system"] and other["usd_per_hour"]]
-        if rivals and "+" not in row["system"]:
+        if rivals and not row["prefill_system"] and "+" not in row["system"]:
             row["break_even_price"] = rivals[0]["usd_per_hour"] / row["n_devices_sold"]
     rows.sort(key=lambda row: row.get("rank") or math.inf)
 
@@ -261,7 +290,7 @@ def _api(text: str | None, wanted: Wanted, rows: Sequence[dict[str, Any]]) -> di
 
 
 def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
-    rows, questions, (wanted, _, _, spares, buyer), api = found
+    rows, questions, (wanted, _, _, spares, buyer), api, by_cache = found
     best = rows[0]
     scenarios = purchase.scenarios
     catalogue = scenarios[0].system.parts.catalogue
@@ -293,6 +322,8 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             "isl": work.prompt,
             "cached_tokens": work.prefix,
             "prefix_cache_gb": purchase.prefix_cache_gb,
+            "prefix_cache": purchase.prefix_cache,
+            "session": purchase.session,
             "osl": work.osl,
             "ttft_ms": question.ttft_ms,
             "tpot_ms": question.tpot_ms,
@@ -310,6 +341,7 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             "ranked_by": "usd_per_request" if best["usd_per_request"] is not None else "n_devices_sold",
             **odds.keys(),
             "api": dict(api) if api else None,
+            "by_prefix_cache": by_cache.rows or None,
             "validated_error": constants.validated_error,
             **evidence,
             "answer": with_formats(
@@ -335,6 +367,11 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
                 f"device of it; {spares.words}"
             ),
             prefill_note(evidence),
+            *(
+                ["`estimated` is of decoding alone, whatever system prefills for it"]
+                if any(each["prefill_system"] for each in rows)
+                else []
+            ),
             basis_note(buyer),
             *notes,
             *notes_of(first, []),
@@ -365,8 +402,7 @@ def _sentence(
             f" for {best['usd_per_request'] * 1e3:.3g} USD per thousand, {', '.join(kinds)} USD per million "
             f"tokens ({buyer.basis}, {buyer.terms})"
         )
-    units = f"{best['n_units_sold']} x {best['unit_devices']}"
-    text += f": {best['n_devices_sold']:,} devices ({units}) as {best['deployment']}"
+    text += f": {best['n_devices_sold']:,} devices ({best['units']}) as {best['deployment']}"
     if best["power_kw"] is not None:
         text += f", {best['power_kw']:,.0f} kW"
     text += (
@@ -381,10 +417,9 @@ def _sentence(
     if rivals and rivals[0]["usd_per_request"] is not None and best["usd_per_request"]:
         rival = rivals[0]
         more = rival["usd_per_request"] / best["usd_per_request"] - 1.0
-        text += (
-            f"; {rival['system']} ({NAMES[rival['mode']]}) costs {more:.0%} more, as much at "
-            f"{rival['break_even_price']:.3g} USD/h a device"
-        )
+        text += f"; {rival['system']} ({NAMES[rival['mode']]}) costs {more:.0%} more"
+        if rival["break_even_price"] is not None:
+            text += f", as much at {rival['break_even_price']:.3g} USD/h a device"
         if more <= error:
             text += f", within the {error:.1%} median error of predictions: too close to call"
     if api and "break_even_utilization" in api:

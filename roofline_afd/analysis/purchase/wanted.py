@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import attrs
 import numpy as np
 
-from roofline_afd.analysis.requests.prefixes import read_reuse
-from roofline_afd.analysis.requests.traces import BLOCKS, arrival_rate, read_trace
-from roofline_afd.catalogue.precision import precision
+from roofline_afd.analysis.purchase.caching import Hit, caching_of, sessions_of
+from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import queueing
 from roofline_afd.serving.checks import belongs, choice, finite, whole
@@ -18,9 +18,10 @@ from roofline_afd.serving.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from roofline_afd.analysis.purchase.caching import Caching
     from roofline_afd.analysis.purchase.questions import Purchase
+    from roofline_afd.serving.modes.question import Loading
 
 LATE_SHARE = 0.95
 LATE_DEVIATIONS = 1.6449
@@ -36,6 +37,17 @@ class Wanted(NamedTuple):
     think_s: float | None
     variation: float
     source: str
+    loading: tuple[Loading, ...]
+    """Cached tokens that are read back before a prompt is computed."""
+    caching: Caching | None
+    """What recurs of prompts, where that is known by the size of a cache."""
+
+    def cached(self, hit: Hit) -> Wanted:
+        """Return the same requests of which caches hold another share."""
+        prompt = self.workload.prompt
+        held = min(round(prompt * hit.share), prompt - 1)
+        work = attrs.evolve(self.workload, prefix=held, isl=prompt - held)
+        return self._replace(workload=work, variation=hit.variation, loading=hit.loading)
 
 
 class Spares(NamedTuple):
@@ -88,80 +100,66 @@ def wanted_of(purchase: Purchase) -> tuple[Wanted, Need, dict[str, float | None]
         "ttft_ms": purchase.ttft_p95_ms or purchase.ttft_ms,
         "tpot_ms": purchase.tpot_p95_ms or scenario.tpot_ms,
     }
-    work, variation, source = _lengths(purchase)
-    rate, users, think = _rate(purchase, work, limits)
+    lengths = _lengths(purchase)
+    rate, users, think = _rate(purchase, lengths.output, limits)
     need = Need(rate, LATE_SHARE if late else 0.0, LATE_DEVIATIONS if late else 0.0)
-    return Wanted(work, rate, users, think, variation, source), need, limits
+    caching = caching_of(purchase, rate, lengths.output)
+    known = finite("--prefix-hit", purchase.prefix_hit or 0.0, least=0, below=1)
+    hit = Hit(known, lengths.variation, ()) if caching is None else caching.hit(lengths.input)
+    source = lengths.source
+    if caching is not None:
+        source += f": {caching.words(scenario.kv_precision)}"
+    work = Workload(prefix=0, isl=lengths.input, osl=lengths.output)
+    return Wanted(work, rate, users, think, 0.0, source, (), caching).cached(hit), need, limits
 
 
-def _lengths(purchase: Purchase) -> tuple[Workload, float, str]:
-    """Return what requests look like, the deviation of their input over its mean, and where that is from."""
-    known = purchase.prefix_hit
-    hit = 0.0 if known is None else finite("--prefix-hit", known, least=0, below=1)
+class _Lengths(NamedTuple):
+    """Mean input and output tokens, deviation over mean of the input, and where that is from."""
+
+    input: int
+    output: int
+    variation: float
+    source: str
+
+
+def _lengths(purchase: Purchase) -> _Lengths:
+    """Return the lengths of requests, cached tokens among them."""
     if purchase.trace is None:
-        columns = ("prompt_column", "decode_column", "time_column", "trace_scale", "prefix_cache_gb")
+        columns = ("prompt_column", "decode_column", "time_column", "trace_scale")
         belongs(purchase, columns, "--trace")
+    if purchase.session is not None:
+        for name in ("trace", "isl", "prefix_hit"):
+            if getattr(purchase, name) is not None:
+                other = name.replace("_", "-")
+                raise InputError(f"--session and --{other} exclude each other: it tells what prompts hold")
+        if purchase.osl is None:
+            raise InputError("--osl missing: tokens of an answer")
+        output = whole("--osl", purchase.osl)
+        sessions = sessions_of(purchase, 1.0, output)
+        words = f"; sessions of {sessions.turns} turns, from {sessions.prompts[0]:,.0f} to "
+        words += f"{sessions.prompts[-1]:,.0f} input tokens"
+        return _Lengths(round(sessions.prompt_tokens), output, 0.0, words)
+    if purchase.trace is None:
         missing = [f"--{name}" for name in ("isl", "osl") if getattr(purchase, name) is None]
         if missing:
             raise InputError(f"{' and '.join(missing)} missing: tokens of a request, or --trace FILE")
-        tokens, variation, source = (purchase.isl or 0, purchase.osl or 0), 0.0, ""
+        found = _Lengths(purchase.isl or 0, purchase.osl or 0, 0.0, "")
     else:
         requests = read_trace(
             purchase.trace, prompt_column=purchase.prompt_column, decode_column=purchase.decode_column
         )
         means = [float(np.mean(each)) for each in (requests.prompt_tokens, requests.decode_tokens)]
-        tokens = (purchase.isl or max(round(means[0]), 1), purchase.osl or max(round(means[1]), 1))
-        variation = float(np.std(requests.prompt_tokens)) / max(means[0], 1.0)
         source = f"; {requests.name}" + (f": {requests.note}" if requests.note else "")
-        found = _hit(purchase, purchase.trace)
-        if found is not None:
-            hit, variation = found.share, found.variation
-            source += f": {found.words}"
-    whole("--isl", tokens[0])
-    whole("--osl", tokens[1])
-    cached = min(round(tokens[0] * hit), tokens[0] - 1)
-    return Workload(prefix=cached, isl=tokens[0] - cached, osl=tokens[1]), variation, source
-
-
-class _Hit(NamedTuple):
-    """Share of prompt tokens that are cached, deviation over mean of those that are not, and how that is."""
-
-    share: float
-    variation: float
-    words: str
-
-
-def _hit(purchase: Purchase, trace: Path) -> _Hit | None:
-    """Return what a trace tells of prompts that begin alike; None where it tells nothing, or need not."""
-    size = purchase.prefix_cache_gb
-    if purchase.prefix_hit is not None:
-        if size is not None:
-            raise InputError("--prefix-hit and --prefix-cache-gb exclude each other: give one of them")
-        return None
-    found = read_reuse(trace, prompt_column=purchase.prompt_column)
-    if found is None:
-        if size is not None:
-            raise InputError(
-                f"--prefix-cache-gb needs a trace whose requests name blocks (`{BLOCKS}`): give --prefix-hit"
-            )
-        return None
-    scenario = purchase.scenarios[0]
-    gb = scenario.model.kv_bytes_per_token(precision(scenario.kv_precision).bytes) / 1e9
-    most = math.inf if size is None else finite("--prefix-cache-gb", size, above=0, below=1e9) / gb
-    computed = found.prompt_tokens - found.cached(most)
-    kept = f"a cache of {size:,.4g} GB keeps" if size is not None else "a cache that keeps all would hold"
-    half, nearly = (found.cache_for(share) * gb for share in (0.5, 0.9))
-    return _Hit(
-        found.hit(most),
-        float(np.std(computed)) / max(float(np.mean(computed)), 1.0),
-        f"{kept} {found.hit(most):.1%} of the tokens of prompts, of at most {found.hit():.1%} that recur; "
-        f"half of these need {half:,.3g} GB, nine tenths {nearly:,.3g} GB, shared by all replicas and kept "
-        f"in {scenario.kv_precision} by what is longest unused",
-    )
+        variation = float(np.std(requests.prompt_tokens)) / max(means[0], 1.0)
+        tokens = (purchase.isl or max(round(means[0]), 1), purchase.osl or max(round(means[1]), 1))
+        found = _Lengths(*tokens, variation, source)
+    whole("--isl", found.input)
+    whole("--osl", found.output)
+    return found
 
 
 def _rate(
-    purchase: Purchase, work: Workload, limits: Mapping[str, float | None]
+    purchase: Purchase, osl: int, limits: Mapping[str, float | None]
 ) -> tuple[float, int | None, float | None]:
     """Return requests a second, and users and their time to think where these ask for them."""
     others = [name for name in ("demand", "user_tokens_per_s") if getattr(purchase, name) is not None]
@@ -176,7 +174,7 @@ def _rate(
             raise InputError(
                 "--users with --think-time-s needs --tpot-ms or --tpot-p95-ms: answers take time"
             )
-        answer = ((limits["ttft_ms"] or 0.0) + work.osl * limits["tpot_ms"]) * 1e-3
+        answer = ((limits["ttft_ms"] or 0.0) + osl * limits["tpot_ms"]) * 1e-3
         rate = queueing.requests_of_users(users=purchase.users, think=think, answer=answer)
         return float(rate), purchase.users, think
     if purchase.users is not None:

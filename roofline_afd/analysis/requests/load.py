@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.requests.questions import ARRIVALS
 from roofline_afd.errors import InputError
-from roofline_afd.serving.modes.profiles import Profile, profiles_of, transfer_time
+from roofline_afd.serving.modes.profiles import Profile, loading_time, profiles_of, transfer_time
 from roofline_afd.simulation.service import Pool, Requests, Served, serve
 
 if TYPE_CHECKING:
@@ -185,14 +185,15 @@ def loaded(load: Load) -> Followed:
     if requests.arrival.size < BATCHES:
         raise InputError(f"{requests.arrival.size} requests are too few: at least {BATCHES}")
     pools = [_pool(each) for each in profiles]
+    loading = loading_time(load.question, load.mode, load.point)
     served = serve(
-        requests,
+        dataclasses.replace(requests, arrival=requests.arrival + loading),
         pools[-1],
         accepted=load.question.scenario.accept_length,
         prefill=pools[0] if len(pools) > 1 else None,
         moving=transfer_time(load.question, load.mode, load.point),
     )
-    return Followed(served, profiles)
+    return Followed(dataclasses.replace(served, requests=requests), profiles)
 
 
 def _pool(profile: Profile) -> Pool:

@@ -64,6 +64,17 @@ class Reuse(NamedTuple):
         """Return the share of all prompt tokens that a cache of a size holds [1]."""
         return float(self.cached(cache_tokens).sum()) / max(float(self.prompt_tokens.sum()), 1.0)
 
+    def computed(self, cache_tokens: float = np.inf) -> tuple[float, float]:
+        """Return mean and standard deviation of the tokens of a prompt that a cache does not hold [1].
+
+        Parameters
+        ----------
+        cache_tokens : float
+            As of `cached` [1].
+        """
+        left = self.prompt_tokens - self.cached(cache_tokens)
+        return float(np.mean(left)), float(np.std(left))
+
     def cache_for(self, share: float) -> float:
         """Return the least cache that holds a share of the tokens that recur [1]."""
         order = np.argsort(self.cache_tokens, kind="stable")

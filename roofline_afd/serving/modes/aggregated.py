@@ -215,8 +215,11 @@ class Aggregated:
         groups = case["attention"] / case["tp"]
         replicas = self.workers.replicas(case["attention"], case["ffn"])
         soonest, rhythm = self._rhythm(case["chunk"], times, share=share, groups=groups, replicas=replicas)
-        step, ttft = rhythm.step, rhythm.ttft
-        tokens = replicas * groups * accept * batch / step
+        loading = self.workers.loading(np.asarray(case["tp"]))
+        step, ttft = rhythm.step, rhythm.ttft + loading
+        with np.errstate(divide="ignore"):
+            most_read_back = replicas * groups * (work.osl / loading)
+        tokens = np.minimum(replicas * groups * accept * batch / step, most_read_back)
         memory = batch <= most
         admitted = batch * (1.0 + SAME) >= case["chunk"] / work.isl  # each prompt takes a slot of the batch
         within = share <= 1.0 + SAME
@@ -237,10 +240,11 @@ class Aggregated:
             "mixed": times.mixed,
             "carrying": rhythm.carrying,
             "cycle": rhythm.cycle,
+            "loading": loading,
             "pure": times.pure,
             "ttft": ttft,
-            "soonest": soonest.ttft,
-            "product": np.minimum(soonest.ttft * soonest.step / accept, ttft * tpot),
+            "soonest": soonest.ttft + loading,
+            "product": np.minimum((soonest.ttft + loading) * soonest.step / accept, ttft * tpot),
             "tpot": tpot,
             "rate": tokens / question.devices,
             "memory": memory & np.isfinite(step),

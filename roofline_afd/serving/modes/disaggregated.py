@@ -87,7 +87,7 @@ class Disaggregated:
             groups = number * (ways["p_attention"] / ways["p_tp"])[way]
             ttft = ttft + serving_modes.waiting_time(
                 rate=question.request_rate / groups,
-                service=(ways["p_step"] * work.isl / ways["chunk"])[way],
+                service=ways["p_service"][way],
                 variation=question.prompt_variation,
             )
         chosen = np.zeros(decode["size"].size, dtype=int)
@@ -166,10 +166,10 @@ class Disaggregated:
 
     def _worth(self, ways: Points) -> Rows:
         """Return the ways to prefill that can be best: the fastest of each room, or all not dominated."""
-        question, work = self.question, self.question.workload
+        question = self.question
         rooms = alike(ways["p_room"])
         if question.request_rate is not None:  # a wait grows with one's own service, and with the load
-            service = ways["p_step"] * work.isl / ways["chunk"]
+            service = ways["p_service"]
             own = ways["p_attention"] / ways["p_tp"] / service
             costs = np.stack([ways["ttft"], -ways["p_rate"], -own, service], axis=1)
             return np.concatenate([rows[undominated(costs[rows])] for rows in rooms])

@@ -170,7 +170,7 @@ def _together(asked: _Asked) -> FleetFound:
         question,
         wanted[likely],
         groups=every["attention"] / every["tp"],
-        service=every["cycle"] * work.isl / every["chunk"],
+        service=np.maximum(every["cycle"] * work.isl / every["chunk"], every["loading"]),
         first=every["ttft"] + need.share * (every["every"] + 1.0) / 2.0 * every["pure"],
     )
     columns = {**every, "replicas": replicas, "ttft_late": ttft, "each": each}
@@ -217,7 +217,7 @@ def _apart(asked: _Asked) -> FleetFound:
             question,
             least_number[likely],
             groups=ways["p_attention"] / ways["p_tp"],
-            service=ways["p_step"] * work.isl / ways["chunk"],
+            service=ways["p_service"],
             first=ways["ttft"] + need.share * ways["p_step"] * (work.isl < ways["chunk"]),
         )
         in_time = np.isfinite(first) & (first <= question.ttft_limit)
@@ -287,6 +287,10 @@ def _settled(points: Points, cost: Numbers, total: Callable[[Points], FloatArray
 
 def sized(question: Question) -> Question:
     """Return a question about replicas of any size up to a domain, or some nodes, whatever the cluster."""
-    domain = max(question.scenario.side(side).scale_up_domain_devices for side in ("attention", "ffn"))
+    domain = max(
+        pool.side(side).scale_up_domain_devices
+        for pool in (question.scenario, question.prefill)
+        for side in ("attention", "ffn")
+    )
     most = min(max(domain, FEW_NODES), LARGEST_REPLICA, question.scenario.max_devices)
     return attrs.evolve(question, devices=most, request_rate=None)

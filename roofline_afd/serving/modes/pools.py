@@ -57,7 +57,11 @@ def ways_to_prefill(question: Question, workers: Workers) -> Points:
                 if not fits.size:
                     continue
                 one = np.ones(fits.size)
+                loading = workers.loading(tp[fits])
                 rate = serving_modes.prefill_rate(chunk_tokens=chunk, prompt_tokens=work.isl, step=step[fits])
+                with np.errstate(divide="ignore"):
+                    read_back = 1.0 / loading
+                service = np.maximum(step[fits] * work.isl / chunk, loading)
                 found.append(
                     {
                         "p_attention": replicas.attention[fits],
@@ -69,8 +73,9 @@ def ways_to_prefill(question: Question, workers: Workers) -> Points:
                         "p_step": step[fits],
                         "p_size": size[fits],
                         "p_room": workers.room(size[fits]),
-                        "p_ttft": step[fits] * least_whole(work.isl / chunk),
-                        "p_rate": rate * replicas.attention[fits] / tp[fits],
+                        "p_service": service,
+                        "p_ttft": step[fits] * least_whole(work.isl / chunk) + loading,
+                        "p_rate": np.minimum(rate, read_back) * replicas.attention[fits] / tp[fits],
                     }
                 )
     return joined(found)

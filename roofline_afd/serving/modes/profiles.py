@@ -79,13 +79,9 @@ def profiles_of(question: Question, mode: str, point: Mapping[str, float]) -> tu
 
 def prompt_time(question: Question, mode: str, point: Mapping[str, float]) -> float:
     """Return what whole chunks of prompts add to a step of a deployment with all its places taken [s]."""
-    inner = AFD if mode in {AGG_AFD, PD_AFD} else EP
-    work = question.workload
-    apart = mode in {PD, PD_AFD}
-    scenario, held = (question.prefill, work.prompt) if apart else (question.scenario, work.held)
-    workers = Workers(question, scenario, inner, held=held)
-    one = _numbers(point, "p_" if apart else "")
-    micro = np.array([0.0 if apart else _slots(point) / one["m"]])
+    workers, prefix = _prefilling(question, mode)
+    one = _numbers(point, prefix)
+    micro = np.array([0.0 if prefix else _slots(point) / one["m"]])
     full, none = (_times(workers, one, micro, point["chunk"] / one["m"], part)[0] for part in (1.0, 0.0))
     return float(full[0] - none[0])
 
@@ -106,6 +102,36 @@ def transfer_time(question: Question, mode: str, point: Mapping[str, float]) -> 
     after = Workers(question, question.scenario, inner, held=work.held)
     moving = CacheTransfer(question, before, after).time(point["p_tp"], int(point["tp"]))
     return float(np.asarray(moving))
+
+
+def loading_time(question: Question, mode: str, point: Mapping[str, float]) -> float:
+    """Return how long cached tokens of a request are read back before its prompt is computed [s]."""
+    if not question.loading:
+        return 0.0
+    workers, prefix = _prefilling(question, mode)
+    return float(workers.loading(np.asarray(point[f"{prefix}tp"])))
+
+
+def free_sequences(question: Question, mode: str, point: Mapping[str, float]) -> float:
+    """Return the sequences whose cache devices that prefill have memory left for, besides what they run [1].
+
+    They are as long as those that the devices run: prompts where another pool decodes, else whole ones.
+    """
+    workers, prefix = _prefilling(question, mode)
+    one = _numbers(point, prefix)
+    replicas = Replicas(*(np.array([value]) for value in (int(one["plan"]), one["attention"], one["ffn"])))
+    most = float(workers.memory_left(replicas, tokens=point["chunk"])[0])
+    running = max(point["chunk"] / question.workload.isl, 1.0) if prefix else point["batch"]
+    return max(most - running, 0.0) * one["attention"] / one["tp"] * one["replicas"]
+
+
+def _prefilling(question: Question, mode: str) -> tuple[Workers, str]:
+    """Return the workers that compute prompts, and what their numbers begin with in a point."""
+    inner = AFD if mode in {AGG_AFD, PD_AFD} else EP
+    work = question.workload
+    if mode in {PD, PD_AFD}:
+        return Workers(question, question.prefill, inner, held=work.prompt), "p_"
+    return Workers(question, question.scenario, inner, held=work.held), ""
 
 
 def _slots(point: Mapping[str, float]) -> int:

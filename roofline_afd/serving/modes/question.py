@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 AGG, PD, AGG_AFD, PD_AFD = "agg", "pd", "agg+afd", "pd+afd"
 SERVING_MODES = (AGG, PD, AGG_AFD, PD_AFD)
+
+
+class Loading(NamedTuple):
+    """Cached tokens of a request that lie elsewhere, and how fast a device reads them back."""
+
+    tokens: float
+    """In the mean [1]."""
+    bandwidth: float | None
+    """Of a device; that of the scale-out fabric where absent [B/s]."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +58,8 @@ class Question:
         Pool that gives out the first token: `prefill` or `decode`.
     shared_prefix : bool
         Whether sequences of an attention group share one prefix.
+    loading : tuple of Loading
+        What of the cached tokens is read back before a prompt is computed.
     """
 
     scenario: Scenario
@@ -65,6 +76,7 @@ class Question:
     kv_moved: str = "all"
     first_token: str = "prefill"  # noqa: S105 - no password
     shared_prefix: bool = False
+    loading: tuple[Loading, ...] = ()
 
     @property
     def ttft_limit(self) -> float:

@@ -225,6 +225,23 @@ class Workers:
         found: Numbers = np.minimum(most, LARGEST_BATCH)
         return found
 
+    def loading(self, tp: Numbers) -> Numbers:
+        """Return the time in which a group that shares heads so many ways reads a request's tokens back [s].
+
+        It is before the prompt's own time, as it is not known sooner; other prompts are computed meanwhile.
+        """
+        found = np.zeros(np.shape(tp))
+        if not self.question.loading:
+            return found
+        _, fabric = self.deployments.layers(self.transport).bandwidths("attention")
+        kinds, which = np.unique(tp, return_inverse=True)
+        for tokens, bandwidth in self.question.loading:
+            speed = fabric if bandwidth is None else bandwidth
+            each = [float(self.deployments.cache_of(tokens, int(kind))) for kind in kinds]
+            with np.errstate(divide="ignore"):
+                found = found + np.divide(each, speed)[which].reshape(np.shape(tp))
+        return found
+
     def replicas(self, attention: FloatArray, ffn: FloatArray) -> Numbers:
         """Return the whole replicas of a shape that the cluster has room for."""
         size = attention + ffn if self.mode == AFD else attention
