@@ -403,8 +403,8 @@ def deploy_answer(answer: Answer | Path, *, target: str, mode: str | None = None
     InputError
         If the answer cannot be read, or holds no deployment that the software runs.
     """
-    from roofline_afd.analysis.deploy.chosen import answer_of, scenario_of
     from roofline_afd.analysis.deploy.deploy import deploy as analyse
+    from roofline_afd.analysis.kept import answer_of, scenario_of
 
     kept = answer_of(answer)
     return analyse(Launch(scenario_of(kept), target=target, mode=mode, answer=kept)).frame()

@@ -133,7 +133,7 @@ def _question(
 
 def _kept_question(file: Path, subject: type, values: Mapping[str, Any], catalogue: Catalogue) -> Scenario:
     """Return the question of a kept answer; no other may be asked beside it."""
-    from roofline_afd.analysis.deploy.chosen import answer_of, scenario_of  # not for --help
+    from roofline_afd.analysis.kept import answer_of, scenario_of  # not for --help
 
     for option in group_parameters(subject):
         free = option.name in {"hardware_db", "model_db"}

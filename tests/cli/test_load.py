@@ -16,6 +16,9 @@ BASE = ("--system", "b200", "--model", "gpt-oss-20b", "--devices", "4", "--isl",
 LOAD = ("load", *BASE, "--mode", "pd", "--ttft-ms", "500", "--tpot-ms", "30", "--requests-per-s", "5,50")
 
 
+DECODE = ("load", "--system", "h200", "--model", "qwen3-30b-a3b", "--devices", "8")
+
+
 def test_percentiles_over_load() -> None:
     """A row for each rate: percentiles in order, requests served as they come, the same for a seed."""
     answer = ask(*LOAD)
@@ -56,6 +59,64 @@ def test_a_trace_at_its_times(tmp_path: Path) -> None:
     assert row["request_rate"] == pytest.approx(20.0, rel=1e-6)
 
 
+def kept(tmp_path: Path, *asked: str) -> str:
+    """Return the file of an answer that is kept."""
+    file = tmp_path / "kept.json"
+    done = command(*asked, "--format", "json", "--output", str(file), "--force")
+    assert done.status == 0, done.err
+    return str(file)
+
+
+def test_a_kept_answer_of_explore_is_loaded_as_it_stands(tmp_path: Path) -> None:
+    """The same rows as of the question itself; its limits, too."""
+    limits = ("--ttft-ms", "500", "--tpot-ms", "30")
+    file = kept(tmp_path, "explore", *BASE, "--modes", "pd,agg", *limits)
+    found = ask("load", "--from", file, "--requests-per-s", "50")
+    best = json.loads((tmp_path / "kept.json").read_text("utf-8"))["summary"]["best_under_slo"]
+    same = ask("load", *BASE, "--mode", best["mode"], *limits, "--requests-per-s", "50")
+    assert found["results"] == same["results"]
+    assert found["summary"]["deployment"]["deployment"] == best["deployment"]
+    assert command("load", "--from", file, "--isl", "9").complaint.count("leave out --isl") == 1
+
+
+@pytest.mark.parametrize("mode", ["ep", "afd"])
+def test_one_deployment_that_decodes(tmp_path: Path, mode: str) -> None:
+    """With all places taken a token takes what `predict` says, alone much less; the same of a kept answer.
+
+    Requests of lengths far apart, so that they do not end in waves: 12,000 of them deviate by 1 %.
+    """
+    sides = ("--attention-devices", "4", "--ffn-devices", "4") if mode == "afd" else ("--devices", "8")
+    asked = (*DECODE[1:5], *sides, "--mode", mode, "--batch", "32", "--microbatches", "2")
+    predicted = ask("predict", *asked)["results"][0]
+    rates = ("--osl", "200", "--output-variation", "1", "--requests", "12000", "--requests-per-s")
+    groups = 4 if mode == "afd" else 8
+    full = groups * 32 / (200 * predicted["tpot_ms"] * 1e-3)
+    few, many = ask("load", *asked, *rates, f"{full / 50!r},{3 * full!r}")["results"]
+    assert many["tpot_p50_ms"] == pytest.approx(predicted["tpot_ms"], rel=0.01)
+    assert many["requests_per_s"] == pytest.approx(full, rel=0.03)
+    assert few["tpot_p50_ms"] < many["tpot_p50_ms"]
+    assert few["ttft_p95_ms"] < predicted["tpot_ms"] < many["ttft_p95_ms"]
+    file = kept(tmp_path, "predict", *asked)
+    again = ask("load", "--from", file, *rates, f"{full / 50!r}")
+    assert again["results"] == [few]
+    assert any("prompts are computed elsewhere" in note for note in again["notes"])
+
+
+def test_a_kept_comparison_is_loaded_with_its_winner(tmp_path: Path) -> None:
+    file = kept(tmp_path, "compare", *DECODE[1:5], "--max-devices", "16", "--tpot-ms", "40")
+    held = json.loads((tmp_path / "kept.json").read_text("utf-8"))
+    best = next(row for row in held["results"] if row["mode"] == held["summary"]["winner"])
+    found = ask("load", "--from", file, "--osl", "100", "--requests", "4000", "--requests-per-s", "1")
+    assert found["summary"]["deployment"]["n_devices"] == best["n_devices"]
+    rate = best["tokens_per_s_per_device"] * best["n_devices"] / 100
+    assert found["summary"]["capacity_requests_per_s"] == pytest.approx(rate, rel=1e-9)
+    (other,) = {"ep", "afd"} - {best["mode"]}
+    turned = ask(
+        "load", "--from", file, "--mode", other, "--osl", "100", "--requests", "400", "--requests-per-s", "1"
+    )
+    assert turned["summary"]["deployment"]["mode"] == other
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "says"),
     [
@@ -64,7 +125,12 @@ def test_a_trace_at_its_times(tmp_path: Path) -> None:
         ((*LOAD[:-1], "trace"), 2, "needs --trace FILE"),
         ((*LOAD, "--day", "0,0"), 2, "--day needs"),
         ((*LOAD, "--arrivals", "often"), 2, "--arrivals 'often' is not valid"),
-        ((*LOAD, "--batch", "4"), 2, "--batch is found"),
+        ((*LOAD, "--batch", "4"), 2, "--batch is found where prompts are served"),
+        ((*DECODE, "--batch", "4"), 2, "--osl missing"),
+        ((*DECODE, "--batch", "4", "--osl", "64", "--ttft-ms", "9"), 2, "are of prompts"),
+        ((*DECODE, "--batch", "4", "--osl", "64", "--mode", "pd"), 2, "--mode 'pd' is not valid"),
+        ((*DECODE, "--batch", "4", "--osl", "9000"), 2, "leaves no prompt"),
+        ((*DECODE, "--batch", "900000", "--osl", "64"), 1, "HBM"),
         ((*LOAD, "--requests", "5"), 2, "5 requests are too few"),
         (("load", *BASE[:6]), 2, "--isl and --osl missing"),
         ((*LOAD, "--tpot-ms", "0.01"), 1, "binding is latency target"),

@@ -48,7 +48,7 @@ def predict(question: Prediction) -> Answer:
     scenario, deployment = found.scenario, found.deployment
     deployments = Deployments(scenario, deployment.mode)
     limited = scenario.tpot_ms is not None
-    _refuse(deployments, deployment, limited=limited)
+    refuse(deployments, deployment, limited=limited)
     row = {**found.largest, **row_of(deployments, deployment, limited=limited)}
     quantities = quantities_of(deployments)
     said = _sentence(row, scenario)
@@ -76,8 +76,23 @@ def predict_afd(scenario: Scenario, **largest: bool) -> Answer:
     return predict(Prediction(scenario, mode=AFD, **largest))
 
 
-def _refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) -> None:
-    """Raise if a deployment cannot be, naming the constraint and the nearest that can."""
+def refuse(deployments: Deployments, deployment: Deployment, *, limited: bool) -> None:
+    """Raise if a deployment cannot be, naming the constraint and the nearest that can.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        One mode of a question.
+    deployment : Deployment
+        The deployment.
+    limited : bool
+        Whether a latency target was given.
+
+    Raises
+    ------
+    InfeasibleError
+        If it does not fit memory, no fabric or kernel holds it together, or it misses the target.
+    """
     scenario = deployments.scenario
     most = float(np.asarray(deployments.largest_batch(deployment)))
     batch = float(np.asarray(deployment.batch))

@@ -15,7 +15,7 @@ from roofline_afd.analysis.purchase.candidates import candidate_name, check_dist
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of
 from roofline_afd.analysis.purchase.service_rows import Terms, candidate_of, service_row
 from roofline_afd.analysis.purchase.wanted import LATE_SHARE, spares_of, wanted_of
-from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded
+from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded, service_of
 from roofline_afd.analysis.requests.odds import estimated_share, mode_odds
 from roofline_afd.analysis.requests.reasons import NAMES, prefill_evidence, prefill_note
 from roofline_afd.catalogue.calibration import load_service_constants
@@ -219,7 +219,7 @@ def _late(row: dict[str, Any], candidate: Candidate, terms: Terms) -> _Late | No
     stay = (row["ttft_ms"] + question.workload.osl * row["tpot_ms"]) * 1e-3
     rate, variation = terms.wanted.requests_per_s, terms.wanted.variation
     arrivals = Arrivals(rate, enough(rate, stay), variation=variation)
-    found = loaded(Load(question, row["mode"], row["point"], arrivals))
+    found = loaded(Load(service_of(question, row["mode"], row["point"]), arrivals))
     row["simulated"] = found.steady
     if not found.steady:
         return None

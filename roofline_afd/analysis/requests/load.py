@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.serving.modes.question import Question
+    from roofline_afd.serving.workload import Workload
 
 POISSON, BURSTY, EVEN = ARRIVALS
 BURST_DEVIATION = 3.0
@@ -71,12 +72,46 @@ class Arrivals:
 
 
 @dataclasses.dataclass(frozen=True)
-class Load:
-    """A deployment of a serving mode, and the requests that come to it."""
+class Service:
+    """A deployment as requests meet it."""
 
-    question: Question
-    mode: str
-    point: Mapping[str, float]
+    profiles: tuple[Profile, ...]
+    """Of one pool, or of that which prefills and that which decodes."""
+    workload: Workload
+    accepted: float
+    """Tokens accepted of a step [1]."""
+    moving: float = 0.0
+    """Time for the cache of a prompt to move between pools [s]."""
+    loading: float = 0.0
+    """Time for cached tokens to be read back before a prompt is computed [s]."""
+
+
+def service_of(question: Question, mode: str, point: Mapping[str, float]) -> Service:
+    """Return a deployment of a serving mode as requests meet it.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    mode : str
+        The serving mode.
+    point : mapping of str to float
+        A point of `explore_modes`, or of `cheapest_fleets`.
+    """
+    return Service(
+        profiles_of(question, mode, point),
+        question.workload,
+        question.scenario.accept_length,
+        transfer_time(question, mode, point),
+        loading_time(question, mode, point),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """A deployment, and the requests that come to it."""
+
+    service: Service
     arrivals: Arrivals
     given: Requests | None = None
     """Requests themselves, as those of a trace, instead of drawn ones."""
@@ -180,20 +215,19 @@ def loaded(load: Load) -> Followed:
     InputError
         If there are too few requests to tell percentiles of.
     """
-    profiles = profiles_of(load.question, load.mode, load.point)
+    service = load.service
     requests = load.given if load.given is not None else drawn(load)
     if requests.arrival.size < BATCHES:
         raise InputError(f"{requests.arrival.size} requests are too few: at least {BATCHES}")
-    pools = [_pool(each) for each in profiles]
-    loading = loading_time(load.question, load.mode, load.point)
+    pools = [_pool(each) for each in service.profiles]
     served = serve(
-        dataclasses.replace(requests, arrival=requests.arrival + loading),
+        dataclasses.replace(requests, arrival=requests.arrival + service.loading),
         pools[-1],
-        accepted=load.question.scenario.accept_length,
+        accepted=service.accepted,
         prefill=pools[0] if len(pools) > 1 else None,
-        moving=transfer_time(load.question, load.mode, load.point),
+        moving=service.moving,
     )
-    return Followed(dataclasses.replace(served, requests=requests), profiles)
+    return Followed(dataclasses.replace(served, requests=requests), service.profiles)
 
 
 def _pool(profile: Profile) -> Pool:
@@ -221,7 +255,7 @@ def drawn(load: Load) -> Requests:
     Requests
         In the order of their arrival.
     """
-    arrivals, work = load.arrivals, load.question.workload
+    arrivals, work = load.arrivals, load.service.workload
     random = np.random.default_rng(arrivals.seed)
     many = arrivals.requests
     gaps = _gaps(random, arrivals.kind, many) / arrivals.rate

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from roofline_afd.analysis.answer import Answer
     from roofline_afd.analysis.requests.traces import Trace
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.linear import Coefficients
@@ -266,8 +267,12 @@ class UnderLoad(Lengths):
     scenario : Scenario
         Model and system: `devices` is the cluster, 128 where absent; with `batch`, and no lengths of prompts,
         the one deployment that decodes.
+    answer : Path, optional
+        Answer of predict, compare or explore kept as JSON, whose deployment is loaded; of the first two it
+        decodes alone, answers of `osl` tokens.
     mode : str, optional
-        Serving mode of the deployment; the best under the limits where absent.
+        Serving mode of the deployment, or ep or afd of one that decodes alone; the best under the limits
+        where absent.
     ttft_ms : float, optional
         Time to the first token that requests are held to; any where absent [ms].
     chunk_tokens : int, optional
@@ -292,7 +297,8 @@ class UnderLoad(Lengths):
 
     scenario: Scenario
     _: dataclasses.KW_ONLY
-    mode: str | None = option(None, words=SERVING_MODES)
+    answer: Answer | Path | None = option(None, metavar="FILE.json", flag="--from")
+    mode: str | None = option(None, words=(*SERVING_MODES, "ep", "afd"))
     ttft_ms: float | None = None
     chunk_tokens: int | None = None
     rates: Sequence[float] | str | None = option(

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
-from roofline_afd.analysis.requests import explore
+from roofline_afd.analysis.requests.deployed import deployed
 from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded, summary_of
-from roofline_afd.analysis.requests.modes import Rates, rates_of, rows_of
-from roofline_afd.analysis.requests.questions import ARRIVALS, FROM_TRACE, Exploration, Lengths
-from roofline_afd.analysis.requests.reasons import NAMES, prefill_evidence, prefill_note, why_not
+from roofline_afd.analysis.requests.questions import ARRIVALS, FROM_TRACE
+from roofline_afd.analysis.requests.reasons import prefill_evidence, prefill_note
 from roofline_afd.analysis.requests.traces import read_arrivals
 from roofline_afd.errors import InputError
-from roofline_afd.physics import economics
 from roofline_afd.serving.checks import choice, finite, whole
-from roofline_afd.serving.deployment import AFD, EP, Deployments
-from roofline_afd.serving.modes.question import AGG_AFD, PD_AFD, SERVING_MODES
-from roofline_afd.serving.modes.search import explore_modes
 from roofline_afd.simulation.service import Requests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from roofline_afd.analysis.requests.deployed import Deployed
     from roofline_afd.analysis.requests.questions import UnderLoad
-    from roofline_afd.serving.modes.question import Question
-    from roofline_afd.serving.modes.search import ModeFound
 
 SHARES = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Loads over what a deployment serves without waiting."""
 IN_TIME = 0.95
 """Share of requests within the limits that a load is called good by."""
 MOST_PARTS = 1440
+_FOLLOWED = {
+    True: "it waits for a place, its prompt is computed in chunks, and its tokens with those of others, step "
+    "by step",
+    False: "it waits for a place, and its tokens are computed with those of others, step by step",
+}
+"""What happens to a request, where its prompt is computed here or elsewhere."""
 TABLE_KEYS = (
     "request_rate",
     "load",
@@ -49,21 +45,6 @@ TABLE_KEYS = (
     "requests_in_flight",
     "usd_per_million_tokens",
 )
-
-
-class _Chosen(NamedTuple):
-    """The deployment, and what was asked for it."""
-
-    question: Question
-    mode: str
-    found: ModeFound
-    rates: Rates
-
-    @property
-    def capacity(self) -> float:
-        """Requests a second that it serves where none waits [1/s]."""
-        best = self.found.best or {}
-        return float(best["rate"]) * self.question.devices / self.question.workload.osl
 
 
 def under_load(question: UnderLoad) -> Answer:
@@ -86,24 +67,21 @@ def under_load(question: UnderLoad) -> Answer:
     InfeasibleError
         If no deployment meets the limits without waiting.
     """
-    chosen = _chosen(question)
-    asked = chosen.question
+    chosen = deployed(question)
     given = _given(question)
-    best = chosen.found.best or {}
     rows = []
     for rate in _rates(question, chosen, given):
-        stay = best["ttft"] + asked.workload.osl * best["tpot"]
         arrivals = Arrivals(
             rate,
-            question.requests or enough(rate, stay),
+            question.requests or enough(rate, chosen.stay),
             kind=choice("--arrivals", question.arrivals, ARRIVALS),
             variation=question.prompt_variation,
             output_variation=question.output_variation,
             day=_day(question),
             seed=question.seed,
         )
-        followed = loaded(Load(asked, chosen.mode, best, arrivals, given))
-        row = summary_of(followed, ttft_ms=asked.ttft_ms, tpot_ms=asked.tpot_ms)
+        followed = loaded(Load(chosen.service, arrivals, given))
+        row = summary_of(followed, ttft_ms=chosen.ttft_ms, tpot_ms=chosen.tpot_ms)
         rows.append(
             {
                 "request_rate": rate,
@@ -111,39 +89,10 @@ def under_load(question: UnderLoad) -> Answer:
                 **row,
                 "steady": followed.steady,
                 "requests": int(followed.served.requests.arrival.size),
-                "usd_per_million_tokens": _cost(chosen, rate),
+                "usd_per_million_tokens": chosen.usd_per_million_tokens(rate),
             }
         )
     return _answer(question, chosen, rows)
-
-
-def _chosen(question: UnderLoad) -> _Chosen:
-    """Return the deployment: the best of its mode, or of all, under the limits."""
-    scenario = question.scenario
-    if scenario.batch is not None:
-        raise InputError(
-            "--batch is found: the deployment is the best of its mode under --ttft-ms and --tpot-ms"
-        )
-    lengths = {field.name: getattr(question, field.name) for field in dataclasses.fields(Lengths)}
-    mode = question.mode
-    modes = SERVING_MODES if mode is None else (choice("--mode", mode, SERVING_MODES),)
-    asked = explore.asked_of(
-        Exploration(
-            scenario,
-            modes=modes,
-            ttft_ms=question.ttft_ms,
-            chunk_tokens=question.chunk_tokens,
-            prompt_variation=question.prompt_variation,
-            **lengths,
-        )
-    )
-    found = explore_modes(asked, modes)
-    feasible = {name: each for name, each in found.items() if each.best}
-    if not feasible:
-        reasons = "; ".join(f"{NAMES[name]}: {why_not(asked, each)}" for name, each in found.items())
-        raise refusal(reasons, scenario)
-    name = max(feasible, key=lambda each: (feasible[each].best or {})["rate"])
-    return _Chosen(asked, name, feasible[name], rates_of(asked, "rent"))
 
 
 def _given(question: UnderLoad) -> Requests | None:
@@ -163,7 +112,7 @@ def _given(question: UnderLoad) -> Requests | None:
     return Requests(held.times, np.maximum(held.prompt_tokens, 1.0), held.decode_tokens)
 
 
-def _rates(question: UnderLoad, chosen: _Chosen, given: Requests | None) -> list[float]:
+def _rates(question: UnderLoad, chosen: Deployed, given: Requests | None) -> list[float]:
     """Return the requests a second of each row, checked."""
     for name in ("prompt_variation", "output_variation"):
         finite(f"--{name.replace('_', '-')}", getattr(question, name), least=0, below=10)
@@ -190,42 +139,20 @@ def _day(question: UnderLoad) -> tuple[float, ...] | None:
     return parts
 
 
-def _cost(chosen: _Chosen, rate: float) -> float | None:
-    """Return what a million output tokens cost at a rate, the cluster paid for as a whole."""
-    (row,) = _row(chosen)
-    at_capacity = row["usd_per_million_tokens"]
-    if at_capacity is None:
-        return None
-    hourly = at_capacity * chosen.capacity * chosen.question.workload.osl * economics.SECONDS_PER_HOUR / 1e6
-    served = min(rate, chosen.capacity) * chosen.question.workload.osl
-    return float(economics.usd_per_million_tokens(usd_per_hour=hourly, tokens_per_s=served))
-
-
-def _row(chosen: _Chosen) -> list[dict[str, Any]]:
-    """Return the deployment as `explore` tells it."""
-    best = chosen.found.best or {}
-    points = {key: np.array([value]) for key, value in best.items()}
-    return rows_of(chosen.question, chosen.found, points, chosen.rates)
-
-
-def _answer(question: UnderLoad, chosen: _Chosen, rows: list[dict[str, Any]]) -> Answer:
-    asked = chosen.question
-    scenario = asked.scenario
-    (deployment,) = _row(chosen)
-    inner = AFD if chosen.mode in {AGG_AFD, PD_AFD} else EP
-    deployments = Deployments(attrs.evolve(scenario, context=max(asked.workload.mean_context, 1)), inner)
+def _answer(question: UnderLoad, chosen: Deployed, rows: list[dict[str, Any]]) -> Answer:
+    scenario, deployments = chosen.scenario, chosen.deployments
     quantities = quantities_of(deployments)
     evidence = prefill_evidence(scenario.system.parts.catalogue)
     good = [row for row in rows if row["within_limits"] >= IN_TIME and row["steady"]]
     unsteady = [f"{row['request_rate']:.4g}" for row in rows if not row["steady"]]
-    work = asked.workload
+    work = chosen.service.workload
     return Answer(
         command="load",
         inputs={
             **serving_inputs(scenario, quantities),
-            "devices": asked.devices,
-            "ttft_ms": asked.ttft_ms,
-            "tpot_ms": asked.tpot_ms,
+            "devices": chosen.devices,
+            "ttft_ms": chosen.ttft_ms,
+            "tpot_ms": chosen.tpot_ms,
             "prefix": work.prefix,
             "isl": work.isl,
             "osl": work.osl,
@@ -237,17 +164,14 @@ def _answer(question: UnderLoad, chosen: _Chosen, rows: list[dict[str, Any]]) ->
         },
         columns=object_columns(rows),
         summary={
-            "deployment": deployment,
+            "deployment": chosen.row,
             "capacity_requests_per_s": chosen.capacity,
             "highest_good_rate": max((row["request_rate"] for row in good), default=None),
-            **evidence,
-            "answer": with_formats(_sentence(chosen, deployment, rows, good), scenario),
+            **(evidence if chosen.prefills else {}),
+            "answer": with_formats(_sentence(chosen, rows, good), scenario),
         },
         notes=[
-            (
-                "every request is followed: it waits for a place, its prompt is computed in chunks, and its "
-                "tokens with those of others, step by step; replicas are filled evenly"
-            ),
+            f"every request is followed: {_FOLLOWED[chosen.prefills]}; replicas are filled evenly",
             (
                 "percentiles are of requests that come when the service is as full as it will be; half "
                 "widths of their 95 % intervals are in the other formats"
@@ -257,8 +181,8 @@ def _answer(question: UnderLoad, chosen: _Chosen, rows: list[dict[str, Any]]) ->
                 if unsteady
                 else []
             ),
-            prefill_note(evidence),
-            *(each for each in chosen.rates.notes if "price" in each),
+            *([prefill_note(evidence)] if chosen.prefills else []),
+            *chosen.notes,
             *notes_of(deployments, []),
             *provenance_notes(scenario, quantities),
         ],
@@ -267,19 +191,17 @@ def _answer(question: UnderLoad, chosen: _Chosen, rows: list[dict[str, Any]]) ->
 
 
 def _sentence(
-    chosen: _Chosen,
-    deployment: Mapping[str, Any],
+    chosen: Deployed,
     rows: list[dict[str, Any]],
     good: list[dict[str, Any]],
 ) -> str:
     """Return up to which load requests are in time, and what they see there."""
-    asked = chosen.question
     limits = " and ".join(
         f"{name} <= {value:g} ms"
-        for name, value in (("TTFT", asked.ttft_ms), ("TPOT", asked.tpot_ms))
+        for name, value in (("TTFT", chosen.ttft_ms), ("TPOT", chosen.tpot_ms))
         if value is not None
     )
-    what = f"{NAMES[chosen.mode]} as {deployment['deployment']}"
+    what = f"{chosen.name} as {chosen.row['deployment']}"
     if not limits:
         last = rows[-1]
         return (

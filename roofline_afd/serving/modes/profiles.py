@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.serving.batches import Numbers
+    from roofline_afd.serving.deployment import Deployment, Deployments
     from roofline_afd.serving.modes.question import Question
 
 GRID = 24
@@ -74,6 +75,40 @@ def profiles_of(question: Question, mode: str, point: Mapping[str, float]) -> tu
     return (
         _profile(before, point, "p_", chunk=point["chunk"], slots=0),
         _profile(after, point, "", chunk=0.0, slots=_slots(point)),
+    )
+
+
+def decode_profile(deployments: Deployments, deployment: Deployment) -> Profile:
+    """Return what one deployment takes for the steps of sequences whose prompts are computed elsewhere.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        One mode of a question.
+    deployment : Deployment
+        The deployment, with all its places taken.
+
+    Returns
+    -------
+    Profile
+        That of one replica.
+    """
+    groups = max(round(float(np.asarray(deployment.attention_devices) / deployment.tensor_parallel)), 1)
+    slots, m = round(float(np.asarray(deployment.batch))), float(np.asarray(deployment.microbatches))
+    batches = np.unique([m, *np.round(np.linspace(m, slots, min(GRID, slots)))])
+    times = deployments.step(dataclasses.replace(deployment, batch=batches)).time
+    held = np.arange(1, slots * groups + 1) / groups
+    steps = np.interp(np.maximum(held, batches[0]), batches, np.broadcast_to(times, batches.shape))
+    table = np.concatenate([[0.0], steps])[:, None]
+    return Profile(
+        replicas=1,
+        devices=round(float(np.asarray(deployment.devices))),
+        groups=groups,
+        slots=slots * groups,
+        chunk=0.0,
+        every=1,
+        even=table,
+        uneven=table,
     )
 
 

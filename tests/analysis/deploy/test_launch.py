@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from roofline_afd.analysis.decode.compare import compare
-from roofline_afd.analysis.deploy.chosen import scenario_of
 from roofline_afd.analysis.deploy.deploy import deploy
 from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.deploy.targets import TARGETS
+from roofline_afd.analysis.kept import scenario_of
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.scenario import Scenario

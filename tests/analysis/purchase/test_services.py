@@ -11,7 +11,7 @@ import pytest
 from roofline_afd.analysis.purchase import services
 from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.analysis.purchase.services import procure
-from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded
+from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded, service_of
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.modes.fleets import Need, Weights, cheapest_fleets, sized
 from roofline_afd.serving.modes.question import Question
@@ -174,7 +174,7 @@ def test_fleets_hold_what_they_promise(mode: str) -> None:
     )
     point = {key: float(column[0]) for key, column in found.points.items()}
     stay = point["ttft"] + 512 * point["tpot"]
-    followed = loaded(Load(question, mode, point, Arrivals(RATE, enough(RATE, stay))))
+    followed = loaded(Load(service_of(question, mode, point), Arrivals(RATE, enough(RATE, stay))))
     assert followed.steady
     assert followed.within(2000.0, 50.0) >= 0.95
     assert point["tpot"] / 2 <= followed.tpot_ms(0.95)[0] / 1e3 <= point["tpot"] * 1.02
