@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
-from roofline_afd.analysis.purchase.questions import DecodePurchase, Tornado
-from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
+from roofline_afd.analysis.purchase.questions import Purchase, Tornado
+from roofline_afd.analysis.requests.questions import LoadPicture, ParetoPanels, ParetoPicture, Simulation
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "dead_zone",
     "fabric",
     "hfu_map",
+    "load",
     "pareto",
     "pareto_panels",
     "procurement",
@@ -237,13 +238,13 @@ def ratio(question: Simulation) -> alt.VConcatChart:
     return ratio_chart(ratio_picture(question))
 
 
-@asks(DecodePurchase)
-def procurement(question: DecodePurchase) -> alt.LayerChart:
-    """Draw what a million tokens cost on each candidate, the cheapest on top.
+@asks(Purchase)
+def procurement(question: Purchase) -> alt.TopLevelMixin:
+    """Draw what a million tokens, or whole requests, cost on each candidate, the cheapest on top.
 
     Returns
     -------
-    altair.LayerChart
+    altair.LayerChart or VConcatChart
         The chart; where nobody has a price, its bars are devices.
 
     Raises
@@ -253,10 +254,32 @@ def procurement(question: DecodePurchase) -> alt.LayerChart:
     InfeasibleError
         If no candidate serves the demand.
     """
-    from roofline_afd.analysis.purchase.procurement import procure
+    from roofline_afd.analysis.purchase.services import procure
     from roofline_afd.view.charts.procurement import procurement_chart
 
     return procurement_chart(procure(question))
+
+
+@asks(LoadPicture)
+def load(question: LoadPicture) -> alt.VConcatChart:
+    """Draw what requests wait for, in percentiles, over how many come a second.
+
+    Returns
+    -------
+    altair.VConcatChart
+        The chart: the time to the first token above, that per output token below, with their limits.
+
+    Raises
+    ------
+    InputError
+        If the question contradicts itself, or a value is out of bounds.
+    InfeasibleError
+        If no deployment meets the limits without waiting.
+    """
+    from roofline_afd.analysis.requests.under_load import under_load
+    from roofline_afd.view.charts.load import load_chart
+
+    return load_chart(under_load(question))
 
 
 @asks(Tornado)

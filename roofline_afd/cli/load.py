@@ -36,6 +36,9 @@ def _day_of(text: str) -> list[float]:
         raise InputError(f"--day {shown(text)} is not a list of numbers a,b,c") from error
 
 
+READERS = {"rates": _rates_of, "day": _day_of}
+
+
 def add(app: Shelf) -> None:
     """Add the command to the program."""
 
@@ -43,7 +46,7 @@ def add(app: Shelf) -> None:
         app,
         "load",
         help_text="What do requests see that come at random? Percentiles, goodput and cost over load.",
-        readers={"rates": _rates_of, "day": _day_of},
+        readers=READERS,
     )
     def load(question: UnderLoad, output: Output) -> None:
         from roofline_afd.analysis.requests.under_load import under_load as analyse  # not for --help

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePicture
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
-from roofline_afd.analysis.purchase.questions import DecodePurchase, Tornado
-from roofline_afd.analysis.requests.questions import ParetoPanels, ParetoPicture, Simulation
+from roofline_afd.analysis.purchase.questions import Purchase, Tornado
+from roofline_afd.analysis.requests.questions import LoadPicture, ParetoPanels, ParetoPicture, Simulation
 from roofline_afd.cli.commands import Shelf, register_picture
 from roofline_afd.cli.explore import rate_of
+from roofline_afd.cli.load import READERS as LOADED
 from roofline_afd.cli.options import Databases, ScenarioFile
 from roofline_afd.cli.procure import READERS as PRICED
 from roofline_afd.cli.progress import progress_bar
@@ -121,6 +122,7 @@ def add(app: Shelf) -> None:
             return panels_picture(question, advanced=advanced)
 
     _add_tornado(group)
+    _add_load(group)
 
     @register_picture(
         group,
@@ -155,6 +157,21 @@ def _add_tornado(group: Shelf) -> None:
             return sensitivity(question, advanced=advanced)
 
 
+def _add_load(group: Shelf) -> None:
+    @register_picture(
+        group,
+        "load",
+        help_text="What requests wait for, in percentiles of both times, over how many come a second.",
+        chart="load:load_chart",
+        of="load",
+        readers=LOADED,
+    )
+    def load(question: LoadPicture) -> Answer:
+        from roofline_afd.analysis.requests.under_load import under_load  # not for --help
+
+        return under_load(question)
+
+
 def _add_fabric(group: Shelf) -> None:
     @register_picture(
         group,
@@ -173,12 +190,12 @@ def _add_procurement(group: Shelf) -> None:
     @register_picture(
         group,
         "procurement",
-        help_text="What a million tokens cost on each candidate system, with its devices and power.",
+        help_text="What tokens, or whole requests by part, cost on each candidate, with devices and power.",
         chart="procurement:procurement_chart",
         of="procure",
         readers=PRICED,
     )
-    def procurement(question: DecodePurchase) -> object:
-        from roofline_afd.analysis.purchase.procurement import procure  # not for --help
+    def procurement(question: Purchase) -> object:
+        from roofline_afd.analysis.purchase.services import procure  # not for --help
 
         return procure(question)

@@ -168,27 +168,38 @@ def _pools(question: Question, mode: str, point: Mapping[str, float], spares: Sp
 
 def _counts(pools: Sequence[_Pool]) -> dict[str, int]:
     """Return the devices sold of each system: whole nodes or racks, of all pools together."""
-    return {system.id: unit_of(system) * units for system, units in _units(pools)}
+    return {system.id: unit_of(system) * len(units) for system, units in _units(pools)}
 
 
-def _units(pools: Sequence[_Pool]) -> list[tuple[System, int]]:
-    """Return the nodes or racks of each system."""
+def _units(pools: Sequence[_Pool]) -> list[tuple[System, list[dict[str, int]]]]:
+    """Return the nodes or racks of each system, with the devices of each pool in them."""
     systems: dict[str, System] = {}
-    parts: dict[str, list[tuple[int, int]]] = {}
+    parts: dict[str, list[tuple[str, int, int]]] = {}
     for pool in pools:
         for system, devices in pool.parts():
             if devices:
                 systems[system.id] = system
-                parts.setdefault(system.id, []).append((devices, pool.replicas))
+                parts.setdefault(system.id, []).append((pool.name, devices, pool.replicas))
     return [(system, units_filled(parts[name], unit_of(system))) for name, system in systems.items()]
 
 
-def _units_told(units: Sequence[tuple[System, int]]) -> str:
+def _units_told(units: Sequence[tuple[System, list[dict[str, int]]]]) -> str:
     """Return nodes or racks in a few words: 3 x 8, or 3 x 8 h20 and 1 x 72 gb200-nvl72."""
     if len(units) == 1:
-        ((system, many),) = units
-        return f"{many} x {unit_of(system)}"
-    return " and ".join(f"{many} x {unit_of(system)} {system.id}" for system, many in units)
+        ((system, held),) = units
+        return f"{len(held)} x {unit_of(system)}"
+    return " and ".join(f"{len(held)} x {unit_of(system)} {system.id}" for system, held in units)
+
+
+def _racks(units: Sequence[tuple[System, list[dict[str, int]]]]) -> list[dict[str, Any]]:
+    """Return nodes or racks alike together: how many, of which system, and what each holds of each pool."""
+    found: dict[tuple[str, int, int, int], int] = {}
+    for system, held in units:
+        for each in held:
+            key = (system.id, unit_of(system), each.get("prefill", 0), each.get("decode", 0))
+            found[key] = found.get(key, 0) + 1
+    names = ("system", "unit_devices", "prefill_devices", "decode_devices")
+    return [{**dict(zip(names, key, strict=True)), "units": many} for key, many in found.items()]
 
 
 def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: Terms) -> dict[str, Any]:
@@ -221,7 +232,7 @@ def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: 
         "n_devices": used,
         "n_devices_sold": sold,
         "n_idle_devices": sold - used,
-        "n_units_sold": sum(many for _, many in units),
+        "n_units_sold": sum(len(held) for _, held in units),
         "unit_devices": sold_by.pop() if len(sold_by) == 1 else None,
         "units": _units_told(units),
         "n_replicas": round(point["replicas"]),
@@ -248,6 +259,7 @@ def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: 
         "usd_per_million_tokens": None if request is None else request / work.osl * 1e6,
         **_split(request, work, prefill, cached),
         "prefill_cost_share": prefill,
+        "cached_cost_share": cached,
         "capex_usd": cost["capex_usd"],
         "power_kw": None if watts is None else watts * 1e-3,
         "power_basis": power_basis(counts, candidate.devices),
@@ -255,6 +267,7 @@ def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: 
         "break_even_price": None,
         "binding": None,
         "point": dict(point),
+        "racks": _racks(units),
     }
 
 

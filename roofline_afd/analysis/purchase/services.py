@@ -304,6 +304,7 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
     }
     odds = mode_odds(question, by_mode, key="requests_per_usd", level_error=constants.validated_error)
     evidence = prefill_evidence(catalogue)
+    racks = [row.pop("racks", []) for row in rows]
     for row in rows:
         row.pop("point", None)
     keys = list(dict.fromkeys(key for row in rows if row["feasible"] for key in row))
@@ -378,6 +379,7 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             *provenance_notes(question.scenario, quantities),
         ],
         table_keys=TABLE_KEYS,
+        picture={"model": scenarios[0].model.name, "racks": racks},
     )
 
 

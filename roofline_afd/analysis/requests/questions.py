@@ -313,6 +313,14 @@ class UnderLoad(Lengths):
 
 
 @dataclasses.dataclass(frozen=True)
+class LoadPicture(UnderLoad):
+    """The same as a picture, whose `--from` is the answer that it draws."""
+
+    _: dataclasses.KW_ONLY
+    answer: Answer | Path | None = option(None, shown=False)
+
+
+@dataclasses.dataclass(frozen=True)
 class ParetoPicture(Exploration):
     """A picture of the frontiers of serving modes.
 

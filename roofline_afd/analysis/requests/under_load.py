@@ -187,6 +187,11 @@ def _answer(question: UnderLoad, chosen: Deployed, rows: list[dict[str, Any]]) -
             *provenance_notes(scenario, quantities),
         ],
         table_keys=TABLE_KEYS,
+        picture={
+            "model": scenario.model.name,
+            "system": scenario.system.name,
+            "prefills": chosen.prefills,
+        },
     )
 
 

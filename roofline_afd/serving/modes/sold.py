@@ -16,41 +16,45 @@ def unit_of(system: System) -> int:
     return system.scale_up_domain_devices if whole else system.devices_per_node
 
 
-def units_filled(sizes: Iterable[tuple[int, int]], unit: int) -> int:
+def units_filled(parts: Iterable[tuple[str, int, int]], unit: int) -> list[dict[str, int]]:
     """Return the units that replicas take: each within one where it is no larger, else units of its own.
 
     Parameters
     ----------
-    sizes : iterable of tuple of int
-        Devices of a replica, and how many of these there are [1].
+    parts : iterable of tuple of str and int
+        Name of a pool, devices of a replica, and how many of these there are [1].
     unit : int
         Devices of a unit [1].
 
     Returns
     -------
-    int
-        Units, the largest replicas placed first, each where it first fits [1].
+    list of dict
+        What each unit holds of each pool, the largest replicas placed first, each where it first fits [1].
 
     Examples
     --------
-    >>> units_filled([(16, 5), (24, 2)], 72)
-    2
-    >>> units_filled([(96, 1), (56, 1)], 72)
+    >>> units_filled([("decode", 40, 1), ("prefill", 16, 3)], 72)
+    [{'decode': 40, 'prefill': 32}, {'prefill': 16}]
+    >>> len(units_filled([("decode", 96, 1), ("prefill", 56, 1)], 72))
     3
     """
-    whole = 0
+    held: list[dict[str, int]] = []
     free: list[int] = []
-    for size, many in sorted(sizes, reverse=True):
+    for name, size, many in sorted(parts, key=lambda part: -part[1]):
         for _ in range(many):
             if size >= unit:
-                units = -(-size // unit)
-                whole += units
-                free.append(units * unit - size)
+                whole, rest = divmod(size, unit)
+                held += [{name: unit} for _ in range(whole)]
+                free += [0] * whole
+                if rest:
+                    held.append({name: rest})
+                    free.append(unit - rest)
                 continue
             place = next((index for index, left in enumerate(free) if left >= size), -1)
             if place < 0:
-                whole += 1
+                held.append({name: size})
                 free.append(unit - size)
             else:
+                held[place][name] = held[place].get(name, 0) + size
                 free[place] -= size
-    return whole
+    return held

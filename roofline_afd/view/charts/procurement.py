@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import altair as alt
 
 from roofline_afd.errors import InputError
+from roofline_afd.view.charts.service import service_chart
 from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
@@ -82,8 +83,8 @@ class _Places(NamedTuple):
     end: float
 
 
-def procurement_chart(answer: Answer) -> alt.LayerChart:
-    """Draw what a million tokens cost on each candidate, the cheapest on top.
+def procurement_chart(answer: Answer) -> alt.TopLevelMixin:
+    """Draw what a million tokens, or whole requests, cost on each candidate, the cheapest on top.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def procurement_chart(answer: Answer) -> alt.LayerChart:
 
     Returns
     -------
-    altair.LayerChart
+    altair.LayerChart or VConcatChart
         The chart; where nobody has a price, its bars are devices.
 
     Raises
@@ -100,6 +101,8 @@ def procurement_chart(answer: Answer) -> alt.LayerChart:
     InputError
         If it has more rows than a picture holds.
     """
+    if "requests_per_s" in answer.inputs:
+        return service_chart(answer)
     rows = [{**row, "place": index} for index, row in enumerate(answer.rows())]
     if len(rows) > MOST_ROWS:
         raise InputError(f"--systems makes {len(rows)} rows; a picture holds {MOST_ROWS}")

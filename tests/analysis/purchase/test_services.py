@@ -129,7 +129,9 @@ def test_spares_are_replicas_and_named() -> None:
 )
 def test_racks_by_hand(sizes: list[tuple[int, int]], unit: int, units: int) -> None:
     """Replicas lie within a rack; what those larger than one leave of their last is filled by others."""
-    assert units_filled(sizes, unit) == units
+    held = units_filled((("decode", *each) for each in sizes), unit)
+    assert len(held) == units
+    assert sum(each["decode"] for each in held) == sum(size * many for size, many in sizes)
 
 
 def test_devices_are_sold_by_rack() -> None:
