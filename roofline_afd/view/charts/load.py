@@ -54,10 +54,9 @@ def load_chart(answer: Answer) -> alt.VConcatChart:
     return cast("alt.VConcatChart", styled)
 
 
-def _panel(  # noqa: PLR0917 - what is drawn, and how
-    rows: list[dict[str, Any]], answer: Answer, key: str, title: str, color: str, last: bool
-) -> alt.LayerChart:
+def _panel(rows: list[dict[str, Any]], answer: Answer, key: str, title: str, color: str) -> alt.LayerChart:
     """Return the percentiles of one time, and its limit."""
+    last = key == PANELS[-1][0]
     limit = answer.inputs[f"{key}_ms"]
     values = [row[f"{key}_{share}_ms"] for row in rows for share, _ in SHARES]
     top = max(values) * 1.08
