@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import tomllib
 from importlib.resources import files
@@ -14,7 +15,7 @@ from roofline_afd.catalogue.schema import FOLDERS, database_of
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
     from roofline_afd.catalogue.records import Record
@@ -107,12 +108,8 @@ class Catalogue:
         """By kind, where it is told, and id."""
         self._collect = collect_faults
         self._naming: dict[tuple[str, str], list[Record]] = {}
-        self._shipped: dict[tuple[str, str], Traversable] = {}
+        self._shipped = _shipped()
         self._records: dict[tuple[str, str], Record] = {}
-        self._files: dict[tuple[str, str], str] = {}
-        for record, folder in FOLDERS.items():
-            self._ship(record, files("hardware_db") / folder, f"hardware_db/{folder}")
-        self._ship("model", files("model_db"), "model_db")
         for database, flag, given in (
             ("hardware_db", "--hardware-db", hardware_db),
             ("model_db", "--model-db", model_db),
@@ -125,12 +122,6 @@ class Catalogue:
                 self._overlay(database, Path(listed), variable)
             for path in given:
                 self._overlay(database, Path(path), flag)
-
-    def _ship(self, record: str, folder: Traversable, path: str) -> None:
-        """Note where the shipped records of a kind lie; they are read when asked for."""
-        for file, entry in _walk(folder, path):
-            key = (record, entry.name.removesuffix(".toml"))
-            self._shipped[key], self._files[key] = entry, file
 
     def _overlay(self, database: str, path: Path, flag: str) -> None:
         for file in _overlay_files(path, flag):
@@ -187,8 +178,7 @@ class Catalogue:
         """Return a record, or None where the id is unknown."""
         key = (record, name)
         if key not in self._records and key in self._shipped:
-            entry = self._shipped[key]
-            self._records[key] = read_record(entry, file=self._files[key], checked=self._collect)
+            self._records[key] = _read(key, checked=self._collect)
         return self._records.get(key)
 
     def record(self, record: str, name: str) -> Record:
@@ -250,9 +240,33 @@ class Catalogue:
 
     def _named(self, record: str, key: bytes) -> Iterable[Record]:
         for name in self.ids(record):
-            entry = None if (record, name) in self._records else self._shipped[record, name]
-            if entry is None or key in entry.read_bytes():
+            if (record, name) in self._records or key in _text((record, name)):
                 yield self.record(record, name)
+
+
+@functools.cache
+def _shipped() -> Mapping[tuple[str, str], tuple[str, Traversable]]:
+    """Return where the shipped records lie, by kind and id; they are read when asked for, once."""
+    folders = {
+        record: (files("hardware_db") / folder, f"hardware_db/{folder}") for record, folder in FOLDERS.items()
+    }
+    folders["model"] = (files("model_db"), "model_db")
+    return {
+        (record, entry.name.removesuffix(".toml")): (file, entry)
+        for record, (folder, path) in folders.items()
+        for file, entry in _walk(folder, path)
+    }
+
+
+@functools.cache
+def _read(key: tuple[str, str], *, checked: bool) -> Record:
+    file, entry = _shipped()[key]
+    return read_record(entry, file=file, checked=checked)
+
+
+@functools.cache
+def _text(key: tuple[str, str]) -> bytes:
+    return _shipped()[key][1].read_bytes()
 
 
 def _told(file: Path) -> tuple[str | None, str]:
