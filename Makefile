@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade
 QUESTION := --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15
 COMPARED := --model deepseek-v3 --tpot-ms 50
 
@@ -12,8 +13,9 @@ COMPARED := --model deepseek-v3 --tpot-ms 50
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(PIP) "pip>=25.1" uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group dev 2>/dev/null \
+	  || $(PIP) --editable . --group dev
 	@touch $@
 
 demo: $(READY)  ## answer the main question on the shipped catalogues, with a report and pictures

@@ -30,34 +30,52 @@ ONE_PLAN_OPTIONS = (
     *("--afd-cut", "attention"),
 )
 """The same on the command line."""
-LONGEST_FIRST = (
-    "test_generated_docs_are_current[serving-modes.md]",
-    "test_generated_docs_are_current[sweep.md]",
-    "test_wheel_answers_in_a_fresh_environment",
-    "test_commands_in_the_readme_run",
+APART = (
+    "tests/test_house.py",
+    "tests/install/test_wheel.py",
+    "tests/analysis/evidence/services/test_fit.py",
+    "tests/serving/modes/test_search.py",
+    "tests/serving/test_search.py",
+    "tests/reporting/test_page.py",
+    "tests/analysis/decode/test_what_if.py",
 )
-"""Tests that take a minute or more: begun first, so that no process waits for one of them at the end."""
-
-
-ONE_PROCESS = {
+"""Files whose tests share little and take long: each test goes to any process. Those of others stay together,
+so that what they share is made once."""
+TOGETHER = {
     "tests/analysis/evidence/operators/test_collectives.py": "published",
     "tests/analysis/evidence/operators/test_calibrate.py": "published",
     "tests/analysis/evidence/operators/test_record.py": "published",
-    "tests/analysis/purchase/test_break_even.py": "variation",
-    "tests/analysis/purchase/test_samples.py": "samples",
-    "tests/browser/test_report.py": "report",
-    "tests/view/charts/test_afd_vs_ep.py": "curves",
-    "tests/view/charts/test_hfu_map.py": "map",
-    "tests/view/charts/test_tornado.py": "tornado",
+    "tests/analysis/purchase/test_break_even.py": "close call",
+    "tests/analysis/purchase/test_samples.py": "close call",
+    "tests/analysis/purchase/test_swings.py": "close call",
+    "tests/analysis/purchase/test_variation.py": "close call",
 }
-"""Files whose tests share what takes a while, and run in one process: by what they share."""
+"""Files that share what takes a while: by what they share."""
+BEGUN_FIRST = (
+    "tests/test_house.py::test_commands",
+    "tests/install/test_wheel.py::test_wheel_answers",
+    "tests/analysis/purchase/test_break_even.py",
+    "tests/analysis/purchase/test_samples.py",
+    "tests/analysis/purchase/test_swings.py",
+    "tests/analysis/purchase/test_variation.py",
+    "tests/analysis/deploy/test_launch.py",
+    "tests/analysis/evidence/operators/test_c",
+    "notebooks/",
+    "tests/browser/",
+    "tests/view/",
+    "tests/reporting/",
+    "tests/analysis/",
+    "tests/cli/",
+)
+"""Beginnings of what takes longest: begun first, so that no process waits for one of them at the end."""
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc]  # a class without types
-    """Tests of files that share something go to one process, all others to any."""
+    """Tests of a file go to one process, and those of files that share something."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return ONE_PROCESS.get(nodeid.partition("::")[0], nodeid)
+        file = nodeid.partition("::")[0]
+        return nodeid if file in APART else TOGETHER.get(file, file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:  # noqa: ANN401 - a producer
@@ -67,7 +85,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:  #
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests."""
-    items.sort(key=lambda item: item.name not in LONGEST_FIRST)
+
+    def place(item: pytest.Item) -> int:
+        found = (index for index, begin in enumerate(BEGUN_FIRST) if item.nodeid.startswith(begin))
+        return next(found, len(BEGUN_FIRST))
+
+    items.sort(key=place)
 
 
 def require(*, present: bool, what: str) -> None:

@@ -47,7 +47,6 @@ SIMULATED_STEPS = 2600
 """Output tokens of a slot that are simulated, but for its first few requests."""
 DOTS = 300
 """Beaten deployments drawn: a picture has no hover that would name them."""
-SAMPLES = 40
 BREAK_EVENS = 6
 """Inputs, those that move the answer most, whose break-even is looked for."""
 
@@ -69,6 +68,8 @@ class Case(NamedTuple):
     prompt: int
     output: int
     """Mean input and output of a request, which together have the mean context [tokens]."""
+    samples: int
+    """Of all uncertain inputs at once [1]."""
 
     @property
     def own(self) -> list[dict[str, Any]]:
@@ -125,7 +126,7 @@ def case_of(question: Report) -> Case:
     if chosen.granularity == "device" and chosen.devices is None and chosen.max_devices > FEW_DEVICES:
         coarse = attrs.evolve(chosen, granularity="node")
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
-    return Case(bought, scenarios, best, chosen, coarse, small, prompt, output)
+    return Case(bought, scenarios, best, chosen, coarse, small, prompt, output, question.samples)
 
 
 def asked_for_pictures(case: Case) -> dict[str, Callable[[], Answer]]:
@@ -243,7 +244,7 @@ def moved_by(case: Case) -> Answer:
     Answer
         Of `sensitivity`.
     """
-    question = Sensitivity(case.coarse, samples=SAMPLES, break_evens=BREAK_EVENS)
+    question = Sensitivity(case.coarse, samples=case.samples, break_evens=BREAK_EVENS)
     try:
         return sensitivity(question)
     except InfeasibleError:

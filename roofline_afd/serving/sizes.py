@@ -82,6 +82,8 @@ def for_each(of_one: Callable[..., float], *counts: Count) -> FloatArray:
         return of_one(*counts)
     columns = np.broadcast_arrays(*counts)
     rows = np.stack([column.ravel() for column in columns]).astype(int)
+    if rows.size and np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)):
+        return np.full(columns[0].shape, of_one(*(int(each) for each in rows[:, 0])), dtype=float)
     keys = np.ravel_multi_index(tuple(rows), tuple(rows.max(axis=1) + 1)) if rows.size else rows[0]
     _, first, place = np.unique(keys, return_index=True, return_inverse=True)
     found = np.array([of_one(*(int(each) for each in rows[:, index])) for index in first], dtype=float)

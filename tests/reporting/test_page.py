@@ -14,7 +14,7 @@ from tests.conftest import ONE_PLAN, command
 def test_the_demand_sets_the_question() -> None:
     """Users at a speed limit the time per token of every section; the page comes as bytes from Python too."""
     asked = Scenario(system="h20", model="qwen3-235b-a22b", max_devices=32, **ONE_PLAN)
-    page = report([asked], users=500, user_tokens_per_s=25.0, osl=256, title="a & b").decode()
+    page = report([asked], users=500, user_tokens_per_s=25.0, osl=256, samples=20, title="a & b").decode()
     assert "<h1>a &amp; b</h1>" in page
     assert "TPOT at most 40 ms, context 4,096 tokens" in page
     assert "tpot_ms = 40.0" in page
@@ -26,7 +26,7 @@ def test_the_demand_sets_the_question() -> None:
 def test_a_deployment_with_shared_heads_is_broken_down() -> None:
     """Its batch is that of a group, which need not be whole for each device."""
     asked = Scenario(system="h200", model="glm-4.5", max_devices=16, tensor_parallel=4)
-    page = report([asked], demand=1e5).decode()
+    page = report([asked], demand=1e5, samples=20).decode()
     assert "No picture" not in page
     assert "--attention-groups 2" in page
 

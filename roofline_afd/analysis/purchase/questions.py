@@ -21,7 +21,7 @@ YEARS, POWER_USD_PER_KWH, UTILIZATION = 4.0, 0.08, 1.0
 RATIO, BEST = "afd_over_ep", "best"
 METRICS = (RATIO, "ep", "afd", BEST)
 """Throughput of the best deployments, AFD over EP; or that of a mode, or of the better one."""
-SAMPLES = 100
+SAMPLES, PAGE_SAMPLES = 100, 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,12 +168,15 @@ class Report(DecodePurchase):
     osl : int, optional
         Output tokens of a request, for serving modes and the ratio; where absent the mean of the trace, or
         512 [1].
+    samples : int
+        Random samples of all inputs at once, for how sure the answer is [1].
     command : sequence of str, optional
         Command line that makes the page, shown on it.
     """
 
     title: str | None = None
     osl: int | None = None
+    samples: int = PAGE_SAMPLES
     command: Sequence[str] | None = option(None, shown=False)
 
 

@@ -251,7 +251,7 @@ def test_the_plugin_has_its_ratio_and_two_micro_batches() -> None:
 
 def test_drafted_tokens_and_caches() -> None:
     """Layers that draft are named where a model has them, and said to be missing where it has none."""
-    drafts: dict[str, Any] = {"accept_length": 1.8, "kv_precision": "fp8"}
+    drafts: dict[str, Any] = {"accept_length": 1.8, "kv_precision": "fp8", "max_devices": 32}
     flags = _values(ask("vllm", "deepseek-v3 on h200", **drafts))
     assert json.loads(flags["--speculative-config"] or "") == {"method": "mtp", "num_speculative_tokens": 1}
     assert flags["--kv-cache-dtype"] == "fp8"

@@ -21,14 +21,15 @@ def test_break_even_values_flip_the_winner(close_call: Answer) -> None:
     inputs, _ = uncertain_inputs(scenario)
     found = {key: row for key, row in singles_of(close_call).items() if row["break_even"] is not None}
     assert len(found) > 5
-    for key, row in found.items():
+    nearest = close_call.summary["nearest_break_even"]
+    for key in {*list(found)[::3], nearest["input"]}:
+        row = found[key]
         ep, afd = rates(varied(scenario, inputs, {key: row["break_even"]}))
         assert (AFD if afd > ep else EP) != close_call.summary["winner"], key
         item = next(each for each in inputs if each.key == key)
         assert item.least <= row["break_even"] <= item.most
         if row["changes_winner"]:
             assert item.low <= row["break_even"] <= item.high
-    nearest = close_call.summary["nearest_break_even"]
     assert nearest["input"] in found
     assert f"{nearest['break_even']:.4g}" in close_call.summary["answer"]
     context = found.get("context")

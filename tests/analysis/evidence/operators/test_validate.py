@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import pytest
 
@@ -56,9 +55,7 @@ def test_one_cached_head_is_computed_as_latent_kernels_do_it() -> None:
 def test_every_row_of_the_second_set_is_predicted_or_skipped_with_a_reason() -> None:
     """4,363 rows; 60 are excluded by their file, each stands on a system of the catalogue."""
     require(present=all(file.is_file() for file in SECOND), what="the second set of measured operators")
-    began = time.process_time()
     answer = validate_operators(read_measurements(SECOND, catalogue=CATALOGUE), catalogue=CATALOGUE)
-    assert time.process_time() - began < 10
     rows, summary = answer.rows(), answer.summary
     assert len(rows) == 3439 + 924
     for row in rows:
