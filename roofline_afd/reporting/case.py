@@ -26,6 +26,7 @@ from roofline_afd.analysis.requests.questions import ParetoPicture, Simulation
 from roofline_afd.analysis.requests.ratio import ratio_picture
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.reporting.requests import asked_for_requests, asked_of_requests
 from roofline_afd.serving.checks import whole
 from roofline_afd.serving.deployment import AFD
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.analysis.purchase.questions import Report
+    from roofline_afd.reporting.requests import WholeRequests
     from roofline_afd.serving.scenario import Scenario
 
 OUTPUT_TOKENS = 512
@@ -70,6 +72,8 @@ class Case(NamedTuple):
     """Mean input and output of a request, which together have the mean context [tokens]."""
     samples: int
     """Of all uncertain inputs at once [1]."""
+    requests: WholeRequests | None
+    """What is asked of whole requests, where they are asked about."""
 
     @property
     def own(self) -> list[dict[str, Any]]:
@@ -107,6 +111,7 @@ def case_of(question: Report) -> Case:
     InfeasibleError
         If no candidate serves the demand.
     """
+    question, requests = asked_of_requests(question)
     bought = procure(question)
     asked = {key: bought.inputs[key] for key in ("tpot_ms", "context")}  # the demand may set them
     scenarios = [attrs.evolve(each, **asked) for each in question.scenarios]
@@ -126,7 +131,7 @@ def case_of(question: Report) -> Case:
     if chosen.granularity == "device" and chosen.devices is None and chosen.max_devices > FEW_DEVICES:
         coarse = attrs.evolve(chosen, granularity="node")
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
-    return Case(bought, scenarios, best, chosen, coarse, small, prompt, output, question.samples)
+    return Case(bought, scenarios, best, chosen, coarse, small, prompt, output, question.samples, requests)
 
 
 def asked_for_pictures(case: Case) -> dict[str, Callable[[], Answer]]:
@@ -148,6 +153,7 @@ def asked_for_pictures(case: Case) -> dict[str, Callable[[], Answer]]:
         {} if afd is None else {"ratio": lambda: ratio_picture(ratio_question(case, afd))}
     )
     return {
+        **(asked_for_requests(case.requests) if case.requests else {}),
         "pareto": lambda: pareto_picture(
             ParetoPicture(case.small, dots=DOTS, isl=case.prompt, osl=case.output)
         ),

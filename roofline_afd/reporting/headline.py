@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from roofline_afd.analysis.decode.compare import CLOSE_CALL
 from roofline_afd.physics import economics
 from roofline_afd.reporting.markup import paragraph
+from roofline_afd.reporting.requests import request_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.reporting.case import Case
@@ -64,6 +65,8 @@ def cards(case: Case, moved: Answer) -> str:
     error = bought.summary["validated_error"]
     shares = _shares(moved, best["mode"])
     cost, rate = best["usd_per_million_tokens"], best["tokens_per_s_per_device"]
+    if case.requests is not None:
+        return _cards(request_cards(case.requests))
     shown = []
     if cost is not None:
         text = f"{cost:.3g} USD"
@@ -95,6 +98,10 @@ def cards(case: Case, moved: Answer) -> str:
                 "probability that AFD serves more than EP, inputs varied and the error of the model counted",
             )
         )
+    return _cards(shown)
+
+
+def _cards(shown: Sequence[tuple[str, str]]) -> str:
     inner = "".join(
         f'<div class="card"><b>{html.escape(big)}</b><span>{html.escape(small)}</span></div>'
         for big, small in shown

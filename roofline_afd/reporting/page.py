@@ -79,14 +79,15 @@ def report(question: Report) -> bytes:
         f'<section id="{key}"><h2>{html.escape(heading)}</h2>{text}</section>'
         for key, heading, text in sections
     )
-    demand = case.bought.inputs["demand_tokens_per_s"]
+    asked = f"{case.bought.inputs['demand_tokens_per_s']:,.0f} tokens/s"
+    answered = case.bought
+    if case.requests is not None:
+        asked, answered = f"{case.requests.requests_per_s:,.4g} requests/s", case.requests.bought
     page = PAGE.format(
         version=__version__,
-        title=html.escape(
-            question.title or f"{case.chosen.model.name}: which system for {demand:,.0f} tokens/s"
-        ),
+        title=html.escape(question.title or f"{case.chosen.model.name}: which system for {asked}"),
         style=files(__package__).joinpath("report.css").read_text("utf-8"),
-        answer=html.escape(case.bought.summary["answer"]),
+        answer=html.escape(answered.summary["answer"]),
         doubt=doubt(case, found.moved, found.verdict),
         about=html.escape(about(case)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),

@@ -10,6 +10,7 @@ from roofline_afd.reporting.markup import picture
 from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
 from roofline_afd.view.charts.breakdown import breakdown_chart
 from roofline_afd.view.charts.dead_zone import dead_zone_chart
+from roofline_afd.view.charts.load import load_chart
 from roofline_afd.view.charts.pareto import pareto_chart
 from roofline_afd.view.charts.procurement import procurement_chart
 from roofline_afd.view.charts.ratio import ratio_chart
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 PICTURES: dict[str, tuple[Callable[[Answer], Any], str]] = {
+    "requests": (procurement_chart, "Cost of whole requests by part, and the fleets in their racks"),
+    "load": (load_chart, "Percentiles of both times over requests per second"),
     "pareto": (pareto_chart, "Frontiers of four serving modes"),
     "ratio": (ratio_chart, "Throughput over attention instances per FFN instance"),
     "curves": (afd_vs_ep_chart, "Tokens per second and device over TPOT, EP and AFD"),

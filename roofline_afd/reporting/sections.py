@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.reporting.case import CURVE_DEVICES
 from roofline_afd.reporting.markup import linked, paragraph, table
+from roofline_afd.reporting.requests import requests_section
 from roofline_afd.serving.scenario_file import scenario_text
 from roofline_afd.version import __version__
 
@@ -92,9 +93,19 @@ def sections_of(case: Case, found: Findings, command: Sequence[str] | None) -> l
     list of tuple
         Name, heading and html of each, from top to bottom.
     """
-    drawn = found.pictures
+    drawn, asked = found.pictures, case.requests
+    first = (
+        []
+        if asked is None
+        else [
+            ("requests", "What whole requests cost", requests_section(asked, drawn["requests"])),
+            ("load", "What requests wait for", drawn["load"]),
+        ]
+    )
+    decoded = "" if asked is None else paragraph(f"Decoding alone: {case.bought.summary['answer']}")
     return [
-        ("procurement", "What each system costs", f"{drawn['procurement']}{_procured(case.bought)}"),
+        *first,
+        ("procurement", "What each system costs", f"{decoded}{drawn['procurement']}{_procured(case.bought)}"),
         ("modes", "EP or AFD", f"{_modes(case, found.verdict)}{drawn['curves']}"),
         ("levers", "What each lever does to the verdict", _levers(found.levers)),
         ("breakdown", "Where a step spends its time", drawn["breakdown"]),

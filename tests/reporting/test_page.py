@@ -23,6 +23,24 @@ def test_the_demand_sets_the_question() -> None:
     assert "No picture" not in page
 
 
+def test_whole_requests_come_first() -> None:
+    """Their cost, fleets and waits head the page; decoding alone follows for the same demand."""
+    asked = Scenario(system="b200", model="gpt-oss-120b", max_devices=8, tpot_ms=20, **ONE_PLAN)
+    requests = {"request_rate": 40.0, "isl": 1024, "osl": 256, "prefix_hit": 0.5, "ttft_p95_ms": 1000.0}
+    page = report([asked], **requests, modes=("agg",), samples=20).decode()
+    assert "which system for 40 requests/s" in page
+    first = page.index('<section id="requests">')
+    assert first < page.index('<section id="load">') < page.index('<section id="procurement">')
+    assert "USD per thousand" in page[:first]
+    assert "Decoding alone: b200 with" in page
+    assert "decodes 10,240 tokens/s" in page  # 40 requests of 256 tokens a second
+    assert "context 1,152 tokens" in page
+    last = page.index('<section id="procurement">')
+    assert page[first:last].count("<img") == 2
+    with pytest.raises(InputError, match="--isl belongs to --requests-per-s"):
+        report([asked], demand=1e5, isl=100)
+
+
 def test_a_deployment_with_shared_heads_is_broken_down() -> None:
     """Its batch is that of a group, which need not be whole for each device."""
     asked = Scenario(system="h200", model="glm-4.5", max_devices=16, tensor_parallel=4)

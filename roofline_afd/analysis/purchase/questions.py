@@ -158,8 +158,8 @@ class Purchase(DecodePurchase):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Report(DecodePurchase):
-    """The same as one page, with why, how sure, and what it rests on.
+class Report(Purchase):
+    """The same as one page, with why, how sure, and what it rests on; whole requests beside decoding.
 
     Parameters
     ----------

@@ -98,10 +98,33 @@ def procure(question: Purchase) -> Answer:
     InfeasibleError
         If no candidate serves the demand.
     """
-    if question.request_rate is None and question.think_time_s is None:
-        belongs(question, OF_REQUESTS, "--requests-per-s")
-        return procurement.procure(question)
-    return _requests(question)
+    return _requests(question) if of_requests(question) else procurement.procure(question)
+
+
+def of_requests(question: Purchase, but: Sequence[str] = ()) -> bool:
+    """Return whether whole requests are asked about.
+
+    Parameters
+    ----------
+    question : Purchase
+        What is asked.
+    but : sequence of str
+        Of `OF_REQUESTS`, what is of decoded tokens, too.
+
+    Returns
+    -------
+    bool
+        Whether requests a second are given, or follow from users and the time these think.
+
+    Raises
+    ------
+    InputError
+        If something else is said of requests, but not how many come.
+    """
+    if question.request_rate is not None or question.think_time_s is not None:
+        return True
+    belongs(question, [name for name in OF_REQUESTS if name not in but], "--requests-per-s")
+    return False
 
 
 class _Found(NamedTuple):
