@@ -210,7 +210,7 @@ def test_commands_in_the_readme_run(tmp_path: Path) -> None:
             for previous, word in zip(["", *words], words, strict=False)
         ]
         one_plan = ONE_PLAN_OPTIONS if {"explore", "pareto"} & set(words) else ()
-        fewer = ("--max-devices", "32", *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
+        fewer = ("--max-devices", "16", *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
         samples = ("--samples", "20") if {"report", "sensitivity"} & set(words) else ()
         outcome = command(*arguments[1:], *one_plan, *fewer, *samples)
         assert outcome.status == 0, (words, outcome.err)

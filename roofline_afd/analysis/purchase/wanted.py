@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.purchase.caching import Hit, caching_of, sessions_of
-from roofline_afd.analysis.requests.traces import arrival_rate, read_trace
+from roofline_afd.analysis.requests.traces import arrival_rate, read_arrivals, read_trace
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import queueing
 from roofline_afd.serving.checks import belongs, choice, finite, whole
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.purchase.questions import Purchase
     from roofline_afd.serving.modes.question import Loading
 
+BURSTY = 1.3
+"""Deviation over mean of times between requests, 1 at random, from which on they are said to burst [1]."""
 LATE_SHARE = 0.95
 LATE_DEVIATIONS = 1.6449
 """Standard deviations that 95 % of normal numbers are below (Abramowitz, Stegun, table 26.2)."""
@@ -106,7 +108,7 @@ def wanted_of(purchase: Purchase) -> tuple[Wanted, Need, dict[str, float | None]
     caching = caching_of(purchase, rate, lengths.output)
     known = finite("--prefix-hit", purchase.prefix_hit or 0.0, least=0, below=1)
     hit = Hit(known, lengths.variation, ()) if caching is None else caching.hit(lengths.input)
-    source = lengths.source
+    source = lengths.source + _bursts(purchase)
     if caching is not None:
         source += f": {caching.words(scenario.kv_precision)}"
     work = Workload(prefix=0, isl=lengths.input, osl=lengths.output)
@@ -156,6 +158,24 @@ def _lengths(purchase: Purchase) -> _Lengths:
     whole("--isl", found.input)
     whole("--osl", found.output)
     return found
+
+
+def _bursts(purchase: Purchase) -> str:
+    """Return how evenly the requests of a trace come, where their rate is asked for."""
+    if purchase.request_rate != "trace" or purchase.trace is None:
+        return ""
+    held = read_arrivals(
+        purchase.trace,
+        prompt_column=purchase.prompt_column,
+        decode_column=purchase.decode_column,
+        time_column=purchase.time_column,
+    )
+    gaps = np.diff(held.times)
+    spread = float(np.std(gaps) / np.mean(gaps))
+    words = f"; times between requests deviate by {spread:.2g} of their mean"
+    if spread > BURSTY:
+        words += ", in bursts that fleets are not sized for: `load --requests-per-s trace` follows them"
+    return words
 
 
 def _rate(

@@ -74,7 +74,7 @@ FLIPS: dict[str, tuple[dict[str, Any], str, float]] = {
 def test_break_even(name: str) -> None:
     """At the value named AFD and EP are within 1 % of each other, or winners differ 1 % on either side."""
     question, key, value = FLIPS[name]
-    scenario = Scenario(**question)
+    scenario = Scenario(**{"max_devices": 128, **question})
     summary = what_if(WhatIf(scenario, {key: value})).summary
     flip = summary["break_even"]
     assert flip is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from roofline_afd.analysis.purchase.questions import Purchase
@@ -13,6 +14,8 @@ from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from roofline_afd.analysis.answer import Answer
 
 SESSION = "turns=10,shared=2000,first=6000,input=1000,gap_s=20"
@@ -118,6 +121,18 @@ def test_pools_of_two_systems_cost_what_each_does() -> None:
 def test_a_system_that_prefills_for_itself_is_no_second_candidate() -> None:
     rows = ask("h200,b200", isl=4096, prefill_systems=("b200",)).rows()
     assert {row["system"] for row in rows} == {"h200", "b200", "b200:h200"}
+
+
+@pytest.mark.parametrize(("gaps", "spread"), [([1.0] * 60, "0"), ([0.0, 0.0, 3.0] * 20, "1.4")])
+def test_bursts_of_a_trace_are_told(tmp_path: Path, gaps: list[float], spread: str) -> None:
+    """Even times deviate by nothing; two of three at once by the root of two."""
+    times = np.cumsum([0.0, *gaps])
+    rows = [f'{{"timestamp": {1000 * at}, "input_length": 900, "output_length": 50}}' for at in times]
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text("\n".join(rows), encoding="utf-8")
+    notes = ask(request_rate="trace", trace=trace, osl=None).notes
+    assert any(f"deviate by {spread} of their mean" in note for note in notes)
+    assert any("in bursts" in note for note in notes) == (spread != "0")
 
 
 @pytest.mark.parametrize(

@@ -243,14 +243,27 @@ def test_hostile_names_stay_text() -> None:
         assert "document.title" in chart_bytes(chart, "svg").decode()
 
 
-@pytest.mark.parametrize("form", ["svg", "html", "json", "png"])
-def test_files(form: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the answers of both pictures, asked for once."""
+    folder = tmp_path_factory.mktemp("kept")
+    found = {}
     for kind, options in (
         ("pareto", ("--model", "gpt-oss-120b", "--workload", "chat", "--tpot-ms", "12")),
         ("pareto-panels", ("--models", "gpt-oss-120b", "--workloads", "chat,coding")),
     ):
+        found[kind] = folder / f"{kind}.json"
+        asked = ("plot", kind, *QUESTION, *options, "--modes", "agg,pd", "--save-answer", str(found[kind]))
+        outcome = command(*asked, "--output", str(folder / f"{kind}.svg"))
+        assert outcome.status == 0, outcome.err
+    return found
+
+
+@pytest.mark.parametrize("form", ["svg", "html", "json", "png"])
+def test_files(form: str, kept: dict[str, Path], tmp_path: Path) -> None:
+    for kind, answer in kept.items():
         path = tmp_path / f"{kind}.{form}"
-        outcome = command("plot", kind, *QUESTION, *options, "--modes", "agg,pd", "--output", str(path))
+        outcome = command("plot", kind, "--from", str(answer), "--output", str(path))
         assert outcome.status == 0, outcome.err
         assert path.stat().st_size > 5000
         assert b"NaN" not in path.read_bytes() or form in {"html", "png"}
