@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         roofline,
         sensitivity,
         simulate,
+        sweep,
         validate,
         what_if,
     )
@@ -69,6 +70,7 @@ __all__ = [
     "roofline",
     "sensitivity",
     "simulate",
+    "sweep",
     "validate",
     "what_if",
 ]
@@ -98,6 +100,7 @@ _HOMES = {
     "roofline": "roofline_afd.api",
     "sensitivity": "roofline_afd.api",
     "simulate": "roofline_afd.api",
+    "sweep": "roofline_afd.api",
     "validate": "roofline_afd.api",
     "what_if": "roofline_afd.api",
 }

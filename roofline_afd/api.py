@@ -9,6 +9,7 @@ from roofline_afd.analysis.decode.questions import WhatIf
 from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation, UnderLoad
+from roofline_afd.analysis.sweep.questions import Sweep
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
@@ -434,6 +435,35 @@ def procure(question: Purchase) -> pd.DataFrame:
     'b200'
     """
     from roofline_afd.analysis.purchase.services import procure as analyse
+
+    return analyse(question).frame()
+
+
+@asks(Sweep)
+def sweep(question: Sweep) -> pd.DataFrame:
+    """Answer every combination of values on some axes, as a table, or to a file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each point: axes and metrics; what a reduction keeps; none where rows go to `file`.
+        `attrs["summary"]` holds how many points there were.
+
+    Raises
+    ------
+    InputError
+        If an axis or a metric is unknown, there are too many points, or a file cannot be written.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="h800", model="deepseek-v3")
+    >>> axes = {"ffn_nodes": range(1, 41), "scale_out_gb_per_s": [25, 50, 100]}
+    >>> best = sweep(scenario, axes=axes, of="roofline", reduce="best:hfu")
+    >>> int(best["ffn_nodes"].iloc[0]), float(best["scale_out_gb_per_s"].iloc[0])
+    (1, 25.0)
+    """
+    from roofline_afd.analysis.sweep.sweep import sweep as analyse
 
     return analyse(question).frame()
 

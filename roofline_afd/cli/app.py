@@ -22,6 +22,7 @@ COMMANDS = (
     "load",
     "procure",
     "deploy",
+    "sweep",
     "report",
     "explain",
     "validate",

@@ -109,6 +109,29 @@ class Output:
         deliver(answer, form=self.format, output=self.output, force=self.force)
 
 
+STREAMED = (".csv", ".parquet")
+"""Suffixes of files that rows go to as they are made."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed(Output):
+    """Where the answer goes, or many rows as they are made: .csv and .parquet."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether rows go to a file as they are made."""
+        return self.output is not None and self.output.suffix.lower() in STREAMED
+
+    def check(self) -> None:
+        """Refuse a bad format or file name before any work is done."""
+        from roofline_afd.view.tables import check_output  # not for --help
+
+        if self.output is not None and self.streams:
+            check_output(self.output, force=self.force)
+        else:
+            super().check()
+
+
 def from_answer(context: typer.Context, file: Path | None) -> Path | None:
     """Ask for nothing else where an answer is given: what must be given otherwise need not be."""
     if file is not None:

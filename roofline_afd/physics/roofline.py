@@ -9,6 +9,8 @@ import numpy as np
 from roofline_afd.physics.experts import expert_memory, experts_per_device, weight_time
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from roofline_afd.physics.arrays import BoolLike, FloatArray, FloatLike, IntLike
 
 
@@ -422,6 +424,9 @@ class FfnStage(NamedTuple):
     expert_memory: FloatArray
 
 
+_RESTING_ON_ACTIVE = frozenset({"active_time", "ofu", "temporal_sparsity"})
+
+
 def ffn_stage(
     *,
     ffn_nodes: IntLike,
@@ -439,6 +444,7 @@ def ffn_stage(
     scale_out: FloatLike,
     superpod: BoolLike,
     attention_devices: FloatLike = np.inf,
+    wanted: Collection[str] = FfnStage._fields,
 ) -> FfnStage:
     """Return the communication-level roofline of the FFN stage, all terms together.
 
@@ -460,6 +466,8 @@ def ffn_stage(
         Effective bandwidth of one device, one direction [B/s].
     attention_devices : float or array
         Attention devices that send; infinite where only the receiver counts [1].
+    wanted : collection of str
+        Terms that are computed of those that no other rests on; the others are NaN.
 
     Returns
     -------
@@ -512,20 +520,30 @@ def ffn_stage(
         memory_bandwidth=memory_bandwidth,
     )
     computing = compute_time(pairs_per_device=pairs, flops_per_pair=flops_per_pair, peak=peak)
-    active = active_time(compute_time=computing, weight_time=reading)
+    active: FloatArray = np.nan
+    if not _RESTING_ON_ACTIVE.isdisjoint(wanted):
+        active = active_time(compute_time=computing, weight_time=reading)
     return FfnStage(
         experts_per_device=experts,
         link_bandwidth=link,
         pairs_per_device=pairs,
         intensity=arithmetic_intensity(
             pairs_per_device=pairs, experts_per_device=experts, weight_bytes=weight_bytes
-        ),
+        )
+        if "intensity" in wanted
+        else np.nan,
         weight_time=reading,
         compute_time=computing,
         active_time=active,
-        ofu=operational_utilization(compute_time=computing, active_time=active),
-        temporal_sparsity=temporal_sparsity(active_time=active, stage_budget=stage_budget),
-        hfu=hardware_utilization(compute_time=computing, stage_budget=stage_budget),
+        ofu=operational_utilization(compute_time=computing, active_time=active)
+        if "ofu" in wanted
+        else np.nan,
+        temporal_sparsity=temporal_sparsity(active_time=active, stage_budget=stage_budget)
+        if "temporal_sparsity" in wanted
+        else np.nan,
+        hfu=hardware_utilization(compute_time=computing, stage_budget=stage_budget)
+        if "hfu" in wanted
+        else np.nan,
         expert_memory=expert_memory(
             experts_per_device=experts,
             flops_per_pair=flops_per_pair,

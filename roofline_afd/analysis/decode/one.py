@@ -211,16 +211,33 @@ def _counts(scenario: Scenario, mode: str) -> tuple[int, ...]:
     return (OVERLAPPED if scenario.deployable_with == PLUGIN else AFD_MICROBATCHES,)
 
 
-def _plans(deployments: Deployments, senders: int, receivers: int | None) -> list[Plan]:
-    """Return how the devices of one deployment may be used; nothing is shared unless that is asked for."""
-    scenario, mode = deployments.scenario, deployments.mode
+def plans_asked(deployments: Deployments) -> tuple[dict[str, Any], tuple[Plan, ...]]:
+    """Return what devices share, nothing unless that is asked for, and the plans that leaves.
+
+    Parameters
+    ----------
+    deployments : Deployments
+        One mode of a question.
+
+    Returns
+    -------
+    tuple
+        By field of the question; and plans, the plainest first.
+    """
+    scenario = deployments.scenario
     given: dict[str, Any] = {key: getattr(scenario, key) or 1 for key in SHARED}
     given["afd_cut"] = scenario.afd_cut or ATTENTION_CUT
+    return given, plans_of(Deployments(attrs.evolve(scenario, **given), deployments.mode))
+
+
+def _plans(deployments: Deployments, senders: int, receivers: int | None) -> list[Plan]:
+    """Return how the devices of one deployment may be used; nothing is shared unless that is asked for."""
+    scenario = deployments.scenario
     if senders % deployments.attention_groups:
         raise InputError(
             f"--attention-groups {scenario.attention_groups} does not divide the {senders} attention devices"
         )
-    plans = plans_of(Deployments(attrs.evolve(scenario, **given), mode))
+    given, plans = plans_asked(deployments)
     groups = np.array([float(senders)]), np.array([float(receivers)] if receivers else [])
     found = [plan for plan in plans if admitted(plan, *groups)[0]]
     if not found:

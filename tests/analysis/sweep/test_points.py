@@ -1,0 +1,190 @@
+"""Axes, grids and reductions: every point once, in order, and what is kept is what all points have."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline_afd.analysis.sweep.axes import axes_of, axis_of
+from roofline_afd.analysis.sweep.grids import Grid
+from roofline_afd.analysis.sweep.reduce import Reducer, reduction_of
+from roofline_afd.catalogue.store import Catalogue
+from roofline_afd.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CATALOGUE = Catalogue()
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("batch=1:5", [1, 2, 3, 4, 5]),
+        ("batch=1:10:4", [1, 5, 9]),
+        ("batch=1:8*2", [1, 2, 4, 8]),
+        ("tpot_ms=10:20/3", [10, 15, 20]),
+        ("context=4096,8192", [4096, 8192]),
+        ("--tpot-ms=0.1:0.3:0.1", [0.1, 0.2, 0.30000000000000004]),
+    ],
+)
+def test_ranges_by_hand(text: str, values: list[float]) -> None:
+    axis = axis_of(text, CATALOGUE)
+    assert axis.numbers is not None
+    assert axis.numbers.tolist() == pytest.approx(values, rel=1e-12)
+
+
+def test_words_records_and_files(tmp_path: Path) -> None:
+    assert axis_of("system=h800,b200", CATALOGUE).words == ("h800", "b200")
+    assert axis_of("model=all", CATALOGUE).words == tuple(CATALOGUE.ids("model"))
+    assert axis_of("expert_placement=all", CATALOGUE).words == ("plain", "levelled")
+    listed = tmp_path / "models.txt"
+    listed.write_text("deepseek-v3\n# a word on it\n\nkimi-k2\n", "utf-8")
+    assert axis_of(f"model=@{listed}", CATALOGUE).words == ("deepseek-v3", "kimi-k2")
+    listed.write_text("1\n2.5\n", "utf-8")
+    numbers = axis_of(f"tpot_ms=@{listed}", CATALOGUE).numbers
+    assert numbers is not None
+    assert numbers.tolist() == [1, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batch", "is not KEY=VALUES"),
+        ("batch=", "is not KEY=VALUES"),
+        ("batch=5:1", "low at most high"),
+        ("batch=1:5:0", "a step above 0"),
+        ("batch=1:8*1", "a factor above 1"),
+        ("batch=1:8/1", "a whole count of at least 2"),
+        ("batch=1:1e12", "at most 10,000,000"),
+        ("batch=all", "all is of systems, models"),
+        ("batch=1,x", "batch"),
+        ("model=@/nowhere", "nowhere"),
+    ],
+)
+def test_axes_that_cannot_be_meant(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        axis_of(text, CATALOGUE)
+
+
+def test_axes_of_python() -> None:
+    axes = axes_of({"batch": range(1, 4), "system": ["h800"], "tpot_ms": "10:20/2"}, CATALOGUE)
+    assert [axis.size for axis in axes] == [3, 1, 2]
+    for bad, message in (
+        ({}, "needs an axis"),
+        ({"batch": []}, "empty"),
+        ({"batch": [1, "x"]}, "neither numbers alone nor words"),
+        ({"batch": [math.inf]}, "no finite number"),
+        ({"batch": [[1, 2]]}, "no list of numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            axes_of(bad, CATALOGUE)
+    with pytest.raises(InputError, match="given twice"):
+        axes_of(["batch=1", "batch=2"], CATALOGUE)
+
+
+@given(
+    shape=st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    outer=st.integers(0, 3),
+    chunk=st.integers(1, 60),
+    task=st.integers(1, 400),
+)
+def test_chunks_hold_every_point_once_in_order(shape: list[int], outer: int, chunk: int, task: int) -> None:
+    grid = Grid(tuple(shape), min(outer, len(shape)), chunk)
+    places = np.arange(grid.points).reshape(shape)
+    seen: list[int] = []
+    for part in grid.tasks(task):
+        for each in grid.of(part):
+            at: Any = (*each.lead, *([] if each.part is None else [each.part]))
+            held = places[at].ravel()
+            assert held.size == each.points
+            assert held.size <= max(chunk, 1) or held.size == 1
+            seen += held.tolist()
+    assert seen == list(range(grid.points))
+
+
+def _columns(values: list[tuple[float, float, bool]]) -> dict[str, Any]:
+    first, second, good = (np.array(column) for column in zip(*values, strict=True))
+    return {"hfu": first, "active_time_us": second, "feasible": good}
+
+
+POINTS = st.lists(
+    st.tuples(
+        st.one_of(st.just(math.nan), st.sampled_from([0.1, 0.2, 0.25, 0.3])),
+        st.sampled_from([1.0, 2.0, 3.0, 5.0]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(values=POINTS, cut=st.integers(0, 40), many=st.integers(1, 5), name=st.sampled_from(["top", "pareto"]))
+def test_what_is_kept_is_what_all_points_have(
+    values: list[tuple[float, float, bool]], cut: int, many: int, name: str
+) -> None:
+    """In one go, in two, or joined of two: the same points, those that brute force finds."""
+    reduction = reduction_of(f"top:{many}:hfu" if name == "top" else "pareto:hfu,active_time_us", "roofline")
+    metrics = ("hfu", "active_time_us", "feasible")
+    whole, first, second = (Reducer("roofline", reduction, metrics) for _ in range(3))
+    whole.take(0, _columns(values))
+    for reducer, part, start in ((first, values[:cut], 0), (second, values[cut:], min(cut, len(values)))):
+        if part:
+            reducer.take(start, _columns(part))
+    joined = Reducer("roofline", reduction, metrics)
+    joined.join(second.state())
+    joined.join(first.state())
+    assert joined.kept.places.tolist() == whole.kept.places.tolist()
+    assert (joined.points, joined.valid) == (whole.points, whole.valid)
+    good = [(place, x, y) for place, (x, y, held) in enumerate(values) if held and not math.isnan(x)]
+    assert whole.valid == len(good)
+    if name == "top":
+        expected = [place for place, x, _ in sorted(good, key=lambda each: (-each[1], each[0]))[:many]]
+        assert whole.kept.places.tolist() == expected
+    else:
+        beaten = {
+            place
+            for place, x, y in good
+            for other, x2, y2 in good
+            if (x2 >= x and y2 <= y and (x2 > x or y2 < y)) or ((x2, y2) == (x, y) and other < place)
+        }
+        assert set(whole.kept.places.tolist()) == {place for place, _, _ in good} - beaten
+
+
+@given(st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=300))
+def test_quantiles_and_histograms_count_all(values: list[float]) -> None:
+    """Within half a percent of the value that such a share is below; bins hold every point."""
+    columns = {"tpot_ms": np.array(values)}
+    found = Reducer("predict", reduction_of("quantiles:tpot_ms", "predict"), ("tpot_ms",))
+    found.take(0, columns)
+    for row in found.quantiles():
+        exact = sorted(values)[max(math.ceil(row["share"] * len(values) - 1e-9) - 1, 0)]
+        assert row["tpot_ms"] == pytest.approx(exact, rel=0.0051)
+    counted = Reducer("predict", reduction_of("histogram:tpot_ms:7", "predict"), ("tpot_ms",))
+    counted.take(0, columns)
+    bins = counted.histogram()
+    assert sum(row["points"] for row in bins) == len(values)
+    assert len(bins) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("worst:hfu", "'worst' is not valid"),
+        ("best", "is not one of"),
+        ("best:speed", "'speed' is not valid"),
+        ("top:hfu", "is not one of"),
+        ("top:x:hfu", "'x' is no whole number"),
+        ("top:0:hfu", "must be a whole number"),
+        ("pareto:hfu", "is not one of"),
+        ("best:experts_per_device", "neither more nor less"),
+    ],
+)
+def test_reductions_that_cannot_be_meant(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        reduction_of(text, "roofline")
