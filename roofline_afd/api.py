@@ -461,7 +461,7 @@ def sweep(question: Sweep) -> pd.DataFrame:
     >>> axes = {"ffn_nodes": range(1, 41), "scale_out_gb_per_s": [25, 50, 100]}
     >>> best = sweep(scenario, axes=axes, of="roofline", reduce="best:hfu")
     >>> int(best["ffn_nodes"].iloc[0]), float(best["scale_out_gb_per_s"].iloc[0])
-    (1, 25.0)
+    (2, 50.0)
     """
     from roofline_afd.analysis.sweep.sweep import sweep as analyse
 

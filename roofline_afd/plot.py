@@ -8,6 +8,7 @@ from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePic
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
 from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.analysis.requests.questions import LoadPicture, ParetoPanels, ParetoPicture, Simulation
+from roofline_afd.analysis.sweep.questions import Swept
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "procurement",
     "ratio",
     "roofline",
+    "sweep",
     "tornado",
 ]
 
@@ -280,6 +282,26 @@ def load(question: LoadPicture) -> alt.VConcatChart:
     from roofline_afd.view.charts.load import load_chart
 
     return load_chart(under_load(question))
+
+
+@asks(Swept)
+def sweep(question: Swept) -> alt.LayerChart:
+    """Draw a sweep's file: a heat map over two of its axes, or lines over one, the best of all others.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lacks a column, or has too many values for a picture.
+    """
+    from roofline_afd.analysis.sweep.swept import swept
+    from roofline_afd.view.charts.sweep import sweep_chart
+
+    return sweep_chart(swept(question))
 
 
 @asks(Tornado)

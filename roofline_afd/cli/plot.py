@@ -9,6 +9,7 @@ from roofline_afd.analysis.bounds.questions import Fabric, Roofline, RooflinePic
 from roofline_afd.analysis.decode.questions import Breakdown, Frontier, Map
 from roofline_afd.analysis.purchase.questions import Purchase, Tornado
 from roofline_afd.analysis.requests.questions import LoadPicture, ParetoPanels, ParetoPicture, Simulation
+from roofline_afd.analysis.sweep.questions import Swept
 from roofline_afd.cli.commands import Shelf, register_picture
 from roofline_afd.cli.explore import rate_of
 from roofline_afd.cli.load import READERS as LOADED
@@ -123,6 +124,7 @@ def add(app: Shelf) -> None:
 
     _add_tornado(group)
     _add_load(group)
+    _add_sweep(group)
 
     @register_picture(
         group,
@@ -170,6 +172,20 @@ def _add_load(group: Shelf) -> None:
         from roofline_afd.analysis.requests.under_load import under_load  # not for --help
 
         return under_load(question)
+
+
+def _add_sweep(group: Shelf) -> None:
+    @register_picture(
+        group,
+        "sweep",
+        help_text="A sweep's file: a heat map over two of its axes, or lines over one.",
+        chart="sweep:sweep_chart",
+        of="swept",
+    )
+    def sweep(question: Swept) -> Answer:
+        from roofline_afd.analysis.sweep.swept import swept  # not for --help
+
+        return swept(question)
 
 
 def _add_fabric(group: Shelf) -> None:

@@ -64,3 +64,29 @@ class Sweep:
     workers: int | None = None
     resume: bool = option(default=False)
     file: Path | None = option(None, shown=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Swept:
+    """A sweep's file as a picture: cells over two of its axes, or lines over one, the best of all others.
+
+    Parameters
+    ----------
+    file : Path, optional
+        What `sweep --output` wrote: .csv or .parquet.
+    metric : str, optional
+        Column that is drawn.
+    x : str, optional
+        Axis from left to right.
+    y : str, optional
+        Axis from bottom to top, of cells.
+    by : str, optional
+        Axis whose values have a line each, where there is no `y`.
+    """
+
+    file: Path | None = option(None, metavar="FILE")
+    _: dataclasses.KW_ONLY
+    metric: str | None = option(None, metavar="KEY")
+    x: str | None = option(None, metavar="KEY")
+    y: str | None = option(None, metavar="KEY")
+    by: str | None = option(None, metavar="KEY")
