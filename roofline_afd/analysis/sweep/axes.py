@@ -11,6 +11,8 @@ import numpy as np
 from roofline_afd.analysis.decode.changes import SUBJECTS
 from roofline_afd.analysis.decode.maps import axis_unit
 from roofline_afd.analysis.files import file_text
+from roofline_afd.catalogue.hardware import load_system
+from roofline_afd.catalogue.models import load_model
 from roofline_afd.errors import InputError, shown
 from roofline_afd.serving.checks import finite
 from roofline_afd.serving.scenario import CHOICES
@@ -39,6 +41,8 @@ class Axis:
     key: str
     numbers: NDArray[np.float64] | None
     words: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    """Records that are known but incomplete."""
 
     @property
     def size(self) -> int:
@@ -116,7 +120,7 @@ def axis_of(text: str, catalogue: Catalogue) -> Axis:
         lines = file_text(Path(given[1:]), most=MOST_FILE_BYTES).splitlines()
         parts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     elif given.lower() == ALL:
-        return _checked(Axis(name, None, _all(name, catalogue)))
+        return _checked(_all(name, catalogue))
     elif ":" in given:
         return _checked(Axis(name, _range(name, given), ()))
     else:
@@ -131,14 +135,21 @@ def axis_of(text: str, catalogue: Catalogue) -> Axis:
         return _checked(Axis(name, None, tuple(parts)))
 
 
-def _all(name: str, catalogue: Catalogue) -> tuple[str, ...]:
-    """Return what `all` stands for."""
-    if name == "model":
-        return tuple(catalogue.ids("model"))
-    if name in SUBJECTS:
-        return tuple(catalogue.ids("system"))
+def _all(name: str, catalogue: Catalogue) -> Axis:
+    """Return what `all` stands for: records that are complete, or every word of an option."""
     if name in CHOICES:
-        return tuple(CHOICES[name])
+        return Axis(name, None, tuple(CHOICES[name]))
+    if name in SUBJECTS:
+        kind = "model" if name == "model" else "system"
+        held, out = [], []
+        for each in catalogue.ids(kind):
+            try:
+                (load_model if kind == "model" else load_system)(each, catalogue=catalogue)
+            except InputError:
+                out.append(each)
+            else:
+                held.append(each)
+        return Axis(name, None, tuple(held), tuple(out))
     raise InputError(f"--axis {name}=all: all is of systems, models and options of a few words; give {RANGE}")
 
 

@@ -29,6 +29,10 @@ CACHED_POINTS = 1 << 15
 """The same where the columns of a chunk fit a core's own cache [1]."""
 
 
+_BLANK: dict[str, Any] = {"feasible": False, "winner": 0.0, "mode": 0.0}
+"""Metrics of what cannot be; the others have no number."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """A sweep as it goes to workers: what is asked, of which points."""
@@ -93,6 +97,8 @@ class Plan:
         self.grid = spec.grid
         self.kind: Kind = kind_of(spec.of, spec.mode)
         self._held: tuple[tuple[int, ...], Evaluator] | None = None
+        self.strict = False
+        """Whether combinations that cannot be are refused; else they are blank."""
 
     def chunks(self, places: range) -> Iterator[tuple[Chunk, Columns]]:
         """Yield chunks by their places, each with its metrics, flat."""

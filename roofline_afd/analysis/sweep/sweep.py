@@ -163,7 +163,9 @@ def _form(file: Path | None) -> str | None:
 
 def _tried(spec: Spec, plan: Plan) -> None:
     """Compute the first points, so that what cannot be meant is refused before any work."""
+    plan.strict = True
     next(plan.chunks(range(1)))
+    plan.strict = False
     for index, axis in enumerate(spec.axes[: spec.n_outer]):
         if axis.key not in SUBJECTS:
             continue
@@ -309,7 +311,11 @@ def _axis_words(axis: Axis) -> str:
 
 
 def _notes(spec: Spec, told: Mapping[str, Any]) -> list[str]:
-    notes = []
+    notes = [
+        f"{axis.key}: known but incomplete, left out: {', '.join(axis.left_out)}"
+        for axis in spec.axes
+        if axis.left_out
+    ]
     out = told["points"] - told.get("points_counted", told["points"])
     if out:
         notes.append(f"{out:,} points are infeasible: left out")
