@@ -108,14 +108,19 @@ class Plan:
     def _metrics(self, chunk: Chunk) -> Columns:
         spec = self.spec
         outer = chunk.lead[: spec.n_outer]
-        if self._held is None or self._held[0] != outer:
-            given = {axis.key: axis.value(place) for axis, place in zip(spec.axes, outer, strict=False)}
-            self._held = (
-                outer,
-                self.kind.evaluator(spec.scenario, given, spec.axes[spec.n_outer :], spec.metrics),
-            )
-        found = self._held[1](self.places(chunk))
         shape = self.shape(chunk)
+        try:
+            if self._held is None or self._held[0] != outer:
+                given = {axis.key: axis.value(place) for axis, place in zip(spec.axes, outer, strict=False)}
+                self._held = (
+                    outer,
+                    self.kind.evaluator(spec.scenario, given, spec.axes[spec.n_outer :], spec.metrics),
+                )
+            found = self._held[1](self.places(chunk))
+        except (InputError, InfeasibleError):  # a combination that cannot be: others can
+            if self.strict:
+                raise
+            found = {name: np.asarray(_BLANK.get(name, np.nan)) for name in spec.metrics}
         return {name: np.broadcast_to(found[name], shape).ravel() for name in spec.metrics}
 
     def places(self, chunk: Chunk) -> list[NDArray[np.int64]]:

@@ -338,3 +338,13 @@ def test_the_command_streams_and_never_clobbers(tmp_path: Path) -> None:
     assert "--force" in again.complaint
     table = command(*ASKED, *AXIS, "--reduce", "best:hfu", "--format", "table")
     assert "has the most hfu" in " ".join(table.out.split())
+
+
+def test_combinations_that_cannot_be_are_blank() -> None:
+    """A model whose heads do not divide as asked is no reason to stop; the first point must be possible."""
+    scenario = Scenario(system="h800", model="deepseek-v3", **{**SMALL, "tensor_parallel": 8})
+    table = sweep(scenario, axes={"model": ["deepseek-v3", "gpt-oss-20b", "mixtral-8x7b"]}, runner="serial")
+    assert table["winner"].iloc[0] in {"ep", "afd"}
+    assert len(table) == 3
+    with pytest.raises(InputError):
+        sweep(H800, axes={"ffn_nodes": [1.5, 2]}, of="roofline", runner="serial")
