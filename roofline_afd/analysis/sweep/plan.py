@@ -12,6 +12,7 @@ import numpy as np
 
 from roofline_afd.analysis.sweep.grids import Grid
 from roofline_afd.analysis.sweep.kinds import METRICS, kind_of
+from roofline_afd.errors import InfeasibleError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
