@@ -26,7 +26,7 @@ MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure", "report"}
 """Commands whose answers are tested elsewhere, and that search anew many times."""
 LONGEST = 510
 """Lines of a file."""
-WINGS = ["bounds", "decode", "requests", "purchase", "evidence", "listing"]
+WINGS = ["bounds", "decode", "requests", "purchase", "sweep", "evidence", "listing"]
 """Of `analysis`, each may use those before it."""
 
 

@@ -139,7 +139,8 @@ def _lengths(purchase: Purchase) -> _Lengths:
         output = whole("--osl", purchase.osl)
         sessions = sessions_of(purchase, 1.0, output)
         words = f"; sessions of {sessions.turns} turns, from {sessions.prompts[0]:,.0f} to "
-        words += f"{sessions.prompts[-1]:,.0f} input tokens"
+        answers = "kept by what decodes them" if sessions.answers_cached else "computed again as input"
+        words += f"{sessions.prompts[-1]:,.0f} input tokens, the cache of answers {answers}"
         return _Lengths(round(sessions.prompt_tokens), output, 0.0, words)
     if purchase.trace is None:
         missing = [f"--{name}" for name in ("isl", "osl") if getattr(purchase, name) is None]
