@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade
 QUESTION := --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15
 COMPARED := --model deepseek-v3 --tpot-ms 50
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench performance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml
@@ -48,6 +48,9 @@ docs: $(READY)  ## write the generated pages of docs/
 
 bench: $(READY)  ## measure speed and memory
 	$(BIN)/python benchmarks/speed.py
+
+performance: $(READY)  ## measure how sweeps scale, and write docs/performance.md
+	$(BIN)/python benchmarks/sweeps.py
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

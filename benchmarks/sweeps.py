@@ -1,0 +1,131 @@
+"""How sweeps scale: points a second and memory, over points and processes, beside copying the results.
+
+Run `make performance`: it writes docs/performance.md. Seconds differ from machine to machine; that time is
+linear in points, and memory flat, does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+STAGE = """
+axes = {"ffn_nodes": range(1, 1001), "scale_out_gb_per_s": np.linspace(10, 400, 100),
+        "tpot_ms": np.linspace(20, 120, max(POINTS // 100_000, 1))}
+question = dict(axes=axes, of="roofline", reduce="REDUCE")
+scenario = Scenario(system="h800", model="deepseek-v3")
+"""
+STEPS = """
+axes = {"attention_devices": range(8, 401, 8), "ffn_devices": range(8, 401, 8),
+        "batch": range(1, max(POINTS // 2500, 1) + 1)}
+question = dict(axes=axes, of="predict", mode="afd", reduce="best:tokens_per_s_per_device")
+scenario = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, redundant_experts=0)
+"""
+SEARCHES = """
+axes = {"scale_out_gb_per_s": np.linspace(25, 400, max(POINTS // 4, 1)),
+        "context": [2048, 4096, 8192, 16384]}
+question = dict(axes=axes, of="compare", reduce="best:afd_over_ep")
+scenario = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=64)
+"""
+TIMED = """
+import json, resource, time
+import numpy as np
+from roofline_afd import Scenario, sweep
+if __name__ == "__main__":
+    {asked}
+    sweep(scenario, **{{**question, "axes": {{key: list(values)[:2] for key, values in axes.items()}}}})
+    begun = time.perf_counter()
+    found = sweep(scenario, **question, runner={runner!r}, workers={workers})
+    seconds = time.perf_counter() - begun
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    memory = max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1e3
+    points = found.attrs["summary"]["points"]
+    print(json.dumps({{"points": points, "seconds": seconds, "memory_mb": memory}}))
+"""
+FLOOR = """
+import json, time
+import numpy as np
+values, held = np.ones(1 << 15), np.empty(1 << 15)
+np.copyto(held, values)
+begun = time.perf_counter()
+for _ in range(1000):
+    np.copyto(held, values)
+print(json.dumps({"ns": (time.perf_counter() - begun) * 1e9 / 1000 / (1 << 15)}))
+"""
+LOOP = """
+import json, time
+from roofline_afd import Scenario, compare
+scenario = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=64)
+compare(scenario)
+begun = time.perf_counter()
+for _ in range(10):
+    compare(scenario)
+print(json.dumps({"seconds": (time.perf_counter() - begun) / 10}))
+"""
+CASES = (
+    ("roofline, the best", STAGE.replace("REDUCE", "best:hfu"), (10**6, 10**7, 10**8, 10**9), 2),
+    ("roofline, Pareto of two", STAGE.replace("REDUCE", "pareto:hfu,active_time_us"), (10**8, 10**9), 2),
+    ("predict of AFD, every operator", STEPS, (10**5, 10**6, 10**7), 1),
+    ("compare up to 64 devices", SEARCHES, (100, 1000), 1),
+)
+"""What is swept, how many points, and how many results each has."""
+
+
+def _run(script: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _timed(asked: str, points: int, runner: str, workers: int) -> dict[str, Any]:
+    held = asked.replace("POINTS", str(points)).strip().replace("\n", "\n    ")
+    return _run(TIMED.format(asked=held, runner=runner, workers=workers))
+
+
+def main() -> None:
+    """Write the page."""
+    floor, loop = _run(FLOOR)["ns"], _run(LOOP)["seconds"]
+    lines = [
+        "<!-- Written by benchmarks/sweeps.py (make performance); do not edit. -->",
+        "",
+        "# How fast sweeps are",
+        "",
+        f"On {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()}), whole runs",
+        "with the start of their processes. The floor is what copying the results takes, `numpy.copyto` in",
+        f"a core's cache, {floor:.2f} ns a number; the ratio is of the time of all cores to it.",
+        "",
+        "| what | points | processes | seconds | points a second | ratio to the floor | memory [MB] |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    rate = 0.0
+    for what, asked, sizes, results in CASES:
+        for points in sizes:
+            for runner, workers in (("serial", 1), ("processes", 2)):
+                if workers == 1 and points >= 10**9:
+                    continue
+                found = _timed(asked, points, runner, workers)
+                rate = found["points"] / found["seconds"]
+                ratio = found["seconds"] * workers / (found["points"] * results * floor * 1e-9)
+                told = f"{ratio:,.1f}" if ratio < 1e3 else f"{ratio:,.0f}"  # noqa: PLR2004 - digits
+                lines.append(
+                    f"| {what} | {found['points']:,} | {workers} | {found['seconds']:.2f} | {rate:,.3g} | "
+                    f"{told} | {found['memory_mb']:.0f} |"
+                )
+    lines += [
+        "",
+        f"A loop of single comparisons in one process takes {loop:.3f} s each; the sweep of 1,000 on two",
+        f"processes is {rate * loop:.1f} times as quick. Time is linear in points, and memory flat: points",
+        "exist in chunks that fit a cache, and reductions keep what they need.",
+        "",
+    ]
+    PAGE.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
