@@ -36,8 +36,7 @@ demo: $(READY)  ## answer the main question on the shipped catalogues, with a re
 test: $(READY)  ## lint, types, and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/mypy & types=$$!; $(BIN)/pytest --numprocesses auto; tests=$$?; wait $$types && exit $$tests
 
 lint: $(READY)  ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
