@@ -22,7 +22,7 @@ BASE = {"docstrings", "errors", "nomenclature", "questions", "units", "version"}
 ORDER = ["catalogue", "serving", "simulation", "analysis", "view", "reporting", "cli"]
 """Rooms from left to right; `physics` stands beside `serving` and uses nothing but itself."""
 LAST = {"api", "plot", "__init__", "__main__"}
-MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure", "report"}
+MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure"}
 """Commands whose answers are tested elsewhere, and that search anew many times."""
 LONGEST = 510
 """Lines of a file."""
@@ -205,13 +205,15 @@ def test_commands_in_the_readme_run(tmp_path: Path) -> None:
     ]
     assert len(commands) >= 4
     for words in commands:
+        if "report" in words:  # made in its own tests, from the wheel, and by `make demo` as it stands here
+            continue
         arguments = [
             str(tmp_path / word) if previous in {"--output", "--folder"} else word
             for previous, word in zip(["", *words], words, strict=False)
         ]
         one_plan = ONE_PLAN_OPTIONS if {"explore", "pareto"} & set(words) else ()
         fewer = ("--max-devices", "16", *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
-        samples = ("--samples", "20") if {"report", "sensitivity"} & set(words) else ()
+        samples = ("--samples", "20") if "sensitivity" in words else ()
         outcome = command(*arguments[1:], *one_plan, *fewer, *samples)
         assert outcome.status == 0, (words, outcome.err)
 

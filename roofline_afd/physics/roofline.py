@@ -467,7 +467,7 @@ def ffn_stage(
     attention_devices : float or array
         Attention devices that send; infinite where only the receiver counts [1].
     wanted : collection of str
-        Terms that are computed of those that no other rests on; the others are NaN.
+        Terms that are computed of those that no other rests on, by name; the others are NaN [1].
 
     Returns
     -------

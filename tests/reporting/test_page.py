@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,13 @@ def test_the_demand_sets_the_question() -> None:
 def test_whole_requests_come_first() -> None:
     """Their cost, fleets and waits head the page; decoding alone follows for the same demand."""
     asked = Scenario(system="b200", model="gpt-oss-120b", max_devices=8, tpot_ms=20, **ONE_PLAN)
-    requests = {"request_rate": 40.0, "isl": 1024, "osl": 256, "prefix_hit": 0.5, "ttft_p95_ms": 1000.0}
+    requests: dict[str, Any] = {
+        "request_rate": 40.0,
+        "isl": 1024,
+        "osl": 256,
+        "prefix_hit": 0.5,
+        "ttft_p95_ms": 1000.0,
+    }
     page = report([asked], **requests, modes=("agg",), samples=20).decode()
     assert "which system for 40 requests/s" in page
     first = page.index('<section id="requests">')

@@ -183,7 +183,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
         }
     )
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_search_finds_the_best_there_is(question: dict[str, Any]) -> None:
     """Over batch, devices, groups, micro-batches, transports, sharing, cuts: none is better."""
     scenario = Scenario(**question, granularity="device")

@@ -88,10 +88,12 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
         "winner": Metric(PLAIN, WINNERS),
     },
     PROVISION: {
-        "best_r": Metric(PLAIN),
-        "throughput_per_instance": Metric(),
-        "attention_idle": Metric(LOW),
-        "ffn_idle": Metric(LOW),
+        "ratio": Metric(PLAIN),
+        "r_star": Metric(PLAIN),
+        "r_star_barrier": Metric(PLAIN),
+        "tokens_per_s_per_instance": Metric(),
+        "tpot_ms": Metric(LOW),
+        "rounding_loss": Metric(LOW),
     },
     EXPLORE: {
         "tokens_per_s_per_device": Metric(),
@@ -399,16 +401,16 @@ class Provisions:
         axes: Sequence[Axis],
         metrics: Sequence[str],
     ) -> Evaluator:
-        """Return the best ratio of one question, as the barrier model has it."""
+        """Return the ratio recommended for one question."""
         del axes, metrics
-        own = _own(Provisioning)
+        own = _own(Provisioning) | {"batch"}
         asked, rest = _split(outer, own)
         try:
-            answer = provision(Provisioning(scenario=changed(scenario, rest), **asked))
+            found = provision(Provisioning(scenario=changed(scenario, rest), **asked)).summary
         except InfeasibleError:
             return _constant(dict.fromkeys(METRICS[PROVISION], np.nan))
-        best = max(answer.rows(), key=lambda row: row["throughput_per_instance"] or 0.0)
-        return _constant({name: float(best[{"best_r": "r"}.get(name, name)]) for name in METRICS[PROVISION]})
+        values = {name: found.get(name) for name in METRICS[PROVISION]}
+        return _constant({name: np.nan if value is None else float(value) for name, value in values.items()})
 
 
 class Explorations:

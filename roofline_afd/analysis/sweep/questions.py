@@ -84,8 +84,8 @@ class Swept:
         Axis whose values have a line each, where there is no `y`.
     """
 
-    file: Path | None = option(None, metavar="FILE")
     _: dataclasses.KW_ONLY
+    file: Path | None = option(None, metavar="FILE")
     metric: str | None = option(None, metavar="KEY")
     x: str | None = option(None, metavar="KEY")
     y: str | None = option(None, metavar="KEY")

@@ -129,7 +129,7 @@ def test_breakdown_adds_up(question: dict[str, Any], pieces: str) -> None:
 @example("olmoe-1b-7b", "b300", 256, 1, 1, None, {"expert_precision": "int8"})
 @example("llama-4-maverick", "b300", 512, 1, 1, None, {"expert_precision": "int8", "context": 128})
 @example("jamba-v0.1", "b300", 512, 1, 1, None, {"expert_precision": "int8", "context": 128})
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_utilization_is_a_share(  # noqa: PLR0917 - drawn in order
     model: str,
     system: str,

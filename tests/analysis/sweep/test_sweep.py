@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from roofline_afd import Scenario, compare, explore, predict_afd, predict_ep, roofline, sweep
+from roofline_afd import Scenario, compare, explore, predict_afd, predict_ep, provision, roofline, sweep
 from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.sweep import sweep as module
 from roofline_afd.analysis.sweep.questions import Sweep
@@ -111,6 +111,15 @@ def test_points_of_explorations_are_those_of_the_command() -> None:
     assert np.isnan(no["tpot_ms"])
 
 
+def test_points_of_provisions_are_those_of_the_command() -> None:
+    axes = {"batch": [64], "prompt_mean": [500, 1000], "decode_mean": [300]}
+    scenario = Scenario(system="h800", model="step-3")
+    for row in sweep(scenario, axes=axes, of="provision", runner="serial").to_dict("records"):
+        own = provision(scenario=scenario, batch=64, prompt_mean=row["prompt_mean"], decode_mean=300)
+        for key in ("ratio", "r_star", "tokens_per_s_per_instance", "tpot_ms"):
+            assert row[key] == pytest.approx(own.attrs["summary"][key]), key
+
+
 @functools.cache
 def _serial(form: str, folder: Path) -> bytes:
     file = folder / f"serial{form}"
@@ -123,17 +132,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sweeps")
 
 
-@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
-def test_every_runner_gives_the_same_bytes(runner: str, folder: Path) -> None:
-    for form in (".csv", ".parquet"):
-        file = folder / f"{runner}{form}"
-        sweep(H800, axes=BLOCKS, of="roofline", metrics=["hfu"], runner=runner, workers=2, file=file)
-        assert file.read_bytes() == _serial(form, folder)
-        assert not list(folder.glob("*.parts"))
-    best = sweep(H800, axes=BLOCKS, of="roofline", reduce="pareto:hfu,active_time_us", runner=runner)
-    assert best.equals(
-        sweep(H800, axes=BLOCKS, of="roofline", reduce="pareto:hfu,active_time_us", runner="serial")
+@pytest.mark.parametrize(("runner", "form"), [("processes", ".csv"), ("dask", ".parquet"), ("ray", ".csv")])
+def test_every_runner_gives_the_same_bytes(runner: str, form: str, folder: Path) -> None:
+    file = folder / f"{runner}{form}"
+    sweep(H800, axes=BLOCKS, of="roofline", metrics=["hfu"], runner=runner, workers=2, file=file)
+    assert file.read_bytes() == _serial(form, folder)
+    assert not list(folder.glob("*.parts"))
+
+
+def test_reductions_are_the_same_of_one_process_and_of_two() -> None:
+    asked: dict[str, Any] = {"of": "roofline", "reduce": "pareto:hfu,active_time_us"}
+    axes = {**BLOCKS, "tpot_ms": np.linspace(20, 200, 100)}
+    one, two = (
+        sweep(H800, axes=axes, runner=runner, workers=2, **asked) for runner in ("serial", "processes")
     )
+    assert one.equals(two)
+    assert len(one) > 1
 
 
 def test_files_are_read_alike(folder: Path) -> None:

@@ -81,7 +81,7 @@ QUESTIONS = st.fixed_dictionaries(
     limits=st.sampled_from(["none", "ttft", "tpot", "both", "rate"]),
     dice=st.randoms(use_true_random=False),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_search_finds_the_best_there_is(
     mode: str, drawn: dict[str, Any], limits: str, dice: random.Random
 ) -> None:

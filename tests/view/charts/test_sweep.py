@@ -38,7 +38,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_cells_are_the_best_of_their_rows(file: Path) -> None:
     """Over both contexts; a cross where nothing has a value."""
-    chart = plot.sweep(file, metric="afd_over_ep", x="system", y="tpot_ms")
+    chart = plot.sweep(file=file, metric="afd_over_ep", x="system", y="tpot_ms")
     cells, crosses = (layer["data"]["values"] for layer in layers_of(chart))
     assert {row["x"]: row["value"] for row in cells} == {"h800": 0.9, "b200": 1.2}
     assert [row["x"] for row in crosses] == ["h20"]
@@ -46,7 +46,7 @@ def test_cells_are_the_best_of_their_rows(file: Path) -> None:
 
 
 def test_a_line_for_each_value(file: Path) -> None:
-    chart = plot.sweep(file, metric="afd_over_ep", x="context", by="system")
+    chart = plot.sweep(file=file, metric="afd_over_ep", x="context", by="system")
     lines = [layer for layer in layers_of(chart) if layer["mark"]["type"] == "line"]
     assert [[row["value"] for row in line["data"]["values"]] for line in lines] == [[0.9, 0.8], [1.1, 1.2]]
     names = [
@@ -63,15 +63,17 @@ def test_less_is_better_of_times(tmp_path: Path) -> None:
     pd.DataFrame({"batch": [1, 1, 2, 2], "devices": [8, 16, 8, 16], "tpot_ms": [5.0, 4.0, 7.0, 6.0]}).to_csv(
         table, index=False
     )
-    answer = swept(Swept(table, metric="tpot_ms", x="batch"))
+    answer = swept(Swept(file=table, metric="tpot_ms", x="batch"))
     assert [row["value"] for row in answer.rows()] == [4.0, 6.0]
 
 
 def test_kept_answers_and_files(file: Path, tmp_path: Path) -> None:
-    draws_the_same_when_kept(sweep_chart, swept(Swept(file, metric="afd_over_ep", x="system", y="context")))
+    draws_the_same_when_kept(
+        sweep_chart, swept(Swept(file=file, metric="afd_over_ep", x="system", y="context"))
+    )
     question = ("--file", str(file), "--metric", "afd_over_ep", "--x", "system", "--y", "context")
     is_drawn_from_its_file("sweep", *question, folder=tmp_path)
-    chart = plot.sweep(file, metric="afd_over_ep", x="system", y="context")
+    chart = plot.sweep(file=file, metric="afd_over_ep", x="system", y="context")
     assert len(chart_bytes(chart, "svg")) > 3000
 
 
