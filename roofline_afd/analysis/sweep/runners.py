@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import socket
+import threading
+import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +27,8 @@ RETRIES = 3
 """Times that what a lost process had is begun again."""
 AHEAD = 3
 """Tasks that each worker has waiting."""
+PARENT_S = 0.5
+"""How often a worker looks whether the process that asked is still there [s]."""
 CONNECT_S = 10.0
 """How long a scheduler is waited for [s]."""
 
@@ -77,7 +82,17 @@ _sent: dict[str, bytes] = {}
 
 
 def _begin(packed: bytes) -> None:
+    """Hold the sweep; an interrupt is for the process that asked, without which there is nothing to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _sent["sweep"] = packed
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that asked is gone."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_S)
+    os._exit(1)
 
 
 def _work(form: str, first: int, last: int) -> bytes:

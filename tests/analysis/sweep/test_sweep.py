@@ -265,6 +265,50 @@ def test_a_killed_sweep_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -
     assert not (tmp_path / "resumed.csv.parts").exists()
 
 
+def _children(parent: int) -> set[int]:
+    """Return the processes that a process has begun, as Linux tells them."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(words[1]) == parent:
+            found.add(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are not told as files")
+def test_workers_end_with_the_process_that_asked(tmp_path: Path) -> None:
+    """Killed without a chance to say so: nothing of it is left after a few seconds."""
+    words = (
+        "--axis",
+        "ffn_nodes=1:1000",
+        "--axis",
+        "scale_out_gb_per_s=10:400/1000",
+        "--axis",
+        "tpot_ms=20:120/400",
+    )
+    asked = subprocess.Popen(
+        [sys.executable, "-m", "roofline_afd", *ASKED, *words, "--reduce", "pareto:hfu,active_time_us"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+    )
+    workers: set[int] = set()
+    deadline = time.monotonic() + 30
+    while len(workers) < 2 and time.monotonic() < deadline and asked.poll() is None:
+        workers = _children(asked.pid)
+        time.sleep(0.1)
+    asked.kill()
+    asked.wait()
+    assert workers
+    deadline = time.monotonic() + 15
+    while any(Path(f"/proc/{each}").exists() for each in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [each for each in workers if Path(f"/proc/{each}").exists()]
+
+
 def test_blocks_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "again.csv"
     numbers: list[int] = []
