@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.sweep.questions import Sweep
 from roofline_afd.cli.commands import Shelf, register
-from roofline_afd.cli.options import Streamed
+from roofline_afd.cli.options import Output, Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +42,11 @@ def add(app: Shelf) -> None:
         from roofline_afd.analysis.sweep.sweep import sweep as analyse  # not for --help
         from roofline_afd.errors import shown_path
 
-        if question.reduce != "none" or not output.streams:
-            output.deliver(analyse(question, told=_told))
+        rows = question.reduce == "none"
+        if not (rows and output.streams):
+            Output.check(output)  # of what is no stream: before the work
+            kept = question if rows else dataclasses.replace(question, file=output.output)
+            output.deliver(analyse(kept, told=_told))
             return
         answer = analyse(dataclasses.replace(question, file=output.output), told=_told)
         points, file = answer.summary["points"], shown_path(answer.summary["file"])

@@ -85,7 +85,7 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
     if most < 1:
         raise refusal(memory_refusal(deployments, one, most), scenario)
     binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
-    counts = _counts(attrs.evolve(scenario, batch=OVERLAPPED), mode)
+    counts = counts_asked(attrs.evolve(scenario, batch=OVERLAPPED), mode)
     ways = [dataclasses.replace(one, microbatches=m) for m in counts]
     sent = [float(np.asarray(most_sequences(deployments, way))) for way in ways]
     if max(sent) < batch:
@@ -191,7 +191,7 @@ def deployment_of(deployments: Deployments) -> Deployment:
     every = [
         deployments.deployment_of(senders, receivers or 0, batch=scenario.batch, microbatches=m, plan=plan)
         for plan in _plans(deployments, senders, receivers)
-        for m in _counts(scenario, mode)
+        for m in counts_asked(scenario, mode)
     ]
     why = [refused(deployments, each) for each in every]
     if all(why):
@@ -202,8 +202,21 @@ def deployment_of(deployments: Deployments) -> Deployment:
     return min(running, key=lambda each: float(deployments.step(each).time))
 
 
-def _counts(scenario: Scenario, mode: str) -> tuple[int, ...]:
-    """Return the micro-batches to try: those asked for, else one or two under `ep`, what suits better."""
+def counts_asked(scenario: Scenario, mode: str) -> tuple[int, ...]:
+    """Return the micro-batches to try: those asked for, else one or two under `ep`, what suits better.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question, with a batch; one of a single sequence has no halves.
+    mode : str
+        `ep` or `afd`.
+
+    Returns
+    -------
+    tuple of int
+        Micro-batches [1].
+    """
     if scenario.microbatches:
         return (scenario.microbatches,)
     if mode == EP:

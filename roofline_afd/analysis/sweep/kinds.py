@@ -11,11 +11,12 @@ import numpy as np
 from roofline_afd.analysis.bounds.regimes import largest_in_domain
 from roofline_afd.analysis.bounds.roofline import check_ffn_nodes
 from roofline_afd.analysis.decode.changes import changed
-from roofline_afd.analysis.decode.one import plans_asked
+from roofline_afd.analysis.decode.one import OVERLAPPED, counts_asked, plans_asked
 from roofline_afd.analysis.decode.sides import Successive
 from roofline_afd.analysis.requests.explore import explore
 from roofline_afd.analysis.requests.provisioning import provision
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning
+from roofline_afd.analysis.sweep.questions import OF
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics import roofline as physics
@@ -24,6 +25,7 @@ from roofline_afd.serving.candidates import admitted
 from roofline_afd.serving.deployable import most_sequences
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
+from roofline_afd.serving.modes.question import SERVING_MODES
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.sizes import REPLICATED
 
@@ -38,11 +40,10 @@ if TYPE_CHECKING:
     Columns = dict[str, NDArray[Any]]
     Places = NDArray[np.int64]
 
-ROOFLINE, PREDICT, COMPARE, PROVISION, EXPLORE = "roofline", "predict", "compare", "provision", "explore"
-KINDS = (ROOFLINE, PREDICT, COMPARE, PROVISION, EXPLORE)
+COMPARE, PREDICT, ROOFLINE, PROVISION, EXPLORE = OF
 HIGH, LOW, PLAIN = "high", "low", ""
 WINNERS = ("neither", "ep", "afd")
-MODES = ("none", "agg", "pd", "agg+afd", "pd+afd")
+MODES = ("none", *SERVING_MODES)
 
 
 class Metric(NamedTuple):
@@ -276,7 +277,8 @@ class Predictions:
         bare: dict[str, Any] = {name: None for name in DEPLOYED if name != "microbatches"}
         deployments = Deployments(attrs.evolve(base, **bare), mode)
         _, plans = plans_asked(deployments)
-        counts = (None,) if "microbatches" in given else (1, 2) if mode == EP else (3,)
+        swept = "microbatches" in open_
+        counts = (0,) if swept else counts_asked(attrs.evolve(base, batch=OVERLAPPED), mode)
         keys = [axis.key for axis in axes]
 
         def evaluate(places: Sequence[Places]) -> Columns:
@@ -293,14 +295,15 @@ class Predictions:
                 for count in counts:
                     if count != counts[0] and plan.transport == REPLICATED:
                         continue  # a sum over all devices leaves nothing to overlap
+                    halves = True if len(counts) == 1 else np.asarray(at["batch"]) >= count
                     deployment = deployments.deployment_of(
                         senders,
                         receivers if mode == AFD else 0,
                         batch=at["batch"],
-                        microbatches=at["microbatches"] if count is None else count,
+                        microbatches=at["microbatches"] if swept else count,
                         plan=plan,
                     )
-                    found = _predicted(deployments, deployment, at["batch"], runs)
+                    found = _predicted(deployments, deployment, at["batch"], runs & halves)
                     best = found if best is None else _better(best, found)
             assert best is not None  # noqa: S101 - there is a plan
             return best
@@ -315,7 +318,6 @@ def _predicted(deployments: Deployments, deployment: Any, batch: Any, runs: Any)
     most = np.asarray(deployments.largest_batch(deployment))
     held = np.minimum(most, most_sequences(deployments, deployment))  # memory, and the kernels' library
     feasible = runs & np.isfinite(step.time) & (held >= batch)
-    feasible = feasible & (np.asarray(batch) >= deployment.microbatches)
     tpot = step.time / scenario.accept_length
     if scenario.tpot_ms is not None:
         feasible = feasible & (tpot * 1e3 <= scenario.tpot_ms)

@@ -49,7 +49,8 @@ class Sweep:
     resume : bool
         Go on from the blocks that an earlier run of the same sweep finished.
     file : Path, optional
-        Where rows go as they are made, as .csv or .parquet.
+        Where rows go as they are made, as .csv or .parquet; beside it finished blocks are kept, those of a
+        reduction too.
     """
 
     scenario: Scenario

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecu
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from roofline_afd.analysis.sweep.questions import RUNNERS
 from roofline_afd.analysis.sweep.work import work
 from roofline_afd.errors import InputError, shown
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import ModuleType
 
-SERIAL, PROCESSES, DASK, RAY = "serial", "processes", "dask", "ray"
-RUNNERS = (SERIAL, PROCESSES, DASK, RAY)
+SERIAL, PROCESSES, DASK, RAY = RUNNERS
 RETRIES = 3
 """Times that what a lost process had is begun again."""
 AHEAD = 3

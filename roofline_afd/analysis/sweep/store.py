@@ -34,7 +34,7 @@ class Store:
     Raises
     ------
     InputError
-        If the folder cannot be written, or holds parts of another sweep.
+        If the folder cannot be written, or holds parts that are not taken or are of another sweep.
     """
 
     def __init__(self, output: Path, digest: str, *, resume: bool) -> None:
@@ -50,6 +50,12 @@ class Store:
         if self.folder.exists() and not resume:
             if not mark.is_file():
                 raise InputError(f"{shown_path(self.folder)} is no folder of a sweep: remove it")
+            done = len(self.done())
+            if done:
+                raise InputError(
+                    f"{shown_path(self.folder)} holds {done:,} finished blocks: go on with --resume, or "
+                    "remove it"
+                )
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=False, exist_ok=True)
         if mark.is_file():
@@ -59,8 +65,8 @@ class Store:
                 held = None
             if held != digest:
                 raise InputError(
-                    f"--resume: {shown_path(self.folder)} is of another sweep; leave out --resume to begin "
-                    "anew"
+                    f"--resume: {shown_path(self.folder)} is of another sweep: remove it, or "
+                    "give another --output"
                 )
         else:
             mark.write_text(json.dumps({"sweep": digest}), "utf-8")

@@ -29,7 +29,7 @@ from roofline_afd.analysis.sweep.reduce import (
 )
 from roofline_afd.analysis.sweep.runners import SERIAL, Job, run
 from roofline_afd.analysis.sweep.store import FORMS, Store
-from roofline_afd.analysis.sweep.work import CSV, PARQUET, columns_of
+from roofline_afd.analysis.sweep.work import PARQUET, TABLE
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.serving.checks import choice, whole
 
@@ -93,8 +93,10 @@ def sweep(question: Sweep, *, told: Callable[[Progress], None] | None = None) ->
     runner = choice("--runner", question.runner, RUNNERS)
     if question.scheduler is not None and runner not in {runners.DASK, runners.RAY}:
         raise InputError("--scheduler belongs to --runner dask or ray")
-    form = _form(question.file)
     reduced = spec.reduce[0] != NONE
+    form = None if reduced else _form(question.file)
+    if question.resume and question.file is None:
+        raise InputError("--resume needs --output FILE: finished blocks are kept beside it")
     points = spec.grid.points
     if not reduced and question.file is None and points > MOST_ROWS:
         raise InputError(
@@ -108,7 +110,7 @@ def sweep(question: Sweep, *, told: Callable[[Progress], None] | None = None) ->
         runner = SERIAL
     job = Job(
         packed,
-        form or CSV,
+        form or TABLE,
         list(enumerate(tasks)),
         whole("--workers", question.workers, most=1024) if question.workers else runners.cores(),
         question.scheduler,
@@ -208,14 +210,15 @@ def _in_memory(
     spec: Spec, runner: str, job: Job, told: Callable[[Progress], None] | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return rows, and what is said of all points."""
-    if spec.reduce[0] == NONE:
-        rows: list[dict[str, Any]] = []
-        for chunk, columns in Plan(spec).chunks(range(spec.grid.chunks)):
-            held = columns_of(Plan(spec), chunk, columns)
-            lists = [column.tolist() for column in held.values()]
-            rows += [dict(zip(held, row, strict=True)) for row in zip(*lists, strict=True)]
-        return [_plain(row) for row in rows], {"points": len(rows)}
     found = dict(_done(runner, job, spec, told, 0))
+    if spec.reduce[0] == NONE:
+        parts = (pickle.loads(found[number]) for number in range(len(job.tasks)))  # noqa: S301 - of our workers
+        rows = [
+            _plain(dict(zip(part, row, strict=True)))
+            for part in parts
+            for row in zip(*part.values(), strict=True)
+        ]
+        return rows, {"points": len(rows)}
     return _joined(spec, (found[number] for number in range(len(job.tasks))))
 
 

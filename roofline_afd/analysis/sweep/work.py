@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,14 +31,14 @@ def work(packed: bytes, form: str, first: int, last: int) -> bytes:
     packed : bytes
         The sweep, a pickled `Spec`.
     form : str
-        `csv` or `parquet` where rows are wanted.
+        `csv` or `parquet` where rows go to a file, `table` where they are an answer.
     first, last : int
         Chunks of the task, the last left out.
 
     Returns
     -------
     bytes
-        State of the reduction as JSON; or rows in the form asked for.
+        State of the reduction as JSON; or rows in the form asked for, those of an answer pickled.
     """
     plan = plan_of(packed)
     if plan.spec.reduce[0] != NONE:
@@ -47,6 +48,8 @@ def work(packed: bytes, form: str, first: int, last: int) -> bytes:
         return json.dumps(reducer.state()).encode()
     parts = [columns_of(plan, chunk, columns) for chunk, columns in plan.chunks(range(first, last))]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if form == TABLE:
+        return pickle.dumps({name: column.tolist() for name, column in whole.items()})
     return as_csv(whole) if form == CSV else as_parquet(whole)
 
 

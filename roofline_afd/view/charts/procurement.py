@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import altair as alt
 
 from roofline_afd.errors import InputError
-from roofline_afd.view.charts.service import service_chart
+from roofline_afd.view.charts.service import Places, service_chart
 from roofline_afd.view.charts.style import (
     BLUE,
     ESTIMATED_DASH,
@@ -71,18 +71,6 @@ HOVER = (
 TITLES = {"load": "share of capacity in use", "break_even_price": "break-even price of a device [{unit}]"}
 
 
-class _Places(NamedTuple):
-    """Pixels from the left at which columns stand; of numbers, where they end."""
-
-    mode: float
-    bars: float
-    bars_end: float
-    devices: float
-    power: float
-    deployment: float
-    end: float
-
-
 def procurement_chart(answer: Answer) -> alt.TopLevelMixin:
     """Draw what a million tokens, or whole requests, cost on each candidate, the cheapest on top.
 
@@ -133,7 +121,7 @@ def procurement_chart(answer: Answer) -> alt.TopLevelMixin:
     )
 
 
-def _places(rows: Sequence[Mapping[str, Any]], *, devices: bool) -> _Places:
+def _places(rows: Sequence[Mapping[str, Any]], *, devices: bool) -> Places:
     """Return where the columns stand, by the longest texts in them."""
     mode = max([len(row["system"]) for row in rows] + [len("system")]) * LETTER + GAP
     bars = mode + MODE + GAP
@@ -144,14 +132,14 @@ def _places(rows: Sequence[Mapping[str, Any]], *, devices: bool) -> _Places:
     counts = counts if devices else 0
     end = bars + max(BARS, WIDTH - bars - counts - watts - GAP - texts)
     power = end + counts + watts
-    return _Places(mode, bars, end, end + counts, power, power + GAP, power + GAP + texts)
+    return Places(mode, bars, end, end + counts, power, power + GAP, power + GAP + texts)
 
 
 def _bars(
     rows: Sequence[Mapping[str, Any]],
     key: str,
     quotes: Mapping[str, Mapping[str, Any] | None],
-    places: _Places,
+    places: Places,
     y: alt.Y,
 ) -> list[alt.Chart]:
     """Return the bars and their numbers; hollow and dashed where a price is an estimate."""
@@ -217,7 +205,7 @@ def _estimated(system: str, quotes: Mapping[str, Mapping[str, Any] | None]) -> b
     return any((quotes.get(name) or {}).get("kind") == "estimated" for name in system.split("+"))
 
 
-def _columns(rows: Sequence[Mapping[str, Any]], key: str, places: _Places, y: alt.Y) -> list[alt.Chart]:
+def _columns(rows: Sequence[Mapping[str, Any]], key: str, places: Places, y: alt.Y) -> list[alt.Chart]:
     """Return the columns of text beside the bars, with their names on top."""
     devices: list[tuple[str, str, float, Side]] = [("n_devices", "devices", places.devices, "right")]
     columns: list[tuple[str, str, float, Side]] = [
@@ -257,7 +245,7 @@ def _text(key: str, row: Mapping[str, Any]) -> str:
     return column(key).show(row[key])
 
 
-def _without_bar(rows: Sequence[Mapping[str, Any]], key: str, places: _Places, y: alt.Y) -> alt.Chart | None:
+def _without_bar(rows: Sequence[Mapping[str, Any]], key: str, places: Places, y: alt.Y) -> alt.Chart | None:
     """Return why rows have no bar: nobody says what they cost, or they cannot serve the demand."""
     shown = [
         {
@@ -284,7 +272,7 @@ def _unpriced(row: Mapping[str, Any]) -> bool:
     return row["capex_usd"] is None
 
 
-def _hover(rows: Sequence[Mapping[str, Any]], answer: Answer, places: _Places, y: alt.Y) -> alt.Chart:
+def _hover(rows: Sequence[Mapping[str, Any]], answer: Answer, places: Places, y: alt.Y) -> alt.Chart:
     """Return a pane over each row that shows all its numbers."""
     unit = "USD" if answer.inputs["price_basis"] == "purchase" else "USD/h"
     given = [key for key in HOVER if any(row[key] is not None for row in rows)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import altair as alt
 
+from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.view.charts.style import (
     FAINT,
     GREEN,
@@ -30,7 +31,6 @@ PARTS = (
 """Parts of what a request costs: key, name, colour and opacity. Prefill is green, decode plum."""
 POOLS = (("prefill_devices", "prefill", GREEN), ("decode_devices", "decode", PLUM))
 IDLE = "#dfe3e7"
-MODES = {"agg": "aggregated", "pd": "P/D", "agg+afd": "aggregated AFD", "pd+afd": "P/D AFD"}
 LETTER, GAP, ROW, HEADER = 7.2, 18, 25, 9
 """Pixels of a letter, between columns, of a row, and above the first for the names of columns."""
 ROOM = 1.2
@@ -61,7 +61,7 @@ HOVER = (
 )
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """Pixels from the left at which columns stand; of numbers, where they end."""
 
     mode: float
@@ -131,17 +131,17 @@ def service_chart(answer: Answer) -> alt.VConcatChart:
     return cast("alt.VConcatChart", styled)
 
 
-def _places(rows: Sequence[Mapping[str, Any]]) -> _Places:
+def _places(rows: Sequence[Mapping[str, Any]]) -> Places:
     """Return where the columns stand, by the longest texts in them."""
     mode = max(len(row["system"]) for row in rows) * LETTER + GAP
-    bars = mode + max(len(MODES[row["mode"]]) for row in rows) * LETTER + GAP
+    bars = mode + max(len(NAMES[row["mode"]]) for row in rows) * LETTER + GAP
     texts = max([len(row["deployment"] or "") for row in rows] + [len("replicas x devices")]) * LETTER
     end = bars + max(280, WIDTH - bars - 130 - texts)
     devices, power = end + 60, end + 116
-    return _Places(mode, bars, end, devices, power, power + GAP, power + GAP + texts)
+    return Places(mode, bars, end, devices, power, power + GAP, power + GAP + texts)
 
 
-def _upper(rows: list[dict[str, Any]], places: _Places, *, priced: bool) -> list[alt.Chart]:
+def _upper(rows: list[dict[str, Any]], places: Places, *, priced: bool) -> list[alt.Chart]:
     """Return bars by part, their numbers, the columns beside them, and what shows all on hover."""
     y = alt.Y("place:O", axis=None, scale=alt.Scale(domain=[row["place"] for row in rows], paddingInner=0.3))
     bars, totals = [], []
@@ -213,7 +213,7 @@ def _parts(row: Mapping[str, Any], *, priced: bool) -> list[tuple[float, str, st
     return [(whole * shares[key], name, color, opacity) for key, name, color, opacity in PARTS if shares[key]]
 
 
-def _columns(rows: Sequence[Mapping[str, Any]], places: _Places, y: alt.Y) -> list[alt.Chart]:
+def _columns(rows: Sequence[Mapping[str, Any]], places: Places, y: alt.Y) -> list[alt.Chart]:
     """Return the columns of text beside the bars, with their names on top."""
     columns = (
         ("system", "system", 0.0, "left"),
@@ -246,13 +246,13 @@ def _columns(rows: Sequence[Mapping[str, Any]], places: _Places, y: alt.Y) -> li
 
 def _text(key: str, row: Mapping[str, Any]) -> str:
     if key == "mode":
-        return MODES[row["mode"]]
+        return NAMES[row["mode"]]
     if key == "power_kw" and row[key] is not None:
         return f"{row[key]:,.0f}"
     return column(key).show(row[key])
 
 
-def _hover(rows: Sequence[Mapping[str, Any]], places: _Places, y: alt.Y) -> alt.Chart:
+def _hover(rows: Sequence[Mapping[str, Any]], places: Places, y: alt.Y) -> alt.Chart:
     """Return a pane over each row that shows all its numbers."""
     given = [key for key in HOVER if any(row.get(key) is not None for row in rows)]
     shown = [
@@ -301,7 +301,7 @@ def _fleets(rows: Sequence[dict[str, Any]], per_line: int) -> tuple[list[_Row], 
     return found, scale
 
 
-def _racks(fleets: Sequence[_Row], places: _Places, per_line: int) -> tuple[list[alt.Chart], float]:
+def _racks(fleets: Sequence[_Row], places: Places, per_line: int) -> tuple[list[alt.Chart], float]:
     """Return the nodes and racks of fleets, and the height that they take."""
     frames: list[dict[str, Any]] = []
     filled: list[dict[str, Any]] = []

@@ -70,14 +70,14 @@ def test_points_of_predictions_are_those_of_the_command(mode: str) -> None:
     devices: dict[str, Any] = (
         {"devices": [16, 32]} if mode == "ep" else {"attention_devices": [8, 16], "ffn_devices": [16, 32]}
     )
-    axes = {**devices, "batch": [8, 64, 100_000], "context": [4096, 16384]}
-    fixed = Scenario(system="h800", model="deepseek-v3", microbatches=2, **ONE_PLAN)
+    axes = {**devices, "batch": [1, 8, 64, 100_000], "context": [4096, 16384]}
+    fixed = Scenario(system="h800", model="deepseek-v3", **ONE_PLAN)
     table = sweep(fixed, axes=axes, of="predict", mode=mode, runner="serial")
-    assert len(table) == 2 * 2 * 3 * (1 if mode == "ep" else 2)
+    assert len(table) == 2 * 2 * 4 * (1 if mode == "ep" else 2)
     for row in table.to_dict("records"):
         asked: dict[str, Any] = {key: int(row[key]) for key in (*devices, "batch", "context")}
         predicted = predict_ep if mode == "ep" else predict_afd
-        question = Scenario(system="h800", model="deepseek-v3", microbatches=2, **ONE_PLAN, **asked)
+        question = Scenario(system="h800", model="deepseek-v3", **ONE_PLAN, **asked)
         if not row["feasible"]:
             assert np.isnan(row["tpot_ms"])
             with pytest.raises(InfeasibleError):
@@ -250,7 +250,12 @@ def test_a_killed_sweep_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -
         "        'scale_out_gb_per_s': np.linspace(10, 400, 400), 'tpot_ms': [20, 50, 100, 200]}\n"
         "question = Sweep(Scenario(system='h800', model='deepseek-v3'), axes=axes, of='roofline',\n"
         f"                 metrics=['hfu'], runner='serial', file=Path({str(file)!r}))\n"
-        "sweep(question, told=lambda progress: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "seen = []\n"
+        "def told(progress):\n"
+        "    seen.append(progress)\n"
+        "    if len(seen) > 1:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sweep(question, told=told)\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -258,6 +263,8 @@ def test_a_killed_sweep_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -
     asked: dict[str, Any] = {"of": "roofline", "metrics": ["hfu"], "runner": "serial", "file": file}
     parts = sorted(path.name for path in (tmp_path / "resumed.csv.parts").glob("*"))
     assert "sweep.json" in parts
+    with pytest.raises(InputError, match="holds 1 finished blocks: go on with --resume"):
+        sweep(H800, axes=BLOCKS, **asked)
     with pytest.raises(InputError, match="of another sweep"):
         sweep(H800, axes={**BLOCKS, "tpot_ms": [20]}, resume=True, **asked)
     sweep(H800, axes=BLOCKS, resume=True, **asked)
@@ -337,6 +344,36 @@ def test_blocks_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: py
     assert 0 not in left
 
 
+def test_a_stopped_reduction_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its finished blocks are kept as those of rows are; rows of an answer come by the runner asked for."""
+    stopped: dict[str, Any] = {"of": "roofline", "reduce": "best:hfu", "runner": "serial"}
+    axes = {**BLOCKS, "tpot_ms": np.linspace(20, 200, 100)}
+    whole = sweep(H800, axes=axes, **stopped)
+
+    def stops(runner: str, job: Job) -> Any:  # noqa: ANN401 - pairs
+        yield next(iter(run(runner, job)))
+        raise KeyboardInterrupt
+
+    file = tmp_path / "best.json"
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "run", stops)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(H800, axes=axes, file=file, **stopped)
+    left: list[int] = []
+
+    def counts(runner: str, job: Job) -> Any:  # noqa: ANN401
+        left.extend(number for number, _ in job.tasks)
+        return run(runner, job)
+
+    monkeypatch.setattr(module, "run", counts)
+    assert sweep(H800, axes=axes, file=file, resume=True, **stopped).equals(whole)
+    assert left
+    assert 0 not in left
+    left.clear()
+    assert len(sweep(H800, axes={"ffn_nodes": [1, 2]}, of="roofline", runner="serial")) == 2
+    assert left == [0]
+
+
 def test_a_full_disk_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "full.csv", "a sweep", resume=False)
     store.keep(0, b"1\n")
@@ -374,6 +411,8 @@ ASKED = ("sweep", "--system", "h800", "--model", "deepseek-v3", "--of", "rooflin
         ((*ASKED, *AXIS, "--scheduler", "tcp://x:1"), "--scheduler belongs to --runner dask or ray"),
         ((*ASKED, "--axis", "ffn_nodes=1:1000000"), "give --output FILE.csv or FILE.parquet"),
         ((*ASKED, *AXIS, "--output", "x.pdf"), ".pdf"),
+        ((*ASKED, *AXIS, "--reduce", "best:hfu", "--output", "x.parquet"), ".parquet"),
+        ((*ASKED, *AXIS, "--resume"), "--resume needs --output"),
         ((*ASKED[:-1], "predict", "--axis", "batch=1:4"), "lacks devices"),
     ],
 )
