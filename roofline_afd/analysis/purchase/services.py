@@ -402,7 +402,7 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             *provenance_notes(question.scenario, quantities),
         ],
         table_keys=TABLE_KEYS,
-        picture={"model": scenarios[0].model.name, "racks": racks},
+        picture={"model": scenarios[0].model.name, "racks": racks, "mode_names": dict(NAMES)},
     )
 
 

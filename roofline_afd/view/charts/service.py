@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import altair as alt
 
-from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.view.charts.style import (
     FAINT,
     GREEN,
@@ -87,7 +86,7 @@ def service_chart(answer: Answer) -> alt.VConcatChart:
         The chart; where nobody has a price, its bars are devices.
     """
     rows = [
-        {**row, "place": place, "racks": racks}
+        {**row, "place": place, "racks": racks, "mode_name": answer.picture["mode_names"][row["mode"]]}
         for place, (row, racks) in enumerate(zip(answer.rows(), answer.picture["racks"], strict=True))
     ]
     places = _places(rows)
@@ -134,7 +133,7 @@ def service_chart(answer: Answer) -> alt.VConcatChart:
 def _places(rows: Sequence[Mapping[str, Any]]) -> Places:
     """Return where the columns stand, by the longest texts in them."""
     mode = max(len(row["system"]) for row in rows) * LETTER + GAP
-    bars = mode + max(len(NAMES[row["mode"]]) for row in rows) * LETTER + GAP
+    bars = mode + max(len(row["mode_name"]) for row in rows) * LETTER + GAP
     texts = max([len(row["deployment"] or "") for row in rows] + [len("replicas x devices")]) * LETTER
     end = bars + max(280, WIDTH - bars - 130 - texts)
     devices, power = end + 60, end + 116
@@ -246,7 +245,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], places: Places, y: alt.Y) -> lis
 
 def _text(key: str, row: Mapping[str, Any]) -> str:
     if key == "mode":
-        return NAMES[row["mode"]]
+        return str(row["mode_name"])
     if key == "power_kw" and row[key] is not None:
         return f"{row[key]:,.0f}"
     return column(key).show(row[key])
