@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import ast
 import inspect
 import re
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from roofline_afd.nomenclature import NOMENCLATURE
@@ -55,7 +58,7 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
     >>> documentation(stage_budget).notes
     't_B = (TPOT * a - t_g) / (L * m)'
     """
-    text = inspect.getdoc(thing) or ""
+    text = docstring_of(thing)
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     parameters = _parameters(sections.get("Parameters", ""), thing)
@@ -67,6 +70,20 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
         notes=_flow(sections.get("Notes", "").splitlines()),
         references=_flow(sections.get("References", "").splitlines()),
     )
+
+
+def docstring_of(thing: Callable[..., object] | type) -> str:
+    """Return a docstring, its own for a class; from the source where Python was told to leave it out (-OO)."""
+    found = thing.__dict__.get("__doc__") if isinstance(thing, type) else thing.__doc__
+    if found is None and sys.flags.optimize > 1:
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+        except (OSError, TypeError, SyntaxError):  # no source beside the program
+            return ""
+        first = tree.body[0]
+        if isinstance(first, ast.FunctionDef | ast.ClassDef):
+            return ast.get_docstring(first) or ""
+    return inspect.cleandoc(found or "")
 
 
 def _parameters(section: str, thing: Callable[..., object] | type) -> dict[str, Parameter]:

@@ -119,3 +119,5 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
                 yield opened
     except OSError as error:
         raise InputError(f"{shown_path(file)} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:  # a loop of links, as pathlib tells it
+        raise InputError(f"{shown_path(file)} cannot be read: {error}") from error
