@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ast
+import dataclasses
 import inspect
 import re
 import sys
@@ -73,17 +73,15 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
 
 
 def docstring_of(thing: Callable[..., object] | type) -> str:
-    """Return a docstring, its own for a class; from the source where Python was told to leave it out (-OO)."""
-    found = thing.__dict__.get("__doc__") if isinstance(thing, type) else thing.__doc__
-    if found is None and sys.flags.optimize > 1:
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-        except (OSError, TypeError, SyntaxError):  # no source beside the program
-            return ""
-        first = tree.body[0]
-        if isinstance(first, ast.FunctionDef | ast.ClassDef):
-            return ast.get_docstring(first) or ""
-    return inspect.cleandoc(found or "")
+    """Return a docstring, of a class its own; from the source where Python leaves it out (-OO)."""
+    if sys.flags.optimize <= 1:
+        found = thing.__dict__.get("__doc__") if isinstance(thing, type) else thing.__doc__
+        return inspect.cleandoc(found or "")
+    try:
+        first = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    except (OSError, TypeError, SyntaxError):  # no source beside the program
+        return ""
+    return ast.get_docstring(first) or "" if isinstance(first, ast.FunctionDef | ast.ClassDef) else ""
 
 
 def _parameters(section: str, thing: Callable[..., object] | type) -> dict[str, Parameter]:
