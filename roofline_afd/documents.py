@@ -90,6 +90,8 @@ def toml_of(raw: bytes, *, name: str) -> dict[str, Any]:
     except InputError:
         raise
     except ValueError as error:
+        if "integer string conversion" in str(error):  # of more digits than Python converts
+            raise InputError(f"{name} holds a whole number beyond 64 bits") from error
         raise InputError(f"{name} is no TOML: {str(error).splitlines()[0][:120]}") from error
     if deep:
         raise InputError(f"{name} is nested too deeply: a key has at most {MOST_DOTS} dots")
