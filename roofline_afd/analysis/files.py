@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 LONGEST_LINE = 1_000_000
 """Bytes of a line where a file is read line by line."""
-MOST_LINES = 5_000_000
+MOST_LINES = 2_000_000
 """Lines of such a file, blank ones too [1]."""
 
 
