@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
 from roofline_afd.analysis.decode.changes import changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, Side, Successive, refusal_of, search_modes
@@ -119,7 +126,7 @@ def what_if(question: WhatIf) -> Answer:
                 + (f"; after: {bindings[1][mode]}" if bindings[1][mode] != bindings[0][mode] else ", still")
                 for mode in (EP, AFD)
             ),
-            *([flip["note"]] if flip else []),
+            *([Decisive(flip["note"])] if flip else []),
             *_sure(other, verdicts),
             *provenance_notes(other, quantities),
         ],

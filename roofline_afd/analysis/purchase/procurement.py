@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.decode.verdict import basis_of
@@ -41,7 +48,7 @@ TABLE_KEYS = (
     "break_even_price",
     "binding",
 )
-PREFILL_NOTE = (
+PREFILL_NOTE = Decisive(
     "decode alone: devices, cost and power of prefill are not in these numbers; `explore` sizes both"
 )
 
@@ -85,7 +92,7 @@ def procure(question: DecodePurchase) -> Answer:
                 rows.append(
                     {"system": candidate_name(scenario), "mode": mode, "feasible": False, "binding": binding}
                 )
-                refusals.append(f"{candidate_name(scenario)}, {NAMES[mode]}: {why_not(refused)}")
+                refusals.append(Decisive(f"{candidate_name(scenario)}, {NAMES[mode]}: {why_not(refused)}"))
                 continue
             rows.append(fleet_row(scenario, fleet, devices, buyer, wanted))
     rank(rows, buyer)

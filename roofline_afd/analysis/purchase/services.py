@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase import procurement
 from roofline_afd.analysis.purchase.cache_rows import ByCache, cache_rows
@@ -162,7 +169,7 @@ def _requests(purchase: Purchase) -> Answer:
     if any(row["feasible"] for row in rows):
         _follow(rows, candidates, terms, notes)
     refusals = [
-        f"{row['system']}, {NAMES[row['mode']]}: binding is {row['binding']}"
+        Decisive(f"{row['system']}, {NAMES[row['mode']]}: binding is {row['binding']}")
         for row in rows
         if not row["feasible"]
     ]
