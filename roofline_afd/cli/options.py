@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roofline_afd.cli.reading import ANSWERED, number, whole_number
+from roofline_afd.cli.reading import ANSWERED, listed, number, whole_number
 from roofline_afd.errors import InputError, shown_path
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.units import UNITS, parse_number
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.view.cells import Choice
+    from roofline_afd.view.tables import Form
 
 SYSTEMS = ("attention_system", "ffn_system")
 """Fields of a scenario that name a system."""
@@ -93,12 +95,34 @@ class Output:
         ),
     ] = None
     force: Force = False
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="a,b,c",
+            help="Columns of the table, csv or markdown, by their keys.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+    all_columns: Annotated[
+        bool,
+        typer.Option(
+            "--all-columns", help="Every column, not only the main ones.", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = False
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Every note, not only those that can change a decision.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False
 
     def check(self) -> None:
         """Refuse a bad format or file name before any work is done."""
-        from roofline_afd.view.tables import check_output, choose_format  # not for --help
+        from roofline_afd.view.tables import check_choice, check_output, choose_format  # not for --help
 
-        choose_format(self.format, self.output, terminal=sys.stdout.isatty())
+        check_choice(self.choice(), choose_format(self.format, self.output, terminal=sys.stdout.isatty()))
         if self.output is not None:
             check_output(self.output, force=self.force)
 
@@ -106,7 +130,20 @@ class Output:
         """Print the answer, or write it to the file."""
         from roofline_afd.view.tables import deliver  # not for --help
 
-        deliver(answer, form=self.format, output=self.output, force=self.force)
+        deliver(answer, self.form())
+
+    def form(self) -> Form:
+        """Return how an answer is delivered."""
+        from roofline_afd.view.tables import Form
+
+        return Form(self.format, self.output, self.force, self.choice(), self.why)
+
+    def choice(self) -> Choice:
+        """Return the columns that are shown."""
+        from roofline_afd.view.cells import Choice
+
+        names = () if self.columns is None else tuple(listed(self.columns, "--columns"))
+        return Choice(names, self.all_columns)
 
 
 STREAMED = (".csv", ".parquet")

@@ -134,6 +134,17 @@ COLUMNS = {
     "interaction": Column("interaction", form="+.3g"),
 }
 """Keys whose label, unit or rounding differs from what `column` makes of them."""
+UNBROKEN = {"deployment", "domains"}
+"""Columns whose texts have spaces, and make no sense in parts."""
+GO_FIRST = (
+    *("power_basis", "tokens_per_joule", "int8_tops", "compute_time_us", "weight_time_us", "intensity"),
+    *("chunk_tokens", "batch_per_group", "on_frontier", "at_load", "n_nodes", "break_even_price"),
+    *("devices_per_node", "scale_up_domain_devices", "rank", "feasible", "record", "file", "kind"),
+    *("shared_experts", "moe_layers", "expert_intermediate", "hidden_size"),
+    *("timing", "role", "basis", "fits_memory", "use", "rounding_loss", "attention_instances"),
+    *("ffn_instances", "microbatches"),
+)
+"""Columns that a narrow table leaves out before its last ones."""
 UNIT_ENDINGS = {
     "_gb_per_s": "GB/s",
     "_tflops": "TFLOP/s",
