@@ -142,7 +142,7 @@ GO_FIRST = (
     *("devices_per_node", "scale_up_domain_devices", "rank", "feasible", "record", "file", "kind"),
     *("shared_experts", "moe_layers", "expert_intermediate", "hidden_size"),
     *("timing", "role", "basis", "fits_memory", "use", "rounding_loss", "attention_instances"),
-    *("ffn_instances", "microbatches"),
+    *("ffn_instances", "microbatches", "layers", "engine"),
 )
 """Columns that a narrow table leaves out before its last ones."""
 UNIT_ENDINGS = {
