@@ -99,7 +99,7 @@ class Output:
         str | None,
         typer.Option(
             metavar="a,b,c",
-            help="Columns of the table, csv or markdown, by their keys.",
+            help="Columns of table, csv or markdown, by key.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
@@ -113,7 +113,7 @@ class Output:
         bool,
         typer.Option(
             "--why",
-            help="Every note, not only those that can change a decision.",
+            help="Every note, not only those that decide.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = False
@@ -257,7 +257,7 @@ class Databases:
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="File or folder of hardware records laid over the catalogue (repeatable).",
+            help="Hardware records laid over the catalogue (repeatable).",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
@@ -265,7 +265,7 @@ class Databases:
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="File or folder of model records laid over the catalogue (repeatable).",
+            help="Model records laid over the catalogue (repeatable).",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
@@ -357,13 +357,18 @@ def _form(option: Any) -> str:  # noqa: ANN401 - an option of typer
     return "files" if option.name in {"hardware_db", "model_db"} else "list"
 
 
+def _long(option: Any) -> list[str]:  # noqa: ANN401 - an option of typer
+    """Return the names of an option or argument that are no single letters."""
+    return [name for name in getattr(option, "opts", ()) if name.startswith("--") or "-" not in name]
+
+
 def _every_option(context: typer.Context) -> dict[str, str]:
     """Return every option of every command by its name in a scenario file, and a command that has it."""
     found: dict[str, str] = {}
     for name, command in context.find_root().command.commands.items():  # type: ignore[attr-defined]  # a group
         for each in getattr(command, "commands", {name: command}).values():
             for option in each.params:
-                for spelled in getattr(option, "opts", ()):
+                for spelled in _long(option):
                     found.setdefault(spelled.lstrip("-").replace("-", "_"), name)
     return found
 
@@ -376,7 +381,7 @@ def _from_file(context: typer.Context, file: Path | None) -> Path | None:
         known = {
             name.lstrip("-").replace("-", "_"): Known(option.name, _form(option))
             for option in context.command.params
-            for name in option.opts
+            for name in _long(option)
             if option.name and option.name != "scenario"
         }
         context.default_map, notes = read_scenario_file(

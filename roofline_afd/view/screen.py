@@ -67,6 +67,8 @@ def screen_of(
         lines = wrapped(str(sentence), width or READABLE)
         parts.append("\n".join(_bold(line) if styled else line for line in lines) + "\n")
     parts += [f"-- {name}\n{text}" for name, text in answer.files.items()]  # lines are not broken
+    if sentence and not grid.body:
+        return Screen("\n".join(parts))
     lines, left_out = _table(grid, width, styled=styled)
     parts.append("\n".join(line.rstrip() for line in lines) + "\n")
     return Screen("\n".join(parts), left_out)
