@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from roofline_afd.cli import helping, making, reading, spreading
+from roofline_afd.cli import helping, making, progress, reading, spreading
 from roofline_afd.cli.options import HARDWARE_PANEL, OUTPUT_PANEL, QUESTION_PANEL, Output, Picture
 
 if TYPE_CHECKING:
@@ -271,7 +271,8 @@ def _built(
                 function(**made)
                 return
         taken = {option for _, named in groups.values() for option in named}
-        function(**made, **{key: value for key, value in values.items() if key not in taken})
+        with progress.shown():
+            function(**made, **{key: value for key, value in values.items() if key not in taken})
 
     ordered = sorted(spread.values(), key=_place)
     command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]

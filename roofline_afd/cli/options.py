@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from roofline_afd.cli import progress
 from roofline_afd.cli.reading import ANSWERED, listed, number, whole_number
 from roofline_afd.errors import InputError, shown_path
 from roofline_afd.serving.scenario import Scenario
@@ -130,6 +131,7 @@ class Output:
         """Print the answer, or write it to the file."""
         from roofline_afd.view.tables import deliver  # not for --help
 
+        progress.clear()
         deliver(answer, self.form())
 
     def form(self) -> Form:

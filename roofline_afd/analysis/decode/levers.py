@@ -9,6 +9,7 @@ import attrs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes
 from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.errors import InputError
+from roofline_afd.progress import steps
 from roofline_afd.serving.checks import option
 from roofline_afd.serving.deployment import AFD, EP
 
@@ -54,7 +55,7 @@ def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, A
     known = sides[EP].rate or 0.0, sides[AFD].rate or 0.0
     before = _winner(*known)
     rows = []
-    for name, field, values in LEVERS:
+    for name, field, values in steps(LEVERS):
         for value in values:
             row: dict[str, Any] = {"lever": name, "option": f"{option(field)} {value}"}
             try:

@@ -81,8 +81,16 @@ def explain(
     InputError
         If the term is unknown or the scenario is out of bounds.
     """
-    if word := _word(name, scenario):
+    word = _word(name, scenario)
+    if word is not None:
         return explain_word(word)
+    return _formula(name, scenario, ffn_nodes=ffn_nodes, batch=batch, context=context)
+
+
+def _formula(
+    name: str, scenario: Scenario | None, *, ffn_nodes: object, batch: object, context: object
+) -> Answer:
+    """Return a formula with its symbols, and the numbers of a scenario put in if there is one."""
     term = find_term(name, also=words())
     function = TERMS[term].function
     document = documentation(function)

@@ -25,6 +25,7 @@ from roofline_afd.analysis.purchase.odds import Doubts, doubts_of, other_mode_wo
 from roofline_afd.analysis.purchase.ranking import flips_of, rank, rivals_of
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
+from roofline_afd.progress import steps
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def procure(question: DecodePurchase) -> Answer:
     refusals: list[str] = []
     rows: list[dict[str, Any]] = []
     quotes: dict[str, dict[str, Any] | None] = {}
-    for scenario in scenarios:
+    for scenario in steps(scenarios):
         devices = {side: device_of(scenario.side(side), buyer, notes) for side in ("attention", "ffn")}
         quotes |= {scenario.side(side).id: device.quote for side, device in devices.items()}
         for mode in (AFD,) if is_pair(scenario) else (EP, AFD):

@@ -29,6 +29,7 @@ from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import economics
+from roofline_afd.progress import steps
 from roofline_afd.serving.checks import belongs, choice, finite
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
@@ -154,7 +155,7 @@ def _requests(purchase: Purchase) -> Answer:
     notes: list[str] = []
     rows: list[dict[str, Any]] = []
     candidates: dict[str, Candidate] = {}
-    for scenario in purchase.scenarios:
+    for scenario in steps(purchase.scenarios):
         own = {scenario.side(side).id for side in ("attention", "ffn")}
         for system in (None, *(each for each in before if {each.id} != own)):
             candidate = candidate_of(scenario, terms, notes, system)
