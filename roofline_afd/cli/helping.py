@@ -218,7 +218,7 @@ def _value(option: Any) -> str:  # noqa: ANN401 - an option of typer
 
 def _named(argument: Any) -> str:  # noqa: ANN401 - an argument of typer
     """Return what stands for an argument."""
-    return str(argument.metavar or argument.human_readable_name.upper())
+    return str(argument.metavar or argument.name.upper())
 
 
 def _flags(option: Any) -> list[str]:  # noqa: ANN401 - an option of typer
