@@ -20,7 +20,7 @@ from tests.conftest import ONE_PLAN_OPTIONS, ROOT, Outcome, ask, command
 H800 = ("-s", "h800", "-m", "deepseek-v3")
 SMALL = (*H800, "--max-devices", "48", *ONE_PLAN_OPTIONS)
 LENGTHS = ("--prompt-mean", "1000", "--decode-mean", "300")
-CHAT = ("--workload", "chat", "--devices", "32", "--tpot-ms", "50", *ONE_PLAN_OPTIONS)
+CHAT = ("--workload", "chat", "--devices", "16", "--tpot-ms", "50", *ONE_PLAN_OPTIONS)
 SCREENS = {
     "compare": ("compare", *SMALL),
     "compare levers": ("compare", *SMALL, "--levers", "--why"),
@@ -52,7 +52,8 @@ SCREENS = {
     "models show": ("models", "show", "deepseek-v3"),
     "models validate": ("models", "validate"),
 }
-"""Commands by name; `validate` alone takes seconds."""
+"""Commands by name."""
+SLOW = {"validate", "sensitivity", "explore frontier", "simulate"}
 
 
 class Terminal(io.StringIO):
@@ -82,7 +83,7 @@ def _ids(name: str) -> list[str]:
 def test_screens_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is wider than the terminal, no id is broken, at most three notes unasked, none twice."""
     arguments = SCREENS[name]
-    for columns in (80, 120) if name != "validate" else (80,):
+    for columns in (80, 120) if name not in SLOW else (80,):
         monkeypatch.setenv("COLUMNS", str(columns))
         outcome = on_terminal(*arguments)
         assert outcome.status == 0, outcome.err
@@ -118,7 +119,8 @@ def test_every_note_is_told_when_asked() -> None:
     told = command(*SCREENS["compare"], "--why").err.splitlines()
     assert told == [f"note: {note}" for note in notes]
     short = command(*SCREENS["compare"]).err.splitlines()
-    assert short[-1] == f"{len(notes) - 3} more notes: --why"
+    assert short[-1] == f"{len(notes) - len(short) + 1} more notes: --why"
+    assert 1 < len(short) <= 4
     assert set(short[:-1]) < set(told)
 
 
@@ -128,7 +130,8 @@ def test_explore_shows_the_best_of_each_mode(monkeypatch: pytest.MonkeyPatch) ->
     out = on_terminal(*SCREENS["explore"]).out
     rows = [line for line in out.splitlines() if line.split(" ")[0] in best]
     assert [line.split()[0] for line in rows] == list(best)
-    assert all(best[line.split()[0]]["deployment"] in line for line in rows)
+    found = {line.split()[0]: line for line in rows}
+    assert all(row["deployment"] in found[mode] for mode, row in best.items() if row)
     whole = on_terminal(*SCREENS["explore frontier"]).out
     assert len(whole.splitlines()) > len(out.splitlines()) + 4
     piped = command(*SCREENS["explore"]).out.splitlines()
@@ -139,7 +142,7 @@ def test_columns_are_chosen_in_every_form() -> None:
     chosen = (*SCREENS["compare"], "--columns", "mode,breakdown.attention_us")
     assert command(*chosen).out.splitlines()[0] == "mode,breakdown.attention_us"
     assert "| mode | breakdown.attention [us] |" in command(*chosen, "-f", "markdown").out
-    assert command(*chosen, "-f", "table").out.splitlines()[2].split()[0] == "mode"
+    assert re.search(r"^mode  breakdown.attention", command(*chosen, "-f", "table").out, re.MULTILINE)
     refused = command(*SCREENS["compare"], "--columns", "tpot")
     assert (refused.status, refused.out) == (2, "")
     assert "--columns 'tpot' is no column; did you mean 'tpot_ms'" in refused.complaint

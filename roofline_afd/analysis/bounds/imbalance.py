@@ -93,7 +93,8 @@ def imbalance(question: Imbalance) -> Answer:
         if unused:
             notes.append(
                 Decisive(
-                    f"set by the user, but with --sigma this answer does not depend on it: {', '.join(unused)}"
+                    "set by the user, but with --sigma this answer does not depend on it: "
+                    f"{', '.join(unused)}"
                 )
             )
     else:
