@@ -173,7 +173,11 @@ def group_help(path: str, text: str, parameters: Sequence[Any], commands: Mappin
     """
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     column = INDENT + max(map(len, commands)) + INDENT
-    lines = [f"Usage: {path} COMMAND [OPTIONS]", "", *textwrap.wrap(text, width), "", "Commands:"]
+    lines = [f"Usage: {path} COMMAND [OPTIONS]", "", *textwrap.wrap(text, width), "", "Options:"]
+    for each in parameters:
+        if not getattr(each, "hidden", False):
+            lines += _option(path.partition(" ")[2], each, width)
+    lines += ["", "Commands:"]
     topics = (
         TOPICS if set(commands) == {name for names in TOPICS.values() for name in names} else {"": commands}
     )
@@ -186,10 +190,6 @@ def group_help(path: str, text: str, parameters: Sequence[Any], commands: Mappin
                 initial_indent=f"{' ' * INDENT}{name}".ljust(column),
                 subsequent_indent=" " * column,
             )
-    options = [each for each in parameters if not getattr(each, "hidden", False)]
-    lines += ["", "Options:"]
-    for each in options:
-        lines += _option(path.partition(" ")[2], each, width)
     return "\n".join([*lines, ""])
 
 

@@ -13,6 +13,8 @@ class Column:
     label: str
     unit: str = ""
     form: str = ".4g"
+    most: float = math.inf
+    """What it cannot exceed where it is a share: more is said as such."""
 
     @property
     def title(self) -> str:
@@ -30,6 +32,8 @@ class Column:
         return self._number(value) if isinstance(value, int | float) else str(value)
 
     def _number(self, value: float) -> str:
+        if value > self.most:
+            return f">{self.most:{self.form.replace('1', '0')}}"
         plain = self.form == ".4g"
         if plain and math.isfinite(value) and abs(value) >= GROUPED_FROM:
             return f"{value:,.0f}"
@@ -53,7 +57,7 @@ COLUMNS = {
     "active_time_us": Column("active", "us", ".1f"),
     "stage_budget_us": Column("stage budget", "us", ".1f"),
     "ofu": Column("OFU", form=PERCENT),
-    "temporal_sparsity": Column("S_t", form=PERCENT),
+    "temporal_sparsity": Column("S_t", form=PERCENT, most=1.0),
     "hfu": Column("HFU", form=PERCENT),
     "expert_memory_gb": Column("expert weights", "GB", ".1f"),
     "shown": Column("value"),

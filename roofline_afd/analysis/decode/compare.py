@@ -200,7 +200,7 @@ def _decider(sides: Mapping[str, Side]) -> str:
 
 def _neighbours(sides: Mapping[str, Side]) -> list[str]:
     """Return a sentence per mode: the next best shape, and the smallest nearly as good."""
-    notes = []
+    notes: list[str] = []
     for mode, side in sides.items():
         if side.rate is None:
             continue

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
 
-EVERYDAY = {"tpot_ms", "tpot", "binding", "tokens_per_s_per_user", "r", "probability_afd_wins"}
+EVERYDAY = {"tpot_ms", "tpot", "binding", "tokens_per_s_per_user", "r"}
 """Words that stand for a formula where a scenario is given, and are told in words alone without one."""
 DEFAULT_BATCH = 128
 DEFAULT_CONTEXT_TOKENS = 4096

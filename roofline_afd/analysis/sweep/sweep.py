@@ -314,7 +314,7 @@ def _axis_words(axis: Axis) -> str:
 
 
 def _notes(spec: Spec, told: Mapping[str, Any]) -> list[str]:
-    notes = [
+    notes: list[str] = [
         Decisive(f"{axis.key}: known but incomplete, left out: {', '.join(axis.left_out)}")
         for axis in spec.axes
         if axis.left_out
