@@ -66,6 +66,12 @@ class Decisive(str):
     __slots__ = ()
 
 
+class Asked(Decisive):
+    """A note that an option asked for: it is told whatever the others are."""
+
+    __slots__ = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Words:
     """A column of words, few of them different: an index into `words` per row."""

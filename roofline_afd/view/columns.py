@@ -147,6 +147,7 @@ GO_FIRST = (
     *("shared_experts", "moe_layers", "expert_intermediate", "hidden_size"),
     *("timing", "role", "basis", "fits_memory", "use", "rounding_loss", "attention_instances"),
     *("ffn_instances", "microbatches", "layers", "engine"),
+    *("elasticity", "break_even", "low", "high", "metric"),
 )
 """Columns that a narrow table leaves out before its last ones."""
 UNIT_ENDINGS = {

@@ -8,7 +8,7 @@ import unicodedata
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.answer import Decisive
+from roofline_afd.analysis.answer import Asked, Decisive
 from roofline_afd.view.cells import TABLE, Choice, Grid, grid_of
 from roofline_afd.view.columns import GO_FIRST, UNBROKEN
 
@@ -21,6 +21,8 @@ GAP = 2
 """Characters between columns."""
 SHORT = 24
 """Characters of a text up to which it is not broken over lines."""
+LONG = 40
+"""Characters up to which a word of a longer text is not broken either: a path is not, an address is."""
 MOST_SIDES, FEWEST_LINES = 3, 6
 """Rows up to which a table may be turned on its side, and columns from which that is worth it."""
 READABLE = 100
@@ -131,7 +133,9 @@ def notes_shown(
     list of str
         Lines; the last one says how many are left out.
     """
-    told = list(notes) if every else [note for note in notes if isinstance(note, Decisive)][:NOTES]
+    deciding = [note for note in notes if isinstance(note, Decisive) and not isinstance(note, Asked)]
+    known = {*deciding[:NOTES], *(note for note in notes if isinstance(note, Asked))}
+    told = [note for note in notes if every or note in known]
     lines: list[str] = []
     for note in told:
         whole = safe(str(note))
@@ -196,7 +200,8 @@ def _least(grid: Grid) -> list[int]:
             elif grid.heads > 1 and grid.chosen:  # records side by side
                 least = max(least, *map(_cells, text.split()))
             else:
-                least = max(least, SHORT)
+                words = (_cells(word) for word in text.split())
+                least = max(least, SHORT, *(each for each in words if each <= LONG))
         found.append(least)
     return found
 
@@ -226,6 +231,11 @@ def _narrowed(grid: Grid, width: int | None) -> tuple[Grid, tuple[str, ...]]:
     while not _fits(found, width) and order and len(found.keys) > grid.heads:
         left_out.append(order.pop(0))
         found = _only(grid, [key for key in grid.keys if key not in left_out])
+    for key in reversed(left_out[:-1]):  # the last one made room, perhaps for more than one
+        wider = _only(grid, [each for each in grid.keys if each not in left_out or each == key])
+        if _fits(wider, width):
+            left_out.remove(key)
+            found = wider
     return found, tuple(key for key in grid.keys if key in left_out)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.answer import Decisive
+from roofline_afd.analysis.answer import Asked, Decisive
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.compare import compare
@@ -100,6 +100,8 @@ def test_notes_that_decide_come_alone_and_once() -> None:
     assert notes_shown(told, every=False) == ["note: b", "note: c", "note: d", "2 more notes: --why"]
     assert notes_shown(told, every=True) == [f"note: {text}" for text in "abcde"]
     assert notes_shown(["a"], every=False) == ["1 note: --why"]
+    asked = [Decisive(each) for each in "abcd"] + [Asked("e")]
+    assert notes_shown(asked, every=False)[-2:] == ["note: e", "1 more note: --why"]
     long = notes_shown([Decisive("word " * 40)], every=False, width=60)
     assert max(map(len, long)) <= 60
     assert all(line.startswith("      ") for line in long[1:])

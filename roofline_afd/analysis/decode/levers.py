@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from roofline_afd.analysis.answer import Asked
 from roofline_afd.analysis.decode.sides import NAMES, search_modes
 from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.errors import InputError
@@ -108,7 +109,7 @@ def _winner(ep: float, afd: float) -> str | None:
 
 def lever_notes(rows: list[dict[str, Any]]) -> list[str]:
     """Return what levers do, a sentence each: AFD over EP, and whether another mode wins."""
-    notes = []
+    notes: list[str] = []
     for row in rows:
         if row["why"] is not None:
             told = row["why"]
@@ -125,5 +126,5 @@ def lever_notes(rows: list[dict[str, Any]]) -> list[str]:
         flips = ": the winner changes" if row["changes_winner"] else ""
         if flips and row["too_close_to_call"]:
             flips += ", but it is too close to call"
-        notes.append(f"lever, {row['lever']}, {row['option']}: {told}{flips}")
+        notes.append(Asked(f"lever, {row['lever']}, {row['option']}: {told}{flips}"))
     return notes
