@@ -167,6 +167,8 @@ class Streamed(Output):
 
         if self.output is not None and self.streams:
             check_output(self.output, force=self.force)
+            if self.columns or self.all_columns:
+                raise InputError("--columns and --all-columns: --metrics chooses columns of such a file")
         else:
             super().check()
 

@@ -215,3 +215,32 @@ def test_json_keeps_every_note_and_row() -> None:
     assert len(answer["notes"]) > 4
     assert len(answer["results"]) > 4
     assert json.loads(command(*SCREENS["explore"], "--frontier", "-f", "json").out) == answer
+
+
+def test_a_change_is_told_in_one_unit() -> None:
+    changes = ("--change", "scale_out_gb_per_s=800 Gb/s", "--change", "tpot_ms=60")
+    said = ask("what-if", *SMALL, *changes)["summary"]["answer"]
+    assert said.startswith("scale_out_gb_per_s from 50 to 100 GB/s (800 Gb/s), tpot_ms from 50 to 60 ms: ")
+
+
+def test_lists_take_a_name() -> None:
+    assert [row["id"] for row in ask("models", "list", "KIMI k2")["results"]] == ["kimi-k2", "kimi-k2.5"]
+    assert all("b200" in row["id"] for row in ask("hardware", "list", "b200")["results"])
+    dense = command("models", "list", "llama-3-70b")
+    assert (dense.status, dense.complaint) == (
+        1,
+        "no model is called 'llama-3-70b': the catalogue has mixture-of-experts models alone",
+    )
+    assert "did you mean 'h800'" in command("hardware", "list", "h8000").complaint
+
+
+def test_no_share_is_above_all() -> None:
+    """Where weights alone take more than the stage, it says so: that is no share."""
+    outcome = command("roofline", *H800, "--ffn-nodes", "1:4", "-f", "table")
+    assert ">100%" in outcome.out
+    assert "154" not in outcome.out
+
+
+def test_a_file_of_a_sweep_has_metrics_not_columns(tmp_path: Any) -> None:  # noqa: ANN401 - a path
+    sweep = (*SCREENS["sweep"], "-o", str(tmp_path / "x.csv"), "--columns", "batch")
+    assert "--metrics chooses" in command(*sweep).complaint

@@ -83,11 +83,11 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
             if side.rate is None
         ),
         *_sure(scenario, verdict),
-        *_neighbours(sides),
         *_validated(constants),
         *lever_notes(moved or []),
         *memory_notes(row for row in rows if row["feasible"]),
         *_unique(note for side in sides.values() for note in notes_of(side.deployments, [side.row])),
+        *_neighbours(sides),
         *provenance_notes(scenario, quantities),
     ]
     return Answer(
