@@ -46,7 +46,8 @@ docs: $(READY)  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
 bench: $(READY)  ## measure speed and memory
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-json=benchmarks/.measured.json
+	$(BIN)/python benchmarks/table.py benchmarks/.measured.json
 
 performance: $(READY)  ## measure how sweeps scale, and write docs/performance.md
 	$(BIN)/python benchmarks/sweeps.py

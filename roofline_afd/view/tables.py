@@ -151,6 +151,7 @@ def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
         If the file exists and `force` is not given, or its folder cannot be written to.
     """
     try:
+        path.resolve()
         if path.is_dir():
             raise InputError(f"{option} {shown_path(path)} is a folder")
         if path.exists() and not path.is_file():
@@ -161,6 +162,8 @@ def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
             raise InputError(f"{option} {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
     except OSError as error:
         raise InputError(f"{option} {shown(str(path))} cannot be written: {error.strerror}") from error
+    except RuntimeError as error:  # a loop of links, as pathlib tells it
+        raise InputError(f"{option} {shown(str(path))} cannot be written: {error}") from error
 
 
 def write_file(path: Path, content: bytes, *, force: bool, option: str = "--output") -> None:
