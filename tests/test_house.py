@@ -17,7 +17,7 @@ import roofline_afd
 from tests.conftest import ONE_PLAN_OPTIONS, ROOT, command
 
 PACKAGE = ROOT / "roofline_afd"
-BASE = {"docstrings", "documents", "errors", "nomenclature", "questions", "units", "version"}
+BASE = {"docstrings", "documents", "errors", "nomenclature", "progress", "questions", "units", "version"}
 """Files at the top that every room may use; they use each other and nothing else."""
 ORDER = ["catalogue", "serving", "simulation", "analysis", "view", "reporting", "cli"]
 """Rooms from left to right; `physics` stands beside `serving` and uses nothing but itself."""
