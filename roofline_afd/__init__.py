@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         roofline,
         sensitivity,
         simulate,
+        simulate_series,
         sweep,
         what_if,
     )
@@ -96,6 +97,7 @@ __all__ = [
     "show_hardware",
     "show_models",
     "simulate",
+    "simulate_series",
     "sweep",
     "validate",
     "validate_hardware",
@@ -120,6 +122,7 @@ _HOMES = {
     "roofline": "roofline_afd.api",
     "sensitivity": "roofline_afd.api",
     "simulate": "roofline_afd.api",
+    "simulate_series": "roofline_afd.api",
     "sweep": "roofline_afd.api",
     "what_if": "roofline_afd.api",
     "load_calibration": "roofline_afd.catalogue.calibration",

@@ -310,6 +310,36 @@ def simulate(question: Simulation) -> pd.DataFrame:
     return analyse(question).frame()
 
 
+@asks(Simulation)
+def simulate_series(question: Simulation) -> pd.DataFrame:
+    """Tell how the first replication of each ratio went over time, as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `simulate --series`: a row per ratio and interval of steps.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds, or two sources contradict each other.
+    InfeasibleError
+        If memory, devices or the latency target leave no ratio.
+
+    Examples
+    --------
+    >>> table = simulate_series(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=64,
+    ...                         prompt_mean=100, decode_mean=50, r=[1], requests=500, replications=2)
+    >>> bool(table["time_s"].is_monotonic_increasing)
+    True
+    """
+    import pandas as pd  # 250 ms, only for those who want a table
+
+    from roofline_afd.analysis.requests.simulate import simulated
+
+    return pd.DataFrame(simulated(question).series)
+
+
 @asks(Exploration)
 def explore(question: Exploration) -> pd.DataFrame:
     """Answer which serving mode gives most tokens under limits on the first and every next one, as a table.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 SHOWN_CHARACTERS = 60
-ARGUMENTS: dict[str, str] = {}
+ARGUMENTS: dict[str, str] = {"--systems": "scenarios", "--models": "scenarios"}
 """The argument that an option of every question is in Python: the fields of `Scenario`, which adds them."""
 SETTING = ("--set KEY=VALUE", "overrides={KEY: VALUE}"), ("--set", "overrides")
 """How catalogue values are set on the command line and, of `load_system` and `load_model`, in Python."""

@@ -83,6 +83,7 @@ ASKED: dict[str, Callable[[Path], pd.DataFrame]] = {
     "show_hardware": lambda _: api.show_hardware("h800", "tpu-v7"),
     "show_models": lambda _: api.show_models("deepseek-v3", "step-3"),
     "simulate": lambda _: api.simulate(**TIMES, r=[1, 2], requests=300, replications=2),
+    "simulate_series": lambda _: api.simulate_series(**TIMES, r=[1, 2], requests=300, replications=2),
     "sweep": lambda _: api.sweep(
         _small(), axes={"ffn_nodes": range(1, 4), "context": [4096, 8192]}, of="roofline"
     ),

@@ -14,6 +14,28 @@ import pytest
 
 from tests.conftest import ONE_PLAN_OPTIONS, ROOT
 
+CALLER = """
+import pandas as pd
+from roofline_afd import Scenario, compare, load_system, plot, roofline
+
+scenario = Scenario(system="h800", model="deepseek-v3", tpot_ms=50)
+reveal_type(scenario.tpot_ms)
+reveal_type(compare(scenario))
+table: pd.DataFrame = roofline(scenario, ffn_nodes=range(1, 9))
+roofline(scenario, ffn_node=8)
+Scenario(system="h800", model="deepseek-v3", tpot_ms="fast")
+load_system("h800").devices_per_nodes
+plot.dead_zone(scenario, ffn_nodes=[1]).save("zone.html")
+"""
+"""What a user writes, three lines of it wrong."""
+TYPES = """
+[mypy]
+strict = true
+[mypy-altair.*,numpy.*,yaml.*,jsonschema.*,rich.*]
+follow_imports = skip
+"""
+"""How it is checked: what others' packages hold of each other is theirs, and takes long."""
+
 
 def _run(*command: str | Path, cwd: Path) -> str:
     environment = {
@@ -43,6 +65,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_the_catalogues_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
+    assert "roofline_afd/py.typed" in names
     held = (("hardware_db", "*/*.toml"), ("hardware_db", "*/*.csv"), ("model_db", "**/*.toml"))
     for database, pattern in held:
         shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / database).glob(pattern)}
@@ -54,6 +77,37 @@ def test_wheel_holds_the_catalogues_and_nothing_else(wheel: Path) -> None:
         "hardware_db",
         "model_db",
     }
+
+
+def test_callers_of_the_wheel_are_checked_by_mypy(wheel: Path, tmp_path: Path) -> None:
+    """Types of the installed package are seen: none is Any, and what is wrong is found."""
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as held:
+        held.extractall(installed)
+    (tmp_path / "caller.py").write_text(CALLER, "utf-8")
+    (tmp_path / "mypy.ini").write_text(TYPES, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--cache-dir", tmp_path / "cache", "caller.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": "", "PYTHONPATH": str(installed)},
+        timeout=300,
+    )
+    told = [
+        line.partition(":")[2].partition("  [")[0]
+        for line in done.stdout.splitlines()
+        if line.startswith("caller.py:")
+    ]
+    assert told == [
+        '6: note: Revealed type is "float | None"',
+        '7: note: Revealed type is "pandas.core.frame.DataFrame"',
+        '9: error: Unexpected keyword argument "ffn_node" for "roofline"; did you mean "ffn_nodes"?',
+        '9: note: "roofline" defined in "roofline_afd.api"',
+        '10: error: Argument "tpot_ms" to "Scenario" has incompatible type "str"; expected "float | None"',
+        '11: error: "System" has no attribute "devices_per_nodes"; maybe "devices_per_node"?',
+    ]
 
 
 def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
