@@ -26,6 +26,7 @@ MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure"}
 """Commands whose answers are tested elsewhere, and that search anew many times."""
 LONGEST = 510
 """Lines of a file."""
+SYSTEMS = len(list((ROOT / "hardware_db" / "systems").glob("*.toml")))
 WINGS = ["bounds", "decode", "requests", "purchase", "sweep", "evidence", "listing"]
 """Of `analysis`, each may use those before it."""
 
@@ -182,6 +183,14 @@ def test_generated_docs_are_current(page: str) -> None:
             assert part in text, "run make docs"
     else:
         assert text == generator.pages()[path](), "run make docs"
+
+
+def test_pages_written_by_hand_count_right() -> None:
+    generator = _generator()
+    for path in generator.COUNTED:
+        text = path.read_text("utf-8")
+        assert text == generator.counted(text), "run make docs"
+    assert generator.counted("`systems/` (7), of 7 systems") == f"`systems/` ({SYSTEMS}), of 7 systems"
 
 
 def test_notebooks_hold_no_output() -> None:
