@@ -111,25 +111,20 @@ def test_callers_of_the_wheel_are_checked_by_mypy(wheel: Path, tmp_path: Path) -
 
 
 def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed with its own dependencies only; the answer, a picture, and a report."""
+    """Installed with its own dependencies only the answer; with the extra plots a picture, and a report."""
     venv.create(tmp_path / "env", with_pip=True)
     binaries = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
-    _run(
-        binaries / "python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-compile",
-        "--disable-pip-version-check",
-        wheel,
-        cwd=tmp_path,
-    )
+    installing = ("-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
+    _run(binaries / "python", *installing, wheel, cwd=tmp_path)
     question = ("--system", "h800", "--model", "deepseek-v3")
     answer = json.loads(
         _run(binaries / "roofline-afd", "roofline", *question, "--format", "json", cwd=tmp_path)
     )
     assert answer["summary"]["dead_zone_to"] == 32.0
+    kept = _run(binaries / "roofline-afd", "plot", "dead-zone", *question, cwd=tmp_path)
+    assert json.loads(kept)["title"]
+    assert not list((tmp_path / "env").rglob("vl_convert"))
+    _run(binaries / "python", *installing, f"{wheel}[plots]", cwd=tmp_path)
     picture = tmp_path / "zone.svg"
     _run(binaries / "roofline-afd", "plot", "dead-zone", *question, "--output", picture, cwd=tmp_path)
     assert picture.read_bytes().startswith(b"<svg")
