@@ -116,7 +116,10 @@ def in_cell(number: float, cell: str) -> bool:
 
 
 def test_figures_of_the_raw_tables_arrive_unchanged() -> None:
-    """Each accelerator row is a record with the figures of the row, doubtful ones `estimated`; later parts have none."""
+    """Each accelerator row is a record with the figures of the row, doubtful ones `estimated`.
+
+    Parts that came later have no row.
+    """
     rows = shared_rows("accelerators.csv")
     assert {row["accelerator"] for row in rows} == set(ACCELERATOR_ROWS)
     assert set(ACCELERATOR_ROWS.values()) <= set(ACCELERATORS)
