@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import roofline_afd
 from tests.conftest import ONE_PLAN_OPTIONS, ROOT, command
@@ -21,11 +22,12 @@ BASE = {"docstrings", "documents", "errors", "nomenclature", "progress", "questi
 """Files at the top that every room may use; they use each other and nothing else."""
 ORDER = ["catalogue", "serving", "simulation", "analysis", "view", "reporting", "cli"]
 """Rooms from left to right; `physics` stands beside `serving` and uses nothing but itself."""
-LAST = {"api", "plot", "__init__", "__main__"}
+LAST = {"api", "plot", "records", "__init__", "__main__"}
 MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure"}
 """Commands whose answers are tested elsewhere, and that search anew many times."""
 LONGEST = 510
 """Lines of a file."""
+SYSTEMS = len(list((ROOT / "hardware_db" / "systems").glob("*.toml")))
 WINGS = ["bounds", "decode", "requests", "purchase", "sweep", "evidence", "listing"]
 """Of `analysis`, each may use those before it."""
 
@@ -184,6 +186,14 @@ def test_generated_docs_are_current(page: str) -> None:
         assert text == generator.pages()[path](), "run make docs"
 
 
+def test_pages_written_by_hand_count_right() -> None:
+    generator = _generator()
+    for path in generator.COUNTED:
+        text = path.read_text("utf-8")
+        assert text == generator.counted(text), "run make docs"
+    assert generator.counted("`systems/` (7), of 7 systems") == f"`systems/` ({SYSTEMS}), of 7 systems"
+
+
 def test_notebooks_hold_no_output() -> None:
     notebooks = list((ROOT / "notebooks").glob("*.ipynb"))
     assert notebooks
@@ -241,7 +251,7 @@ def test_python_in_the_readme_runs() -> None:
 
 
 def test_links_in_the_docs_lead_somewhere() -> None:
-    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("*_db/README.md")]:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*_db/README.md")]:
         for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", path.read_text("utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
@@ -255,6 +265,25 @@ def test_python_api_is_complete_and_lazy() -> None:
 
 def test_version_is_in_the_changelog() -> None:
     assert f"## {roofline_afd.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert f"\nversion: {roofline_afd.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_forms_and_workflows_are_read() -> None:
+    """Of issues and forks: YAML that says what it must."""
+    forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
+    assert len(forms) >= 3
+    for path in forms:
+        assert {"name", "description", "body"} <= set(yaml.safe_load(path.read_text("utf-8"))), path.name
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8"))["jobs"]
+    assert jobs["everything"]["steps"][-1]["run"] == ".ci/run"
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["cff-version"] == "1.2.0"
+
+
+def test_folders_of_make_test_fast_exist() -> None:
+    fast = re.search(r"^FAST := ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert fast is not None
+    for name in fast[1].replace("\\", " ").split():
+        assert (ROOT / name).exists(), name
 
 
 def test_make_and_ci_run_the_same_tests() -> None:

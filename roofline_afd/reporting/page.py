@@ -12,7 +12,7 @@ from roofline_afd.reporting.headline import about, cards, doubt
 from roofline_afd.reporting.sections import Findings, sections_of
 from roofline_afd.reporting.side_by_side import Ahead, side_by_side
 from roofline_afd.version import __version__
-from roofline_afd.view.pages import script_bundle, script_literal
+from roofline_afd.view.pages import check_drawing, script_bundle, script_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,7 @@ def report(question: Report) -> bytes:
     InfeasibleError
         If no candidate serves the demand.
     """
+    check_drawing("report")
     with Ahead(script_bundle) as scripts:
         case = case_of(question)
         found = _found(case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = (".html", ".svg", ".png", ".pdf", ".json")
 PNG_SCALE = 2.0
+DRAWS = "vl_convert"
+"""What draws, and holds the scripts of pages: an extra, more than a third of all that is installed."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -68,6 +71,23 @@ def picture_format(path: Path) -> str:
             f"{nearest(suffix, PICTURE_SUFFIXES)}"
         )
     return suffix[1:]
+
+
+def check_drawing(what: str) -> None:
+    """Refuse what has to be drawn where nothing that draws is installed, before the work.
+
+    Parameters
+    ----------
+    what : str
+        What is to be written, for the message.
+
+    Raises
+    ------
+    InputError
+        If so: says how to install it.
+    """
+    if importlib.util.find_spec(DRAWS) is None:
+        raise InputError(f"{what} needs the extra plots: pip install 'roofline-afd[plots]'")
 
 
 def script_literal(value: object) -> str:

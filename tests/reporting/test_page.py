@@ -44,7 +44,7 @@ def test_whole_requests_come_first() -> None:
     assert "context 1,152 tokens" in page
     last = page.index('<section id="procurement">')
     assert page[first:last].count("<img") == 2
-    with pytest.raises(InputError, match="--isl belongs to --requests-per-s"):
+    with pytest.raises(InputError, match="isl belongs to request_rate"):
         report([asked], demand=1e5, isl=100)
 
 
@@ -56,7 +56,7 @@ def test_a_deployment_with_shared_heads_is_broken_down() -> None:
     assert "--attention-groups 2" in page
 
 
-@pytest.mark.parametrize(("osl", "says"), [(0, "--osl 0 must be a whole number"), (9000, "leaves no input")])
+@pytest.mark.parametrize(("osl", "says"), [(0, "osl 0 must be a whole number"), (9000, "leaves no input")])
 def test_report_refuses_outputs_without_input(osl: int, says: str) -> None:
     asked = Scenario(system="h800", model="deepseek-v3")
     with pytest.raises(InputError, match=says):

@@ -76,6 +76,7 @@ class Prediction(OneDeployment):
         Take the longest context that memory holds the batch with.
     """
 
+    _: dataclasses.KW_ONLY
     largest_batch: bool = option(default=False)
     largest_context: bool = option(default=False)
 

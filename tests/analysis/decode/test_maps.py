@@ -111,7 +111,7 @@ def test_spaced_values() -> None:
         ({"x": ("context", [8, 8])}, "at least two values"),
         ({"x": ("context", [1, 2]), "y": ("--context", [1, 2])}, "both context"),
         ({"x": ("context", range(1, 60)), "y": ("tpot_ms", range(1, 60))}, "3,481 points"),
-        ({"x": ("context", [0.5, 2])}, "--context 0.5 must be a whole number"),
+        ({"x": ("context", [0.5, 2])}, "context 0.5 must be a whole number"),
         ({"metric": "hfo"}, "--metric 'hfo' is not valid; did you mean 'hfu'"),
     ],
 )

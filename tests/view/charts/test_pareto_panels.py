@@ -82,9 +82,9 @@ def test_panels_without_any_deployment() -> None:
 
 
 def test_too_few_and_too_many_panels() -> None:
-    with pytest.raises(InputError, match="--models is empty"):
+    with pytest.raises(InputError, match="scenarios is empty"):
         plot.pareto_panels([])
-    with pytest.raises(InputError, match="--workloads is empty"):
+    with pytest.raises(InputError, match="workloads is empty"):
         plot.pareto_panels([B200], ())
     with pytest.raises(InputError, match="63 panels; at most 60"):
         plot.pareto_panels([B200] * 21)

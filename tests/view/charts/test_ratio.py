@@ -92,7 +92,7 @@ def test_files(form: str) -> None:
 
 
 def test_bad_questions_are_refused() -> None:
-    with pytest.raises(InputError, match="--r 0 must be a whole number"):
+    with pytest.raises(InputError, match="r 0 must be a whole number"):
         plot.ratio(**QUESTION, r=(0,))
 
 

@@ -118,5 +118,5 @@ def test_it_is_drawn_from_its_file(tmp_path: Path) -> None:
 
 def test_more_counts_than_a_picture_holds_are_refused() -> None:
     for draw in (plot.roofline, plot.dead_zone):
-        with pytest.raises(InputError, match="--ffn-nodes asks for 2,001 counts; a picture holds 2,000"):
+        with pytest.raises(InputError, match="ffn_nodes asks for 2,001 counts; a picture holds 2,000"):
             draw(H800, ffn_nodes=range(1, 2002))
