@@ -49,7 +49,7 @@ def test_formulas_and_simulation_are_drawn() -> None:
     question = Simulation(**QUESTION, r=range(1, 7))
     found = ratio_picture(question)
     chart = ratio_chart(found)
-    upper, lower = _panels(chart)
+    upper, lower, *_ = _panels(chart)
     lines = [layer for layer in upper if layer["mark"]["type"] == "line"]
     assert len({tuple(line["mark"]["strokeDash"]) for line in lines}) == 3
     assert len({line["mark"]["color"] for line in lines}) == 3
@@ -73,7 +73,7 @@ def test_formulas_and_simulation_are_drawn() -> None:
 
 
 def test_without_ratios_the_best_is_in_the_middle() -> None:
-    upper, _ = _panels(plot.ratio(**QUESTION))
+    upper, *_ = _panels(plot.ratio(**QUESTION))
     ratios = [row["r"] for row in _values(next(layer for layer in upper if layer["mark"].get("size") == 22))]
     assert ratios == list(range(1, 9))
 
@@ -81,7 +81,7 @@ def test_without_ratios_the_best_is_in_the_middle() -> None:
 def test_one_ratio_and_a_best_beyond_are_drawn() -> None:
     one: Any = plot.ratio(**QUESTION, r=(2,))
     assert chart_bytes(one, "svg").startswith(b"<svg")
-    upper, _ = _panels(plot.ratio(**(QUESTION | {"decode_mean": 2000, "requests": 500}), r=(1, 2, 3)))
+    upper, *_ = _panels(plot.ratio(**(QUESTION | {"decode_mean": 2000, "requests": 500}), r=(1, 2, 3)))
     assert "best at r = 3.0 or above" in _texts(upper)
 
 
