@@ -189,23 +189,24 @@ def _with_caption(chart: Any, parts: Sequence[str], *, below: int, left: int) ->
         lines = _wrap(" ".join(_sentence(part) for part in parts[:count]), LINE_LETTERS + 6)
         if len(lines) <= MOST_BELOW:
             break
-    words = alt.Chart(chart_data([{"caption": lines}]))
+    words = alt.Chart(chart_data([{"label": "\n".join(lines)}]))
     style: dict[str, Any] = {
         "align": "left",
         "baseline": "top",
         "fontSize": SMALL,
         "lineHeight": SMALL_LINE,
+        "lineBreak": "\n",
         "color": FAINT,
     }
     if isinstance(chart, alt.LayerChart):
         text = words.mark_text(**style).encode(
-            x=alt.value(-left), y=alt.value(chart.height + below), text="caption:N"
+            x=alt.value(-left), y=alt.value(chart.height + below), text="label:N"
         )
         captioned = chart.copy(deep=False)
         captioned.layer = [*chart.layer, text]
         return captioned
     under = alt.LayerChart(
-        layer=[words.mark_text(**style).encode(x=alt.value(-left), y=alt.value(0), text="caption:N")]
+        layer=[words.mark_text(**style).encode(x=alt.value(-left), y=alt.value(0), text="label:N")]
     ).properties(width=WIDTH - left, height=SMALL_LINE * len(lines))
     if isinstance(chart, alt.VConcatChart):
         captioned = chart.copy(deep=False)

@@ -170,8 +170,8 @@ def test_two_lines_stand_above_and_the_rest_below() -> None:
         if "values" in caption["data"]
         else parts["datasets"][caption["data"]["name"]]
     )
-    assert row["caption"][0].startswith("third says attention over the cache. line 0")
-    assert len(row["caption"]) <= MOST_BELOW
+    assert row["label"].startswith("third says attention over the cache. line 0")
+    assert len(row["label"].splitlines()) <= MOST_BELOW
     for part in ("first.", "line 8", "And more.", "1 is 2."):
         assert part in parts["description"]
 
