@@ -82,7 +82,7 @@ def dead_zone(question: Roofline) -> alt.LayerChart:
 
 
 @asks(Fabric)
-def fabric(question: Fabric) -> alt.LayerChart | alt.ConcatChart:
+def fabric(question: Fabric) -> alt.LayerChart | alt.VConcatChart:
     """Draw what dispatch and combine of a layer take over tokens of a device, a line per group size.
 
     The lines of groups within a scale-up domain lie close together; the first beyond it lies apart, by what
@@ -90,7 +90,7 @@ def fabric(question: Fabric) -> alt.LayerChart | alt.ConcatChart:
 
     Returns
     -------
-    altair.LayerChart or altair.ConcatChart
+    altair.LayerChart or altair.VConcatChart
         The chart, a panel per system where there are several; dashed and pale where a line is estimated.
 
     Raises

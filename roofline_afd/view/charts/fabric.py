@@ -64,7 +64,7 @@ class Frame(NamedTuple):
     panels: bool
 
 
-def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
+def fabric_chart(answer: Answer) -> alt.LayerChart | alt.VConcatChart:
     """Draw what dispatch and combine of a layer take over tokens of a device, a line per group size.
 
     Parameters
@@ -74,7 +74,7 @@ def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
 
     Returns
     -------
-    altair.LayerChart or altair.ConcatChart
+    altair.LayerChart or altair.VConcatChart
         The chart, a panel per system where there are several; the step out of a domain is shaded.
     """
     rows, edges = answer.rows(), answer.summary["edges"]
@@ -117,7 +117,7 @@ def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
             and row["tokens"] in {tokens[0], answer.summary["tokens"], tokens[-1]}
         ],
     )
-    return cast("alt.LayerChart | alt.ConcatChart", styled)
+    return cast("alt.LayerChart | alt.VConcatChart", styled)
 
 
 def _how_to_read(answer: Answer) -> str:

@@ -55,9 +55,9 @@ def pareto_chart(answer: Answer) -> alt.LayerChart:
         *limit_layers(drawn, frame, x, named=True),
         *beaten_layers(drawn, frame, x, y, most=answer.picture["dots"]),
         *band_layers(drawn, x, y),
-        *_key_layers(drawn),
         *frontier_layers(drawn, frame, x, y),
         *best_layers(drawn, frame, x, y, named=True),
+        *_key_layers(drawn),
     ]
     return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),

@@ -172,7 +172,7 @@ def test_the_command_draws_what_the_function_draws(tmp_path: Path) -> None:
     assert outcome.status == 0, outcome.err
     scenarios = [Scenario(system=name, model="deepseek-v3") for name in ("gb200-nvl72", "h800")]
     chart = plot.fabric(scenarios, group_sizes=[8, 16, 144], tokens=[32, 64, 128], operators=[own])
-    assert json.loads(path.read_text("utf-8"))["concat"] == json.loads(chart.to_json())["concat"]
+    assert json.loads(path.read_text("utf-8"))["vconcat"] == json.loads(chart.to_json())["vconcat"]
     assert "mine" in path.read_text("utf-8")
 
 

@@ -163,6 +163,8 @@ def test_limits_are_drawn_and_kept(limited: _Picture) -> None:
     for layer in limited.layers:
         if layer["mark"]["type"] in {"point", "circle"}:
             for row in limited.rows(layer):
+                if "ttft_ms" not in row:  # a sample in the key
+                    continue
                 assert row["ttft_ms"] <= 500
                 assert row["tpot_ms"] <= 12 * (1 + 1e-9)
                 assert row[SPEED] >= low
