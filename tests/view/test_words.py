@@ -20,8 +20,8 @@ MODELS = ("deepseek-v3", "deepseek-v3.2", "jamba-1.5-large", "kimi-k3", "gpt-oss
 def test_every_operator_has_a_name(model: str) -> None:
     found = set()
     for mode in MODES:
-        sizes = {"ffn_devices": 8} if mode == "afd" else {}
-        scenario = Scenario(system="h800", model=model, devices=16, batch=8, **sizes)
+        ffn = 8 if mode == "afd" else None
+        scenario = Scenario(system="h800", model=model, devices=16, batch=8, ffn_devices=ffn)
         deployments = Deployments(scenario, mode)
         found |= {item.name for item in deployments.operators(deployment_of(deployments))}
     assert found <= OPERATORS.keys()

@@ -246,8 +246,7 @@ def _regime_layers(regimes: list[dict[str, Any]], low: float, high: float) -> li
 
 def _placed_names(bands: list[dict[str, Any]], low: float, high: float) -> list[dict[str, Any]]:
     """Return the names of bands, level, each over its band: a line higher where two would touch."""
-    width = WIDTH - END_LABELS
-    free = [width + END_LABELS] * ROWS
+    free = [float(WIDTH)] * ROWS
     found: list[dict[str, Any]] = []
     for band in reversed(bands):  # so that lines down to narrow bands pass left of the names below
         left, right = (_pixels(band[end] - low, high - low) for end in ("left", "right"))

@@ -202,9 +202,9 @@ def _with_caption(chart: Any, parts: Sequence[str], *, below: int, left: int) ->
         text = words.mark_text(**style).encode(
             x=alt.value(-left), y=alt.value(chart.height + below), text="label:N"
         )
-        captioned = chart.copy(deep=False)
-        captioned.layer = [*chart.layer, text]
-        return captioned
+        layered = chart.copy(deep=False)
+        layered.layer = [*chart.layer, text]
+        return layered
     under = alt.LayerChart(
         layer=[words.mark_text(**style).encode(x=alt.value(-left), y=alt.value(0), text="label:N")]
     ).properties(width=WIDTH - left, height=SMALL_LINE * len(lines))

@@ -77,7 +77,7 @@ def test_the_end_of_a_domain_is_marked() -> None:
     """Where both sides outgrow a rack throughput falls off; the picture says so, if that is in sight."""
     scenario = Scenario(system="gb200-nvl72", model="deepseek-v3", tpot_ms=200)
     lengths: dict[str, Any] = {"prompt_mean": 1000, "decode_mean": 200, "requests": 200, "replications": 1}
-    found = ratio_picture(Simulation(scenario, **lengths, batch=64, r=(15, 17, 19)))
+    found = ratio_picture(Simulation(scenario=scenario, **lengths, batch=64, r=(15, 17, 19)))
     end = found.picture["domain_ends_at"]
     assert (end + 1) * found.inputs["ffn_devices"] == pytest.approx(72)
     upper, _ = _panels(ratio_chart(found))

@@ -42,7 +42,7 @@ MEANINGS = {
     **{f"end {name}": color for name, color in ENDS.items()},
 }
 """Every colour that means something, by what it means."""
-COMPARED = {
+COMPARED: dict[str, dict[Any, Look]] = {
     "modes": MODES,
     "serving modes": SERVING_MODES,
     "tiers": dict(enumerate(TIERS)),
