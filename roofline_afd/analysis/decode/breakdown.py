@@ -79,7 +79,6 @@ def breakdown(question: Breakdown) -> Answer:
         by_kind[row["kind"]] = by_kind.get(row["kind"], 0.0) + row["share"]
     quantities = quantities_of(deployments)
     whole = row_of(deployments, deployment)
-    m = deployment.microbatches
     return Answer(
         command="breakdown",
         inputs=serving_inputs(scenario, quantities),
@@ -98,7 +97,7 @@ def breakdown(question: Breakdown) -> Answer:
             "sibling_share": by_kind[SIBLING],
             "answer": with_formats(
                 f"The operators of one micro-batch take {total / 1e3:.1f} ms: {shares}. "
-                f"{_step(m, whole['step_ms'])} The largest is {largest['operator']}, {largest['share']:.0%}.",
+                f"{_step(whole['microbatches'], whole['step_ms'])} The largest is {largest['operator']}, {largest['share']:.0%}.",
                 scenario,
             ),
         },

@@ -132,7 +132,14 @@ def _asked_axes(question: Map) -> tuple[Axis, Axis]:
             raise InputError("--x and --y leave nothing to --axes: leave one of them out")
     plane = question.axes or (PLANES[0] if question.metric == RATIO else PLANES[2])
     across, _, up = plane.partition("-")
-    return question.x or default_axis(scenario, across), question.y or default_axis(scenario, up)
+
+    def beside(given: Axis | None, name: str) -> Axis:
+        axis = default_axis(scenario, name)
+        if given is None or _name(str(given[0])) != axis[0]:
+            return axis
+        return default_axis(scenario, "tpot" if name == "context" else "context")
+
+    return question.x or beside(question.y, across), question.y or beside(question.x, up)
 
 
 def default_axis(scenario: Scenario, name: str) -> Axis:

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
-SMALL = {"x": ("scale_out_gb_per_s", [25, 100, 400]), "y": ("expert_intermediate", [1024, 8192])}
+SMALL: dict[str, Any] = {
+    "x": ("scale_out_gb_per_s", [25, 100, 400]),
+    "y": ("expert_intermediate", [1024, 8192]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +117,8 @@ def test_planes_are_those_a_planner_can_move() -> None:
         assert (summary["x"], summary["y"]) == keys
     narrow = grid(Map(small, x=("scale_out_gb_per_s", [25, 50]))).summary
     assert (narrow["x"], narrow["y"]) == ("scale_out_gb_per_s", "context")
+    long = grid(Map(small, x=("context", [4096, 8192]))).summary
+    assert (long["x"], long["y"]) == ("context", "tpot_ms")
     with pytest.raises(InputError, match="--axes 'hbm'"):
         grid(Map(small, axes="hbm"))
     with pytest.raises(InputError, match="leave nothing to --axes"):
