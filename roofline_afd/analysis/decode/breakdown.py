@@ -97,7 +97,8 @@ def breakdown(question: Breakdown) -> Answer:
             "sibling_share": by_kind[SIBLING],
             "answer": with_formats(
                 f"The operators of one micro-batch take {total / 1e3:.1f} ms: {shares}. "
-                f"{_step(whole['microbatches'], whole['step_ms'])} The largest is {largest['operator']}, {largest['share']:.0%}.",
+                f"{_step(whole['microbatches'], whole['step_ms'])} "
+                f"The largest is {largest['operator']}, {largest['share']:.0%}.",
                 scenario,
             ),
         },
