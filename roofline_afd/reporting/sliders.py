@@ -10,7 +10,7 @@ import numpy as np
 from roofline_afd.errors import InputError
 from roofline_afd.physics import roofline as stage
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.view.charts.style import BLUE, FAINT, GREEN, ORANGE, PLUM, house_config
+from roofline_afd.view.charts.style import SERIES, house_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ MOST_NODES = 40
 """FFN nodes up to which the roofline is drawn."""
 SHARES, TIMES = (0.2, 1.0, 0.01), (0.25, 4.0, 0.05)
 """Low, high and step of a slider of shares, and of multiples."""
-COLORS = (BLUE, ORANGE, GREEN, PLUM, FAINT, "#8a6d00")
-DASHES = ([1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [4, 2], [12, 6])
+COLORS = tuple(look.color for look in SERIES)
+DASHES = tuple(look.dash for look in SERIES)
 
 
 def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None:

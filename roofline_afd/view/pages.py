@@ -12,6 +12,7 @@ from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.tables import write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import altair as alt
@@ -34,7 +35,7 @@ body {{ margin: 1rem auto; max-width: 60rem; padding: 0 .5rem; background: #fff;
 </style>
 </head>
 <body>
-<main><div id="chart" role="img" aria-label="{title}"></div></main>
+<main><div id="chart" role="img" aria-label="{about}"></div></main>
 <noscript>The script inside this page draws the picture: it needs JavaScript, but no network.</noscript>
 <script>{bundle}</script>
 <script>
@@ -128,9 +129,9 @@ def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
     if form == "json":
         return (json.dumps(specification, indent=1, allow_nan=False) + "\n").encode()
     if form == "html":
-        title = specification["title"]["text"]
         page = PAGE.format(
-            title=html.escape(" ".join(title) if isinstance(title, list) else title),
+            title=html.escape(_title(specification)),
+            about=html.escape(specification.get("description", _title(specification))),
             bundle=script_bundle(),
             specification=script_literal(specification),
         )
@@ -152,12 +153,24 @@ def script_bundle() -> str:
     return bundle
 
 
+def _title(specification: Mapping[str, Any]) -> str:
+    """Return the headline of a specification; empty without one."""
+    text = specification.get("title", {}).get("text", "")
+    return " ".join(text) if isinstance(text, list) else str(text)
+
+
 def svg_bytes(specification: dict[str, Any]) -> bytes:
-    """Return a Vega-Lite specification drawn as svg."""
+    """Return a Vega-Lite specification drawn as svg, with its headline and description as text."""
     import vl_convert  # only for files
 
     drawn: str = vl_convert.vegalite_to_svg(specification)
-    return drawn.encode()
+    words = "".join(
+        f"<{tag}>{html.escape(text, quote=False)}</{tag}>"
+        for tag, text in (("title", _title(specification)), ("desc", specification.get("description", "")))
+        if text
+    )
+    start, opened, rest = drawn.partition(">")
+    return f'{start} role="img"{opened}{words}{rest}'.encode()
 
 
 def deliver_chart(chart: alt.TopLevelMixin, *, output: Path | None, force: bool) -> None:

@@ -33,6 +33,5 @@ def config_files(config: Path) -> tuple[bytes, bytes | None]:
         If a file cannot be read, or is no regular one.
     """
     beside = config.with_name(QUANTISED)
-    return file_bytes(config, most=MAX_CONFIG_BYTES), file_bytes(
-        beside, most=MAX_CONFIG_BYTES
-    ) if beside.is_file() else None
+    held = file_bytes(beside, most=MAX_CONFIG_BYTES) if beside.is_file() else None
+    return file_bytes(config, most=MAX_CONFIG_BYTES), held
