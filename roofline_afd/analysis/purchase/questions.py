@@ -66,6 +66,13 @@ class DecodePurchase:
         Mean demand over the demand the fleet is built for [1].
     cny_per_usd : float, optional
         Exchange rate; prices in CNY are left out without it [CNY].
+    power_limit_kw : float, optional
+        Power that the site has: fleets that draw more are ruled out [kW].
+    budget : float, optional
+        What the fleet may cost: USD a month (730 hours) for rent and tco, USD to buy its devices for
+        purchase; dearer fleets are ruled out [USD].
+    growth : float, optional
+        Growth of the demand to tell the fleet for, beside today's, in percent [%].
     """
 
     scenarios: Sequence[Scenario]
@@ -88,6 +95,9 @@ class DecodePurchase:
     pue: float = PUE
     utilization: float = UTILIZATION
     cny_per_usd: float | None = None
+    power_limit_kw: float | None = None
+    budget: float | None = None
+    growth: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 Side = Literal["left", "right"]
-COST, DEVICES = "usd_per_million_tokens", "n_devices"
+COST, DEVICES = "usd_per_million_tokens", "n_devices_sold"
 FILLS = {"ep": BLUE, "afd": ORANGE}
 """Colour of a mode: one is dark and one light in greyscale, and its name stands before each bar."""
 PALE = 0.5
@@ -48,6 +48,7 @@ HOVER = (
     "system",
     "mode",
     "n_devices",
+    "n_devices_sold",
     "n_nodes",
     "n_scale_up_domains",
     "deployment",
