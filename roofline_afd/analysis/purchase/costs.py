@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 CNY = "CNY"
-HOURS_PER_MONTH = 730.0
-"""A twelfth of a year of 8,760 hours."""
+HOURS_PER_MONTH = economics.HOURS_PER_YEAR / 12
 
 
 class Buyer(NamedTuple):

@@ -138,6 +138,7 @@ class _Found(NamedTuple):
     api: Mapping[str, float] | None
     by_cache: ByCache
     buying: Limits
+    quotes: Mapping[str, Mapping[str, Any] | None]
 
 
 def _requests(purchase: Purchase) -> Answer:
@@ -182,9 +183,10 @@ def _requests(purchase: Purchase) -> Answer:
     api = _api(purchase.api_price, wanted, rows)
     by_cache = cache_rows(candidates[rows[0]["system"]], rows[0], terms)
     questions = {name: each.question for name, each in candidates.items()}
+    quotes = {name: one.quote for each in candidates.values() for name, one in each.devices.items()}
     return _answer(
         purchase,
-        _Found(rows, questions, terms, api, by_cache, buying),
+        _Found(rows, questions, terms, api, by_cache, buying, quotes),
         [*by_cache.notes, *dict.fromkeys(notes), *refusals],
     )
 
@@ -334,7 +336,7 @@ def _api(text: str | None, wanted: Wanted, rows: Sequence[dict[str, Any]]) -> di
 
 
 def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
-    rows, questions, (wanted, _, _, spares, buyer), api, by_cache, buying = found
+    rows, questions, (wanted, _, _, spares, buyer), api, by_cache, buying, quotes = found
     best = rows[0]
     scenarios = purchase.scenarios
     catalogue = scenarios[0].system.parts.catalogue
@@ -376,6 +378,7 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             "price_basis": buyer.basis,
             "price_terms": buyer.terms,
             "prices": dict(buyer.given),
+            "device_prices": quotes,
             "utilization": buyer.utilization,
             "api_price": purchase.api_price,
             **buying.keys(),
