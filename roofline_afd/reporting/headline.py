@@ -79,7 +79,8 @@ def _devices(best: Mapping[str, Any]) -> str:
 
 def _shape(best: Mapping[str, Any]) -> str:
     """Return replicas and their devices, and the nodes or racks where these are more."""
-    return best["deployment"] + ("" if best["units"] == best["deployment"] else f", sold as {best['units']}")
+    shape = str(best["deployment"])
+    return shape if best["units"] == shape else f"{shape}, sold as {best['units']}"
 
 
 def about(case: Case) -> str:

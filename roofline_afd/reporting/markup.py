@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+CODE = re.compile(r"`([^`<>]+)`")
 LINKED = re.compile(r"https?://[^\s,;)\]]+")
 
 
@@ -75,7 +76,7 @@ def linked(text: str) -> str:
         address = html.escape(found.group().rstrip("."))
         parts.append(f'<a href="{address}" rel="noreferrer">{address}</a>')
         last = found.start() + len(found.group().rstrip("."))
-    return "".join([*parts, html.escape(text[last:])])
+    return CODE.sub(r"<code>\1</code>", "".join([*parts, html.escape(text[last:])]))
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -94,7 +95,7 @@ def paragraph(text: str, kind: str = "") -> str:
         Html.
     """
     named = f' class="{kind}"' if kind else ""
-    return f"<p{named}>{html.escape(text)}</p>"
+    return f"<p{named}>{CODE.sub(r'<code>\1</code>', html.escape(text))}</p>"
 
 
 def picture(drawn: bytes, about: str, *, title: str = "", below: str = "") -> str:

@@ -7,11 +7,14 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.analysis.purchase.questions import HTML, PDF
 from roofline_afd.reporting.case import asked_for_pictures, case_of, moved_by, validated, verdict_on
 from roofline_afd.reporting.choices import choices_of, grid_of
 from roofline_afd.reporting.headline import about, answered, cards, doubt
+from roofline_afd.reporting.paper import as_pdf, check_paper
 from roofline_afd.reporting.sections import Findings, sections_of
 from roofline_afd.reporting.side_by_side import Ahead, side_by_side
+from roofline_afd.serving.checks import choice
 from roofline_afd.version import __version__
 from roofline_afd.view.pages import script_bundle, script_literal
 
@@ -65,7 +68,7 @@ def report(question: Report) -> bytes:
     Returns
     -------
     bytes
-        The page; it needs no network.
+        The page, which needs no network; or the same as pdf.
 
     Raises
     ------
@@ -74,6 +77,8 @@ def report(question: Report) -> bytes:
     InfeasibleError
         If no candidate serves the demand.
     """
+    if choice("form", question.form, (HTML, PDF)) == PDF:
+        check_paper()
     with Ahead(script_bundle) as scripts:
         case = case_of(question)
         found = _found(case)
@@ -101,7 +106,7 @@ def report(question: Report) -> bytes:
         choices=script_literal(found.choices),
         sliders=script_literal(found.sliders),
     )
-    return page.encode()
+    return as_pdf(page.encode()) if question.form == PDF else page.encode()
 
 
 def _found(case: Case) -> Findings:

@@ -42,6 +42,7 @@ PROCURE_KEYS = (
     "capex_usd",
     "power_kw",
     "estimated_share",
+    "binding",
 )
 VALIDATION_KEYS = (
     *("service", "mode", "system", "model", "compared"),
@@ -151,9 +152,14 @@ def _procured(case: Case) -> str:
     ]
     left = paragraph(f"Not feasible: {'; '.join(refused)}.", "faint") if refused else ""
     limits = limits_of(case.asked)
-    keys = (*PROCURE_KEYS, *(key for key in limits.columns() if key not in PROCURE_KEYS), "binding")
+    limited = table(rows, ("system", "mode", *limits.columns()), first=True) if limits.columns() else ""
     told = [note for note in bought.notes if note in {PREFILL_NOTE, SOLD_NOTE, *limits.notes()}]
-    return table(rows, keys, first=True) + left + paragraph(f"{'. '.join(map(_sentence, told))}.", "faint")
+    return (
+        table(rows, PROCURE_KEYS, first=True)
+        + limited
+        + left
+        + paragraph(f"{'. '.join(map(_sentence, told))}.", "faint")
+    )
 
 
 def _sentence(note: str) -> str:
@@ -179,11 +185,8 @@ def _modes(case: Case, verdict: str) -> str:
         "Table: what serves the whole demand with fewest devices. Chart: the most that one deployment of up "
         f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
     )
-    return (
-        text
-        + paragraph(alone) * case.pair
-        + table([{**row, "mode": NAMES[row["mode"]]} for row in case.own], keys, first=True)
-    )
+    own = [{**row, "mode": NAMES[row["mode"]]} for row in case.own]
+    return text + paragraph(alone) * case.pair + table(own, keys, first=True)
 
 
 def _levers(levers: Sequence[Mapping[str, Any]]) -> str:
@@ -238,7 +241,7 @@ def _sensitivity(case: Case, moved: Answer) -> str:
     folded = table(named_rows[:MOST_INPUTS], SENSITIVITY_KEYS)
     return (
         f"{paragraph(text)}{turns}"
-        f"<details><summary>The inputs that move it most, in numbers</summary>{folded}</details>"
+        f'<details class="screen"><summary>The inputs that move it most, in numbers</summary>{folded}</details>'
     )
 
 
@@ -296,7 +299,13 @@ def _validation(case: Case, answer: Answer) -> str:
     )
     shown = rows[:MOST_VALIDATION_ROWS]
     told = [
-        {**row, "service": _service(row), "compared": COMPARED.get(row["use"], row["use"])} for row in shown
+        {
+            **row,
+            "mode": NAMES[row["mode"]],
+            "service": _service(row),
+            "compared": COMPARED.get(row["use"], row["use"]),
+        }
+        for row in shown
     ]
     reasons = "".join(
         f"<li>{linked(_service(row))}: {linked(row['why'])}.</li>" for row in shown if row["why"]

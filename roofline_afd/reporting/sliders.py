@@ -100,6 +100,7 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
         "symbolType": "stroke",
         "symbolSize": 900,
         "symbolStrokeWidth": 2.5,
+        "columns": 2,
         "labelLimit": 260,
         "labelFontSize": 13,
     }

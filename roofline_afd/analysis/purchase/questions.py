@@ -22,6 +22,7 @@ RATIO, BEST = "afd_over_ep", "best"
 METRICS = (RATIO, "ep", "afd", BEST)
 """Throughput of the best deployments, AFD over EP; or that of a mode, or of the better one."""
 SAMPLES, PAGE_SAMPLES = 100, 40
+HTML, PDF = "html", "pdf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,12 +183,15 @@ class Report(Purchase):
         Random samples of all inputs at once, for how sure the answer is [1].
     command : sequence of str, optional
         Command line that makes the page, shown on it.
+    form : str
+        What is returned: `html`, or `pdf` for paper.
     """
 
     title: str | None = None
     osl: int | None = None
     samples: int = PAGE_SAMPLES
     command: Sequence[str] | None = option(None, shown=False)
+    form: str = option(HTML, shown=False)
 
 
 @dataclasses.dataclass(frozen=True)
