@@ -24,7 +24,7 @@ def add(app: Shelf) -> None:
     @register(
         app,
         "report",
-        help_text="One self-contained page, or a pdf: the answer for a demand, why, how sure, and what it rests on.",
+        help_text="One page or pdf: the answer for a demand, why, how sure, and what it rests on.",
         readers=READERS,
     )
     def report(

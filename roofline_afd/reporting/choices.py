@@ -9,9 +9,8 @@ import attrs
 
 from roofline_afd.analysis.decode.sides import NAMES, Successive
 from roofline_afd.analysis.prices import PURCHASE
-from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
+from roofline_afd.analysis.purchase.candidates import candidate_name
 from roofline_afd.analysis.purchase.costs import CNY
-from roofline_afd.analysis.purchase.fleets import sold_of
 from roofline_afd.errors import RooflineAfdError
 from roofline_afd.physics.economics import HOURS_PER_YEAR
 from roofline_afd.reporting.names import named, names_of
@@ -136,12 +135,9 @@ def _fleets(case: Case, answer: Answer) -> list[dict[str, Any]]:
             for rack in racks[index]:
                 many = rack["units"] * rack["unit_devices"]
                 devices[rack["system"]] = devices.get(rack["system"], 0) + many
-        elif is_pair(scenario := known[row["system"]]):
-            replicas = row["n_replicas"]
-            attention, ffn = (row[f"n_{side}_devices"] // replicas for side in ("attention", "ffn"))
-            sold = sold_of(scenario, attention, ffn, replicas)
-            ids = (scenario.side(side).id for side in ("attention", "ffn"))
-            devices = {name: int(many) for name, many in zip(ids, sold, strict=True)}
+        elif row["n_ffn_devices_sold"] is not None:
+            scenario = known[row["system"]]
+            devices = {scenario.side(side).id: row[f"n_{side}_devices_sold"] for side in ("attention", "ffn")}
         else:
             devices = {row["system"]: row["n_devices_sold"]}
         found.append({key: row[key] for key in ("system", "mode", "usd_per_hour")} | {"devices": devices})

@@ -95,7 +95,8 @@ def paragraph(text: str, kind: str = "") -> str:
         Html.
     """
     named = f' class="{kind}"' if kind else ""
-    return f"<p{named}>{CODE.sub(r'<code>\1</code>', html.escape(text))}</p>"
+    coded = CODE.sub(r"<code>\1</code>", html.escape(text))
+    return f"<p{named}>{coded}</p>"
 
 
 def picture(drawn: bytes, about: str, *, title: str = "", below: str = "") -> str:

@@ -238,11 +238,9 @@ def _sensitivity(case: Case, moved: Answer) -> str:
         if turning
         else ""
     )
-    folded = table(named_rows[:MOST_INPUTS], SENSITIVITY_KEYS)
-    return (
-        f"{paragraph(text)}{turns}"
-        f'<details class="screen"><summary>The inputs that move it most, in numbers</summary>{folded}</details>'
-    )
+    numbers = table(named_rows[:MOST_INPUTS], SENSITIVITY_KEYS)
+    folded = f"<summary>The inputs that move it most, in numbers</summary>{numbers}"
+    return f'{paragraph(text)}{turns}<details class="screen">{folded}</details>'
 
 
 def _serving(case: Case) -> str:

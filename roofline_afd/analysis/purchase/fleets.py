@@ -205,6 +205,8 @@ def fleet_row(fleet: Fleet, devices: Mapping[str, Device], buyer: Buyer, wanted:
         "n_attention_devices": attention if ffn else None,
         "n_ffn_devices": ffn or None,
         "n_devices_sold": sold,
+        "n_attention_devices_sold": counts["attention"] if is_pair(scenario) else None,
+        "n_ffn_devices_sold": counts["ffn"] if is_pair(scenario) else None,
         "n_idle_devices": sold - attention - ffn,
         "units": _units(scenario, counts),
         "n_nodes": _nodes(scenario, replica) * fleet.replicas,

@@ -11,7 +11,13 @@ from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.decode.verdict import basis_of
 from roofline_afd.analysis.prices import PURCHASE
-from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, halves_note, is_pair
+from roofline_afd.analysis.purchase.candidates import (
+    candidate_name,
+    check_distinct,
+    halves_note,
+    is_pair,
+    records_of,
+)
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of, device_of, hourly_weights
 from roofline_afd.analysis.purchase.demand import demand_of
 from roofline_afd.analysis.purchase.fleets import fleet_of, fleet_row
@@ -157,7 +163,7 @@ def procure(question: DecodePurchase) -> Answer:
             *provenance_notes(scenarios[0], quantities),
         ],
         table_keys=(*TABLE_KEYS[:-1], *limits.columns(), TABLE_KEYS[-1]),
-        picture={"model": scenarios[0].model.name},
+        picture={"model": scenarios[0].model.name, "records": records_of(scenarios)},
     )
 
 

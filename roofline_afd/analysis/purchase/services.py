@@ -12,7 +12,7 @@ from roofline_afd.analysis.answer import Answer, object_columns, provenance_note
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase import procurement
 from roofline_afd.analysis.purchase.cache_rows import ByCache, cache_rows
-from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, is_pair
+from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, is_pair, records_of
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of
 from roofline_afd.analysis.purchase.limits import GROWN, limits_of
 from roofline_afd.analysis.purchase.odds import estimate_words
@@ -358,6 +358,8 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
     quantities = quantities_of(*(Deployments(scenario, AFD) for scenario in scenarios))
     work = wanted.workload
     first = Deployments(question.scenario, AFD if is_pair(scenarios[0]) else EP)
+    picture = {"model": scenarios[0].model.name, "racks": racks, "mode_names": dict(NAMES)}
+    picture["records"] = records_of(scenarios)
     return Answer(
         command="procure",
         inputs={
@@ -428,7 +430,12 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             *provenance_notes(question.scenario, quantities),
         ],
         table_keys=(*TABLE_KEYS[:-1], *buying.columns(), TABLE_KEYS[-1]),
-        picture={"model": scenarios[0].model.name, "racks": racks, "mode_names": dict(NAMES)},
+        picture={
+            "model": scenarios[0].model.name,
+            "racks": racks,
+            "mode_names": dict(NAMES),
+            "records": records_of(scenarios),
+        },
     )
 
 
