@@ -105,10 +105,11 @@ def about(case: Case) -> str:
     candidates = (
         f"{len(case.scenarios)} candidates: {names}" if len(case.scenarios) > 1 else f"candidate: {names}"
     )
-    return f"{chosen.model.name} · {limits} · {weights} · {candidates} · {prices}"
+    others = [words for mode, words in MODE_WORDS.items() if mode != case.best["mode"]]
+    return " · ".join([chosen.model.name, limits, weights, candidates, prices, *others])
 
 
-def cards(case: Case, moved: Answer) -> str:
+def cards(case: Case, moved: Answer, verdict: str) -> str:
     """Return the key numbers, each with what is known of its uncertainty; of a pair nothing about EP.
 
     Parameters
@@ -117,6 +118,8 @@ def cards(case: Case, moved: Answer) -> str:
         What the report is about.
     moved : Answer
         Of `sensitivity`.
+    verdict : str
+        The reason of `compare`: where it is too close to call, it stands above with its own probability.
 
     Returns
     -------
@@ -153,7 +156,7 @@ def cards(case: Case, moved: Answer) -> str:
     if best["power_kw"] is not None:
         shown.append((f"{best['power_kw']:,.0f} kW", f"{best['tokens_per_joule']:.3g} tokens per joule"))
     probability = moved.summary.get("probability_afd_wins")
-    if probability is not None and not case.pair:
+    if probability is not None and not case.pair and not verdict.startswith(CLOSE_CALL):
         shown.append(
             (
                 f"{probability:.0%}",

@@ -100,7 +100,7 @@ def report(question: Report) -> bytes:
         doubt=doubt(case, found.moved, found.verdict),
         about=html.escape(about(case)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
-        body=cards(case, found.moved) + body,
+        body=cards(case, found.moved, found.verdict) + body,
         bundle=bundle,
         script="".join(own.joinpath(name).read_text("utf-8") for name in SCRIPTS),
         choices=script_literal(found.choices),

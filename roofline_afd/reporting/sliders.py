@@ -98,11 +98,10 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
         "orient": "top",
         "title": None,
         "symbolType": "stroke",
-        "symbolSize": 900,
+        "symbolSize": 300,
         "symbolStrokeWidth": 2.5,
         "columns": 2,
         "labelLimit": 260,
-        "labelFontSize": 13,
     }
     of_system = {
         "field": "name",

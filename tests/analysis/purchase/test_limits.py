@@ -9,6 +9,7 @@ import pytest
 
 from roofline_afd import Scenario
 from roofline_afd import procure as table
+from roofline_afd.analysis.purchase.limits import limits_of
 from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.analysis.purchase.services import procure as whole
 from roofline_afd.errors import InfeasibleError, InputError
@@ -97,8 +98,9 @@ def test_limits_hold_for_whole_requests_too() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("power_limit_kw", 0), ("budget", -1), ("growth", -100)])
 def test_limits_are_checked(name: str, value: float) -> None:
+    given: dict[str, Any] = {name: value}
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')}"):
-        procure(asked("h800"), demand=DEMAND, **{name: value})
+        limits_of(Purchase(asked("h800"), demand=DEMAND, **given))
 
 
 def test_both_ways_of_asking_have_them() -> None:
