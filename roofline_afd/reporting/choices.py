@@ -44,18 +44,16 @@ def grid_of(scenario: Scenario) -> dict[str, Any]:
     Returns
     -------
     dict
-        `contexts` [tokens], `targets` [ms] (one, null, where there is none), and `rates` by mode, a row per
+        `contexts` [tokens], `targets` [ms], and `rates` by mode, a row per
         context: over that where both are as asked, 0 where no deployment is feasible [1].
     """
     contexts = [max(round(scenario.context * times), 1) for times in CONTEXTS]
     asked = scenario.latency_ms
-    targets: list[float | None] = [None]
-    if asked is not None:
-        targets = [asked if times == 1 else float(f"{asked * times:.3g}") for times in TARGETS]
+    targets = [asked if times == 1 else float(f"{asked * times:.3g}") for times in TARGETS]
     coarse = attrs.evolve(scenario, max_devices=min(scenario.max_devices, GRID_DEVICES), granularity="node")
     search = Successive()
 
-    def rates(context: int, target: float | None) -> tuple[float, float]:
+    def rates(context: int, target: float) -> tuple[float, float]:
         try:
             return search.rates(attrs.evolve(coarse, context=context, tpot_ms=target))
         except RooflineAfdError:  # a context or a target that the question does not allow
@@ -115,7 +113,7 @@ def choices_of(case: Case, grids: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         "prices": [{"id": name, "name": names.get(name, name), "value": prices[name]} for name in systems],
         "fleets": fleets,
         "contexts": grid["contexts"],
-        "targets": [] if grid["targets"] == [None] else grid["targets"],
+        "targets": grid["targets"],
         "context": case.chosen.context,
         "target": case.chosen.latency_ms,
         "close": float(answer.summary["validated_error"]),

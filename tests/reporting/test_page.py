@@ -75,7 +75,7 @@ def test_limits_and_growth_stand_in_the_answer() -> None:
     page = report([asked], prices={"h20": 1.0}, form="pdf", **given)
     paper = pypdfium2.PdfDocument(page)
     text = " ".join(paper[0].get_textpage().get_text_bounded().split())
-    assert "NVIDIA H20 SXM" in text
+    assert "NVIDIA H20 96GB costs" in text
     assert "fits 10,000 kW; at +50% demand" in text
     assert "which still fits" in text
     assert "(expert parallelism: every device has attention and some experts)" in text
