@@ -29,9 +29,13 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
+:root {{ color-scheme: light dark; }}
 body {{ margin: 1rem auto; max-width: 60rem; padding: 0 .5rem; background: #fff; overflow-x: auto;
   font-family: system-ui, "DejaVu Sans", Helvetica, Arial, sans-serif; color: #1b1f24; }}
 #chart {{ min-height: 30rem; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #12151a; color: #e6eaef; }}
+  #chart svg {{ filter: invert(.93) hue-rotate(180deg); }} }}
+@media print {{ body {{ max-width: none; }} #chart svg {{ max-width: 100%; height: auto; filter: none; }} }}
 </style>
 </head>
 <body>

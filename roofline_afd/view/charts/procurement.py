@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 Side = Literal["left", "right"]
-COST, DEVICES = "usd_per_million_tokens", "n_devices"
+COST, DEVICES = "usd_per_million_tokens", "n_devices_sold"
 MOSTLY = 0.5
 """Share of a step never measured from which a bar is pale."""
 LETTER, GAP = 7.4, 18
@@ -46,6 +46,7 @@ HOVER = (
     "system",
     "mode",
     "n_devices",
+    "n_devices_sold",
     "n_nodes",
     "n_scale_up_domains",
     "deployment",
