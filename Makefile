@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade
 QUESTION := --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15
 COMPARED := --model deepseek-v3 --tpot-ms 50
 
-.PHONY: demo test lint docs bench performance clean
+.PHONY: demo test lint docs site bench performance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml
@@ -42,8 +42,11 @@ lint: $(READY)  ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write the generated pages of docs/
+docs: $(READY)  ## write the generated pages of docs/, and the answers in those written by hand
 	$(BIN)/python docs/generate.py
+
+site: $(READY)  ## make the site of the documentation in build/site, to be read from the disk
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(READY)  ## measure speed and memory
 	$(BIN)/python benchmarks/speed.py
