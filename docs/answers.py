@@ -1,8 +1,8 @@
 """Pages written by hand: their commands, run in order, and the answers they show.
 
 What stands under a block of commands is what the first of them answers: a quotation the sentence, a block of
-`text` all that it prints. Files that a page shows with a title are there when its commands run. `make docs` writes the
-answers, and a test holds pages to them.
+`text` all that it prints. Files that a page shows with a title are there when its commands run. `make docs`
+writes the answers, and a test holds pages to them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[1]
 WIDTH = 120
 """Columns of quotations, and of tables."""
 COMMANDS = re.compile(r"^```console\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-SHOWN = re.compile(r"(?P<quote>(?:^> [^\n]*\n)+)|^```text\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+SHOWN = re.compile(
+    r"(?P<quote>(?:^> [^\n]*\n)+)|^```text\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE
+)
 FILES = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', flags=re.DOTALL | re.MULTILINE)
 ERRORS = re.compile(r"<!-- errors -->\n.*?<!-- end of errors -->", flags=re.DOTALL)
 SURROUNDINGS = {"COLUMNS": str(WIDTH), "TERMINAL_WIDTH": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
@@ -48,7 +50,12 @@ def pages() -> list[Path]:
         The pages.
     """
     docs = ROOT / "docs"
-    return [ROOT / "README.md", docs / "questions.md", docs / "reference.md", *sorted((docs / "tutorials").glob("*.md"))]
+    return [
+        ROOT / "README.md",
+        docs / "questions.md",
+        docs / "reference.md",
+        *sorted((docs / "tutorials").glob("*.md")),
+    ]
 
 
 def parts(text: str) -> list[str]:
@@ -75,8 +82,8 @@ def answered(text: str, *, beside: Callable[[list[str]], Sequence[str] | None] |
     text : str
         Of the part.
     beside : callable, optional
-        Returns what to run instead of a command whose answer is not shown, and None for nothing. Absent, these
-        run where later ones may need what they write.
+        Returns what to run instead of a command whose answer is not shown, and None for nothing. Absent,
+        these run where later ones may need what they write.
 
     Returns
     -------
@@ -222,7 +229,9 @@ def _errors() -> str:
         f"| {group['mode'].upper()} | {group['engine']} | {TIMED[group['timing']]} | {group['n']} "
         f"| {group['median_abs_error']:.1%} | {group['p90_abs_error']:.1%} |"
         for group in groups
-        if group["role"] == "check" and group["n"] and (group["timing"] == "wall") == (group["basis"] == "wall")
+        if group["role"] == "check"
+        and group["n"]
+        and (group["timing"] == "wall") == (group["basis"] == "wall")
     ]
     head = "| mode | engine | timed | results | median error | 90 % within |\n|---|---|---|---|---|---|"
     return "\n".join(["<!-- errors -->\n", head, *sorted(rows), "\n<!-- end of errors -->"])

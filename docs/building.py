@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     from roofline_afd.view.pages import script_bundle
 
     made = {page: (ROOT / source).read_text("utf-8") for source, page in _elsewhere().items()}
-    made |= _module("notebooks").pages()
-    made["gallery.md"] = _module("gallery").page()
+    with ThreadPoolExecutor(1) as pool:  # notebooks run in processes of their own
+        run = pool.submit(_module("notebooks").pages)
+        made["gallery.md"] = _module("gallery").page()
+        made |= run.result()
     made["assets/vega.js"] = script_bundle()
     for place, text in made.items():
         files.append(File.generated(config, place, content=text))

@@ -17,8 +17,8 @@ OUTSIDE = "More"
 """Of options that help texts put under no title of their own."""
 TEXT = """# Commands
 
-`roofline-afd COMMAND --help` lists all options of a command on a screen. Here options that several commands share stand once, at the end; a
-command names those it takes.
+`roofline-afd COMMAND --help` lists the options of a command on a screen. Here options that several commands
+share stand once, at the end; a command names those it takes.
 """
 
 
@@ -86,7 +86,9 @@ def _options(command: Any) -> Iterator[Told]:  # noqa: ANN401 - of typer
         elif isinstance(default, int | float | str) and not isinstance(default, bool) and default != "":
             text += f" Default: `{default:g}`." if isinstance(default, float) else f" Default: `{default}`."
         value = "" if option.is_flag else option.metavar or option.type.name.upper()
-        yield Told(", ".join((*option.opts, *option.secondary_opts)), value, text, option.rich_help_panel or OUTSIDE)
+        yield Told(
+            ", ".join((*option.opts, *option.secondary_opts)), value, text, option.rich_help_panel or OUTSIDE
+        )
 
 
 def _section(
@@ -111,7 +113,10 @@ def _section(
         yield ", ".join(links) + "\n"
     taken = [option for option in options if option in shared]
     if taken and name != PLAIN and set(plain) <= set(taken):
-        names = [f"those of [`compare`](#{PLAIN.replace(' ', '-')})", *(_name(each) for each in taken if each not in plain)]
+        names = [
+            f"those of [`compare`](#{PLAIN.replace(' ', '-')})",
+            *(_name(each) for each in taken if each not in plain),
+        ]
     else:
         names = [_name(each) for each in taken]
     if names:

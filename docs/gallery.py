@@ -41,13 +41,19 @@ PICTURES = (
         "The dead zone",
         "FFN nodes over which more devices do not help: scale-out fixes what each receives.",
         "plot dead-zone --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15",
-        'plot.dead_zone(Scenario(system="h800", model="deepseek-v3", tpot_ms=50, accept_length=1.7, gap_ms=15))',
+        (
+            'plot.dead_zone(Scenario(system="h800", model="deepseek-v3", tpot_ms=50, '
+            "accept_length=1.7, gap_ms=15))"
+        ),
     ),
     Picture(
         "The roofline of communication",
         "A roof for each level of bytes; the level whose marker lies on its roof binds.",
         "plot roofline --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15",
-        'plot.roofline(Scenario(system="h800", model="deepseek-v3", tpot_ms=50, accept_length=1.7, gap_ms=15))',
+        (
+            'plot.roofline(Scenario(system="h800", model="deepseek-v3", tpot_ms=50, '
+            "accept_length=1.7, gap_ms=15))"
+        ),
     ),
     Picture(
         "Where the time of a step goes",
@@ -59,7 +65,7 @@ PICTURES = (
         "Where a rack ends",
         "Dispatch and combine of a layer over tokens; the first group beyond the domain lies apart.",
         "plot fabric --systems gb200-nvl72,h100 --model deepseek-v3",
-        "plot.fabric([Scenario(system=system, model=\"deepseek-v3\") for system in (\"gb200-nvl72\", \"h100\")])",
+        'plot.fabric([Scenario(system=system, model="deepseek-v3") for system in ("gb200-nvl72", "h100")])',
     ),
     Picture(
         "Which ratio of attention to FFN",
@@ -121,8 +127,9 @@ PICTURES = (
 TEXT = """# Gallery
 
 Every picture is a command and a line of Python, and speaks when pointed at. `roofline-afd plot KIND --output
-FILE` writes html, svg, png, pdf or Vega-Lite json by the suffix; Python returns an Altair chart, to change and
-save as any other. Some of these search less than they would by default, so that this page is made quickly.
+FILE` writes html, svg, png, pdf or Vega-Lite json by the suffix; Python returns an Altair chart, to change
+and save as any other. Some of these search less than they would by default, so that this page is made
+quickly.
 """
 
 
@@ -148,5 +155,6 @@ def _section(picture: Picture) -> str:
     drawn = eval(picture.code, {"plot": plot, "Scenario": Scenario})  # noqa: S307 - the texts above
     return (
         f"## {picture.title}\n\n{picture.says}\n\n{element(drawn.to_dict())}\n\n"
-        f"```sh\nroofline-afd {picture.command} --output picture.html\n```\n\n```python\n{picture.code}\n```\n"
+        f"```sh\nroofline-afd {picture.command} --output "
+        f"picture.html\n```\n\n```python\n{picture.code}\n```\n"
     )

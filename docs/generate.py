@@ -455,7 +455,7 @@ def _validated(row: Mapping[str, Any]) -> str:
 
 
 def answered() -> dict[Path, Callable[[], str]]:
-    """Return what makes the text of every page written by hand: as it is, with the answers of its commands."""
+    """Return what makes the text of every page written by hand: its own, with the answers of commands."""
     answers = _page("answers")
 
     def text(path: Path) -> str:

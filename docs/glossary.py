@@ -8,22 +8,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WORDS = {
-    "AFD": "attention-FFN disaggregation: attention and experts on two groups of devices, tokens cross between them twice a layer",
+    "AFD": (
+        "attention-FFN disaggregation: attention and experts on two groups of devices, tokens cross "
+        "between them twice a layer"
+    ),
     "aggregated": "prefill and decode on the same devices",
-    "batch": "sequences that share a step; of a device, of an attention group, or of one micro-batch, as the column says",
+    "batch": (
+        "sequences that share a step; of a device, of an attention group, or of one micro-batch, as "
+        "the column says"
+    ),
     "break-even": "value of an input at which two answers cost or serve the same",
     "combine": "the way of results from the experts back to their tokens; `dispatch` is the way there",
     "cut": "where a layer is split under AFD: after the attention block, or around the attention core",
     "cycle": "time between two micro-batches of one layer under AFD",
-    "dead zone": "FFN node counts over which scale-out fixes the pairs a device receives, so HFU is flat at its floor",
+    "dead zone": (
+        "FFN node counts over which scale-out fixes the pairs a device receives, so HFU is flat at its floor"
+    ),
     "domain": "devices that reach each other at scale-up bandwidth: a node, or a rack",
     "EP": "expert parallelism: every device runs attention and holds some of the experts",
     "fan-out": "how the experts of a token spread over nodes",
     "goodput": "requests a second that are in time",
-    "HFU": "hardware FLOPS utilization: operations the model needs over those the device could do in the whole stage, each at the peak of its format",
+    "HFU": (
+        "hardware FLOPS utilization: operations the model needs over those the device could do in "
+        "the whole stage, each at the peak of its format"
+    ),
     "ISL, OSL": "tokens of a request to prefill, and to decode",
     "lock-step": "two half batches of EP, one computing while the other communicates",
-    "micro-batch": "a part of the batch that is in flight by itself, so that transfers of one hide behind another",
+    "micro-batch": (
+        "a part of the batch that is in flight by itself, so that transfers of one hide behind another"
+    ),
     "nu": "standard deviation of the tokens that a slot of an attention instance holds",
     "OFU": "operational FLOPS utilization: HFU while the device is at work",
     "P/D": "prefill and decode in two pools of devices",
@@ -39,13 +52,24 @@ WORDS = {
     "superpod": "a system whose scale-up domain holds both the attention and the FFN side",
     "theta": "mean of the tokens that a slot of an attention instance holds",
     "TPOT": "time per output token after the first",
-    "transport": "what is sent to experts: a copy of a token per expert, per device or per node that it meets",
+    "transport": (
+        "what is sent to experts: a copy of a token per expert, per device or per node that it meets"
+    ),
     "TTFT": "time to the first token",
 }
 """What the field calls things; symbols of formulas are in `roofline_afd.nomenclature`."""
 TEXT = """# Glossary
 
 ## Words
+"""
+COLUMNS_TEXT = """## Columns of answers
+
+Files and JSON carry the key, tables and charts the label with its unit. Where a formula computes it,
+`roofline-afd explain KEY` prints that with numbers put in.
+"""
+QUANTITIES_TEXT = """## Quantities
+
+What `roofline-afd explain` knows by name; symbols, units and references are with the [formulas](formulas.md).
 """
 
 
@@ -73,29 +97,35 @@ def page() -> str:
         return f"[`{name}`](formulas.md#{name})" if name in documented else ""
 
     documented = {
-        term.function.__name__ for term in TERMS.values() if term.function.__module__.startswith("roofline_afd.physics")
+        term.function.__name__
+        for term in TERMS.values()
+        if term.function.__module__.startswith("roofline_afd.physics")
     }
     quantities = {name: documentation(term.function) for name, term in TERMS.items()}
     parts = [
         TEXT,
         _table("| word | meaning |", (f"| {word} | {meaning} |" for word, meaning in WORDS.items())),
-        "## Columns of answers\n\nFiles and JSON carry the key, tables and charts the label with its unit. Where a formula computes "
-        "it, `roofline-afd explain KEY` prints that with numbers put in.\n",
+        COLUMNS_TEXT,
         _table(
             "| key | label | unit | formula |",
-            (f"| `{key}` | {column.label} | {column.unit} | {formula(key)} |" for key, column in sorted(COLUMNS.items())),
+            (
+                f"| `{key}` | {column.label} | {column.unit} | {formula(key)} |"
+                for key, column in sorted(COLUMNS.items())
+            ),
         ),
-        "## Quantities\n\nWhat `roofline-afd explain` knows by name; symbols, units and references are with the "
-        "[formulas](formulas.md).\n",
+        QUANTITIES_TEXT,
         _table(
             "| term | what it is | unit | formula |",
             (
-                f"| `{name}` | {document.summary.removeprefix('Return ').replace('|', '/')} | {document.returns.unit} | {formula(name)} |"
+                f"| `{name}` | {document.summary.removeprefix('Return ').replace('|', '/')} | "
+                f"{document.returns.unit} | {formula(name)} |"
                 for name, document in sorted(quantities.items())
             ),
         ),
         "## Symbols\n\nArguments that formulas share.\n",
-        _table("| symbol | meaning |", (f"| `{name}` | {text} |" for name, text in sorted(NOMENCLATURE.items()))),
+        _table(
+            "| symbol | meaning |", (f"| `{name}` | {text} |" for name, text in sorted(NOMENCLATURE.items()))
+        ),
     ]
     return "\n".join(parts)
 

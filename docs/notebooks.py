@@ -40,7 +40,10 @@ def pages() -> dict[str, str]:
     """
     paths = sorted(FOLDER.glob("*.ipynb"))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return {f"notebooks/{path.stem}.md": text for path, text in zip(paths, pool.map(_page, paths), strict=True)}
+        return {
+            f"notebooks/{path.stem}.md": text
+            for path, text in zip(paths, pool.map(_page, paths), strict=True)
+        }
 
 
 def chart(specification: dict[str, Any]) -> str:
@@ -65,7 +68,7 @@ def _page(path: Path) -> str:
     from nbclient import NotebookClient
 
     text = path.read_text("utf-8").replace(json.dumps(LIVE)[1:-1], json.dumps(KEPT)[1:-1])
-    notebook = nbformat.reads(text, as_version=4)
+    notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # without types
     NotebookClient(notebook, timeout=LIMIT_S, resources={"metadata": {"path": str(FOLDER)}}).execute()
     parts = []
     for cell in notebook.cells:
@@ -78,7 +81,8 @@ def _page(path: Path) -> str:
 def _shown(output: Any) -> str:  # noqa: ANN401 - of nbformat
     """Return an output of a cell."""
     if output.output_type == "stream":
-        return f"```text\n{output.text.rstrip()}\n```" if output.name == "stdout" else ""
+        printed = html.escape(output.text.rstrip())
+        return f'<div class="output"><pre>{printed}</pre></div>' if output.name == "stdout" else ""
     data = output.data
     if data.get("text/html", "").startswith(DRAWN):
         return chart(json.loads(data["text/html"].removeprefix(DRAWN)))

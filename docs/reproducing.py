@@ -20,9 +20,10 @@ PLACES = {
 """Rows of services that papers publish."""
 TEXT = """# The papers, result by result
 
-What papers on disaggregated serving print, what this program answers, and the command that asks. Published values
-are those that the tests in `tests/known_values` hold the program to, to the digits printed; services are held on the page of
-[validation](validation.md) instead. Places are sections, tables and subjects; numbers of figures change between versions of a paper.
+What papers on disaggregated serving print, what this program answers, and the command that asks. Published
+values are those that the tests in `tests/known_values` hold the program to, to the digits printed; services
+are held on the page of [validation](validation.md) instead. Places are sections, tables and subjects, since
+figures are numbered anew from version to version of a paper.
 """
 
 
@@ -34,7 +35,8 @@ def page() -> str:
     str
         Markdown.
     """
-    return "\n".join([TEXT, _stage(), _imbalance(), _ratios(), _exchange(), _sparsity(), _pipeline(), _modes(), _services()])
+    sections = (_stage, _imbalance, _ratios, _exchange, _sparsity, _pipeline, _modes, _services)
+    return "\n".join([TEXT, *(section() for section in sections)])
 
 
 def _answer(command: str) -> dict[str, Any]:
@@ -78,16 +80,24 @@ def _stage() -> str:
         [
             "## arXiv 2602.09721: the dead zone\n",
             (
-                "Share of their peak that FFN devices reach (HFU, per cent), 50 ms per token, 1.7 tokens accepted, 15 ms "
-                "outside the layers. The paper prints the highest of DeepSeek-V3, and takes 4500 TFLOP/s for GB200 where "
+                "Share of their peak that FFN devices reach (HFU, per cent), 50 ms per token, 1.7 "
+                "tokens accepted, 15 ms "
+                "outside the layers. The paper prints the highest of DeepSeek-V3, and takes 4500 "
+                "TFLOP/s for GB200 where "
                 "the data sheet says 5000.\n"
             ),
             _table(head, rows),
             _console(
                 f"roofline --system h800 --model deepseek-v3 {STAGE} --ffn-nodes {nodes}",
                 f"roofline --system gb200-nvl72 --model deepseek-v3 {STAGE} --set fp8_tflops=4500",
-                "plot dead-zone --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15 --output zone.html",
-                "plot roofline --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15 --output roofline.html",
+                (
+                    "plot dead-zone --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length "
+                    "1.7 --gap-ms 15 --output zone.html"
+                ),
+                (
+                    "plot roofline --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length "
+                    "1.7 --gap-ms 15 --output roofline.html"
+                ),
             ),
         ]
     )
@@ -102,7 +112,10 @@ def _imbalance() -> str:
     for (attention, ffn), published in known.AFD.items():
         asked = f"imbalance --sigma {sigmas} --attention-nodes {attention} --ffn-nodes {ffn} --lambda-ep 3"
         found = _answer(asked)["results"]
-        for name, key, values in (("EP", "alpha_ep", known.EP), (f"AFD {attention}:{ffn}", "alpha_afd", published)):
+        for name, key, values in (
+            ("EP", "alpha_ep", known.EP),
+            (f"AFD {attention}:{ffn}", "alpha_afd", published),
+        ):
             here = ", ".join(f"{row[key]:.4f}" for row in found)
             row = f"| {name} | {', '.join(f'{value:.4f}' for value in values)} | {here} |"
             if row not in rows:
@@ -111,8 +124,10 @@ def _imbalance() -> str:
         [
             "## arXiv 2602.09721: what imbalance costs\n",
             (
-                f"Throughput left where the FFN side is balanced to {sigmas.replace(',', ', ')}: EP changes its batch, AFD "
-                "its nodes, which are whole. The paper's formulas of rounding down and up are corrected here.\n"
+                f"Throughput left where the FFN side is balanced to {sigmas.replace(',', ', ')}: EP "
+                "changes its batch, AFD "
+                "its nodes, which are whole. The paper's formulas of rounding down and up are "
+                "corrected here.\n"
             ),
             _table("| mode and nodes | published | here |", rows),
             _console(f"imbalance --sigma {sigmas} --attention-nodes 3 --ffn-nodes 1 --lambda-ep 3"),
@@ -127,7 +142,8 @@ def _ratios() -> str:
     rows = []
     for (batch, prompt, output), (finite, _) in known.RATIOS.items():
         asked = (
-            f"provision --coefficients {known.PAPER} --batch {batch} --prompt-mean {prompt} --decode-mean {output} "
+            f"provision --coefficients {known.PAPER} --batch {batch} --prompt-mean {prompt} "
+            f"--decode-mean {output} "
             f"--horizon {known.HORIZON}"
         )
         rows.append(
@@ -137,13 +153,19 @@ def _ratios() -> str:
         [
             "## arXiv 2601.21351: the ratio of attention to FFN\n",
             (
-                "The rule of mean times with the paper's coefficients of DeepSeek-V3 on Ascend 910C, over 10,000 requests per "
-                "instance; beside it what a barrier and two micro-batches make of it is this project's, and in the answer too.\n"
+                "The rule of mean times with the paper's coefficients of DeepSeek-V3 on Ascend 910C, "
+                "over 10,000 requests per "
+                "instance; beside it what a barrier and two micro-batches make of it is this "
+                "project's, and in the answer too.\n"
             ),
             _table("| slots | prompt | output | r* by its rule | here |", rows),
             _console(
-                f"provision --coefficients {known.PAPER} --batch 256 --prompt-mean 100 --decode-mean 500 --horizon 10000",
-                f"plot ratio --coefficients {known.PAPER} --layers 61 --batch 256 --prompt-mean 100 --decode-mean 500 "
+                (
+                    f"provision --coefficients {known.PAPER} --batch 256 --prompt-mean 100 "
+                    "--decode-mean 500 --horizon 10000"
+                ),
+                f"plot ratio --coefficients {known.PAPER} --layers 61 --batch 256 --prompt-mean 100 "
+                "--decode-mean 500 "
                 "--output ratio.html",
             ),
         ]
@@ -167,7 +189,8 @@ def _exchange() -> str:
         [
             "## arXiv 2505.09343, section 2.3.2: the limit of expert parallelism\n",
             (
-                "Microseconds of dispatch and combine of a layer, and milliseconds per token, where transfers alone set the "
+                "Microseconds of dispatch and combine of a layer, and milliseconds per token, where "
+                "transfers alone set the "
                 "pace: 32 tokens, 9 copies, 7,000 elements, one byte out and two back, 61 layers.\n"
             ),
             _table("| network | published | here |", rows),
@@ -194,7 +217,10 @@ def _sparsity() -> str:
     return "\n".join(
         [
             "## arXiv 2507.19427: the sparsity that an accelerator allows\n",
-            "Least share of its parameters that a model must activate for AFD to feed the FFN side in time.\n",
+            (
+                "Least share of its parameters that a model must activate for AFD to feed the FFN "
+                "side in time.\n"
+            ),
             _table("| accelerator | published | here |", rows),
             _console("explain minimum_activated_share"),
         ]
@@ -222,10 +248,11 @@ def _pipeline() -> str:
 
 def _modes() -> str:
     """Return the section on serving modes."""
+    from roofline_afd.serving.deployment import EP
     from roofline_afd.serving.workload import WORKLOADS
     from tests.known_values import test_serving_modes as known
 
-    held, _ = known._held(known.EP, attention_devices=2, batch=2)  # noqa: SLF001 - the test's question
+    held, _ = known._held(EP, attention_devices=2, batch=2)  # noqa: SLF001 - the test's question
     rows = [
         f"| workload {name} | {printed} | {work.prefix}, {work.isl}, {work.osl} |"
         for (name, work), printed in zip(
@@ -237,15 +264,24 @@ def _modes() -> str:
         [
             "## arXiv 2605.28302: four serving modes\n",
             (
-                "Tokens of prefix, input and output, and the memory of its long-context case (a replica of two devices with "
-                "two such requests in fp8; the paper names no shape). Its other results, strict limits, throughput and "
-                "attention's share of a step, are taken one by one on the page of [serving modes](serving-modes.md): where "
+                "Tokens of prefix, input and output, and the memory of its long-context case (a "
+                "replica of two devices with "
+                "two such requests in fp8; the paper names no shape). Its other results, strict "
+                "limits, throughput and "
+                "attention's share of a step, are taken one by one on the page of [serving "
+                "modes](serving-modes.md): where "
                 "they differ, it says why.\n"
             ),
             _table("| what | published | here |", rows),
             _console(
-                "explore --system b200 --model deepseek-v3.2 --workload coding --devices 128 --ttft-ms 100 --tpot-ms 15",
-                "plot pareto-panels --system b200 --models deepseek-v3.2,gpt-oss-120b --workloads chat,coding --output panels.html",
+                (
+                    "explore --system b200 --model deepseek-v3.2 --workload coding --devices 128 "
+                    "--ttft-ms 100 --tpot-ms 15"
+                ),
+                (
+                    "plot pareto-panels --system b200 --models deepseek-v3.2,gpt-oss-120b "
+                    "--workloads chat,coding --output panels.html"
+                ),
             ),
         ]
     )
@@ -259,15 +295,20 @@ def _services() -> str:
         f"| {found[name]['error']:+.1%} |"
         for name, place in PLACES.items()
     ]
-    return "\n".join(
-        [
-            "## Services: tokens/s per device\n",
-            (
-                "Predicted from shape, batch and system, not fitted. All rows, those of blogs and repositories too, are on the "
-                "page of [validation](validation.md); what each says of AFD against EP is told under [published "
-                "comparisons](verdicts.md).\n"
-            ),
-            _table("| where | row | published | here | error |", rows),
-            _console("validate"),
-        ]
-    ).rstrip("\n") + "\n"
+    return (
+        "\n".join(
+            [
+                "## Services: tokens/s per device\n",
+                (
+                    "Predicted from shape, batch and system, not fitted. All rows, those of blogs "
+                    "and repositories too, are on the "
+                    "page of [validation](validation.md); what each says of AFD against EP is told "
+                    "under [published "
+                    "comparisons](verdicts.md).\n"
+                ),
+                _table("| where | row | published | here | error |", rows),
+                _console("validate"),
+            ]
+        ).rstrip("\n")
+        + "\n"
+    )

@@ -1,4 +1,4 @@
-"""Pages say what the program says now: those it writes as a whole, and the answers in those written by hand."""
+"""Pages say what the program says now: those it writes as a whole, and answers in those written by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _module(name: str) -> Any:  # noqa: ANN401 - a module
 
 answers, generate = _module("answers"), _module("generate")
 PARTS = [
-    (path, number) for path in answers.pages() for number, _ in enumerate(answers.parts(path.read_text("utf-8")))
+    (path, number)
+    for path in answers.pages()
+    for number, _ in enumerate(answers.parts(path.read_text("utf-8")))
 ]
 
 
@@ -78,11 +80,13 @@ def test_answers_are_put_in() -> None:
     )
     fresh = answers.answered(stale)
     assert fresh == answers.answered(fresh)
-    assert re.fullmatch(r"before\n.*\n> hfu: .*\n\nbetween\n.*\n```text\nofu: .*\n```\n\nafter\n", fresh, re.DOTALL)
+    assert re.fullmatch(
+        r"before\n.*\n> hfu: .*\n\nbetween\n.*\n```text\nofu: .*\n```\n\nafter\n", fresh, re.DOTALL
+    )
 
 
 def test_a_command_that_fails_is_named() -> None:
-    with pytest.raises(ValueError, match="roofline-afd explain nonsense .*nothing is known of"):
+    with pytest.raises(ValueError, match=r"roofline-afd explain nonsense .*nothing is known of"):
         answers.answered("```console\n$ roofline-afd explain nonsense\n```\n\n> Anything.\n")
 
 
@@ -93,7 +97,9 @@ def test_five_questions_of_the_readme_are_among_those_answered() -> None:
         for block in answers.COMMANDS.findall(path.read_text("utf-8"))
         for words in answers.commands(block)
     }
-    rows = re.findall(r"^\| .* \| `roofline-afd (.*)` \|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| .* \| `roofline-afd (.*)` \|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
     assert len(rows) == 5
     assert set(rows) <= asked
 
