@@ -23,8 +23,14 @@ PICTURES = (
     Picture(
         "EP or AFD over the latency target",
         "The best deployment of each mode under every limit on the time per token.",
-        "plot afd-vs-ep --system h800 --model deepseek-v3 --tpot-ms 50 --max-devices 32",
-        'plot.afd_vs_ep(Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=32))',
+        "plot afd-vs-ep --system h800 --model deepseek-v3 --tpot-ms 50 --max-devices 64 --tensor-parallel 1 "
+        "--context-parallel 1 --expert-tensor-parallel 1",
+        "plot.afd_vs_ep(\n"
+        "    Scenario(\n"
+        '        system="h800", model="deepseek-v3", tpot_ms=50, max_devices=64, tensor_parallel=1,\n'
+        "        context_parallel=1, expert_tensor_parallel=1,\n"
+        "    )\n"
+        ")",
     ),
     Picture(
         "Where AFD breaks even",

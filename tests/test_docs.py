@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -110,6 +111,23 @@ def test_readme_counts_the_catalogues() -> None:
     catalogue = Catalogue()
     told = f"{len(catalogue.ids('system'))} systems and {len(catalogue.ids('model'))} models"
     assert told in (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", ["dead-zone", "roofline", "breakdown", "fabric"])
+def test_commands_of_the_gallery_draw_what_its_code_draws(kind: str) -> None:
+    from roofline_afd import Scenario, plot
+
+    (picture,) = (each for each in _module("gallery").PICTURES if each.command.split()[1] == kind)
+    drawn = eval(picture.code, {"plot": plot, "Scenario": Scenario})  # noqa: S307 - our own page
+    assert json.loads(answers.ran(*shlex.split(picture.command)))["title"] == drawn.to_dict()["title"]
+
+
+def test_gallery_has_every_picture() -> None:
+    """But those of many panels or of a file, which are told with the commands."""
+    from roofline_afd import plot
+
+    kinds = {picture.command.split()[1].replace("-", "_") for picture in _module("gallery").PICTURES}
+    assert kinds == {*plot.__all__} - {"pareto_panels", "sweep"}
 
 
 @pytest.mark.parametrize("path", answers.pages(), ids=lambda path: path.stem)

@@ -178,5 +178,6 @@ def test_version_is_in_the_changelog() -> None:
 def test_make_and_ci_run_the_same_tests() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert "make test" in (ROOT / "README.md").read_text("utf-8")
+    assert "mkdocs build --strict" in (ROOT / "Makefile").read_text("utf-8")  # as tests/browser/test_site.py
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert project["tool"]["pytest"]["ini_options"]["filterwarnings"] == ["error"]
