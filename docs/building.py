@@ -33,11 +33,32 @@ ELSEWHERE = {
     "tests/analysis/deploy/documented/README.md": "documented-flags.md",
 }
 """Pages of the repository outside this folder, and where they stand in the site."""
+OF_THE_PROJECT = {"Contributing": "contributing.md", "Security": "security.md"}
+"""Pages that end the navigation."""
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 """A link within the repository: whether to a picture, its text, file and anchor."""
 FENCE = re.compile(r"(^```.*?^```[^\S\n]*$)", flags=re.DOTALL | re.MULTILINE)
 DRAWN = '<div class="chart">'
 """How a chart begins that a page draws."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Name pages of the project in the navigation, those that there are.
+
+    Parameters
+    ----------
+    config : MkDocsConfig
+        Of the site.
+
+    Returns
+    -------
+    MkDocsConfig
+        The same, its last section longer.
+    """
+    there = _elsewhere().values()
+    (section,) = config.nav[-1].values()  # type: ignore[index]  # it is given
+    section += [{title: place} for title, place in OF_THE_PROJECT.items() if place in there]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
