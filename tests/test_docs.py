@@ -110,7 +110,13 @@ def test_readme_counts_the_catalogues() -> None:
 
     catalogue = Catalogue()
     text = (ROOT / "README.md").read_text("utf-8")
-    for kind, word in (("accelerator", "accelerators"), ("system", "systems"), ("model", "model shapes")):
+    words = {
+        "accelerator": "accelerators",
+        "interconnect": "fabrics",
+        "system": "systems",
+        "model": "model shapes",
+    }
+    for kind, word in words.items():
         assert f"{len(catalogue.ids(kind))} {word}" in text
 
 
