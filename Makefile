@@ -49,7 +49,8 @@ site: $(READY)  ## make the site of the documentation in build/site, to be read 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(READY)  ## measure speed and memory
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-json=benchmarks/.measured.json
+	$(BIN)/python benchmarks/table.py benchmarks/.measured.json
 
 performance: $(READY)  ## measure how sweeps scale, and write docs/performance.md
 	$(BIN)/python benchmarks/sweeps.py

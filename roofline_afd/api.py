@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.bounds.questions import Imbalance, Roofline
+from roofline_afd.analysis.bounds.questions import Imbalance, Rooflines
 from roofline_afd.analysis.decode.questions import WhatIf
 from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation, UnderLoad
 from roofline_afd.analysis.sweep.questions import Sweep
+from roofline_afd.errors import InputError
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
+    from numpy.typing import ArrayLike
 
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.serving.scenario import Scenario
 
 
-@asks(Roofline)
-def roofline(question: Roofline) -> pd.DataFrame:
+@asks(Rooflines)
+def roofline(question: Rooflines) -> pd.DataFrame:
     """Answer where adding FFN nodes stops helping, as a table.
 
     Returns
@@ -43,14 +45,27 @@ def roofline(question: Roofline) -> pd.DataFrame:
     >>> table = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=[2, 8])
     >>> table["hfu"].round(3).tolist()
     [0.331, 0.103]
+    >>> arrays = {"scale_out_gb_per_s": [25, 50, 100], "tpot_ms": 50}
+    >>> table = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=8, arrays=arrays)
+    >>> table["hfu"].round(3).tolist()
+    [0.052, 0.103, 0.207]
     """
+    if question.arrays is not None:
+        from roofline_afd.analysis.sweep.elementwise import elementwise
+
+        arrays = {"ffn_nodes": question.ffn_nodes, **question.arrays}
+        return elementwise("roofline", question.scenario, arrays).frame()
     from roofline_afd.analysis.bounds.roofline import roofline as analyse
 
     return analyse(question).frame()
 
 
 def predict_ep(
-    scenario: Scenario, *, largest_batch: bool = False, largest_context: bool = False
+    scenario: Scenario,
+    *,
+    largest_batch: bool = False,
+    largest_context: bool = False,
+    arrays: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
     """Answer what one expert-parallel deployment reaches, as a table of one row.
 
@@ -62,11 +77,15 @@ def predict_ep(
         Take the largest batch that memory holds, and a latency target that is given allows.
     largest_context : bool
         Take the longest context that memory holds the batch with.
+    arrays : mapping of str to array-like of float, optional
+        Inputs by name, options or catalogue keys, in their units: they broadcast against each other, with a
+        row for each element.
 
     Returns
     -------
     pandas.DataFrame
-        The keys of `predict --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+        The keys of `predict --format json`, of arrays the metrics of a sweep, blank where infeasible;
+        `attrs` holds `summary`, `inputs` and `notes`.
 
     Raises
     ------
@@ -81,14 +100,23 @@ def predict_ep(
     >>> table = predict_ep(Scenario(system="h800", model="deepseek-v3", devices=128, batch=128))
     >>> table["binding"].tolist()
     ['compute']
+    >>> question = Scenario(system="h800", model="deepseek-v3", devices=128)
+    >>> predict_ep(question, arrays={"batch": [1, 128]})["tpot_ms"].round(1).tolist()
+    [16.9, 59.5]
     """
+    if arrays is not None:
+        return _at_each(scenario, "ep", arrays, largest=largest_batch or largest_context)
     from roofline_afd.analysis.decode.predict import predict_ep as analyse
 
     return analyse(scenario, largest_batch=largest_batch, largest_context=largest_context).frame()
 
 
 def predict_afd(
-    scenario: Scenario, *, largest_batch: bool = False, largest_context: bool = False
+    scenario: Scenario,
+    *,
+    largest_batch: bool = False,
+    largest_context: bool = False,
+    arrays: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
     """Answer what one deployment of two groups reaches, as a table of one row.
 
@@ -100,11 +128,15 @@ def predict_afd(
         Take the largest batch that memory holds, and a latency target that is given allows.
     largest_context : bool
         Take the longest context that memory holds the batch with.
+    arrays : mapping of str to array-like of float, optional
+        Inputs by name, options or catalogue keys, in their units: they broadcast against each other, with a
+        row for each element.
 
     Returns
     -------
     pandas.DataFrame
-        The keys of `predict --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+        The keys of `predict --format json`, of arrays the metrics of a sweep, blank where infeasible;
+        `attrs` holds `summary`, `inputs` and `notes`.
 
     Raises
     ------
@@ -113,9 +145,22 @@ def predict_afd(
     InfeasibleError
         If it does not fit memory, or misses a latency target that was given.
     """
+    if arrays is not None:
+        return _at_each(scenario, "afd", arrays, largest=largest_batch or largest_context)
     from roofline_afd.analysis.decode.predict import predict_afd as analyse
 
     return analyse(scenario, largest_batch=largest_batch, largest_context=largest_context).frame()
+
+
+def _at_each(
+    scenario: Scenario, mode: str, arrays: Mapping[str, ArrayLike], *, largest: bool
+) -> pd.DataFrame:
+    """Return predictions at each element of arrays."""
+    from roofline_afd.analysis.sweep.elementwise import elementwise
+
+    if largest:
+        raise InputError("arrays and largest_batch or largest_context exclude each other: see largest_batch")
+    return elementwise("predict", scenario, arrays, mode=mode).frame()
 
 
 def compare(scenario: Scenario) -> pd.DataFrame:

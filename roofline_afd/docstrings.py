@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import re
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from roofline_afd.nomenclature import NOMENCLATURE
@@ -55,7 +58,7 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
     >>> documentation(stage_budget).notes
     't_B = (TPOT * a - t_g) / (L * m)'
     """
-    text = inspect.getdoc(thing) or ""
+    text = docstring_of(thing)
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", text, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     parameters = _parameters(sections.get("Parameters", ""), thing)
@@ -67,6 +70,18 @@ def documentation(thing: Callable[..., object] | type) -> Documentation:
         notes=_flow(sections.get("Notes", "").splitlines()),
         references=_flow(sections.get("References", "").splitlines()),
     )
+
+
+def docstring_of(thing: Callable[..., object] | type) -> str:
+    """Return a docstring, of a class its own; from the source where Python leaves it out (-OO)."""
+    if sys.flags.optimize <= 1:
+        found = thing.__dict__.get("__doc__") if isinstance(thing, type) else thing.__doc__
+        return inspect.cleandoc(found or "")
+    try:
+        first = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    except (OSError, TypeError, SyntaxError):  # no source beside the program
+        return ""
+    return ast.get_docstring(first) or "" if isinstance(first, ast.FunctionDef | ast.ClassDef) else ""
 
 
 def _parameters(section: str, thing: Callable[..., object] | type) -> dict[str, Parameter]:

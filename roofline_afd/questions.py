@@ -12,7 +12,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from roofline_afd.docstrings import documentation
+from roofline_afd.docstrings import docstring_of, documentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +119,7 @@ def options_of(question: type) -> Iterator[Option]:
 
 @functools.cache
 def _texts(base: type) -> dict[str, Any]:
-    return documentation(base).parameters if base.__dict__.get("__doc__") else {}
+    return documentation(base).parameters
 
 
 def asks(question: Callable[P, Q]) -> Callable[[Callable[[Q], A]], Callable[P, A]]:
@@ -182,12 +182,12 @@ def asks(question: Callable[P, Q]) -> Callable[[Callable[[Q], A]], Callable[P, A
 
 def _with_parameters(function: Callable[..., object], question: Callable[..., object]) -> str:
     """Return the docstring of a function with the parameters of a question before its first section."""
-    own = inspect.getdoc(function) or ""
+    own = docstring_of(function)
     entries = []
     for base in reversed(getattr(question, "__mro__", ())):
         section = re.search(
             r"^Parameters\n-{3,}\n(.*?)(?=^\w[\w ]*\n-{3,}\n|\Z)",
-            inspect.cleandoc(base.__dict__.get("__doc__") or ""),
+            docstring_of(base),
             flags=re.MULTILINE | re.DOTALL,
         )
         if section:

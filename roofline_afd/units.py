@@ -61,7 +61,11 @@ SPELLINGS = {
 }
 """Other spellings of the same unit in use; letter case always matters, since it tells bits from bytes."""
 
-_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*", re.ASCII)
+MOST_CHARACTERS = 400
+"""Characters of a number with its unit: those of the largest one written out, and room to spare [1]."""
+_NUMBER_AND_UNIT = re.compile(
+    r"([+-]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\d_.])\s*(.*)", re.ASCII
+)
 
 
 def to_si(value: float, unit: str) -> float:
@@ -113,7 +117,7 @@ def parse_number(text: str, *, unit: str) -> float:
     >>> parse_number("400 Gb/s", unit="GB/s")
     50.0
     """
-    match = _NUMBER_AND_UNIT.fullmatch(text)
+    match = _NUMBER_AND_UNIT.fullmatch(text.strip()) if len(text) <= MOST_CHARACTERS else None
     if match is None:
         raise InputError(f"{shown(text)} is not a number" + ("" if unit == "1" else f" in {unit}"))
     number = float(match[1])

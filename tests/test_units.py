@@ -44,6 +44,10 @@ def test_parse(text: str, unit: str, value: float) -> None:
         ("1e999", "GB", "is not a finite number"),
         ("", "GB", "is not a number"),
         ("twelve", "GB", "is not a number"),
+        ("1__0", "GB", "is not a number"),
+        ("1_", "GB", "is not a number"),
+        ("1.2.3", "GB", "is not a number"),
+        ("1" * 2000 + "x" * 2000, "GB", "is not a number"),
         ("1\u0663", "GB", "is not a unit"),
     ],
 )

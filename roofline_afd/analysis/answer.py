@@ -11,6 +11,7 @@ import numpy as np
 
 from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.records import GIVEN, KINDS, Quantity, weakest_kind
+from roofline_afd.documents import json_of
 from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.serving.limits import LATENCY, MEMORY
 from roofline_afd.version import __version__
@@ -171,10 +172,7 @@ def read_answer(text: str | bytes, *, name: str) -> Answer:
     InputError
         If it is no JSON, or no answer of a form this version knows.
     """
-    try:
-        held = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is no JSON: {error}") from error
+    held = json_of(text, name=name)
     if not isinstance(held, dict) or not isinstance(held.get("command"), str) or "schema" not in held:
         raise InputError(f"{name} is no answer of this program: write one with --format json")
     if held["schema"] != SCHEMA:
@@ -191,10 +189,6 @@ def read_answer(text: str | bytes, *, name: str) -> Answer:
         notes=parts["notes"],
         picture=parts["picture"],
     )
-
-
-def _refuse_constant(word: str) -> float:
-    raise ValueError(f"{word} is no number of JSON")
 
 
 def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 LONGEST_LINE = 1_000_000
 """Bytes of a line where a file is read line by line."""
+MOST_LINES = 2_000_000
+"""Lines of such a file, blank ones too [1]."""
 
 
 def file_text(file: Path, *, most: int) -> str:
@@ -93,6 +95,8 @@ def file_lines(file: Path, *, most: int) -> Iterator[tuple[int, str]]:
                     raise InputError(f"{name}, row {number}: is longer than {LONGEST_LINE:,} bytes")
                 if total > most:
                     raise _too_large(file, most)
+                if number > MOST_LINES:
+                    raise InputError(f"{name} has more than {MOST_LINES:,} lines: give a part of it")
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise InputError(f"{name}, row {number}: is not UTF-8 text") from error
@@ -119,3 +123,5 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
                 yield opened
     except OSError as error:
         raise InputError(f"{shown_path(file)} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:  # a loop of links, as pathlib tells it
+        raise InputError(f"{shown_path(file)} cannot be read: {error}") from error

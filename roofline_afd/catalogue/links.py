@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 from roofline_afd.catalogue.libraries import load_library
 from roofline_afd.catalogue.records import source_of, table_quantities, weakest_kind
@@ -152,6 +153,10 @@ class Found(NamedTuple):
     exact: bool
 
 
+_links: WeakKeyDictionary[Catalogue, dict[tuple[object, ...], LinkEfficiency]] = WeakKeyDictionary()
+"""What was loaded of a catalogue, by all of a system that records are chosen by."""
+
+
 def load_link(
     system: System,
     *,
@@ -177,10 +182,15 @@ def load_link(
     LinkEfficiency
         Both legs, of the first library that was measured on the fabric most exchanges cross.
     """
-    library = library_of(system, catalogue=catalogue, libraries=libraries, transport=transport)
-    own = load_library(library, catalogue=catalogue).transport if library else PAIR
-    legs = [_leg(each, catalogue) for each in legs_of(system, library, catalogue=catalogue)]
-    return LinkEfficiency(up=legs[0], out=legs[1], library=library, transport=own)
+    known = _links.setdefault(catalogue, {})
+    out = None if system.scale_out is None else system.scale_out.id
+    asked = (system.accelerator.id, system.scale_up.id, out, system.superpod, tuple(libraries), transport)
+    if asked not in known:
+        library = library_of(system, catalogue=catalogue, libraries=libraries, transport=transport)
+        own = load_library(library, catalogue=catalogue).transport if library else PAIR
+        legs = [_leg(each, catalogue) for each in legs_of(system, library, catalogue=catalogue)]
+        known[asked] = LinkEfficiency(up=legs[0], out=legs[1], library=library, transport=own)
+    return known[asked]
 
 
 def library_of(

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.faults import faults_of
 from roofline_afd.catalogue.records import Alternative, Price, Quantity, Record, Source
 from roofline_afd.catalogue.schema import FOLDERS, database_of, resolve, schema
+from roofline_afd.documents import toml_of
 from roofline_afd.errors import InputError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from importlib.resources.abc import Traversable
-    from pathlib import Path
 
 MAX_RECORD_BYTES = 200_000
-MAX_KEY_DOTS = 50
-_KEY_RUN = re.compile(r"""[\w"'.\- \t]+""")
-"""A run of characters that keys are made of. A TOML parser takes quadratic time for a deep dotted key."""
 
 
 class RecordError(InputError):
@@ -56,6 +52,8 @@ def read_record(path: Traversable | Path, *, file: str, checked: bool = True) ->
         If the file cannot be read or is no valid record; all faults at once.
     """
     try:
+        if isinstance(path, Path) and path.exists() and not path.is_file():
+            raise RecordError(file, ["is no regular file"])
         with path.open("rb") as opened:
             raw = opened.read(MAX_RECORD_BYTES + 1)
     except OSError as error:
@@ -88,18 +86,9 @@ def parse_record(raw: bytes, *, file: str, checked: bool = True) -> Record:
         With every fault found.
     """
     try:
-        text = raw.decode("utf-8")
-        deep = any(run[0].count(".") > MAX_KEY_DOTS for run in _KEY_RUN.finditer(text))
-        data = {} if deep else tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise RecordError(file, ["is not UTF-8 text"]) from error
-    except RecursionError as error:
-        raise RecordError(file, ["is nested too deeply"]) from error
-    except ValueError as error:
-        first = str(error).splitlines()[0][:120]
-        raise RecordError(file, [f"is not valid TOML: {first}"]) from error
-    if deep:
-        raise RecordError(file, ["is nested too deeply"])
+        data = toml_of(raw, name="")
+    except InputError as error:
+        raise RecordError(file, [str(error).strip()]) from error
     record = data.get("record")
     valid = (*FOLDERS, "model")
     if not isinstance(record, str) or record not in valid:

@@ -45,22 +45,11 @@ class FolderOutput(Output):
 
     def write(self, records: Mapping[str, str]) -> None:
         """Write the records, all or, where one exists already and --force is not given, none."""
-        from roofline_afd.view.tables import check_output, write_file
+        from roofline_afd.view.tables import write_files
 
-        if self.output is None:
-            return
-        try:
-            self.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"--output {shown_path(self.output)} cannot be made: {error.strerror}"
-            ) from error
-        paths = {self.output / f"{name}.toml": text for name, text in records.items()}
-        for path in paths:
-            check_output(path, force=self.force)
-        for path, text in paths.items():
-            write_file(path, text.encode(), force=self.force)
-            print(f"wrote {path}", file=sys.stderr)  # noqa: T201
+        if self.output is not None:
+            files = {f"{name}.toml": text for name, text in records.items()}
+            write_files(self.output, files, force=self.force, option="--output")
 
 
 def add(app: Shelf) -> None:

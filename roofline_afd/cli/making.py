@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from roofline_afd.cli.options import (
     SYSTEMS,
     Baseline,
@@ -187,6 +189,7 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     from roofline_afd.catalogue.overrides import parse_pairs, split_overrides
 
     values.pop("scenario", None)
+    _check_sizes(values.get("devices"), values.get("max_devices"))
     catalogue = _catalogue(values)
     if values.get("engine") is not None:
         values["engine"] = load_engine(values["engine"], catalogue=catalogue)
@@ -207,6 +210,13 @@ def _make_scenario(values: dict[str, Any]) -> Scenario:
     if isinstance(values.get("expert_counts"), str):
         values["expert_counts"] = counts_from(values["expert_counts"])
     return Scenario(model=load_model(model, overrides=of_model, catalogue=catalogue), **values)
+
+
+def _check_sizes(devices: int | None, most: int | None) -> None:
+    """Refuse devices beyond the bound of a search that was given beside them."""
+    free = attrs.fields(Scenario).max_devices.default
+    if devices is not None and most is not None and most != free and devices > most:
+        raise InputError(f"--devices {devices} is more than the --max-devices {most} allowed")
 
 
 def _of_systems(

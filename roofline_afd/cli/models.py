@@ -12,6 +12,7 @@ import typer
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.hardware import SORT_HELP, VENDOR_HELP
 from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
+from roofline_afd.documents import file_bytes
 from roofline_afd.errors import InputError, shown_path
 
 NAME_HELP = "Ids or aliases of models; several are shown side by side."
@@ -63,15 +64,11 @@ def _read(config: Path) -> bytes:
     """Read the configuration, at most as much as one may hold."""
     from roofline_afd.catalogue.huggingface.parsing import MAX_CONFIG_BYTES
 
-    if str(config) == "-":
-        return sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
-    try:
-        if config.exists() and not config.is_file():
-            raise InputError(f"{shown_path(config)} is no regular file")
-        with config.open("rb") as file:
-            return file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{shown_path(config)} cannot be read: {error.strerror}") from error
+    if str(config) != "-":
+        return file_bytes(config, most=MAX_CONFIG_BYTES)
+    if sys.stdin is None:
+        raise InputError("standard input is closed: give a file")
+    return sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
 
 
 def _beside(config: Path) -> bytes | None:

@@ -10,6 +10,7 @@ from typing import Any
 from roofline_afd.analysis.answer import Answer, read_answer
 from roofline_afd.analysis.files import file_text
 from roofline_afd.cli.options import Picture
+from roofline_afd.documents import json_of
 from roofline_afd.errors import InputError, shown_path
 from roofline_afd.view.pages import deliver_chart
 from roofline_afd.view.tables import write_file
@@ -61,10 +62,7 @@ def kept(file: Path, kind: str, of: str) -> Answer | list[Answer]:
     """
     name = f"--from {shown_path(file)}"
     text = file_text(file, most=MOST_BYTES)
-    try:
-        several = json.loads(text) if text.lstrip().startswith("[") else None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is no JSON: {error}") from error
+    several = json_of(text, name=name) if text.lstrip().startswith("[") else None
     texts = [text] if several is None else [json.dumps(each) for each in several]
     answers = [read_answer(each, name=name) for each in texts]
     for answer in answers:

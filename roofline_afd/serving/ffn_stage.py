@@ -13,9 +13,18 @@ from roofline_afd.physics import budget, experts, regimes, roofline
 from roofline_afd.serving.fan_out import hit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from roofline_afd.catalogue.records import Quantity
     from roofline_afd.physics.arrays import FloatArray, IntLike
     from roofline_afd.serving.scenario import Scenario
+
+
+STAGE_TERMS = (
+    *("devices_per_node", "routed_experts", "flops_per_pair", "link_bytes_per_pair", "weight_bytes"),
+    *("moe_layers", "stage_budget", "peak", "memory_bandwidth", "scale_up", "scale_out", "attention_devices"),
+)
+"""Numbers of a stage that its terms are computed with, besides nodes and copies."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,24 +98,8 @@ class FfnStageInputs:
         return {
             "ffn_nodes": ffn_nodes,
             "experts_per_copy": self.top_k / self.nodes_hit(ffn_nodes),
-            **{
-                name: getattr(self, name)
-                for name in (
-                    "devices_per_node",
-                    "routed_experts",
-                    "flops_per_pair",
-                    "link_bytes_per_pair",
-                    "weight_bytes",
-                    "moe_layers",
-                    "stage_budget",
-                    "peak",
-                    "memory_bandwidth",
-                    "scale_up",
-                    "scale_out",
-                    "superpod",
-                    "attention_devices",
-                )
-            },
+            "superpod": self.superpod,
+            **{name: getattr(self, name) for name in STAGE_TERMS},
         }
 
 
@@ -147,57 +140,121 @@ def ffn_stage_inputs(scenario: Scenario) -> FfnStageInputs:
     system, model = scenario.system, scenario.model
     if system.scale_out is None and not system.superpod:
         raise InputError(f"system {system.id} has no scale-out fabric to reach a second node")
-    up_key, up = _efficiency(scenario, "scale_up")
-    links = ["scale_up_gb_per_s", up_key]
-    scale_out = 0.0
-    if system.scale_out is not None and not system.superpod:
-        out_key, out = _efficiency(scenario, "scale_out")
-        links += ["scale_out_gb_per_s", out_key]
-        scale_out = system.scale_out.bytes_per_s * out
+    links = ["scale_up_gb_per_s", _efficiency(scenario, "scale_up")[0]]
+    if not system.superpod:
+        links += ["scale_out_gb_per_s", _efficiency(scenario, "scale_out")[0]]
     of_system = [PEAK_KEYS[scenario.operand], "memory_gb", "memory_gb_per_s", *links]
     of_system += ["devices_per_node", "scale_up_domain_devices"]
     of_model = ["dispatch_width", "layers", "moe_layers", "routed_experts", "top_k"]
     of_model += ["expert_intermediate", "expert_matrices"]
     if scenario.fan_out == "grouped":
         of_model += ["expert_groups", "groups_per_token"]
+    numbers = stage_numbers(stage_values(scenario))
     return FfnStageInputs(
         scenario=scenario,
-        devices_per_node=system.devices_per_node,
-        routed_experts=model.routed_experts,
-        top_k=model.top_k,
-        moe_layers=model.moe_layers,
-        flops_per_pair=float(
-            experts.expert_flops_per_pair(
-                dispatch_width=model.dispatch_width,
-                expert_intermediate=model.expert_intermediate,
-                expert_matrices=model.expert_matrices,
-            )
-        ),
-        link_bytes_per_pair=float(
-            roofline.link_bytes_per_pair(
-                dispatch_width=model.dispatch_width,
-                dispatch_bytes=scenario.dispatched.bytes,
-                combine_bytes=scenario.combined.bytes,
-                full_duplex=scenario.duplex == "full",
-            )
-        ),
-        weight_bytes=scenario.weights.bytes,
-        stage_budget=float(
-            budget.stage_budget(
-                tpot=scenario.latency_ms * 1e-3,
-                accept_length=scenario.accept_length,
-                gap=(scenario.gap_ms or 0.0) * 1e-3,
-                layers=model.layers,
-                microbatches=scenario.microbatches or 1,
-            )
-        ),
-        peak=system.accelerator.peak_flop_per_s[scenario.operand],
-        memory_bandwidth=system.accelerator.memory_bytes_per_s,
-        usable_memory=system.accelerator.memory_bytes * (1 - scenario.reserve),
-        scale_up=system.scale_up.bytes_per_s * up,
-        scale_out=scale_out,
         superpod=system.superpod,
-        attention_devices=np.inf if scenario.attention_devices is None else float(scenario.attention_devices),
         quantities=tuple(system.quantities[key] for key in of_system)
         + tuple(model.quantities[key] for key in of_model),
+        **{name: value.item() if isinstance(value, np.generic) else value for name, value in numbers.items()},
     )
+
+
+def value_key(scenario: Scenario, key: str) -> str:
+    """Return the key of `stage_values` under which a record key or field of a scenario stands."""
+    named = {PEAK_KEYS[scenario.operand]: "peak_tflops"}
+    named |= {_efficiency(scenario, side)[0]: f"{side}_efficiency" for side in ("scale_up", "scale_out")}
+    return named.get(key, key)
+
+
+def stage_values(scenario: Scenario) -> dict[str, Any]:
+    """Return the values that the numbers of an FFN stage are made of, by record key or field, in its units.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question, with the conventions of the stage.
+
+    Returns
+    -------
+    dict
+        What `stage_numbers` takes; any of them may be replaced by an array.
+
+    Raises
+    ------
+    InputError
+        If no measured efficiency of a link is known where it is asked for.
+    """
+    system, model = scenario.system, scenario.model
+    up, up_efficiency = system.scale_up, _efficiency(scenario, "scale_up")[1]
+    out = None if system.superpod else system.scale_out
+    return {
+        "devices_per_node": system.devices_per_node,
+        "peak_tflops": system.accelerator.peak_flop_per_s[scenario.operand] / 1e12,
+        "memory_gb": system.accelerator.memory_bytes / 1e9,
+        "memory_gb_per_s": system.accelerator.memory_bytes_per_s / 1e9,
+        "memory_reserve": scenario.reserve,
+        "scale_up_gb_per_s": up.bytes_per_s / 1e9,
+        "scale_up_efficiency": up_efficiency,
+        "scale_out_gb_per_s": 0.0 if out is None else out.bytes_per_s / 1e9,
+        "scale_out_efficiency": 0.0 if out is None else _efficiency(scenario, "scale_out")[1],
+        "layers": model.layers,
+        "moe_layers": model.moe_layers,
+        "routed_experts": model.routed_experts,
+        "top_k": model.top_k,
+        "dispatch_width": model.dispatch_width,
+        "expert_intermediate": model.expert_intermediate,
+        "expert_matrices": model.expert_matrices,
+        "weight_bytes": scenario.weights.bytes,
+        "dispatch_bytes": scenario.dispatched.bytes,
+        "combine_bytes": scenario.combined.bytes,
+        "full_duplex": scenario.duplex == "full",
+        "tpot_ms": scenario.latency_ms,
+        "accept_length": scenario.accept_length,
+        "gap_ms": scenario.gap_ms or 0.0,
+        "microbatches": scenario.microbatches or 1,
+        "attention_devices": np.inf if scenario.attention_devices is None else scenario.attention_devices,
+    }
+
+
+def stage_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of an FFN stage, SI, elementwise over values that broadcast against each other.
+
+    Parameters
+    ----------
+    values : mapping
+        As of `stage_values`; numbers or arrays.
+
+    Returns
+    -------
+    dict
+        By field of `FfnStageInputs`.
+    """
+    return {
+        **{name: values[name] for name in ("devices_per_node", "routed_experts", "top_k", "moe_layers")},
+        "flops_per_pair": experts.expert_flops_per_pair(
+            dispatch_width=values["dispatch_width"],
+            expert_intermediate=values["expert_intermediate"],
+            expert_matrices=values["expert_matrices"],
+        )
+        * 1.0,
+        "link_bytes_per_pair": roofline.link_bytes_per_pair(
+            dispatch_width=values["dispatch_width"],
+            dispatch_bytes=values["dispatch_bytes"],
+            combine_bytes=values["combine_bytes"],
+            full_duplex=values["full_duplex"],
+        ),
+        "weight_bytes": values["weight_bytes"],
+        "stage_budget": budget.stage_budget(
+            tpot=values["tpot_ms"] * 1e-3,
+            accept_length=values["accept_length"],
+            gap=values["gap_ms"] * 1e-3,
+            layers=values["layers"],
+            microbatches=values["microbatches"],
+        ),
+        "peak": values["peak_tflops"] * 1e12,
+        "memory_bandwidth": values["memory_gb_per_s"] * 1e9,
+        "usable_memory": values["memory_gb"] * 1e9 * (1 - values["memory_reserve"]),
+        "scale_up": values["scale_up_gb_per_s"] * 1e9 * values["scale_up_efficiency"],
+        "scale_out": values["scale_out_gb_per_s"] * 1e9 * values["scale_out_efficiency"],
+        "attention_devices": values["attention_devices"] * 1.0,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import numpy as np
 
 from roofline_afd.serving.bounds import group_bounds
@@ -30,6 +31,12 @@ GUESSES = 8
 """Shapes tried first: what they reach rules most others out."""
 AT_ONCE = 64
 """Batches of every shape that are timed in one go: a call costs more than the numbers in it."""
+
+
+RATES = {"system", "attention_system", "ffn_system", "tpot_ms", "gap_ms"}
+"""Fields of a question that leave plans and shapes alone, but for what `_layout` takes of its systems."""
+LAYOUTS = 16
+"""Questions that are remembered: plans and shapes are laid out anew for no other."""
 
 
 class RepeatedSearch:
@@ -62,9 +69,21 @@ class RepeatedSearch:
         """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
         self._guessed: tuple[Deployments, Numbers, float] | None = None
+        self._layouts: list[tuple[tuple[object, ...], bool]] = []
+        """What the latest questions were laid out from, and whether their shapes were those of the first."""
 
     def answers(self, deployments: Deployments) -> bool:
         """Return whether a question differs from the first in numbers alone."""
+        layout = _layout(deployments)
+        for known, answer in self._layouts:
+            if known == layout:
+                return answer
+        answer = self._alike(deployments)
+        self._layouts = [(layout, answer), *self._layouts[: LAYOUTS - 1]]
+        return answer
+
+    def _alike(self, deployments: Deployments) -> bool:
+        """Return whether the plans and shapes of a question are those of the first."""
         plans = plans_of(deployments)
         if self.plans and plans != self.plans:
             return False
@@ -175,7 +194,10 @@ class RepeatedSearch:
             quick[active] = np.max(tried, axis=1, where=fits, initial=0.0).clip(quick[active])
             slow[active] = np.min(tried, axis=1, where=~fits, initial=np.inf).clip(max=slow[active])
             best[active] = np.maximum(best[active], np.max(rates, axis=1))
-        rest = np.where((quick == whole) & (most > whole * m), most, quick * m)
+        partly = (quick == whole) & (most > whole * m)
+        if not deployments.grains and not partly.any():  # all that could be better was tried
+            return best
+        rest = np.where(partly, most, quick * m)
         batches = np.array([rest, *_whole_waves(deployments, quick * m, m)])
         rates = self._timed(deployments, rows, np.maximum(batches, 1.0))[1]
         rates[1:, quick < 1] = 0.0
@@ -195,6 +217,23 @@ class RepeatedSearch:
         with np.errstate(invalid="ignore"):
             rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
         return steps, np.where(steps <= deployments.scenario.step_limit, rates, 0.0)
+
+
+def _layout(deployments: Deployments) -> tuple[object, ...]:
+    """Return all that plans and shapes can rest on: a question without its targets and rates of its links."""
+    scenario = deployments.scenario
+    sides = [
+        (
+            *(side.id, side.accelerator.id, side.devices_per_node, side.scale_up_domain_devices),
+            *(
+                None if link is None else (link.id, link.slices, link.tiers)
+                for link in (side.scale_up, side.scale_out)
+            ),
+        )
+        for side in (deployments.attention, deployments.ffn)
+    ]
+    kept = (field.name for field in attrs.fields(type(scenario)) if field.name not in RATES)
+    return (*sides, *(getattr(scenario, name) for name in kept))
 
 
 def _whole_waves(deployments: Deployments, batches: Numbers, m: Numbers) -> Iterator[Numbers]:

@@ -74,11 +74,18 @@ COUNTS = {
 
 
 def _as_system(value: System | str) -> System:
-    return value if isinstance(value, System) else load_system(value)
+    return value if isinstance(value, System) else load_system(_as_id("system", value))
 
 
 def _as_model(value: Model | str) -> Model:
-    return value if isinstance(value, Model) else load_model(value)
+    return value if isinstance(value, Model) else load_model(_as_id("model", value))
+
+
+def _as_id(what: str, value: object) -> str:
+    """Return an id; raises InputError where it is something else."""
+    if not isinstance(value, str):
+        raise InputError(f"{what} {shown(value)} is no id, and no {what} that was loaded")
+    return value
 
 
 def _as_engine(value: Engine | str) -> Engine:
@@ -296,7 +303,7 @@ class Scenario:
     def __attrs_post_init__(self) -> None:
         engine: object = self.engine
         if not isinstance(engine, Engine):
-            found = load_engine(str(engine), catalogue=self.system.parts.catalogue)
+            found = load_engine(_as_id("engine", engine), catalogue=self.system.parts.catalogue)
             object.__setattr__(self, "engine", found)
         self._check_numbers()
         self._check_words()

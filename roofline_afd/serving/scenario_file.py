@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
+from roofline_afd.documents import file_bytes, toml_of
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.serving.scenario import Scenario
 
@@ -80,19 +80,8 @@ def read_scenario_file(
 
 def _held(file: Path) -> dict[str, Any]:
     """Return what a file holds; raises InputError where it is no TOML."""
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"--scenario {shown_path(file)} cannot be read: {error.strerror or error}"
-        ) from error
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"--scenario {shown_path(file)} is larger than {MAX_BYTES:,} bytes")
-    try:
-        return tomllib.loads(raw.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"--scenario {shown_path(file)} is no TOML: {error}") from error
+    name = f"--scenario {shown_path(file)}"
+    return toml_of(file_bytes(file, most=MAX_BYTES, name=name), name=name)
 
 
 def _value(place: str, value: object, form: str, file: Path) -> Any:  # noqa: ANN401 - as TOML has it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -241,6 +242,7 @@ def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
         If the file exists and `force` is not given, or its folder cannot be written to.
     """
     try:
+        path.resolve()
         if path.is_dir():
             raise InputError(f"{option} {shown_path(path)} is a folder")
         if path.exists() and not path.is_file():
@@ -251,6 +253,8 @@ def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
             raise InputError(f"{option} {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
     except OSError as error:
         raise InputError(f"{option} {shown(str(path))} cannot be written: {error.strerror}") from error
+    except RuntimeError as error:  # a loop of links, as pathlib tells it
+        raise InputError(f"{option} {shown(str(path))} cannot be written: {error}") from error
 
 
 def write_file(path: Path, content: bytes, *, force: bool, option: str = "--output") -> None:
@@ -273,24 +277,7 @@ def write_file(path: Path, content: bytes, *, force: bool, option: str = "--outp
         If the file exists and `force` is not given, or it cannot be written.
     """
     check_output(path, force=force, option=option)
-    path = path.resolve()  # what a link points to is written, and the link stays
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            temporary.chmod(0o666 & ~_umask())
-            if force:
-                temporary.replace(path)
-            else:
-                os.link(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except FileExistsError as error:
-        raise InputError(f"{option} {shown_path(path)} exists; --force replaces it") from error
-    except OSError as error:
-        raise InputError(f"{option} {shown_path(path)} cannot be written: {error.strerror}") from error
+    _place({path: content}, force=force, option=option)
 
 
 def write_files(folder: Path, files: Mapping[str, str], *, force: bool, option: str) -> None:
@@ -312,17 +299,50 @@ def write_files(folder: Path, files: Mapping[str, str], *, force: bool, option: 
     InputError
         If a file exists and `force` is not given, or cannot be written.
     """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{option} {shown_path(folder)} cannot be made: {error.strerror}") from error
+    try:
+        for name in files:
+            check_output(folder / name, force=force, option=option)
+        _place({folder / name: text.encode() for name, text in files.items()}, force=force, option=option)
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that was not empty, after all
+            for each in made:
+                each.rmdir()
+        raise
     for name in files:
-        check_output(folder / name, force=force, option=option)
-    for name, text in files.items():
-        write_file(folder / name, text.encode(), force=force, option=option)
         if name.endswith(".sh"):
             (folder / name).chmod(0o777 & ~_umask())
     print(f"wrote {', '.join(files)} to {shown_path(folder)}", file=sys.stderr)  # noqa: T201
+
+
+def _place(contents: Mapping[Path, bytes], *, force: bool, option: str) -> None:
+    """Write files beside where they go, and put them there once all of them are whole."""
+    written: list[tuple[Path, Path]] = []
+    path = Path()
+    try:
+        for given, content in contents.items():
+            path = given.resolve()  # what a link points to is written, and the link stays
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            written.append((Path(name), path))
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(name).chmod(0o666 & ~_umask())
+        for temporary, path in written:
+            if force:
+                temporary.replace(path)
+            else:
+                os.link(temporary, path)
+    except FileExistsError as error:
+        raise InputError(f"{option} {shown_path(path)} exists; --force replaces it") from error
+    except OSError as error:
+        raise InputError(f"{option} {shown_path(path)} cannot be written: {error.strerror}") from error
+    finally:
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -102,8 +102,8 @@ def test_json_of_commands_is_read_back(words: tuple[str, ...]) -> None:
     ("text", "message"),
     [
         ("{", "x is no JSON"),
-        ("[" * 100_000, "x is no JSON"),
-        ('{"schema": 1, "command": "a", "results": NaN}', "x is no JSON: NaN is no number"),
+        ("[" * 100_000, "x is nested too deeply"),
+        ('{"schema": 1, "command": "a", "results": NaN}', "x holds NaN, which is no number"),
         ("[]", "x is no answer of this program"),
         ('{"command": "compare"}', "x is no answer of this program"),
         ('{"schema": 2, "command": "compare"}', "x has schema 2; this version reads 1"),

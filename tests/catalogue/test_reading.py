@@ -48,8 +48,8 @@ def test_all_faults_are_named_at_once() -> None:
         (("2000", "nan"), "nan is not a finite number"),
         (("2000", "inf"), "inf is not a finite number"),
         (("2000", "true"), "True is not a finite number"),
-        (("2000", "1" + "0" * 400), "is not a finite number|must be at most"),
-        (("2000", "1" + "0" * 5000), "is not valid TOML"),
+        (("2000", "1" + "0" * 400), "holds a whole number beyond 64 bits"),
+        (("2000", "1" + "0" * 5000), "holds a whole number beyond 64 bits"),
         (("{ value = 2000", "{ val = 2000"), "unknown key 'val'; did you mean 'value'"),
         (('kind = "estimated"', 'kind = "guess"'), "'guess' is not valid"),
         (('source = "plan"', 'source = "plam"'), "unknown source 'plam'; did you mean 'plan'"),
@@ -61,7 +61,7 @@ def test_all_faults_are_named_at_once() -> None:
         (('record = "accelerator"', ""), "missing record"),
         (("schema = 1", "schema = 2"), "schema: 2 is not valid"),
         (('"My accelerator"', '"\\u001b[31mred"'), "characters that are not allowed"),
-        (("[sources.plan]", "[sources.plan"), "is not valid TOML"),
+        (("[sources.plan]", "[sources.plan"), "is no TOML"),
         (('date = "2026-01"', 'date = "soon"'), "sources.plan.date: 'soon'"),
         (
             ("[sources.plan]", "[sources.more]\ntitle='x'\ndate='2026'\n[sources.plan]"),
@@ -82,7 +82,7 @@ def test_faulty_records(change: tuple[str, str], says: str) -> None:
     ("raw", "says"),
     [
         (b"\x00\xff\xfe binary", "not UTF-8"),
-        (b"a = " + b"[" * 100_000, "not valid TOML|nested too deeply"),
+        (b"a = " + b"[" * 100_000, "no TOML|nested too deeply"),
         (b"record = 'accelerator'\n" + b".".join([b"a"] * 40_000) + b" = 1", "nested too deeply|unknown key"),
         (b"record = 'accelerator'\n" + b"\n".join(b"k%d = 1" % i for i in range(15_000)), "unknown key 'k0'"),
         (b"", "missing record"),

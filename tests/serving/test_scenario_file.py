@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,12 @@ FAULTS: dict[str, tuple[str | bytes, str]] = {
     "truth deep in overrides": ("[set.a.b]\nc = true", "set.a.b.c must be a number or text"),
     "number for a catalogue": ("model_db = 3", "model_db must be text or a list of texts"),
     "no TOML": ("batch = = 3", "is no TOML: "),
-    "no text": (bytes(range(256)), "is no TOML: "),
+    "no text": (bytes(range(256)), "is not UTF-8 text"),
     "twice": ("batch = 3\nbatch = 4", "is no TOML: "),
-    "bottomless": ("batch = " + "[" * 20_000, "is no TOML: "),
+    "bottomless": ("batch = " + "[" * 20_000, "is nested too deeply"),
+    "key of many dots": (".".join("a" * 60_000) + " = 1", "a key has at most 50 dots"),
+    "number beyond a float": ("tpot-ms = 1" + "0" * 400, "a whole number beyond 64 bits"),
+    "number of 5,000 digits": ("tpot-ms = 1" + "0" * 5000, "a whole number beyond 64 bits"),
     "too large": (b"#" * (MAX_BYTES + 1), "is larger than 1,000,000 bytes"),
 }
 
@@ -99,8 +103,16 @@ def test_faults_name_file_and_key(what: str, tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for path, says in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
-        with pytest.raises(InputError, match=f"cannot be read: {says}"):
+    pipe, loop = tmp_path / "pipe.toml", tmp_path / "loop.toml"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    for path, says in (
+        (tmp_path / "none.toml", "cannot be read: No such file"),
+        (tmp_path, "is no regular file"),
+        (pipe, "is no regular file"),
+        (loop, "cannot be read: "),
+    ):
+        with pytest.raises(InputError, match=says):
             _both(path)
 
 

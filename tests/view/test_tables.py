@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 from pathlib import Path
@@ -17,7 +18,7 @@ from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view.columns import column
-from roofline_afd.view.tables import as_csv, as_markdown, as_table, choose_format, write_file
+from roofline_afd.view.tables import as_csv, as_markdown, as_table, choose_format, write_file, write_files
 
 ANSWER = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6)))
 
@@ -86,6 +87,30 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
         write_file(pipe, b"x", force=True)
     with pytest.raises(InputError, match="cannot be written: File name too long"):
         write_file(tmp_path / ("x" * 300 + ".csv"), b"x", force=True)
+
+
+def test_several_files_are_written_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full after the first: neither files nor the folders made for them are left."""
+    files = {"one.toml": "1", "two.toml": "2" * 100}
+    folder = tmp_path / "new" / "deep"
+    with monkeypatch.context() as patch:
+        chmod, seen = Path.chmod, list[Path]()
+
+        def full(path: Path, mode: int) -> None:
+            seen.append(path)
+            if len(seen) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            chmod(path, mode)
+
+        patch.setattr(Path, "chmod", full)
+        with pytest.raises(InputError, match="cannot be written: No space left on device"):
+            write_files(folder, files, force=False, option="--output")
+    assert not list(tmp_path.iterdir())
+    write_files(folder, files, force=False, option="--output")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == files
+    with pytest.raises(InputError, match="exists; --force replaces it"):
+        write_files(folder, {"new.toml": "3", "one.toml": "4"}, force=False, option="--output")
+    assert {path.name for path in folder.iterdir()} == set(files)
 
 
 def test_terminal_gets_a_table_and_a_pipe_csv() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.questions import option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike
@@ -36,6 +36,21 @@ class Roofline:
     scenario: Scenario = dataclasses.field(metadata={"serving": False})
     _: dataclasses.KW_ONLY
     ffn_nodes: ArrayLike = option(range(1, 41), metavar="RANGE")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rooflines(Roofline):
+    """Where adding FFN nodes stops helping, for one question or at each element of arrays.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array-like of float, optional
+        Inputs by name, options or catalogue keys, in their units: they broadcast against each other and
+        `ffn_nodes`, and rows are the metrics of a sweep.
+    """
+
+    _: dataclasses.KW_ONLY
+    arrays: Mapping[str, ArrayLike] | None = option(None, shown=False)
 
 
 @dataclasses.dataclass(frozen=True)

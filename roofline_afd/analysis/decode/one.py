@@ -80,8 +80,9 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
     if scenario.batch is not None:
         raise InputError("--batch and --largest-batch exclude each other: it is what is asked for")
     deployments = Deployments(scenario, mode)
-    one = deployment_of(Deployments(attrs.evolve(scenario, batch=1), mode))
-    most = min(float(np.asarray(deployments.largest_batch(one))), LARGEST_BATCH)
+    every = _ways(Deployments(attrs.evolve(scenario, batch=1), mode))
+    one = max(every, key=lambda each: _held(deployments, each))
+    most = min(_held(deployments, one), LARGEST_BATCH)
     if most < 1:
         raise refusal(memory_refusal(deployments, one, most), scenario)
     binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
@@ -170,6 +171,16 @@ def deployment_of(deployments: Deployments) -> Deployment:
     InfeasibleError
         If the kernels of its engine, or what it is to be deployable with, do not run it.
     """
+    ways = _ways(deployments)
+    held = [_held(deployments, each) for each in ways]
+    fitting = [each for each, most in zip(ways, held, strict=True) if most >= float(np.asarray(each.batch))]
+    if not fitting:
+        return ways[held.index(max(held))]
+    return min(fitting, key=lambda each: float(deployments.step(each).time))
+
+
+def _ways(deployments: Deployments) -> list[Deployment]:
+    """Return the ways in which the devices of a question may serve its batch; raises as `deployment_of`."""
     scenario, mode = deployments.scenario, deployments.mode
     if scenario.batch is None:
         raise InputError("--batch is missing: sequences of one device; `compare` finds the best")
@@ -198,8 +209,12 @@ def deployment_of(deployments: Deployments) -> Deployment:
         nearest = max(every, key=lambda each: float(np.asarray(most_sequences(deployments, each))))
         told = why[every.index(nearest)]
         raise InfeasibleError(f"no: binding is {KERNELS}: {told}{_other_size(deployments, nearest)}")
-    running = [each for each, reason in zip(every, why, strict=True) if not reason]
-    return min(running, key=lambda each: float(deployments.step(each).time))
+    return [each for each, reason in zip(every, why, strict=True) if not reason]
+
+
+def _held(deployments: Deployments, deployment: Deployment) -> float:
+    """Return the most sequences of a device that memory holds [1]."""
+    return float(np.asarray(deployments.largest_batch(deployment)))
 
 
 def counts_asked(scenario: Scenario, mode: str) -> tuple[int, ...]:

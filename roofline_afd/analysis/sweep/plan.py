@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.sweep.grids import Grid
-from roofline_afd.analysis.sweep.kinds import METRICS, kind_of
+from roofline_afd.analysis.sweep.metrics import METRICS, MODES, REFUSED, WINNERS, kind_of
 from roofline_afd.errors import InfeasibleError, InputError
 
 if TYPE_CHECKING:
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.sweep.axes import Axis
     from roofline_afd.analysis.sweep.grids import Chunk
-    from roofline_afd.analysis.sweep.kinds import Columns, Evaluator, Kind
+    from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind
     from roofline_afd.serving.scenario import Scenario
 
-CHUNK_POINTS = {"predict": 1 << 17}
-"""Points of a chunk, where many terms are computed that few axes move [1]."""
-CACHED_POINTS = 1 << 15
-"""The same where the columns of a chunk fit a core's own cache [1]."""
-
-
+CHUNK_POINTS = 1 << 18
+"""Points of a chunk: as many as keep what is done once a chunk small, and its columns near the core [1]."""
 _BLANK: dict[str, Any] = {"feasible": False, "winner": 0.0, "mode": 0.0}
-"""Metrics of what cannot be; the others have no number."""
+"""Metrics of what is infeasible; the others have no number."""
+_REFUSED: dict[str, Any] = {
+    "feasible": False,
+    "winner": float(WINNERS.index(REFUSED)),
+    "mode": float(MODES.index(REFUSED)),
+}
+"""The same of combinations that are no question."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +63,7 @@ class Spec:
     @property
     def grid(self) -> Grid:
         """All points."""
-        return Grid(
-            tuple(axis.size for axis in self.axes), self.n_outer, CHUNK_POINTS.get(self.of, CACHED_POINTS)
-        )
+        return Grid(tuple(axis.size for axis in self.axes), self.n_outer, CHUNK_POINTS)
 
 
 def ordered(
@@ -102,14 +102,13 @@ class Plan:
         """Whether combinations that cannot be are refused; else they are blank."""
 
     def chunks(self, places: range) -> Iterator[tuple[Chunk, Columns]]:
-        """Yield chunks by their places, each with its metrics, flat."""
+        """Yield chunks by their places, each with its metrics, which broadcast to its shape."""
         for chunk in self.grid.of(places):
             yield chunk, self._metrics(chunk)
 
     def _metrics(self, chunk: Chunk) -> Columns:
         spec = self.spec
         outer = chunk.lead[: spec.n_outer]
-        shape = self.shape(chunk)
         try:
             if self._held is None or self._held[0] != outer:
                 given = {axis.key: axis.value(place) for axis, place in zip(spec.axes, outer, strict=False)}
@@ -118,11 +117,12 @@ class Plan:
                     self.kind.evaluator(spec.scenario, given, spec.axes[spec.n_outer :], spec.metrics),
                 )
             found = self._held[1](self.places(chunk))
-        except (InputError, InfeasibleError):  # a combination that cannot be: others can
+        except (InputError, InfeasibleError) as error:  # a combination that cannot be: others can
             if self.strict:
                 raise
-            found = {name: np.asarray(_BLANK.get(name, np.nan)) for name in spec.metrics}
-        return {name: np.broadcast_to(found[name], shape).ravel() for name in spec.metrics}
+            blank = _REFUSED if isinstance(error, InputError) else _BLANK
+            found = {name: np.asarray(blank.get(name, np.nan)) for name in spec.metrics}
+        return {name: found[name] for name in spec.metrics}
 
     def places(self, chunk: Chunk) -> list[NDArray[np.int64]]:
         """Return the places of a chunk on the open axes, which broadcast against each other."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from roofline_afd.analysis.sweep.kinds import HIGH, LOW, METRICS
+from roofline_afd.analysis.sweep.metrics import HIGH, LOW, METRICS
 from roofline_afd.errors import InputError, shown
 from roofline_afd.serving.checks import choice, whole
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from roofline_afd.analysis.sweep.kinds import Columns
+    from roofline_afd.analysis.sweep.metrics import Columns
 
 BEST, TOP, PARETO, HISTOGRAM, QUANTILES, NONE = "best", "top", "pareto", "histogram", "quantiles", "none"
 REDUCTIONS = (BEST, TOP, PARETO, HISTOGRAM, QUANTILES, NONE)
@@ -76,57 +76,87 @@ class Reducer:
         self.points = self.valid = 0
         self.ends = [math.inf, -math.inf]
 
-    def take(self, start: int, columns: Columns) -> None:
-        """Take a chunk of points, the first of which has a place in the order of all."""
-        size = next(iter(columns.values())).size
-        self.points += size
-        good = np.ones(size, dtype=bool)
-        if self.feasible:
-            good &= columns["feasible"].astype(bool)
-        if self.name in {HISTOGRAM, QUANTILES}:
-            self._count(columns[self.given[0]], good)
-            return
-        rows = self._worth(columns, good)
-        if rows.size:
-            self._keep(Kept(rows + start, {name: columns[name][rows].astype(float) for name in self.metrics}))
+    def take(self, start: int, columns: Columns, shape: tuple[int, ...]) -> None:
+        """Take a chunk of points, one that comes after those taken before.
 
-    def _worth(self, columns: Columns, good: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the points of a chunk that may be kept."""
+        Parameters
+        ----------
+        start : int
+            Place of the first in the order of all.
+        columns : dict of str to array
+            Metrics, which broadcast to the shape of the chunk.
+        shape : tuple of int
+            The chunk's.
+        """
+        shape = shape or (1,)
+        size = math.prod(shape)
+        self.points += size
+        good = columns["feasible"].astype(bool) if self.feasible else np.ones((1,) * len(shape), dtype=bool)
+        if self.name in {HISTOGRAM, QUANTILES}:
+            value, held = np.broadcast_arrays(columns[self.given[0]], good)
+            self._count(value, held, size)
+            return
+        keys = self.given[:2] if self.name == PARETO else self.given[:1]
+        signed = [columns[key] if self.signs[key] > 0 else -columns[key] for key in keys]
+        tops = [float(value.max()) for value in signed]
+        if any(map(math.isnan, tops)):
+            for value in signed:
+                good = good & ~np.isnan(value)
+            tops = [math.inf] * len(keys)
+        self.valid += int(np.count_nonzero(good)) * (size // good.size)
+        keep = self._unbeaten(signed, good, tops) if self.name == PARETO else self._worth(signed, good, tops)
+        if keep is None:
+            return
+        rows = np.flatnonzero(np.broadcast_to(keep, shape))
         if self.name == PARETO:
-            return self._unbeaten(columns, good)
-        key = self.given[0]
-        value = columns[key] * self.signs[key]
-        good &= ~np.isnan(value)
-        self.valid += int(np.count_nonzero(good))
-        least = self._least(key)
-        rows = np.flatnonzero(good & (value >= least)) if math.isfinite(least) else np.flatnonzero(good)
-        many = self._many
-        if rows.size > many:
-            order = np.argpartition(-value[rows], many - 1)[:many]
-            bound = value[rows[order]].min()
-            rows = rows[value[rows] >= bound]
-        return rows
+            x, y = (np.broadcast_to(value, shape)[np.unravel_index(rows, shape)] for value in signed)
+            rows = rows[_frontier(x, y)]
+        elif rows.size > self._many:
+            value = np.broadcast_to(signed[0], shape)[np.unravel_index(rows, shape)]
+            rows = rows[np.argsort(-value, kind="stable")[: self._many]]
+        if rows.size:
+            at = np.unravel_index(rows, shape)
+            self._keep(
+                Kept(
+                    rows + start,
+                    {name: np.broadcast_to(columns[name], shape)[at].astype(float) for name in self.metrics},
+                )
+            )
+
+    def _worth(
+        self, signed: Sequence[NDArray[Any]], good: NDArray[np.bool_], tops: Sequence[float]
+    ) -> NDArray[np.bool_] | None:
+        """Return which points of a chunk may be kept; None for none."""
+        least = self._least()
+        if tops[0] < least or not good.any():
+            return None
+        return good & (signed[0] > least)  # of those alike the first stays
 
     @property
     def _many(self) -> int:
         return int(self.given[1]) if self.name == TOP else 1
 
-    def _least(self, key: str) -> float:
+    def _least(self) -> float:
         """Return what a point must reach to be kept."""
-        held = self.kept.columns[key] * self.signs[key]
+        held = self.kept.columns[self.given[0]] * self.signs[self.given[0]]
         return float(held[-1]) if held.size >= self._many else -math.inf
 
-    def _unbeaten(self, columns: Columns, good: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the points of a chunk that no kept one beats in both."""
-        x, y = (columns[key] * self.signs[key] for key in self.given[:2])
-        good &= ~(np.isnan(x) | np.isnan(y))
-        self.valid += int(np.count_nonzero(good))
+    def _unbeaten(
+        self, signed: Sequence[NDArray[Any]], good: NDArray[np.bool_], tops: Sequence[float]
+    ) -> NDArray[np.bool_] | None:
+        """Return which points of a chunk no kept one beats in both; None for none."""
+        x, y = signed
         held = [self.kept.columns[key] * self.signs[key] for key in self.given[:2]]
-        if held[0].size:  # from the most x on, y grows
-            place = np.searchsorted(-held[0], -x, side="right") - 1
-            good &= (place < 0) | (y > held[1][np.maximum(place, 0)])
-        rows = np.flatnonzero(good)
-        return rows[_frontier(x[rows], y[rows])] if rows.size else rows
+        if not good.any():
+            return None
+        if not held[0].size:
+            return np.broadcast_arrays(good, x, y)[0]
+        # from the most x on, y grows: the last that has as much x has the most y of those
+        place = np.searchsorted(-held[0], [-tops[0]], side="right")[0] - 1
+        if place >= 0 and tops[1] <= held[1][place]:
+            return None
+        best = np.concatenate([[-math.inf], held[1]])
+        return good & (y > best[np.searchsorted(-held[0], -x, side="right")])
 
     def _keep(self, more: Kept) -> None:
         places = np.concatenate([self.kept.places, more.places])
@@ -141,11 +171,12 @@ class Reducer:
             rows = np.lexsort((places, -columns[key] * self.signs[key]))[: self._many]
         self.kept = Kept(places[rows], {name: column[rows] for name, column in columns.items()})
 
-    def _count(self, values: NDArray[Any], good: NDArray[np.bool_]) -> None:
-        """Count values in bins of even ratios, those below 0 and 0 apart."""
+    def _count(self, values: NDArray[Any], good: NDArray[np.bool_], size: int) -> None:
+        """Count values in bins of even ratios, those below 0 and 0 apart; each stands for as many points."""
+        share = size // values.size
         held = values[good].astype(float)
         held = held[np.isfinite(held)]
-        self.valid += held.size
+        self.valid += held.size * share
         if not held.size:
             return
         self.ends = [min(self.ends[0], float(held.min())), max(self.ends[1], float(held.max()))]
@@ -156,7 +187,7 @@ class Reducer:
         )
         names, many = np.unique(code, return_counts=True)
         for name, count in zip(names.tolist(), many.tolist(), strict=True):
-            self.counts[name] = self.counts.get(name, 0) + count
+            self.counts[name] = self.counts.get(name, 0) + count * share
 
     def state(self) -> dict[str, Any]:
         """Return what was kept, as plain values."""

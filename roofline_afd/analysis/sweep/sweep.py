@@ -13,7 +13,7 @@ from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.analysis.decode.changes import SUBJECTS, changed
 from roofline_afd.analysis.sweep import runners
 from roofline_afd.analysis.sweep.axes import axes_of
-from roofline_afd.analysis.sweep.kinds import METRICS
+from roofline_afd.analysis.sweep.metrics import METRICS
 from roofline_afd.analysis.sweep.plan import Plan, Spec, ordered, plan_of, valid_metrics
 from roofline_afd.analysis.sweep.questions import OF, RUNNERS
 from roofline_afd.analysis.sweep.reduce import (

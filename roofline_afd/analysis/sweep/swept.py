@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.answer import Answer, object_columns
-from roofline_afd.analysis.sweep.kinds import LOW, METRICS
+from roofline_afd.analysis.sweep.metrics import LOW, METRICS
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:

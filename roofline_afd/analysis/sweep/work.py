@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.sweep.kinds import METRICS
+from roofline_afd.analysis.sweep.metrics import METRICS
 from roofline_afd.analysis.sweep.plan import plan_of
 from roofline_afd.analysis.sweep.reduce import NONE, Reducer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.sweep.grids import Chunk
-    from roofline_afd.analysis.sweep.kinds import Columns
+    from roofline_afd.analysis.sweep.metrics import Columns
     from roofline_afd.analysis.sweep.plan import Plan
 
 CSV, PARQUET, TABLE = "csv", "parquet", "table"
@@ -44,7 +44,7 @@ def work(packed: bytes, form: str, first: int, last: int) -> bytes:
     if plan.spec.reduce[0] != NONE:
         reducer = Reducer(plan.spec.of, plan.spec.reduce, plan.spec.metrics)
         for chunk, columns in plan.chunks(range(first, last)):
-            reducer.take(plan.start(chunk), columns)
+            reducer.take(plan.start(chunk), columns, plan.shape(chunk))
         return json.dumps(reducer.state()).encode()
     parts = [columns_of(plan, chunk, columns) for chunk, columns in plan.chunks(range(first, last))]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -56,7 +56,9 @@ def work(packed: bytes, form: str, first: int, last: int) -> bytes:
 def columns_of(plan: Plan, chunk: Chunk, columns: Columns) -> dict[str, NDArray[Any]]:
     """Return a chunk's axes and metrics as they are written: words as such, whole axes as whole numbers."""
     found = {name: _whole(column) for name, column in plan.inputs(chunk).items()}
-    for name, column in columns.items():
+    shape = plan.shape(chunk)
+    for name, each in columns.items():
+        column = np.broadcast_to(each, shape).ravel()
         words = METRICS[plan.spec.of][name].words
         if words:
             codes = np.where(np.isnan(column.astype(float)), 0, column).astype(int)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 H800 = Scenario(system="h800", model="deepseek-v3")
 FIELDS: dict[str, tuple[Callable[..., Any], list[str]]] = {
-    "roofline": (roofline_afd.roofline, ["scenario", "ffn_nodes"]),
+    "roofline": (roofline_afd.roofline, ["scenario", "ffn_nodes", "arrays"]),
     "what_if": (roofline_afd.what_if, ["scenario", "changes"]),
     "plot.roofline": (plot.roofline, ["scenario", "ffn_nodes"]),
     "plot.dead_zone": (plot.dead_zone, ["scenario", "ffn_nodes"]),

@@ -19,6 +19,7 @@ from roofline_afd.catalogue.precision import PRECISIONS
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
+from tests.conftest import ONE_PLAN
 
 EP_QUESTION: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "devices": 128, "batch": 96}
 AFD_QUESTION: dict[str, Any] = {
@@ -216,17 +217,27 @@ def test_padding_is_no_work() -> None:
 
 def test_binding() -> None:
     """Memory, latency, or what a step waits for, each where one sequence more says so."""
-    deployments = Deployments(Scenario(**EP_QUESTION), EP)
+    one_way = EP_QUESTION | {"redundant_experts": 0}
+    deployments = Deployments(Scenario(**one_way), EP)
     most = int(deployments.largest_batch(deployment_of(deployments)))
     with pytest.raises(InfeasibleError, match=f"binding is HBM capacity: .*--batch {most} does"):
-        _row(**EP_QUESTION | {"batch": most + 1})
-    assert _row(**EP_QUESTION | {"batch": most})["binding"] == "HBM capacity"
-    assert _row(**EP_QUESTION | {"batch": most - 1})["binding"] != "HBM capacity"
+        _row(**one_way | {"batch": most + 1})
+    assert _row(**one_way | {"batch": most})["binding"] == "HBM capacity"
+    assert _row(**one_way | {"batch": most - 1})["binding"] != "HBM capacity"
     slow = _row(**EP_QUESTION)
     bound = _row(**EP_QUESTION, tpot_ms=slow["tpot_ms"] * (1 + 1e-6))
     assert bound["binding"] == "latency target"
     assert bound["bottleneck"] == slow["bottleneck"]
     assert _row(**EP_QUESTION, tpot_ms=slow["tpot_ms"] * 1.2)["binding"] == slow["bottleneck"]
+
+
+def test_a_batch_that_fewer_copies_of_experts_leave_room_for_is_served() -> None:
+    """The quickest way has one expert more on each device; where memory lacks room, one without serves."""
+    question = {**EP_QUESTION, "devices": 32, "context": 8192, **ONE_PLAN}
+    fits = _row(**question | {"batch": 64})
+    assert fits["redundant_experts"] < _row(**question | {"batch": 60})["redundant_experts"]
+    with pytest.raises(InfeasibleError, match=r"--batch (6[4-9]|[7-9]\d) does"):
+        _row(**question | {"batch": 100})
 
 
 def test_bottleneck_moves_with_the_hardware() -> None:

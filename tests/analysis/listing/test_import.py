@@ -81,11 +81,11 @@ def test_import_refuses(changes: dict[str, Any], says: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is not valid JSON"),
+        (b"", "is no JSON"),
         (b"[" * 100_000, "is nested too deeply"),
         (b"\xff\xfe", "is not UTF-8 text"),
         (b"[]", "is a JSON list, not an object"),
-        (b" " * 17_000_000, "a configuration has at most"),
+        (b" " * 17_000_000, "is larger than 16,000,000 bytes"),
     ],
 )
 def test_import_refuses_what_is_no_configuration(content: bytes, says: str, tmp_path: Path) -> None:

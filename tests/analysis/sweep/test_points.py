@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -136,10 +137,10 @@ def test_what_is_kept_is_what_all_points_have(
     reduction = reduction_of(f"top:{many}:hfu" if name == "top" else "pareto:hfu,active_time_us", "roofline")
     metrics = ("hfu", "active_time_us", "feasible")
     whole, first, second = (Reducer("roofline", reduction, metrics) for _ in range(3))
-    whole.take(0, _columns(values))
+    whole.take(0, _columns(values), (len(values),))
     for reducer, part, start in ((first, values[:cut], 0), (second, values[cut:], min(cut, len(values)))):
         if part:
-            reducer.take(start, _columns(part))
+            reducer.take(start, _columns(part), (len(part),))
     joined = Reducer("roofline", reduction, metrics)
     joined.join(second.state())
     joined.join(first.state())
@@ -160,17 +161,41 @@ def test_what_is_kept_is_what_all_points_have(
         assert set(whole.kept.places.tolist()) == {place for place, _, _ in good} - beaten
 
 
+@given(
+    x=st.lists(st.sampled_from([math.nan, 0.1, 0.2, 0.3]), min_size=1, max_size=5),
+    y=st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=5),
+    good=st.lists(st.booleans(), min_size=5, max_size=5),
+    text=st.sampled_from(["top:3:hfu", "best:active_time_us", "pareto:hfu,active_time_us", "quantiles:hfu"]),
+)
+def test_metrics_of_few_axes_are_kept_as_if_they_were_spread(
+    x: list[float], y: list[float], good: list[bool], text: str
+) -> None:
+    """Columns that only some axes move, and the same at every point, give the same."""
+    shape = (len(x), len(y))
+    columns: dict[str, Any] = {
+        "hfu": np.array(x)[:, None],
+        "active_time_us": np.array(y)[None, :],
+        "feasible": np.array(good[: len(x)])[:, None],
+    }
+    metrics = tuple(columns)
+    few, spread = (Reducer("roofline", reduction_of(text, "roofline"), metrics) for _ in range(2))
+    few.take(0, columns, shape)
+    every = {name: np.broadcast_to(column, shape).ravel() for name, column in columns.items()}
+    spread.take(0, every, (len(x) * len(y),))
+    assert json.dumps(few.state()) == json.dumps(spread.state())
+
+
 @given(st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=300))
 def test_quantiles_and_histograms_count_all(values: list[float]) -> None:
     """Within half a percent of the value that such a share is below; bins hold every point."""
     columns = {"tpot_ms": np.array(values)}
     found = Reducer("predict", reduction_of("quantiles:tpot_ms", "predict"), ("tpot_ms",))
-    found.take(0, columns)
+    found.take(0, columns, (len(values),))
     for row in found.quantiles():
         exact = sorted(values)[max(math.ceil(row["share"] * len(values) - 1e-9) - 1, 0)]
         assert row["tpot_ms"] == pytest.approx(exact, rel=0.0051)
     counted = Reducer("predict", reduction_of("histogram:tpot_ms:7", "predict"), ("tpot_ms",))
-    counted.take(0, columns)
+    counted.take(0, columns, (len(values),))
     bins = counted.histogram()
     assert sum(row["points"] for row in bins) == len(values)
     assert len(bins) == 7

@@ -216,6 +216,29 @@ def test_a_killed_worker_loses_nothing(folder: Path, tmp_path: Path) -> None:
             process.wait(timeout=30)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are not told as files")
+def test_a_ray_worker_that_is_killed_loses_nothing(folder: Path, tmp_path: Path) -> None:
+    """A process of Ray ends by its id while it works: what it had is done by another."""
+    file = tmp_path / "killed.csv"
+    killed: list[int] = []
+
+    def kill(progress: Any) -> None:  # noqa: ANN401 - of the sweep
+        del progress
+        if killed:
+            return
+        for each in _descendants(os.getpid()):
+            title = Path(f"/proc/{each}/cmdline")
+            if title.exists() and title.read_bytes().startswith(b"ray::"):
+                os.kill(each, signal.SIGKILL)
+                killed.append(each)
+                return
+
+    question = Sweep(H800, axes=BLOCKS, of="roofline", metrics=["hfu"], runner="ray", workers=1, file=file)
+    module.sweep(question, told=kill)
+    assert killed
+    assert file.read_bytes() == _serial(".csv", folder)
+
+
 @pytest.mark.parametrize("runner", ["dask", "ray"])
 def test_a_scheduler_out_of_reach_is_one_line(runner: str) -> None:
     address = "tcp://127.0.0.1:1" if runner == "dask" else "127.0.0.1:1"
@@ -283,6 +306,11 @@ def _children(parent: int) -> set[int]:
         if int(words[1]) == parent:
             found.add(int(stat.parent.name))
     return found
+
+
+def _descendants(parent: int) -> set[int]:
+    found = _children(parent)
+    return found.union(*(_descendants(each) for each in found))
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are not told as files")
@@ -437,11 +465,15 @@ def test_the_command_streams_and_never_clobbers(tmp_path: Path) -> None:
     assert "has the most hfu" in " ".join(table.out.split())
 
 
-def test_combinations_that_cannot_be_are_blank() -> None:
+def test_combinations_that_cannot_be_are_told() -> None:
     """A model whose heads do not divide as asked is no reason to stop; the first point must be possible."""
     scenario = Scenario(system="h800", model="deepseek-v3", **{**SMALL, "tensor_parallel": 8})
     table = sweep(scenario, axes={"model": ["deepseek-v3", "gpt-oss-20b", "mixtral-8x7b"]}, runner="serial")
     assert table["winner"].iloc[0] in {"ep", "afd"}
     assert len(table) == 3
+    systems = {"system": ["h800", "rubin-nvl72"], "tpot_ms": [50, 1]}
+    told = sweep(Scenario(system="h800", model="deepseek-v3", **SMALL), axes=systems, runner="serial")
+    assert told["winner"].tolist()[1:] == ["neither", "refused", "refused"]
+    assert told["best_tokens_per_s_per_device"].notna().tolist() == [True, False, False, False]
     with pytest.raises(InputError):
         sweep(H800, axes={"ffn_nodes": [1.5, 2]}, of="roofline", runner="serial")

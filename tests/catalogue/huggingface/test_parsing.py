@@ -16,8 +16,8 @@ LONG = json.dumps(toy("mixtral"))[:-1] + ', "rope_theta": ' + "9" * 5000 + "}"
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is not valid JSON"),
-        ("{", "is not valid JSON"),
+        ("", "is no JSON"),
+        ("{", "is no JSON"),
         ("[1, 2]", "is a JSON list, not an object"),
         ("3", "is a JSON int"),
         ("null", "is a JSON NoneType"),

@@ -1,0 +1,1 @@
+"""What a sweep evaluates: a file for each way of computing many points."""
