@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 120
-"""Columns of quotations, and of tables."""
+"""Columns of quotations in a page's source."""
+SCREEN = "88"
+"""Columns that commands print for: as wide as the site shows without scrolling."""
 COMMANDS = re.compile(r"^```console\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 SHOWN = re.compile(
     r"(?P<quote>(?:^> [^\n]*\n)+)|^```text\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE
 )
 FILES = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', flags=re.DOTALL | re.MULTILINE)
 ERRORS = re.compile(r"<!-- errors -->\n.*?<!-- end of errors -->", flags=re.DOTALL)
-SURROUNDINGS = {"COLUMNS": str(WIDTH), "TERMINAL_WIDTH": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
+SURROUNDINGS = {"COLUMNS": SCREEN, "TERMINAL_WIDTH": SCREEN, "NO_COLOR": "1", "TERM": "dumb"}
 
 
 class Outcome(NamedTuple):
@@ -142,7 +144,8 @@ def commands(block: str) -> list[list[str]]:
 def _answer(words: list[str], shown: re.Match[str]) -> str:
     """Return what a command answers, in the form in which the page shows it."""
     if shown["quote"] is None:
-        return f"```text\n{ran(*words, '--format', 'table')}```"
+        printed = ran(*words, "--format", "table").rstrip()
+        return f"```text\n{printed}\n```"
     summary = json.loads(ran(*words, "--format", "json"))["summary"]
     sentence = summary.get("reason") or summary["answer"]
     return quoted(sentence) if _sentence(shown["quote"]) != sentence else shown["quote"]
@@ -169,7 +172,7 @@ def quoted(sentence: str) -> str:
 
 
 def outcome(*words: str) -> Outcome:
-    """Run a command in this process, for a pipe as wide as the pages.
+    """Run a command in this process, for a pipe as wide as the site.
 
     Parameters
     ----------
