@@ -57,6 +57,22 @@ def object_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]
     return columns
 
 
+class Decisive(str):
+    """A note that can change what one decides: what was not counted, left out, estimated or set by hand.
+
+    Terminals show these alone, the first few of them; files and `--why` have every note. Whoever makes a note
+    says so, since nobody else knows.
+    """
+
+    __slots__ = ()
+
+
+class Asked(Decisive):
+    """A note that an option asked for: it is told whatever the others are."""
+
+    __slots__ = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Words:
     """A column of words, few of them different: an index into `words` per row."""
@@ -86,6 +102,10 @@ class Answer:
     """Files that are part of it, shown whole above the table; JSON has them in the summary."""
     picture: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What only a picture of it needs: names, thresholds, curves beside the rows; JSON can hold it."""
+
+    def __post_init__(self) -> None:
+        """Keep each note once: parts of an answer often say the same."""
+        self.notes[:] = dict.fromkeys(self.notes)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the results row by row, as plain Python values."""
@@ -281,7 +301,7 @@ def formats_said(scenario: Scenario, *, stage: bool = False) -> str:
 
 
 def with_formats(sentence: str, *scenarios: Scenario, stage: bool = False) -> str:
-    """Return an answer followed by the formats taken by default: a sentence.
+    """Return an answer followed by what was taken by default: formats, engine, placement, in a sentence.
 
     Parameters
     ----------
@@ -297,8 +317,23 @@ def with_formats(sentence: str, *scenarios: Scenario, stage: bool = False) -> st
     str
         The answer.
     """
-    text = _each(formats_said(scenario, stage=stage) for scenario in scenarios)
+    text = _each(
+        (
+            *(formats_said(scenario, stage=stage) for scenario in scenarios),
+            *(_engine_said(scenario) for scenario in (() if stage else scenarios)),
+        )
+    )
     return f"{sentence} {text[0].upper()}{text[1:]}." if text else sentence
+
+
+def _engine_said(scenario: Scenario) -> str:
+    """Return the engine, where it is none of those that exist, and how experts lie where nobody said."""
+    even = scenario.routing == "balanced" or scenario.sigma_ep < 1.0 or not scenario.model.moe_layers
+    taken = (
+        "ideal engine" if scenario.engine.id == IDEAL else "",
+        "experts levelled" if scenario.expert_placement is None and not even else "",
+    )
+    return ", ".join(filter(None, taken))
 
 
 def refusal(reason: str, *scenarios: Scenario) -> InfeasibleError:
@@ -403,10 +438,12 @@ def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list
             "the peak of those"
         )
     given = [value for value in used if value.kind == GIVEN]
-    notes += [f"set by the user: {value.key} = {value.value:g} ({value.note})" for value in given]
+    notes += [Decisive(f"set by the user: {value.key} = {value.value:g} ({value.note})") for value in given]
     notes += [
-        f"estimated: {value.key} = {value.value:g} of {value.record}"
-        + (f" ({value.note})" if value.note else "")
+        Decisive(
+            f"estimated: {value.key} = {value.value:g} of {value.record}"
+            + (f" ({value.note})" if value.note else "")
+        )
         for value in used
         if value.kind == "estimated"
     ]

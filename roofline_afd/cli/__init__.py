@@ -6,7 +6,7 @@ import gc
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from roofline_afd.errors import InfeasibleError, RooflineAfdError
 
@@ -45,6 +45,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _interrupted()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer would call that a failure
+            return _failed(stop.__context__)
+        raise
     except Exception as error:  # noqa: BLE001 - nobody is to see a traceback
         return _failed(error)
     if status == INTERRUPTED:  # typer catches it, and says nothing
@@ -63,8 +67,9 @@ def _failed(error: Exception) -> int:
         _say(str(error))
         return NO if isinstance(error, InfeasibleError) else BAD_USAGE
     if isinstance(error, OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close(sys.stdout)
         if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            _close(sys.stderr)
             return 0
         _say(f"the answer cannot be written: {error.strerror or error}")
         return BAD_USAGE
@@ -90,7 +95,15 @@ def _say(message: str) -> None:
     """Print an error as one line that no hostile text can break or colour."""
     line = " ".join(message.split())
     safe = "".join(char if char.isprintable() else "?" for char in line)
-    print(f"{PROGRAM}: error: {safe}", file=sys.stderr)  # noqa: T201
+    try:
+        print(f"{PROGRAM}: error: {safe}", file=sys.stderr)  # noqa: T201
+    except BrokenPipeError:  # nobody reads it: the exit status says it
+        _close(sys.stderr)
+
+
+def _close(stream: TextIO) -> None:
+    """Let what is yet to be written to a stream go nowhere, so that the end of the process is silent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def main() -> None:

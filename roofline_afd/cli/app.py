@@ -58,7 +58,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 def _program(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     pass

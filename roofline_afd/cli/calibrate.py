@@ -75,4 +75,4 @@ def add(app: Shelf) -> None:
             read_measurements(files, catalogue=catalogue), catalogue=catalogue, shipped=shipped
         )
         output.write(records)
-        deliver(answer, form=output.format, output=None, force=False)
+        deliver(answer, dataclasses.replace(output.form(), output=None))

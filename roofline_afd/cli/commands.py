@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from roofline_afd.cli import making, reading, spreading
+from roofline_afd.cli import helping, making, progress, reading, spreading
 from roofline_afd.cli.options import HARDWARE_PANEL, OUTPUT_PANEL, QUESTION_PANEL, Output, Picture
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ class Shelf(MutableMapping[str, Any]):
         """Return how many there are."""
         return len(self._entries)
 
+    def told(self, name: str) -> str:
+        """Return the help of a command, which is not built for it."""
+        return self._entries[name].help_text()
+
     def put(self, name: str, entry: Entry) -> None:
         """Put a command that is yet to be built."""
         self._entries[name] = entry
@@ -118,11 +122,9 @@ class Shelf(MutableMapping[str, Any]):
                 return list(shelf)
 
             def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own, private
-                shelf.telling = True
-                try:
-                    super().format_help(ctx, formatter)
-                finally:
-                    shelf.telling = False
+                commands = {name: shelf.told(name) for name in shelf}
+                options = self.get_params(ctx)
+                formatter.write(helping.group_help(ctx.command_path, self.help or "", options, commands))
 
             def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - as above
                 shelf.telling = True
@@ -138,7 +140,10 @@ class _Command(TyperCommand):
     """A command that reads its options itself: typer would build a validator of pydantic for each of them."""
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer's own, private
-        return reading.read_quickly(super().get_params(ctx))
+        return helping.with_short_flags(reading.read_quickly(super().get_params(ctx)))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own, private
+        formatter.write(helping.help_of(ctx.command_path, self.help or "", self.get_params(ctx)))
 
 
 def register(
@@ -266,7 +271,8 @@ def _built(
                 function(**made)
                 return
         taken = {option for _, named in groups.values() for option in named}
-        function(**made, **{key: value for key, value in values.items() if key not in taken})
+        with progress.shown():
+            function(**made, **{key: value for key, value in values.items() if key not in taken})
 
     ordered = sorted(spread.values(), key=_place)
     command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]

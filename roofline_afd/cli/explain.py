@@ -13,8 +13,9 @@ from roofline_afd.cli.reading import whole_number
 
 def _complete(incomplete: str) -> list[str]:
     from roofline_afd.analysis.listing.terms import TERMS  # only on a completion
+    from roofline_afd.analysis.listing.words import words
 
-    return [term for term in TERMS if term.startswith(incomplete)]
+    return [term for term in {**TERMS, **words()} if term.startswith(incomplete)]
 
 
 def add(app: Shelf) -> None:
@@ -23,10 +24,12 @@ def add(app: Shelf) -> None:
     @register(
         app,
         "explain",
-        help_text="A formula with symbols, units and reference; the numbers of a system and a model put in.",
+        help_text="What a word, a column or an option means; of a quantity the formula, with numbers put in.",
     )
     def explain(
-        term: Annotated[str, typer.Argument(help="A quantity, for example hfu.", autocompletion=_complete)],
+        term: Annotated[
+            str, typer.Argument(help="A quantity, a word, a column or an option.", autocompletion=_complete)
+        ],
         maybe: MaybeScenario,
         output: Output,
         *,

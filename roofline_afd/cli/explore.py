@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from roofline_afd.analysis.requests.questions import FROM_TRACE, Exploration
 from roofline_afd.cli.commands import register
-from roofline_afd.cli.options import Output
+from roofline_afd.cli.options import OUTPUT_PANEL, Output
 from roofline_afd.errors import InputError, shown
 
 if TYPE_CHECKING:
@@ -32,7 +35,20 @@ def add(app: Shelf) -> None:
         help_text="Prefill and decode together or apart, with AFD or without? The best over TTFT and TPOT.",
         readers={"request_rate": rate_of},
     )
-    def explore(question: Exploration, output: Output) -> None:
+    def explore(
+        question: Exploration,
+        output: Output,
+        *,
+        frontier: Annotated[
+            bool,
+            typer.Option(
+                "--frontier",
+                help="Every row, not only the best of each mode.",
+                rich_help_panel=OUTPUT_PANEL,
+            ),
+        ] = False,
+    ) -> None:
         from roofline_afd.analysis.requests.explore import explore as analyse  # not for --help
 
-        output.deliver(analyse(question))
+        answer = analyse(question)
+        output.deliver(dataclasses.replace(answer, table_rows=None) if frontier else answer)

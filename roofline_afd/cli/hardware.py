@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAME_HELP = "Ids of systems, their parts, engines or libraries; several are shown side by side."
 KIND_HELP = "system, accelerator, interconnect, calibration, engine or library."
 CLASS_HELP = "Only systems whose scale-up domain holds both sides (superpod), or not (scale-out)."
+NAMED_HELP = "Only records whose id or name holds this."
 VENDOR_HELP = "Only of vendors whose name holds this."
 HOLDS_HELP = "Only systems that hold this model at its default formats: devices needed, and memory by part."
 ENGINE_HELP = "Software that plans with the memory for --holds: see --kind engine. Default: ideal."
@@ -71,6 +72,7 @@ def add(app: Shelf) -> None:
         databases: Databases,
         least: HardwareMinimums,
         *,
+        name: Annotated[str | None, typer.Argument(metavar="[NAME]", help=NAMED_HELP)] = None,
         kind: Annotated[str, typer.Option(metavar="KIND", help=KIND_HELP)] = "system",
         vendor: Annotated[str | None, typer.Option(metavar="NAME", help=VENDOR_HELP)] = None,
         network: Annotated[str | None, typer.Option("--class", metavar="CLASS", help=CLASS_HELP)] = None,
@@ -87,7 +89,7 @@ def add(app: Shelf) -> None:
     ) -> None:
         from roofline_afd.analysis.listing.list import Choose, list_hardware  # not for --help
 
-        choose = Choose(vendor=vendor, network=network, least=least.given(), sort=sort)
+        choose = Choose(vendor=vendor, network=network, least=least.given(), sort=sort, name=name)
         catalogue = databases.catalogue()
         held = _held(catalogue, holds, engine, context)
         output.deliver(list_hardware(catalogue, kind=kind, choose=choose, holds=held))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from roofline_afd.cli.commands import Shelf, register
-from roofline_afd.cli.hardware import SORT_HELP, VENDOR_HELP
+from roofline_afd.cli.hardware import NAMED_HELP, SORT_HELP, VENDOR_HELP
 from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
 from roofline_afd.documents import file_bytes
 from roofline_afd.errors import InputError, shown_path
@@ -99,12 +99,13 @@ def add(app: Shelf) -> None:
         databases: Databases,
         least: ModelMinimums,
         *,
+        name: Annotated[str | None, typer.Argument(metavar="[NAME]", help=NAMED_HELP)] = None,
         vendor: Annotated[str | None, typer.Option(metavar="NAME", help=VENDOR_HELP)] = None,
         sort: Annotated[str | None, typer.Option(metavar="KEY", help=SORT_HELP)] = None,
     ) -> None:
         from roofline_afd.analysis.listing.list import Choose, list_models  # not for --help
 
-        choose = Choose(vendor=vendor, least=least.given(), sort=sort)
+        choose = Choose(vendor=vendor, least=least.given(), sort=sort, name=name)
         output.deliver(list_models(databases.catalogue(), choose=choose))
 
     @register(group, "show", help_text="Show everything known of a model.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roofline_afd.cli.reading import ANSWERED, number, whole_number
+from roofline_afd.cli import progress
+from roofline_afd.cli.reading import ANSWERED, listed, number, whole_number
 from roofline_afd.errors import InputError, shown_path
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.units import UNITS, parse_number
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.view.cells import Choice
+    from roofline_afd.view.tables import Form
 
 SYSTEMS = ("attention_system", "ffn_system")
 """Fields of a scenario that name a system."""
@@ -93,12 +96,34 @@ class Output:
         ),
     ] = None
     force: Force = False
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="a,b,c",
+            help="Columns of table, csv or markdown, by key.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None
+    all_columns: Annotated[
+        bool,
+        typer.Option(
+            "--all-columns", help="Every column, not only the main ones.", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = False
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Every note, not only those that decide.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False
 
     def check(self) -> None:
         """Refuse a bad format or file name before any work is done."""
-        from roofline_afd.view.tables import check_output, choose_format  # not for --help
+        from roofline_afd.view.tables import check_choice, check_output, choose_format  # not for --help
 
-        choose_format(self.format, self.output, terminal=sys.stdout.isatty())
+        check_choice(self.choice(), choose_format(self.format, self.output, terminal=sys.stdout.isatty()))
         if self.output is not None:
             check_output(self.output, force=self.force)
 
@@ -106,7 +131,21 @@ class Output:
         """Print the answer, or write it to the file."""
         from roofline_afd.view.tables import deliver  # not for --help
 
-        deliver(answer, form=self.format, output=self.output, force=self.force)
+        progress.clear()
+        deliver(answer, self.form())
+
+    def form(self) -> Form:
+        """Return how an answer is delivered."""
+        from roofline_afd.view.tables import Form
+
+        return Form(self.format, self.output, self.force, self.choice(), self.why)
+
+    def choice(self) -> Choice:
+        """Return the columns that are shown."""
+        from roofline_afd.view.cells import Choice
+
+        names = () if self.columns is None else tuple(listed(self.columns, "--columns"))
+        return Choice(names, self.all_columns)
 
 
 STREAMED = (".csv", ".parquet")
@@ -128,6 +167,8 @@ class Streamed(Output):
 
         if self.output is not None and self.streams:
             check_output(self.output, force=self.force)
+            if self.columns or self.all_columns:
+                raise InputError("--columns and --all-columns: --metrics chooses columns of such a file")
         else:
             super().check()
 
@@ -220,7 +261,7 @@ class Databases:
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="File or folder of hardware records laid over the catalogue (repeatable).",
+            help="Hardware records laid over the catalogue (repeatable).",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
@@ -228,7 +269,7 @@ class Databases:
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="File or folder of model records laid over the catalogue (repeatable).",
+            help="Model records laid over the catalogue (repeatable).",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None
@@ -320,13 +361,18 @@ def _form(option: Any) -> str:  # noqa: ANN401 - an option of typer
     return "files" if option.name in {"hardware_db", "model_db"} else "list"
 
 
+def _long(option: Any) -> list[str]:  # noqa: ANN401 - an option of typer
+    """Return the names of an option or argument that are no single letters."""
+    return [name for name in getattr(option, "opts", ()) if name.startswith("--") or "-" not in name]
+
+
 def _every_option(context: typer.Context) -> dict[str, str]:
     """Return every option of every command by its name in a scenario file, and a command that has it."""
     found: dict[str, str] = {}
     for name, command in context.find_root().command.commands.items():  # type: ignore[attr-defined]  # a group
         for each in getattr(command, "commands", {name: command}).values():
             for option in each.params:
-                for spelled in getattr(option, "opts", ()):
+                for spelled in _long(option):
                     found.setdefault(spelled.lstrip("-").replace("-", "_"), name)
     return found
 
@@ -339,7 +385,7 @@ def _from_file(context: typer.Context, file: Path | None) -> Path | None:
         known = {
             name.lstrip("-").replace("-", "_"): Known(option.name, _form(option))
             for option in context.command.params
-            for name in option.opts
+            for name in _long(option)
             if option.name and option.name != "scenario"
         }
         context.default_map, notes = read_scenario_file(

@@ -9,6 +9,7 @@ from typing import Any
 
 from roofline_afd.analysis.answer import Answer, read_answer
 from roofline_afd.analysis.files import file_text
+from roofline_afd.cli import progress
 from roofline_afd.cli.options import Picture
 from roofline_afd.documents import json_of
 from roofline_afd.errors import InputError, shown_path
@@ -101,4 +102,5 @@ def deliver(answers: Answer | list[Answer], chart: str, picture: Picture) -> Non
             f"--from {shown_path(picture.answer)}: the answer lacks what the picture needs "
             f"({type(error).__name__}: {error})"
         ) from error
+    progress.clear()
     deliver_chart(drawn, output=picture.output, force=picture.force)

@@ -119,7 +119,7 @@ def add(app: Shelf) -> None:
     def pareto_panels(question: ParetoPanels) -> list[Answer]:
         from roofline_afd.analysis.requests.pareto import panels_picture
 
-        with progress_bar("searching") as advanced:
+        with progress_bar() as advanced:
             return panels_picture(question, advanced=advanced)
 
     _add_tornado(group)
@@ -155,7 +155,7 @@ def _add_tornado(group: Shelf) -> None:
     def tornado(question: Tornado) -> object:
         from roofline_afd.analysis.purchase.sensitivity import sensitivity  # not for --help
 
-        with progress_bar("varying inputs") as advanced:
+        with progress_bar() as advanced:
             return sensitivity(question, advanced=advanced)
 
 

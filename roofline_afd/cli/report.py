@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from roofline_afd.analysis.purchase.questions import Report
+from roofline_afd.cli import progress
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.options import OUTPUT_PANEL, Force
 from roofline_afd.cli.procure import READERS
@@ -43,5 +44,6 @@ def add(app: Shelf) -> None:
         from roofline_afd.reporting.page import report as make
 
         page = make(dataclasses.replace(question, command=["roofline-afd", *sys.argv[1:]]))
+        progress.clear()
         write_file(output, page, force=force)
         print(f"wrote {shown_path(output)}", file=sys.stderr)  # noqa: T201

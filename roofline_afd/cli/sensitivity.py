@@ -35,6 +35,6 @@ def add(app: Shelf) -> None:
     def sensitivity(question: Sensitivity, output: Output) -> None:
         from roofline_afd.analysis.purchase.sensitivity import sensitivity as analyse  # not for --help
 
-        with progress_bar("varying inputs") as advanced:
+        with progress_bar() as advanced:
             answer = analyse(question, advanced=advanced)
         output.deliver(answer)

@@ -52,7 +52,7 @@ def add(app: Shelf) -> None:
             if output.output is not None and series.resolve() == output.output.resolve():
                 raise InputError("--series and --output name the same file")
         asked = placed(question, hardware, databases)
-        with progress_bar("simulating") as advanced:
+        with progress_bar() as advanced:
             found = simulated(asked, advanced=advanced)
         if series is not None:
             write_series(found.series, series, force=output.force)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.analysis.sweep.questions import Sweep
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.options import Output, Streamed
+from roofline_afd.progress import listening
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +47,11 @@ def add(app: Shelf) -> None:
         if not (rows and output.streams):
             Output.check(output)  # of what is no stream: before the work
             kept = question if rows else dataclasses.replace(question, file=output.output)
-            output.deliver(analyse(kept, told=_told))
+            with listening(None):  # it tells of points itself
+                answer = analyse(kept, told=_told)
+            output.deliver(answer)
             return
-        answer = analyse(dataclasses.replace(question, file=output.output), told=_told)
+        with listening(None):
+            answer = analyse(dataclasses.replace(question, file=output.output), told=_told)
         points, file = answer.summary["points"], shown_path(answer.summary["file"])
         print(f"wrote {points:,} points to {file}", file=sys.stderr)  # noqa: T201

@@ -14,6 +14,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from roofline_afd.progress import steps
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from multiprocessing.connection import Connection
@@ -44,7 +46,7 @@ def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
     """
     workers = min(_cores(), len(tasks), MOST_WORKERS)
     if workers == 1 or not _forks_safely():
-        return {name: task() for name, task in tasks.items()}
+        return {name: task() for name, task in steps(tasks.items())}
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(
         workers,
@@ -56,7 +58,7 @@ def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
         with warnings.catch_warnings():  # idle threads of linear algebra, which are made for forks
             warnings.simplefilter("ignore", DeprecationWarning)
             futures = {name: pool.submit(_work, name) for name in tasks}
-        made = {name: future.result() for name, future in futures.items()}
+        made = {name: future.result() for name, future in steps(futures.items())}
     except BrokenProcessPool:  # a worker was killed: without it, here
         made = {name: task() for name, task in tasks.items()}
     except BaseException:

@@ -120,7 +120,8 @@ class Scenario:
     model : Model or str
         What is served, or its id.
     tpot_ms : float, optional
-        Time per output token allowed; where absent 50, and no limit for `predict` [ms].
+        Time per output token allowed; where absent 50, and no limit for one deployment, for serving modes
+        and for whole requests [ms].
     accept_length : float
         Mean tokens accepted per step with speculative decoding; 1 without [1].
     gap_ms : float, optional

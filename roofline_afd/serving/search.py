@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roofline_afd.progress import steps
 from roofline_afd.serving.batches import filled_below, largest
 from roofline_afd.serving.bounds import group_bounds
 from roofline_afd.serving.candidates import Candidates, blocks_of, deployments_of, shapes_in_memory, taken
@@ -271,7 +272,7 @@ class _Search:
             ahead = self.rivals(taken(found, rows), NEAR * best)
             rate[rows[~ahead]] = np.minimum(bound[rows[~ahead]], NEAR * best)
             rows = rows[ahead]
-            for part in np.split(rows, range(size, rows.size, size)):
+            for part in steps(np.split(rows, range(size, rows.size, size))):
                 chosen = part[bound[part] >= NEAR * best]
                 settled = self.settle(taken(found, chosen))
                 for column, value in zip(columns, settled, strict=True):

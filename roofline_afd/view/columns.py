@@ -13,6 +13,8 @@ class Column:
     label: str
     unit: str = ""
     form: str = ".4g"
+    most: float = math.inf
+    """What it cannot exceed where it is a share: more is said as such."""
 
     @property
     def title(self) -> str:
@@ -30,6 +32,8 @@ class Column:
         return self._number(value) if isinstance(value, int | float) else str(value)
 
     def _number(self, value: float) -> str:
+        if value > self.most:
+            return f">{self.most:{self.form.replace('1', '0')}}"
         plain = self.form == ".4g"
         if plain and math.isfinite(value) and abs(value) >= GROUPED_FROM:
             return f"{value:,.0f}"
@@ -53,7 +57,7 @@ COLUMNS = {
     "active_time_us": Column("active", "us", ".1f"),
     "stage_budget_us": Column("stage budget", "us", ".1f"),
     "ofu": Column("OFU", form=PERCENT),
-    "temporal_sparsity": Column("S_t", form=PERCENT),
+    "temporal_sparsity": Column("S_t", form=PERCENT, most=1.0),
     "hfu": Column("HFU", form=PERCENT),
     "expert_memory_gb": Column("expert weights", "GB", ".1f"),
     "shown": Column("value"),
@@ -134,6 +138,18 @@ COLUMNS = {
     "interaction": Column("interaction", form="+.3g"),
 }
 """Keys whose label, unit or rounding differs from what `column` makes of them."""
+UNBROKEN = {"deployment", "domains"}
+"""Columns whose texts have spaces, and make no sense in parts."""
+GO_FIRST = (
+    *("power_basis", "tokens_per_joule", "int8_tops", "compute_time_us", "weight_time_us", "intensity"),
+    *("chunk_tokens", "batch_per_group", "on_frontier", "at_load", "n_nodes", "break_even_price"),
+    *("devices_per_node", "scale_up_domain_devices", "rank", "feasible", "record", "file", "kind"),
+    *("shared_experts", "moe_layers", "expert_intermediate", "hidden_size"),
+    *("timing", "role", "basis", "fits_memory", "use", "rounding_loss", "attention_instances"),
+    *("ffn_instances", "microbatches", "layers", "engine"),
+    *("elasticity", "break_even", "low", "high", "metric"),
+)
+"""Columns that a narrow table leaves out before its last ones."""
 UNIT_ENDINGS = {
     "_gb_per_s": "GB/s",
     "_tflops": "TFLOP/s",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import importlib.util
 import io
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, TextIO
 
 from roofline_afd.errors import InputError, nearest, shown, shown_path
-from roofline_afd.view.columns import column
+from roofline_afd.view.cells import TABLE, Choice, flat_rows, grid_of, keys_of
+from roofline_afd.view.screen import notes_shown, screen_of
 from roofline_afd.view.workbook import as_xlsx, cell_value
 
 if TYPE_CHECKING:
@@ -32,31 +35,34 @@ SUFFIXES = {
     ".txt": "table",
     ".xlsx": XLSX,
 }
-LONGEST_UNBROKEN = 24
-"""Letters of a word that a narrow terminal does not break."""
-SPACE = 2
-"""Characters between columns."""
-RESULTS = ("hfu", "ofu", "temporal_sparsity", "pairs_per_device", "intensity")
-"""Results that carry the weakest kind of their inputs."""
-DAGGER = "\u2020"
-"""Marks numbers that are, or rest on, an estimate."""
 
 
-def as_csv(answer: Answer) -> str:
-    """Return the results of an answer as CSV with the keys of the JSON; no spreadsheet runs its texts."""
+def as_csv(answer: Answer, choice: Choice = TABLE) -> str:
+    """Return columns of an answer as CSV with the keys of the JSON; no spreadsheet runs its texts.
+
+    A value within another has a column of its own, as `breakdown.attention_us`.
+    """
+    rows = flat_rows(answer)
+    keys = keys_of(answer, choice, rows)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(cell_value, answer.columns))
-    writer.writerows([cell_value(value) for value in row.values()] for row in answer.rows())
+    writer.writerow(map(cell_value, keys))
+    writer.writerows([_csv_cell(row[key]) for key in keys] for row in rows)
     return buffer.getvalue()
 
 
-def as_markdown(answer: Answer) -> str:
+def _csv_cell(value: object) -> object:
+    """Return a value as a cell: a list of plain values as a text."""
+    return cell_value(", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
+
+
+def as_markdown(answer: Answer, choice: Choice = TABLE) -> str:
     """Return an answer as a Markdown table, with its sentence above and its notes below."""
-    header, body = _shown(answer)
+    grid = grid_of(answer, choice)
     escape = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " "})
-    lines = ["| " + " | ".join(cell.translate(escape) for cell in row) + " |" for row in (header, *body)]
-    lines.insert(1, "|" + "---|" * len(header))
+    table = (grid.titles, *grid.body)
+    lines = ["| " + " | ".join(cell.translate(escape) for cell in row) + " |" for row in table]
+    lines.insert(1, "|" + "---|" * len(grid.titles))
     sentence = answer.summary.get("answer")
     above = [sentence, ""] if sentence else []
     above += file_blocks(answer.files)
@@ -74,105 +80,9 @@ def file_blocks(files: Mapping[str, str]) -> list[str]:
     ]
 
 
-def as_table(answer: Answer, *, width: int | None = None) -> str:
+def as_table(answer: Answer, *, width: int | None = None, choice: Choice = TABLE) -> str:
     """Return an answer as text for a terminal, `width` columns wide; as wide as it needs where None."""
-    from rich.box import SIMPLE_HEAD  # only for people
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    header, body = _shown(answer)
-    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
-    widths = _fit([[name, *(row[index] for row in body)] for index, name in enumerate(header)], width)
-    for index, (name, wide) in enumerate(zip(header, widths, strict=True)):
-        numeric = all(row[index][:1].isdigit() or row[index] == "-" for row in body)
-        justify: Literal["left", "right"] = "right" if numeric else "left"
-        table.add_column(Text(name), justify=justify, overflow="fold", width=wide)
-    for row in body:
-        table.add_row(*(Text(cell) for cell in row))
-    terminal = width is not None
-    whole = max(width or 0, sum(widths) + SPACE * len(widths) + 1)
-    # without a height, rich takes 80 columns on a dumb terminal whatever the width
-    console = Console(file=io.StringIO(), width=whole, height=25, force_terminal=terminal, highlight=False)
-    sentence = answer.summary.get("answer")
-    if sentence:
-        console.print(Text(str(sentence)), style="bold")
-    files = "".join(f"\n-- {name}\n{text}" for name, text in answer.files.items())  # lines are not broken
-    before = console.file.getvalue() if files else ""  # type: ignore[attr-defined]  # the StringIO above
-    console.print(table)
-    text: str = console.file.getvalue()[len(before) :]  # type: ignore[attr-defined]  # the same
-    shown_text = before + files + text
-    return "\n".join(line.rstrip() for line in shown_text.splitlines()) + "\n"
-
-
-def _fit(columns: Sequence[Sequence[str]], width: int | None) -> list[int]:
-    """Return column widths that fit a terminal: the widest columns wrap first, and no word is broken.
-
-    Where even whole words do not fit, the terminal wraps the lines: that is ugly, but loses nothing.
-    """
-    widths = [max(map(len, cells)) for cells in columns]
-    words = [max((len(word) for cell in cells for word in cell.split()), default=1) for cells in columns]
-    least = [min(longest, LONGEST_UNBROKEN) for longest in words]
-    while width is not None and sum(widths) + SPACE * len(widths) + 1 > width:
-        slack = [wide - low for wide, low in zip(widths, least, strict=True)]
-        if max(slack) <= 0:
-            break
-        widths[slack.index(max(slack))] -= 1
-    return widths
-
-
-def _shown(answer: Answer) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows as people read them; a record's many keys run downwards."""
-    rows = answer.rows()
-    if answer.command.endswith(" show"):
-        return _record_lines(rows, answer.table_keys)
-    keys = answer.table_keys or tuple(answer.columns)
-    if answer.summary.get("weakest_kind") == "estimated":
-        rows = [{**row, **dict.fromkeys((f"{key}_kind" for key in RESULTS), "estimated")} for row in rows]
-    if answer.table_rows is not None:
-        rows = [rows[index] for index in answer.table_rows]
-    header = [column(key).title for key in keys]
-    return header, [[_marked(row, key) for key in keys] for row in rows]
-
-
-def _marked(row: Mapping[str, Any], key: str) -> str:
-    dagger = DAGGER if row.get(f"{key}_kind") == "estimated" else ""
-    return column(key).show(row[key]) + dagger
-
-
-PROVENANCE = ("unit", "kind", "source", "note", "record", "file")
-_PROVENANCE_ENDINGS = tuple(f"_{part}" for part in PROVENANCE)
-
-
-def _record_lines(
-    rows: Sequence[Mapping[str, Any]], with_provenance: tuple[str, ...]
-) -> tuple[list[str], list[list[str]]]:
-    """Return a record with a line per key: value and provenance, or several records side by side."""
-    keys = dict.fromkeys(key for row in rows for key in row if not key.endswith(_PROVENANCE_ENDINGS))
-    if len(rows) > 1:
-        lines = [
-            [key, _first(rows, f"{key}_unit"), *(_marked(row, key) if key in row else "-" for row in rows)]
-            for key in keys
-            if key not in {"id", "prices"}
-        ]
-        return ["key", "unit", *(str(row["id"]) for row in rows)], lines
-    (row,) = rows
-    lines = []
-    for key in keys:
-        if row[key] is not None and key != "prices":
-            provenance = (str(row.get(f"{key}_{part}") or "") for part in with_provenance)
-            lines.append([key, _marked(row, key), *provenance])
-    for price in row.get("prices") or ():
-        name = f"price, {price['basis']}" + (f" ({price['terms']})" if price["terms"] else "")
-        dagger = DAGGER if price["kind"] == "estimated" else ""
-        said = {**price, "note": "; ".join(filter(None, (f"dated {price['date']}", price["note"])))}
-        provenance = (str(said.get(part) or "") for part in with_provenance)
-        lines.append([name, f"{price['value']:g}{dagger}", *provenance])
-    return ["key", "value", *with_provenance], lines
-
-
-def _first(rows: Sequence[Mapping[str, Any]], key: str) -> str:
-    return next((str(row[key]) for row in rows if row.get(key)), "")
+    return screen_of(answer, width=width, choice=choice).text
 
 
 def choose_format(form: str | None, output: Path | None, *, terminal: bool) -> str:
@@ -351,39 +261,84 @@ def _umask() -> int:
     return current
 
 
-def render(answer: Answer, form: str, *, width: int | None = None) -> str:
-    """Return an answer as text in a member of `FORMATS`; `width` only matters to tables."""
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How an answer is delivered: format, file, columns and notes, as options say."""
+
+    format: str | None = None
+    output: Path | None = None
+    force: bool = False
+    choice: Choice = TABLE
+    why: bool = False
+    """Whether every note is told."""
+
+
+def render(answer: Answer, form: str, *, choice: Choice = TABLE) -> str:
+    """Return an answer as text in a member of `FORMATS`, tables as wide as they need."""
     if form == "table":
-        return as_table(answer, width=width)
+        return as_table(answer, choice=choice)
     if form == "json":
         return answer.json()
-    return as_csv(answer) if form == "csv" else as_markdown(answer)
+    return as_csv(answer, choice) if form == "csv" else as_markdown(answer, choice)
 
 
-def deliver(answer: Answer, *, form: str | None, output: Path | None, force: bool) -> None:
+def check_choice(choice: Choice, chosen: str) -> None:
+    """Refuse a choice of columns where the format holds every one."""
+    if choice == TABLE:
+        return
+    option = "--columns" if choice.names else "--all-columns"
+    if choice.names and choice.whole:
+        raise InputError("--columns and --all-columns exclude each other")
+    if chosen in {"json", XLSX}:
+        raise InputError(f"{option} is for tables, csv and markdown: {chosen} holds every column")
+
+
+def deliver(answer: Answer, form: Form) -> None:
     """Print an answer or write it to a file; notes go to stderr unless the format carries them.
 
     Parameters
     ----------
     answer : Answer
         What to deliver.
-    form, output, force
-        What `--format`, `--output` and `--force` say.
+    form : Form
+        How.
 
     Raises
     ------
     InputError
-        If the format is not valid or the file cannot be written.
+        If the format is not valid, a column is none of the answer's, or the file cannot be written.
     """
     terminal = sys.stdout.isatty()
-    chosen = choose_format(form, output, terminal=terminal)
-    if output is not None:
-        content = as_xlsx(answer) if chosen == XLSX else render(answer, chosen).encode()
-        write_file(output, content, force=force)
-        print(f"wrote {shown_path(output)}", file=sys.stderr)  # noqa: T201
+    chosen = choose_format(form.format, form.output, terminal=terminal)
+    check_choice(form.choice, chosen)
+    left_out: tuple[str, ...] = ()
+    if form.output is not None:
+        content = as_xlsx(answer) if chosen == XLSX else render(answer, chosen, choice=form.choice).encode()
+        write_file(form.output, content, force=form.force)
+        print(f"wrote {shown_path(form.output)}", file=sys.stderr)  # noqa: T201
+    elif chosen == "table" and terminal:
+        width = shutil.get_terminal_size().columns
+        screen = screen_of(answer, width=width, choice=form.choice, styled=_has_style(sys.stdout))
+        left_out = screen.left_out
+        sys.stdout.write(screen.text)
+        sys.stdout.flush()  # before the notes
     else:
-        width = os.get_terminal_size().columns if terminal else None
-        sys.stdout.write(render(answer, chosen, width=width))
+        sys.stdout.write(render(answer, chosen, choice=form.choice))
     if chosen in {"table", "csv"}:
-        for note in answer.notes:
-            print(f"note: {note}", file=sys.stderr)  # noqa: T201
+        _tell(answer.notes, left_out, why=form.why)
+
+
+def _has_style(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+
+
+def _tell(notes: Sequence[str], left_out: Sequence[str], *, why: bool) -> None:
+    """Print notes, and which columns a terminal was too narrow for."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    styled = _has_style(sys.stderr)
+    lines = notes_shown(notes, every=why, width=width, styled=styled)
+    if left_out:
+        gone = [f"too narrow for {', '.join(left_out)}: --columns a,b,c chooses"]
+        lines = [*notes_shown(gone, every=True, width=width, styled=styled), *lines]
+    for line in lines:
+        print(line, file=sys.stderr)  # noqa: T201

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError
+from roofline_afd.view.cells import flat_rows
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def as_xlsx(answer: Answer) -> bytes:
     book = Workbook(write_only=True)
     book.properties.creator = "roofline-afd"
     book.properties.title = f"roofline-afd {answer.command}"
-    keys = list(answer.columns)
-    rows = answer.rows()
+    rows = flat_rows(answer)
+    keys = list(rows[0]) if rows else list(answer.columns)
     if len(rows) >= MOST_ROWS or len(keys) > MOST_COLUMNS:
         raise InputError(
             f"{len(rows):,} rows of {len(keys):,} columns are more than a sheet of a workbook holds: "

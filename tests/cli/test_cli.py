@@ -46,13 +46,14 @@ def test_envelope() -> None:
 
 def test_formats_agree() -> None:
     rows = ask(*BASE, "--ffn-nodes", "1:3")["results"]
-    table = list(csv.DictReader(io.StringIO(command(*BASE, "--ffn-nodes", "1:3", "--format", "csv").out)))
+    whole = command(*BASE, "--ffn-nodes", "1:3", "--format", "csv", "--all-columns")
+    table = list(csv.DictReader(io.StringIO(whole.out)))
     assert [list(row) for row in table] == [list(row) for row in rows]
     assert [float(row["hfu"]) for row in table] == [row["hfu"] for row in rows]
     markdown = command(*BASE, "--ffn-nodes", "1:3", "--format", "markdown").out
     assert "| FFN nodes |" in markdown
     assert "33.1%" in markdown
-    text = command(*BASE, "--ffn-nodes", "1:3", "--format", "table").out
+    text = command(*BASE, "--ffn-nodes", "1:4", "--format", "table").out
     assert "expert weight streaming" in text
     assert max(map(len, text.splitlines())) > 120  # a pipe has no width: nothing is cut
     piped = command(*BASE, "--ffn-nodes", "1:3")

@@ -64,7 +64,7 @@ def test_counts_from_a_file(tmp_path: Path) -> None:
 
 def test_formats() -> None:
     piped = command(*BASE, "--sigma", ".9")
-    assert piped.out.startswith("load,sigma,alpha_ep,alpha_afd_continuous,alpha_afd,")
+    assert piped.out.startswith("sigma,alpha_ep,alpha_afd_continuous,alpha_afd,")
     assert "note: --lambda-ep is taken as 3 / 1 = 3" in piped.err
     table = command(*BASE, "--sigma", ".9", "--format", "table").out
     assert "AFD's extra 7.3%" in table

@@ -45,11 +45,11 @@ def test_json() -> None:
 
 
 def test_csv_has_the_keys_of_json() -> None:
-    piped = command(*BASE, *PRICES)
+    piped = command(*BASE, *PRICES, "--all-columns", "--why")
     assert piped.status == 0
     rows = list(csv.DictReader(io.StringIO(piped.out)))
     results = ask(*BASE, *PRICES)["results"]
-    assert list(rows[0]) == list(results[0])
+    assert set(rows[0]) == set(results[0])
     for row, other in zip(rows, results, strict=True):
         for key in FIXED:
             assert row[key] == ("" if other[key] is None else str(other[key]))

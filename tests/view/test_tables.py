@@ -1,8 +1,9 @@
-"""Tables: nothing is lost on narrow terminals, nothing is cut in pipes, text stays text."""
+"""Tables: they fit terminals and say what they leave out, nothing is cut in pipes, text stays text."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import io
 import os
@@ -11,30 +12,106 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roofline_afd.analysis.answer import Asked, Decisive
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
+from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.listing.list import list_hardware
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
+from roofline_afd.view.cells import Choice, grid_of
 from roofline_afd.view.columns import column
+from roofline_afd.view.screen import notes_shown, screen_of
 from roofline_afd.view.tables import as_csv, as_markdown, as_table, choose_format, write_file, write_files
+from tests.conftest import ONE_PLAN
 
 ANSWER = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6)))
 
 
-@pytest.mark.parametrize("width", [20, 60, 80, 100, 130, 200, None])
-@pytest.mark.parametrize("answer", [ANSWER, list_hardware(Catalogue())], ids=["roofline", "hardware list"])
-def test_no_value_is_lost_at_any_width(answer: object, width: int | None) -> None:
-    """Every id and every number of the wide table stands whole in the narrow one."""
-    from roofline_afd.analysis.answer import Answer
+LISTED = list_hardware(Catalogue())
+COMPARED = compare(Scenario(system="h800", model="deepseek-v3", max_devices=32, **ONE_PLAN))
+ANSWERS = {"roofline": ANSWER, "hardware list": LISTED, "compare": COMPARED}
 
-    assert isinstance(answer, Answer)
-    wide = as_table(answer)
-    narrow = " ".join(as_table(answer, width=width).split())
-    for line in wide.splitlines()[4:]:
-        cells = [cell for cell in line.split() if cell[:1].isdigit()]
-        assert all(cell in narrow for cell in cells), line
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200, None])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_tables_fit_and_name_what_they_leave_out(name: str, width: int | None) -> None:
+    """No line is wider than the terminal; every value of a column that is shown stands whole in it."""
+    answer = ANSWERS[name]
+    screen, grid = screen_of(answer, width=width), grid_of(answer)
+    assert max(map(len, screen.text.splitlines())) <= (width or 10**6)
+    assert set(screen.left_out) < set(grid.keys)
+    assert width is not None or not screen.left_out
+    words = set(screen.text.split())
+    for row in grid.body:
+        for key, cell in zip(grid.keys, row, strict=True):
+            assert key in screen.left_out or cell == "-" or set(cell.split()) <= words, (key, cell)
+        assert row[0] in words
+
+
+def test_few_rows_are_turned_on_their_side() -> None:
+    lines = screen_of(COMPARED, width=80).text.splitlines()
+    heads = next(line.split() for line in lines if line.startswith("mode"))
+    assert heads == ["mode", "ep", "afd"]
+    assert not screen_of(COMPARED, width=60).left_out
+    assert max(map(len, lines[lines.index("") :])) <= 60
+
+
+def test_deployments_and_ids_are_not_broken() -> None:
+    deployment = "P 1 x (8A+16F), D 1 x (16A+24F)"
+    rows = {"id": "a" * 30, "deployment": deployment, **dict.fromkeys(["why", "note"], "a b c d e f " * 9)}
+    columns = {key: np.array([value] * 4, dtype=object) for key, value in rows.items()}
+    answer = dataclasses.replace(ANSWER, summary={}, columns=columns, table_keys=tuple(rows))
+    screen = screen_of(answer, width=80)
+    assert max(map(len, screen.text.splitlines())) <= 80
+    assert screen.text.count(f"{'a' * 30}  {deployment}") == 4
+    assert screen.left_out == ("why", "note")
+
+
+def test_chosen_columns_all_stand_in_parts_where_they_must() -> None:
+    names = tuple(LISTED.table_keys)
+    screen = screen_of(LISTED, width=80, choice=Choice(names))
+    assert not screen.left_out
+    lines = screen.text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("gb200-nvl72-infiniband-800 ") for line in lines) > 1
+
+
+def test_a_column_that_is_none_is_named() -> None:
+    with pytest.raises(InputError, match="--columns 'hfv' is no column; did you mean 'hfu'"):
+        as_csv(ANSWER, Choice(("hfv",)))
+
+
+def test_csv_holds_the_columns_of_the_table_and_those_within() -> None:
+    header = as_csv(COMPARED).splitlines()[0].split(",")
+    assert tuple(header) == COMPARED.table_keys
+    within = as_csv(COMPARED, Choice(("mode", "breakdown"))).splitlines()
+    assert within[0].startswith("mode,breakdown.")
+    assert "breakdown.attention_us" in within[0]
+    whole = as_csv(COMPARED, Choice(whole=True))
+    assert "{" not in whole
+    assert set(header) < set(whole.splitlines()[0].split(","))
+
+
+def test_notes_that_decide_come_alone_and_once() -> None:
+    notes = ["a", Decisive("b"), "a", Decisive("c"), Decisive("d"), Decisive("e"), Decisive("b")]
+    told = dataclasses.replace(ANSWER, notes=list(notes)).notes
+    assert told == ["a", "b", "c", "d", "e"]
+    assert notes_shown(told, every=False) == ["note: b", "note: c", "note: d", "2 more notes: --why"]
+    assert notes_shown(told, every=True) == [f"note: {text}" for text in "abcde"]
+    assert notes_shown(["a"], every=False) == ["1 note: --why"]
+    asked = [Decisive(each) for each in "abcd"] + [Asked("e")]
+    assert notes_shown(asked, every=False)[-2:] == ["note: e", "1 more note: --why"]
+    long = notes_shown([Decisive("word " * 40)], every=False, width=60)
+    assert max(map(len, long)) <= 60
+    assert all(line.startswith("      ") for line in long[1:])
+
+
+def test_texts_of_records_cannot_colour_a_terminal() -> None:
+    columns = {"id": np.array(["a\x1b[31mb\nc"], dtype=object)}
+    answer = dataclasses.replace(ANSWER, summary={}, notes=[], columns=columns, table_keys=("id",))
+    assert "a?[31mb c" in as_table(answer, width=80)
 
 
 def test_csv_is_plain() -> None:
@@ -45,8 +122,6 @@ def test_csv_is_plain() -> None:
 
 
 def test_markdown_escapes_what_would_break_the_table() -> None:
-    import dataclasses
-
     answer = dataclasses.replace(
         ANSWER, summary={}, notes=[], columns={"id": np.array(["a|b<c>"])}, table_keys=("id",)
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
+from roofline_afd.analysis.answer import Answer, Decisive, describe_inputs, provenance_notes
 from roofline_afd.catalogue.calibration import ESTIMATED
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics.network import transfer_time
@@ -215,7 +215,7 @@ def _sizes(deployments: Deployments, asked: NDArray[np.int64] | None, notes: lis
     if left.all():
         raise InputError(f"--group-sizes leaves nothing for {system.id}: {'; '.join(words)}")
     if asked is not None and words:
-        notes.append(f"{system.id}: left out {'; '.join(words)}")
+        notes.append(Decisive(f"{system.id}: left out {'; '.join(words)}"))
     return found[~left]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, Words
+from roofline_afd.analysis.answer import Answer, Decisive, Words
 from roofline_afd.analysis.bounds.loads import Routing, check_sigma, routing_of
 from roofline_afd.errors import InputError
 from roofline_afd.physics import imbalance as physics
@@ -77,11 +77,13 @@ def imbalance(question: Imbalance) -> Answer:
         what = f"{' and '.join(given)} exclude each other" if given else "how uneven the load is, is missing"
         raise InputError(f"{what}: give exactly one of {', '.join(sources)}")
     inputs: dict[str, Any] = {"attention_nodes": attention, "ffn_nodes": ffn, "lambda_ep": ratio}
-    notes = []
+    notes: list[str] = []
     if lambda_ep is None:
         notes.append(
-            f"--lambda-ep is taken as {attention} / {ffn} = {ratio:g}: attention and FFN times of expert "
-            "parallelism in the ratio of the nodes of disaggregation"
+            Decisive(
+                f"--lambda-ep is taken as {attention} / {ffn} = {ratio:g}: attention and FFN times of expert "
+                "parallelism in the ratio of the nodes of disaggregation"
+            )
         )
     if question.sigma is not None:
         routing, sigmas = None, check_sigma(question.sigma)
@@ -90,7 +92,10 @@ def imbalance(question: Imbalance) -> Answer:
         unused = [option for option, name in OF_ROUTING.items() if getattr(question, name) is not None]
         if unused:
             notes.append(
-                f"set by the user, but with --sigma this answer does not depend on it: {', '.join(unused)}"
+                Decisive(
+                    "set by the user, but with --sigma this answer does not depend on it: "
+                    f"{', '.join(unused)}"
+                )
             )
     else:
         routing = routing_of(question, ffn)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.bounds.counts import MAX_EXPERTS, counts_of
 from roofline_afd.analysis.bounds.questions import PLACEMENTS, Imbalance
 from roofline_afd.catalogue.models import LARGEST, Model, load_model
@@ -191,8 +192,10 @@ def _popularity(
     if own is None and model is None and zipf is not None:
         model = DEFAULT_MODEL
         notes.append(
-            f"the shape of {DEFAULT_MODEL} is taken by default: --model, or --routed-experts and --top-k, "
-            "choose another"
+            Decisive(
+                f"the shape of {DEFAULT_MODEL} is taken by default: --model, or --routed-experts and "
+                "--top-k, choose another"
+            )
         )
     shape = load_model(model) if isinstance(model, str) else model
     experts = own or (shape.routed_experts if shape else None)
@@ -212,7 +215,9 @@ def _popularity(
 def _top_k(given: object, shape: Model | None, popularity: NDArray[np.float64], notes: list[str]) -> int:
     """Return the distinct experts of a token, which the popularity must allow."""
     if given is None and shape is None:
-        notes.append("a token is taken to choose one expert: --top-k or --model says how many it does")
+        notes.append(
+            Decisive("a token is taken to choose one expert: --top-k or --model says how many it does")
+        )
     top_k = whole("--top-k", _or(given, shape.top_k if shape else 1), most=int(LARGEST["top_k"]))
     wanted = int((popularity > 0).sum())
     if top_k > wanted:
@@ -269,7 +274,7 @@ def _whole_from_0(name: str, value: object) -> int:
 def _routing_notes(shape: Model | None, zipf: float | None, placed: str, devices: int) -> list[str]:
     """Say what the load of devices rests on that the deployment may not have."""
     notes = [
-        (
+        Decisive(
             f"sigma is that of {devices} devices with experts, for EP and AFD alike; where EP spreads the "
             "experts over more devices than AFD, its sigma is mostly lower: ask with --devices for each"
         ),
@@ -280,8 +285,10 @@ def _routing_notes(shape: Model | None, zipf: float | None, placed: str, devices
     ]
     if zipf and placed == "contiguous":
         notes.append(
-            "experts lie in order of their popularity, so that contiguous placement puts the most popular on "
-            "one device: the worst case"
+            Decisive(
+                "experts lie in order of their popularity, so that contiguous placement puts the most "
+                "popular on one device: the worst case"
+            )
         )
     if shape is not None and shape.groups_per_token < shape.expert_groups:
         notes.append(

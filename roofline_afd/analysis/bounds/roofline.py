@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, Words, describe_inputs, provenance_notes, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    Words,
+    describe_inputs,
+    provenance_notes,
+    with_formats,
+)
 from roofline_afd.analysis.bounds.regimes import (
     COMPUTE_BOUND,
     EQUAL,
@@ -328,7 +335,7 @@ def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.
     for code in range(FIRST_RULED_OUT, len(BINDINGS)):
         count = int((binding == code).sum())
         if count:
-            notes.append(f"infeasible rows: {count} of {binding.size}, binding {BINDINGS[code]}")
+            notes.append(Decisive(f"infeasible rows: {count} of {binding.size}, binding {BINDINGS[code]}"))
     if scenario.links == "nominal":
         notes.append(
             "links are nominal: a fixed share of the scale-up peak, scale-out at line rate; "
@@ -348,7 +355,7 @@ def _notes(inputs: FfnStageInputs, summary: dict[str, Any], binding: NDArray[np.
     used = {value.key for value in inputs.quantities}
     unused = [key for key in (*scenario.system.overridden, *scenario.model.overridden) if key not in used]
     if unused:
-        notes.append(f"set by the user, but this answer does not depend on it: {', '.join(unused)}")
+        notes.append(Decisive(f"set by the user, but this answer does not depend on it: {', '.join(unused)}"))
     notes += [note for value in inputs.quantities for note in _alternative_notes(scenario, value, summary)]
     return notes
 

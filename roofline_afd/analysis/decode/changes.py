@@ -11,6 +11,7 @@ from roofline_afd.catalogue.hardware import build_system, load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.overrides import split_overrides
 from roofline_afd.catalogue.schema import quantity_keys
+from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.scenario import COUNTS, Scenario
 
@@ -81,6 +82,17 @@ def _plain(name: str, value: float | str) -> object:
         return value
     whole = name in COUNTS or name in {"draft_tokens", "redundant_experts"}
     return int(number) if whole and math.isfinite(number) and number.is_integer() else number
+
+
+def unit_of(scenario: Scenario, key: str) -> str:
+    """Return the unit of what a scenario has under a key, after a space; empty where it has none."""
+    name = key.removeprefix("--").replace("-", "_")
+    fields = documentation(Scenario).parameters
+    found = fields[name].unit if name in fields else ""
+    for quantities in (scenario.system.quantities, scenario.model.quantities):
+        if name in quantities:
+            found = quantities[name].unit
+    return f" {found}" if found not in {"", "1"} else ""
 
 
 def value_of(scenario: Scenario, key: str) -> float | None:

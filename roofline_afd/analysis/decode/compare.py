@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
 from roofline_afd.analysis.decode.levers import lever_notes, levers_of
 from roofline_afd.analysis.decode.memory import memory_notes
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
@@ -62,24 +69,25 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
     verdict = verdict_of(sides)
     ratio = afd.rate / ep.rate if ep.rate and afd.rate else None
     winner = AFD if ep.rate is None or (ratio is not None and ratio > 1) else EP
-    reason = _reason(sides, winner, ratio, verdict)
+    verdict_said, why = _verdict(sides, winner, ratio, verdict)
     quantities = quantities_of(*(side.deployments for side in sides.values()))
     rows = [side.row for side in sides.values()]
     examined = sum(side.found.examined for side in sides.values())
     moved = levers_of(scenario, sides) if levers else None
     notes = [
+        *([Decisive(why.lstrip(":; "))] if why else []),
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
         *(
-            f"{NAMES[mode]}: no feasible deployment: {why_not(side)}"
+            Decisive(f"{NAMES[mode]}: no feasible deployment: {why_not(side)}")
             for mode, side in sides.items()
             if side.rate is None
         ),
         *_sure(scenario, verdict),
-        *_neighbours(sides),
         *_validated(constants),
         *lever_notes(moved or []),
         *memory_notes(row for row in rows if row["feasible"]),
         *_unique(note for side in sides.values() for note in notes_of(side.deployments, [side.row])),
+        *_neighbours(sides),
         *provenance_notes(scenario, quantities),
     ]
     return Answer(
@@ -91,7 +99,7 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
             "afd_over_ep": ratio,
             **verdict.keys(),
             "validated_error": constants.validated_error,
-            "reason": reason,
+            "reason": f"{verdict_said}{why}.",
             "runner_up": {
                 mode: _shape(side.found.runner_up, side.deployments) for mode, side in sides.items()
             },
@@ -100,18 +108,20 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
             },
             "levers": moved,
             "deployments_examined": examined,
-            "answer": with_formats(reason + _lies(sides), scenario),
+            "answer": with_formats(f"{verdict_said}.{_lies(sides)}", scenario),
         },
         notes=notes,
         table_keys=TABLE_KEYS,
     )
 
 
-def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, verdict: Verdict) -> str:
-    """Return who wins, by how much and why, in one sentence."""
+def _verdict(
+    sides: Mapping[str, Side], winner: str, ratio: float | None, verdict: Verdict
+) -> tuple[str, str]:
+    """Return who wins and by how much, and what goes on from there: why."""
     loser = EP if winner == AFD else AFD
     if ratio is None or verdict.odds is None:
-        return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {why_not(sides[loser])}."
+        return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {why_not(sides[loser])}", ""
     gain = max(ratio, 1 / ratio) - 1
     first, second = sides[winner].row, sides[loser].row
     why = (
@@ -120,10 +130,10 @@ def _reason(sides: Mapping[str, Side], winner: str, ratio: float | None, verdict
     )
     if verdict.close:
         return (
-            f"{CLOSE_CALL}: {NAMES[winner]} is ahead by {gain:.1%} ({verdict.odds.words}); {why}; what would "
-            f"decide it: {_decider(sides)}."
+            f"{CLOSE_CALL}: {NAMES[winner]} is ahead by {gain:.1%} ({verdict.odds.words})",
+            f"; {why}; what would decide it: {_decider(sides)}",
         )
-    return f"{NAMES[winner]} wins by {gain:.0%} ({verdict.odds.words}): {why}."
+    return f"{NAMES[winner]} wins by {gain:.0%} ({verdict.odds.words})", f": {why}"
 
 
 def _sure(scenario: Scenario, verdict: Verdict) -> list[str]:
@@ -190,7 +200,7 @@ def _decider(sides: Mapping[str, Side]) -> str:
 
 def _neighbours(sides: Mapping[str, Side]) -> list[str]:
     """Return a sentence per mode: the next best shape, and the smallest nearly as good."""
-    notes = []
+    notes: list[str] = []
     for mode, side in sides.items():
         if side.rate is None:
             continue
@@ -206,7 +216,7 @@ def _neighbours(sides: Mapping[str, Side]) -> list[str]:
             share = smallest["tokens_per_s_per_device"] / side.rate
             parts.append(f"smallest within 2 %: {_devices(smallest)} ({share - 1:.1%})")
         if parts:
-            notes.append(f"{NAMES[mode]}: {'; '.join(parts)}")
+            notes.append(Decisive(f"{NAMES[mode]}: {'; '.join(parts)}"))
     return notes
 
 

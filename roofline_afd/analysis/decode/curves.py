@@ -17,6 +17,7 @@ from roofline_afd.analysis.decode.verdict import Odds, odds_of
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError, shown
+from roofline_afd.progress import steps
 from roofline_afd.serving.checks import finite
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.scenario import SHORTEST_TPOT_MS, Scenario
@@ -159,7 +160,7 @@ def frontier(question: Frontier) -> Answer:
 def _odds(curves: Mapping[str, Curve], targets: Sequence[float], error: RatioError) -> dict[float, Odds]:
     """Return how sure the ratio is at each target where both modes are feasible."""
     found = {}
-    for limit in targets:
+    for limit in steps(targets):
         ep, afd = (curves[mode].at(limit) for mode in (EP, AFD))
         if ep is not None and afd is not None:
             share = max(float(row["estimated_share"]) for row in (ep, afd))
@@ -275,7 +276,7 @@ class Curve:
     def points(self, targets: Sequence[float]) -> list[dict[str, Any]]:
         """Return the best at each target that a shorter one did not have already."""
         kept: list[dict[str, Any]] = []
-        for limit in targets:
+        for limit in steps(targets):
             row = self.at(limit)
             if row is not None and (not kept or _rate(row) > _rate(kept[-1])):
                 kept.append(row)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from roofline_afd.analysis.answer import Asked
 from roofline_afd.analysis.decode.sides import NAMES, search_modes
 from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.errors import InputError
+from roofline_afd.progress import steps
 from roofline_afd.serving.checks import option
 from roofline_afd.serving.deployment import AFD, EP
 
@@ -54,7 +56,7 @@ def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, A
     known = sides[EP].rate or 0.0, sides[AFD].rate or 0.0
     before = _winner(*known)
     rows = []
-    for name, field, values in LEVERS:
+    for name, field, values in steps(LEVERS):
         for value in values:
             row: dict[str, Any] = {"lever": name, "option": f"{option(field)} {value}"}
             try:
@@ -107,7 +109,7 @@ def _winner(ep: float, afd: float) -> str | None:
 
 def lever_notes(rows: list[dict[str, Any]]) -> list[str]:
     """Return what levers do, a sentence each: AFD over EP, and whether another mode wins."""
-    notes = []
+    notes: list[str] = []
     for row in rows:
         if row["why"] is not None:
             told = row["why"]
@@ -124,5 +126,5 @@ def lever_notes(rows: list[dict[str, Any]]) -> list[str]:
         flips = ": the winner changes" if row["changes_winner"] else ""
         if flips and row["too_close_to_call"]:
             flips += ", but it is too close to call"
-        notes.append(f"lever, {row['lever']}, {row['option']}: {told}{flips}")
+        notes.append(Asked(f"lever, {row['lever']}, {row['option']}: {told}{flips}"))
     return notes

@@ -19,6 +19,7 @@ from roofline_afd.analysis.decode.verdict import undecided
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.errors import InputError, nearest, shown
+from roofline_afd.progress import steps
 from roofline_afd.serving.checks import choice, finite
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.measured import rests_on_estimates
@@ -77,9 +78,9 @@ def grid(question: Map) -> Answer:
         raise InputError(f"--x and --y ask for {len(xs) * len(ys):,} points; a map holds {MOST_POINTS:,}")
     successive = Successive()
     rows = []
-    for one in ys:
+    for one in steps(ys):
         row = changed(scenario, {y_key: _number(y_key, one)})
-        for other in xs:
+        for other in steps(xs):
             point = changed(row, {x_key: _number(x_key, other)})
             found = _modes(*successive.rates(point)) if metric == RATIO else _hfu_at(point)
             rows.append({x_key: other, y_key: one, **found})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from roofline_afd.analysis.answer import describe_inputs
+from roofline_afd.analysis.answer import Decisive, describe_inputs
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.engines import IDEAL
 from roofline_afd.catalogue.hardware import PEAK_KEYS
@@ -42,6 +42,8 @@ MODEL_KEYS = (
     "expert_matrices",
     "vocab_size",
 )
+MUCH = 0.1
+"""Share of the operator time that is estimated from which it can change a decision."""
 COPIES = {"pair": "expert", "rank": "device", "node": "node"}
 """What kernels send a copy of a token for, by how they send."""
 SERVING_FIELDS = (
@@ -138,20 +140,27 @@ def notes_of(deployments: Deployments, rows: Iterable[Mapping[str, Any]]) -> lis
     longest = model.quantities.get("max_context_tokens")
     if longest is not None and context > longest.value:
         notes.append(
-            f"a context of {context:,} is beyond the {longest.value:,.0f} tokens {model.id} is made for"
+            Decisive(
+                f"a context of {context:,} is beyond the {longest.value:,.0f} tokens {model.id} is made for"
+            )
         )
     if deployments.attention.id != deployments.ffn.id:
         notes.append(
-            f"{deployments.mode}: attention on {deployments.attention.id}, experts on {deployments.ffn.id}: "
-            "throughput per device counts both alike, whatever they cost"
+            Decisive(
+                f"{deployments.mode}: attention on {deployments.attention.id}, experts on "
+                f"{deployments.ffn.id}: throughput per device counts both alike, whatever they cost"
+            )
         )
     for row in rows:
         notes += _idle_notes(deployments, row)
         share = row.get("estimated_share")
         if share:
+            kind = Decisive if share >= MUCH else str
             notes.append(
-                f"{row['mode']}: {share:.0%} of the operator time rests on efficiencies never measured on "
-                "these parts"
+                kind(
+                    f"{row['mode']}: {share:.0%} of the operator time rests on efficiencies never measured "
+                    "on these parts"
+                )
             )
         if row.get("sibling_share"):
             notes.append(
@@ -172,12 +181,19 @@ def _exchange_notes(deployments: Deployments, mode: str, transport: str) -> list
         return []
     system = deployments.attention
     if not link.library or link.transport != transport:
-        return [f"{mode}: kernels that send a copy per {COPIES[transport]} were never timed on {system.id}"]
+        return [
+            Decisive(
+                f"{mode}: kernels that send a copy per {COPIES[transport]} were never timed on {system.id}"
+            )
+        ]
     legs = [(link.up, system.scale_up.name)]
     if system.scale_out is not None:
         legs.append((link.out, system.scale_out.name))
     return [
-        f"{mode}: exchanges over {name} are estimated from {leg.basis}: up to {leg.widening:.0%} off for that"
+        Decisive(
+            f"{mode}: exchanges over {name} are estimated from {leg.basis}: up to {leg.widening:.0%} off for "
+            "that"
+        )
         for leg, name in legs
         if leg.basis
     ]
@@ -196,7 +212,7 @@ def _idle_notes(deployments: Deployments, row: Mapping[str, Any]) -> list[str]:
     if not idle:
         return []
     fill = f"{row['mode']}: {row['n_devices']} devices fill no slice of the torus: the smallest has {paid}"
-    return [f"{fill}, and tokens/s per device are over all of them, {idle} idle ones too"]
+    return [Decisive(f"{fill}, and tokens/s per device are over all of them, {idle} idle ones too")]
 
 
 def question_line(scenario: Scenario, varied: Sequence[str] = ()) -> str:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
 from roofline_afd.analysis.decode.memory import memory_notes, memory_refusal
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.one import asked, largest_batch_in_time
@@ -51,13 +58,14 @@ def predict(question: Prediction) -> Answer:
     refuse(deployments, deployment, limited=limited)
     row = {**found.largest, **row_of(deployments, deployment, limited=limited)}
     quantities = quantities_of(deployments)
-    said = _sentence(row, scenario)
+    said, terms = _said(row, scenario)
     return Answer(
         command="predict",
         inputs=serving_inputs(scenario, quantities),
         columns=object_columns([row]),
         summary={**found.largest, "answer": with_formats(f"{found.answer}{said}", scenario)},
         notes=[
+            Decisive(terms),
             *memory_notes([row]),
             *notes_of(deployments, [row]),
             *provenance_notes(scenario, quantities),
@@ -133,8 +141,8 @@ def _floor(deployments: Deployments, deployment: Deployment) -> float:
     return float(np.asarray(least)) / deployments.scenario.accept_length * 1e3
 
 
-def _sentence(row: Mapping[str, Any], scenario: Scenario) -> str:
-    """Return what a deployment reaches, and the terms it is made of."""
+def _said(row: Mapping[str, Any], scenario: Scenario) -> tuple[str, str]:
+    """Return what a deployment reaches, and the terms its step is made of."""
     shape = (
         f"{row['n_attention_devices']} attention and {row['n_ffn_devices']} FFN devices"
         if row["n_ffn_devices"]
@@ -155,9 +163,12 @@ def _sentence(row: Mapping[str, Any], scenario: Scenario) -> str:
     if row["mode"] == EP and scenario.microbatches is None and row["batch_per_group"] > 1:
         schedule += f" (quicker than {'one micro-batch' if row['microbatches'] > 1 else 'two micro-batches'})"
     accepted = f" / {scenario.accept_length:g} accepted" if scenario.accept_length != 1 else ""
-    return (
+    said = (
         f"{row['mode'].upper()} on {shape}: {row['tokens_per_s_per_device']:,.0f} tokens/s per device, "
-        f"{row['tpot_ms']:.1f} ms per token; bound by {row['binding']}{waits}. Per expert layer and "
-        f"micro-batch: {times} us; {schedule}; {terms['layers']} layers {terms['layers_ms']:.1f} + head "
-        f"{terms['head_ms']:.1f} + gap {terms['gap_ms']:.1f} ms = {row['step_ms']:.1f} ms{accepted}."
+        f"{row['tpot_ms']:.1f} ms per token; bound by {row['binding']}{waits}."
+    )
+    return said, (
+        f"per expert layer and micro-batch: {times} us; {schedule}; {terms['layers']} layers "
+        f"{terms['layers_ms']:.1f} + head {terms['head_ms']:.1f} + gap {terms['gap_ms']:.1f} ms = "
+        f"{row['step_ms']:.1f} ms{accepted}"
     )

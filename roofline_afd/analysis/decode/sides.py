@@ -10,6 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.decode.memory import largest_parts, memory_of
 from roofline_afd.analysis.decode.rows import TABLE_KEYS, row_of
+from roofline_afd.progress import steps
 from roofline_afd.serving.candidates import shapes_in_memory
 from roofline_afd.serving.deployable import lifted, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
@@ -67,7 +68,7 @@ def search_modes(scenario: Scenario) -> dict[str, Side]:
     dict of str to Side
         By mode.
     """
-    return {mode: search_mode(scenario, mode) for mode in MODES}
+    return {mode: search_mode(scenario, mode) for mode in steps(MODES)}
 
 
 def search_mode(scenario: Scenario, mode: str) -> Side:

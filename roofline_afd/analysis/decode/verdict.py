@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.catalogue.ratio_error import RatioError, load_ratio_error
 from roofline_afd.physics import confidence
 from roofline_afd.serving.deployment import AFD, EP
@@ -171,10 +172,14 @@ def verdict_of(sides: Mapping[str, Side]) -> Verdict:
     out = afd if ep.rate else ep
     name, refusal = out.deployments.mode.upper(), out.found.refusal
     if refusal == LATENCY:
-        note = f"{name} is too slow by a prediction that may be off: no probability is told of who is ahead"
+        note = Decisive(
+            f"{name} is too slow by a prediction that may be off: no probability is told of who is ahead"
+        )
         return Verdict(None, None, share, basis, note)
     probability = 1.0 if out is ep else 0.0
-    note = f"AFD is ahead with probability {probability:.0f}: no error of times changes what rules {name} out"
+    note = Decisive(
+        f"AFD is ahead with probability {probability:.0f}: no error of times changes what rules {name} out"
+    )
     return Verdict(None, probability, share, basis, note)
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
-from roofline_afd.analysis.decode.changes import changed, value_of
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
+from roofline_afd.analysis.decode.changes import changed, unit_of, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, Side, Successive, refusal_of, search_modes
 from roofline_afd.analysis.decode.verdict import Verdict, chance, model_note, verdict_of
@@ -105,7 +112,7 @@ def what_if(question: WhatIf) -> Answer:
         },
         "deployments_examined": examined,
     }
-    said = _sentence(scenario, changes, before, after, summary=summary, verdicts=verdicts)
+    said = _sentence((scenario, other), changes, before, after, summary=summary, verdicts=verdicts)
     summary["answer"] = with_formats(said, scenario, other)
     return Answer(
         command="what-if",
@@ -119,7 +126,7 @@ def what_if(question: WhatIf) -> Answer:
                 + (f"; after: {bindings[1][mode]}" if bindings[1][mode] != bindings[0][mode] else ", still")
                 for mode in (EP, AFD)
             ),
-            *([flip["note"]] if flip else []),
+            *([Decisive(flip["note"])] if flip else []),
             *_sure(other, verdicts),
             *provenance_notes(other, quantities),
         ],
@@ -198,14 +205,20 @@ def _break_even(
             return {
                 "input": key,
                 "value": None,
-                "note": f"the winner does not flip for {key} from {reach[0]:.4g} to {reach[1]:.4g}",
+                "note": (
+                    f"the winner does not flip for {key} from {reach[0]:.4g} to {reach[1]:.4g}"
+                    f"{unit_of(scenario, key)}"
+                ),
             }
         bracket = found
     value = _root(lead, *bracket, whole=whole, ahead=first > 0)
     return {
         "input": key,
         "value": value,
-        "note": f"break-even: the winner predicted flips at {key} = {value:.4g}, where either may be ahead",
+        "note": (
+            f"break-even: the winner predicted flips at {key} = {value:.4g}{unit_of(scenario, key)}, where "
+            "either may be ahead"
+        ),
     }
 
 
@@ -276,8 +289,25 @@ def _root(
     return float(math.exp(math.log(low) + share * (math.log(high) - math.log(low))))
 
 
+def _moved(scenario: Scenario, other: Scenario, key: str, value: float | str) -> str:
+    """Return a change in the unit of its key, and as it was written where that is another."""
+    old, new, unit = value_of(scenario, key), value_of(other, key), unit_of(scenario, key)
+    if old is None or new is None:
+        return f"{key} = {value}"
+    written = f" ({value})" if isinstance(value, str) and not _is_number(value) else ""
+    return f"{key} from {old:g} to {new:g}{unit}{written}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _sentence(
-    scenario: Scenario,
+    scenarios: tuple[Scenario, Scenario],
     changes: Mapping[str, float | str],
     before: Mapping[str, Side],
     after: Mapping[str, Side],
@@ -285,10 +315,7 @@ def _sentence(
     summary: Mapping[str, Any],
     verdicts: Sequence[Verdict],
 ) -> str:
-    texts = []
-    for key, value in changes.items():
-        old = value_of(scenario, key)
-        texts.append(f"{key} from {old:g} to {value}" if old is not None else f"{key} = {value}")
+    texts = [_moved(*scenarios, key, value) for key, value in changes.items()]
     parts = []
     for mode in (EP, AFD):
         old, new = before[mode].rate, after[mode].rate
@@ -303,7 +330,11 @@ def _sentence(
         else f"{winners[0]} stays ahead"
     )
     flip = summary["break_even"]
-    where = f" (break-even at {flip['input']} = {flip['value']:.4g})" if flip and flip["value"] else ""
+    where = (
+        f" (break-even at {flip['input']} = {flip['value']:.4g}{unit_of(scenarios[0], flip['input'])})"
+        if flip and flip["value"]
+        else ""
+    )
     return f"{', '.join(texts)}: {'; '.join(parts)}; {verdict}{where}{_odds(verdicts)}."
 
 

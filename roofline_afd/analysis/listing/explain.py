@@ -13,7 +13,8 @@ from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.regimes import per_expert
 from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, roofline
 from roofline_afd.analysis.listing.group_terms import collective_values
-from roofline_afd.analysis.listing.terms import HEADS, TERMS, find_term
+from roofline_afd.analysis.listing.terms import HEADS, TERMS, find_term, is_term
+from roofline_afd.analysis.listing.words import explain_word, word_of, words
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.ffn_stage import FfnStageInputs
     from roofline_afd.serving.scenario import Scenario
 
+EVERYDAY = {"tpot_ms", "tpot", "binding", "tokens_per_s_per_user", "r"}
+"""Words that stand for a formula where a scenario is given, and are told in words alone without one."""
 DEFAULT_BATCH = 128
 DEFAULT_CONTEXT_TOKENS = 4096
 MAX_CONTEXT_TOKENS = 100_000_000
@@ -78,7 +81,17 @@ def explain(
     InputError
         If the term is unknown or the scenario is out of bounds.
     """
-    term = find_term(name)
+    word = _word(name, scenario)
+    if word is not None:
+        return explain_word(word)
+    return _formula(name, scenario, ffn_nodes=ffn_nodes, batch=batch, context=context)
+
+
+def _formula(
+    name: str, scenario: Scenario | None, *, ffn_nodes: object, batch: object, context: object
+) -> Answer:
+    """Return a formula with its symbols, and the numbers of a scenario put in if there is one."""
+    term = find_term(name, also=words())
     function = TERMS[term].function
     document = documentation(function)
     asked, scenario = scenario, scenario and scenario.for_stage()
@@ -145,6 +158,16 @@ def explain(
         summary=summary,
         notes=notes,
     )
+
+
+def _word(name: str, scenario: Scenario | None) -> str | None:
+    """Return the word that is asked about; None where a formula is, or nothing of that name is known."""
+    word = word_of(name)
+    if word is None or (is_term(name) and (scenario is not None or word not in EVERYDAY)):
+        return None
+    if scenario is not None:
+        raise InputError(f"{word} is no formula: ask without a system")
+    return word
 
 
 def _feasibility(inputs: FfnStageInputs) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.decode.memory import NAMES, memory_of
 from roofline_afd.errors import InputError
 from roofline_afd.serving.deployment import EP, Deployments
@@ -103,7 +104,7 @@ def notes_on(held: Held, *, unheld: list[str], incomplete: list[str]) -> list[st
     list of str
         A sentence each.
     """
-    notes = [
+    notes: list[str] = [
         (
             f"devices that hold {held.model.id} with one sequence of {held.context:,} tokens; experts are "
             "spread over them, attention, dense layers and words are on each"
@@ -111,5 +112,5 @@ def notes_on(held: Held, *, unheld: list[str], incomplete: list[str]) -> list[st
     ]
     for why, names in (("no number of devices holds it", unheld), ("known but incomplete", incomplete)):
         if names:
-            notes.append(f"{why}: {', '.join(names)}")
+            notes.append(Decisive(f"{why}: {', '.join(names)}"))
     return notes

@@ -118,6 +118,8 @@ class Choose:
         Only systems of this class: `superpod` or `scale-out`.
     least : mapping of str to float
         Only rows whose value of a key is known and at least so large, in the key's unit.
+    name : str, optional
+        Only records whose id, name or aliases hold this; letter case does not matter.
     sort : str, optional
         Key to sort by, a minus before it for the largest first; unknown values come last.
     """
@@ -126,6 +128,7 @@ class Choose:
     network: str | None = None
     least: Mapping[str, float] = dataclasses.field(default_factory=dict)
     sort: str | None = None
+    name: str | None = None
 
     def among(self, rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
         """Return the chosen rows; InputError for an unknown filter, InfeasibleError if none is left."""
@@ -145,12 +148,23 @@ class Choose:
                     f"--class {shown(self.network)} is not valid{nearest(self.network, CLASSES)}"
                 )
             chosen = [row for row in chosen if row["class"] == self.network]
+        if self.name is not None:
+            chosen = [row for row in chosen if self._is_named(row)]
+            if not chosen:
+                only = ": the catalogue has mixture-of-experts models alone" if kind == "model" else ""
+                near = nearest(self.name, [row["id"] for row in rows]) if kind != "model" else ""
+                raise InfeasibleError(f"no {kind} is called {shown(self.name)}{near}{only}")
         before = chosen
         for key, least in self.least.items():
             chosen = [row for row in chosen if row.get(key) is not None and row[key] >= least]
         if not chosen:
             raise InfeasibleError(f"no {kind} passes the filters{self._nearest(before)}")
         return self._sorted(chosen)
+
+    def _is_named(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a record goes by a name that holds the words asked for."""
+        texts = [row["id"], row.get("name") or "", *(row.get("aliases") or ())]
+        return any(all(word in text.lower() for word in str(self.name).lower().split()) for text in texts)
 
     def _nearest(self, rows: list[dict[str, Any]]) -> str:
         """Say the largest value there is of each key that is filtered by."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.catalogue.hardware import load_system, system_parts
 from roofline_afd.catalogue.libraries import LIMITS
 from roofline_afd.catalogue.models import model_of
@@ -233,7 +234,7 @@ def note_estimates(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     marked = (
         "marked \u2020: estimated, or counted from estimated values; nobody who stands behind it states it"
     )
-    return [marked] if "estimated" in kinds else []
+    return [Decisive(marked)] if "estimated" in kinds else []
 
 
 def check_kind(kind: str) -> None:

@@ -41,7 +41,7 @@ from roofline_afd.physics import regimes as limits
 from roofline_afd.physics import roofline as stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -276,13 +276,20 @@ ALIASES = {
 }
 
 
-def find_term(name: str) -> str:
+def is_term(name: str) -> bool:
+    """Return whether a name means a term."""
+    return _term(name) is not None
+
+
+def find_term(name: str, *, also: Iterable[str] = ()) -> str:
     """Return the term a name means: its id, a result key, or a symbol.
 
     Parameters
     ----------
     name : str
         What was asked for; case, spaces and dashes do not matter.
+    also : iterable of str
+        Words without a formula that a message may name too.
 
     Returns
     -------
@@ -294,9 +301,20 @@ def find_term(name: str) -> str:
     InputError
         If nothing of that name is known; names the nearest.
     """
-    key = name.strip().lower().replace("-", "_").replace(" ", "_")
+    found = _term(name)
+    if found is None:
+        raise InputError(f"nothing is known of {shown(name)}{nearest(_key(name), (*TERMS, *also))}")
+    return found
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().lstrip("-").replace("-", "_").replace(" ", "_")
+
+
+def _term(name: str) -> str | None:
+    key = _key(name)
     for candidate in (key, key.removesuffix("_us")):
         found = ALIASES.get(candidate, candidate)
         if found in TERMS:
             return found
-    raise InputError(f"nothing is known of {shown(name)}{nearest(key, TERMS)}")
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.prices import (
     BASES,
     PURCHASE,
@@ -118,7 +119,7 @@ def device_of(system: System, buyer: Buyer, notes: list[str]) -> Device:
     notes.append(
         f"power of {describe_power(system, power)}"
         if power
-        else f"power of {system.id} is not known: left out{without}"
+        else Decisive(f"power of {system.id} is not known: left out{without}")
     )
     unit = "USD" if buyer.basis == PURCHASE else "USD/h"
     if system.id in buyer.given:
@@ -130,14 +131,18 @@ def device_of(system: System, buyer: Buyer, notes: list[str]) -> Device:
         other = sorted({found.terms for found in system.prices if found.basis == buyer.basis})
         has = f", only on {', '.join(other)}" if other else ""
         notes.append(
-            f"no {buyer.basis} price of {system.id} on {buyer.terms} terms is known{has}: cost left out; "
-            f"give --price {system.id}=USD"
+            Decisive(
+                f"no {buyer.basis} price of {system.id} on {buyer.terms} terms is known{has}: cost left out; "
+                f"give --price {system.id}=USD"
+            )
         )
         return Device(None, power)
     if price.unit == CNY and buyer.cny_per_usd is None:
         notes.append(
-            f"price of {describe_price(system, price)}: cost left out; give --cny-per-usd, or "
-            f"--price {system.id}=USD"
+            Decisive(
+                f"price of {describe_price(system, price)}: cost left out; give --cny-per-usd, or "
+                f"--price {system.id}=USD"
+            )
         )
         return Device(None, power)
     notes.append(f"price of {describe_price(system, price)}")

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.decode.verdict import basis_of
@@ -18,6 +25,7 @@ from roofline_afd.analysis.purchase.odds import Doubts, doubts_of, other_mode_wo
 from roofline_afd.analysis.purchase.ranking import flips_of, rank, rivals_of
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
+from roofline_afd.progress import steps
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
@@ -41,7 +49,7 @@ TABLE_KEYS = (
     "break_even_price",
     "binding",
 )
-PREFILL_NOTE = (
+PREFILL_NOTE = Decisive(
     "decode alone: devices, cost and power of prefill are not in these numbers; `explore` sizes both"
 )
 
@@ -73,7 +81,7 @@ def procure(question: DecodePurchase) -> Answer:
     refusals: list[str] = []
     rows: list[dict[str, Any]] = []
     quotes: dict[str, dict[str, Any] | None] = {}
-    for scenario in scenarios:
+    for scenario in steps(scenarios):
         devices = {side: device_of(scenario.side(side), buyer, notes) for side in ("attention", "ffn")}
         quotes |= {scenario.side(side).id: device.quote for side, device in devices.items()}
         for mode in (AFD,) if is_pair(scenario) else (EP, AFD):
@@ -85,7 +93,7 @@ def procure(question: DecodePurchase) -> Answer:
                 rows.append(
                     {"system": candidate_name(scenario), "mode": mode, "feasible": False, "binding": binding}
                 )
-                refusals.append(f"{candidate_name(scenario)}, {NAMES[mode]}: {why_not(refused)}")
+                refusals.append(Decisive(f"{candidate_name(scenario)}, {NAMES[mode]}: {why_not(refused)}"))
                 continue
             rows.append(fleet_row(scenario, fleet, devices, buyer, wanted))
     rank(rows, buyer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.answer import Answer, Decisive, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of
 from roofline_afd.analysis.decode.verdict import UNDECIDED
@@ -259,11 +259,13 @@ def _notes(
         notes.append(f"break-evens are looked for of the {some} inputs that move the metric most")
     out = sum(rates.winner is None for rates in found)
     if out:
-        notes.append(f"in {out} samples neither mode is feasible: they count in no interval")
+        notes.append(Decisive(f"in {out} samples neither mode is feasible: they count in no interval"))
     if any(row["swing"] is None for row in rows):
-        notes.append("inputs without a swing come first: at an end of their range a mode is not feasible")
+        notes.append(
+            Decisive("inputs without a swing come first: at an end of their range a mode is not feasible")
+        )
     if shown < len(rows):
-        notes.append(f"{len(rows) - shown} inputs that move nothing are left out of tables")
+        notes.append(Decisive(f"{len(rows) - shown} inputs that move nothing are left out of tables"))
     if zeros:
         notes.append(f"left out, at 0 without a range: {', '.join(zeros)}")
     return notes

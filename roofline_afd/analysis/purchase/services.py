@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, refusal, with_formats
+from roofline_afd.analysis.answer import (
+    Answer,
+    Decisive,
+    object_columns,
+    provenance_notes,
+    refusal,
+    with_formats,
+)
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase import procurement
 from roofline_afd.analysis.purchase.cache_rows import ByCache, cache_rows
@@ -22,6 +29,7 @@ from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InputError, shown
 from roofline_afd.physics import economics
+from roofline_afd.progress import steps
 from roofline_afd.serving.checks import belongs, choice, finite
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
@@ -147,7 +155,7 @@ def _requests(purchase: Purchase) -> Answer:
     notes: list[str] = []
     rows: list[dict[str, Any]] = []
     candidates: dict[str, Candidate] = {}
-    for scenario in purchase.scenarios:
+    for scenario in steps(purchase.scenarios):
         own = {scenario.side(side).id for side in ("attention", "ffn")}
         for system in (None, *(each for each in before if {each.id} != own)):
             candidate = candidate_of(scenario, terms, notes, system)
@@ -162,7 +170,7 @@ def _requests(purchase: Purchase) -> Answer:
     if any(row["feasible"] for row in rows):
         _follow(rows, candidates, terms, notes)
     refusals = [
-        f"{row['system']}, {NAMES[row['mode']]}: binding is {row['binding']}"
+        Decisive(f"{row['system']}, {NAMES[row['mode']]}: binding is {row['binding']}")
         for row in rows
         if not row["feasible"]
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.requests.questions import SETTINGS
 from roofline_afd.errors import InputError
 from roofline_afd.serving.checks import MAX_COUNT, choice, finite, whole
@@ -56,7 +57,9 @@ def batch_of(given: int | None, notes: list[str], *, most: int = MAX_COUNT) -> i
     """Return the slots of a micro-batch on an attention instance [1]."""
     if given is None:
         notes.append(
-            f"--batch is taken as {DEFAULT_BATCH}: slots of one micro-batch on an attention instance"
+            Decisive(
+                f"--batch is taken as {DEFAULT_BATCH}: slots of one micro-batch on an attention instance"
+            )
         )
     return whole("--batch", DEFAULT_BATCH if given is None else given, most=most)
 
@@ -68,7 +71,7 @@ def microbatches_of(given: object, deployable_with: str | None, notes: list[str]
         if given not in {None, DEFAULT_MICROBATCHES}:
             raise InputError(f"--microbatches {given} cannot run with {deployable_with}: it has two")
     elif given is None:
-        notes.append(f"--microbatches is taken as {DEFAULT_MICROBATCHES}")
+        notes.append(Decisive(f"--microbatches is taken as {DEFAULT_MICROBATCHES}"))
     return whole("--microbatches", DEFAULT_MICROBATCHES if given is None else given, most=1000)
 
 

@@ -50,7 +50,7 @@ from roofline_afd.serving.plans import ALL
 from roofline_afd.serving.workload import Workload, workload_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from roofline_afd.analysis.requests.questions import Exploration
 
@@ -70,8 +70,6 @@ TABLE_KEYS = (
     "at_load",
     "binding",
 )
-TABLE_STEP = 1.25
-"""Gain in throughput from which a step of the frontier has a line of its own in a table."""
 
 
 class Explored(NamedTuple):
@@ -331,20 +329,8 @@ def _answer(
             *provenance_notes(question.scenario, quantities),
         ],
         table_keys=TABLE_KEYS,
-        table_rows=_shown(rows, key),
+        table_rows=tuple(index for index, row in enumerate(rows) if row["binding"] or row["at_load"]),
     )
-
-
-def _shown(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[int, ...]:
-    """Return the rows worth a line: each mode's best or refusal, and steps of the frontier of all modes."""
-    shown = {index for index, row in enumerate(rows) if row["binding"] or row["at_load"]}
-    least = 0.0
-    steps = sorted((row["tpot_ms"], index) for index, row in enumerate(rows) if row["on_frontier"])
-    for _, index in steps:
-        if rows[index][key] >= least:
-            shown.add(index)
-            least = rows[index][key] * TABLE_STEP
-    return tuple(sorted(shown))
 
 
 def _milliseconds(value: float) -> float | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.requests.traces import Trace, read_trace
 from roofline_afd.errors import InputError
 from roofline_afd.physics import lengths, slots
@@ -118,7 +119,7 @@ def workload_of(question: Provisioning) -> Workload:
     spread = question.decode_distribution or GEOMETRIC, question.decode_cv
     outputs = _length("decode", decode_mean, *spread, notes)
     if question.decode_distribution is None:
-        notes.append("outputs are taken as geometric: --decode-distribution says otherwise")
+        notes.append(Decisive("outputs are taken as geometric: --decode-distribution says otherwise"))
     return Workload(
         load=slots.load_from_moments(prompt=prompts.moments, decode=outputs.moments),
         prompt_mean=prompts.moments.first,

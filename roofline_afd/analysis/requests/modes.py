@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.prices import (
     PUE,
     describe_power,
@@ -94,11 +95,11 @@ def rates_of(question: Question, basis: str) -> Rates:
         notes += [
             f"price of {describe_price(system, price)}"
             if price
-            else f"no {basis} price of {system.id} on {terms} terms is known: costs are left out",
+            else Decisive(f"no {basis} price of {system.id} on {terms} terms is known: costs are left out"),
             f"power of {describe_power(system, power)}"
             + ("" if power.provisioned else f", times a PUE of {PUE:g}")
             if power
-            else f"no power of {system.id} is known: tokens per joule are left out",
+            else Decisive(f"no power of {system.id} is known: tokens per joule are left out"),
         ]
     return Rates(prices, watts, list(dict.fromkeys(notes)))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.decode.sides import MOST_DEVICES
 from roofline_afd.analysis.requests.odds import ModeOdds, close_words
 from roofline_afd.catalogue.calibration import SERVICE
@@ -90,16 +91,15 @@ def sentence(
             others.append(f"{NAMES[other]} has no feasible deployment ({why_not(question, found[other])})")
             continue
         share = row[key] / winner[key] - 1.0
-        others.append(f"{NAMES[other]} {share:+.0%} ({row['deployment']}, bound by {row['binding']})")
+        others.append(f"{NAMES[other]} {share:+.0%}")
     name = NAMES[mode][0].upper() + NAMES[mode][1:]
     text = (
         f"{name} serves most{' under ' if limits else ''}{' and '.join(limits)}: "
         f"{winner['tokens_per_s_per_device']:,.0f} tokens/s per device at {winner['ttft_ms']:,.0f} ms TTFT "
-        f"and {winner['tpot_ms']:.1f} ms TPOT as {winner['deployment']}, {winner['batch_per_group']} "
-        f"sequences an attention group, bound by {winner['binding']}"
+        f"and {winner['tpot_ms']:.1f} ms TPOT as {winner['deployment']}, bound by {winner['binding']}"
     )
     if others:
-        text += "; " + "; ".join(others)
+        text += "; " + ", ".join(others)
     if odds.verdict.odds:
         text += f"; best with AFD over best without: {odds.verdict.odds.words}"
     close = close_words(odds, NAMES, level_error=error)
@@ -194,7 +194,7 @@ def prefill_note(evidence: Mapping[str, Any]) -> str:
     points, error, bias = (evidence[key] for key in ("prefill_points", "prefill_error", "prefill_bias"))
     if points is None:
         return "prefill (TTFT, prompts a second) is held against no published point"
-    return (
+    return Decisive(
         f"prefill (TTFT, prompts a second) of {points} published points is off by {error:.1%} in the median, "
         f"{bias:+.1%} with its sign (above 0: predicted too fast); nothing is fitted to them, and `validate` "
         "tells them term by term"
@@ -204,7 +204,7 @@ def prefill_note(evidence: Mapping[str, Any]) -> str:
 def load_note(question: Question) -> str:
     """Return whether requests wait for each other, in words."""
     if question.request_rate is None:
-        return (
+        return Decisive(
             "a loaded steady state without queueing: the first token waits for its own prefill alone; "
             "--request-rate adds waiting"
         )

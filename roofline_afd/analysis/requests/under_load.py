@@ -14,6 +14,7 @@ from roofline_afd.analysis.requests.questions import ARRIVALS, FROM_TRACE
 from roofline_afd.analysis.requests.reasons import prefill_evidence, prefill_note
 from roofline_afd.analysis.requests.traces import read_arrivals
 from roofline_afd.errors import InputError
+from roofline_afd.progress import steps
 from roofline_afd.serving.checks import choice, finite, whole
 from roofline_afd.simulation.service import Requests
 
@@ -70,7 +71,7 @@ def under_load(question: UnderLoad) -> Answer:
     chosen = deployed(question)
     given = _given(question)
     rows = []
-    for rate in _rates(question, chosen, given):
+    for rate in steps(_rates(question, chosen, given)):
         arrivals = Arrivals(
             rate,
             question.requests or enough(rate, chosen.stay),

@@ -9,7 +9,7 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, Decisive, object_columns
 from roofline_afd.analysis.decode.changes import SUBJECTS, changed
 from roofline_afd.analysis.sweep import runners
 from roofline_afd.analysis.sweep.axes import axes_of
@@ -314,14 +314,14 @@ def _axis_words(axis: Axis) -> str:
 
 
 def _notes(spec: Spec, told: Mapping[str, Any]) -> list[str]:
-    notes = [
-        f"{axis.key}: known but incomplete, left out: {', '.join(axis.left_out)}"
+    notes: list[str] = [
+        Decisive(f"{axis.key}: known but incomplete, left out: {', '.join(axis.left_out)}")
         for axis in spec.axes
         if axis.left_out
     ]
     out = told["points"] - told.get("points_counted", told["points"])
     if out:
-        notes.append(f"{out:,} points are infeasible: left out")
+        notes.append(Decisive(f"{out:,} points are infeasible: left out"))
     if spec.of == "predict":
         notes.append(
             "heads, caches and experts are not shared but as options say; where micro-batches are not given: "

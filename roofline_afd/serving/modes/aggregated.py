@@ -9,6 +9,7 @@ import numpy as np
 
 from roofline_afd.physics import serving_modes
 from roofline_afd.physics.filling import LEAST_FILL
+from roofline_afd.progress import steps
 from roofline_afd.serving.batches import batch_grid, bracket, filled_below, largest, least_whole
 from roofline_afd.serving.limits import (
     FIRST_TOKEN,
@@ -87,7 +88,7 @@ class Aggregated:
         """Search every replica, micro-batches, chunk and batch."""
         collected: list[Points] = []
         spaces: list[Points] = []
-        for replicas in self.workers.replicas_alike:
+        for replicas in steps(self.workers.replicas_alike):
             for points, space in self._blocks(replicas):
                 collected.append(points)
                 spaces.append(space)

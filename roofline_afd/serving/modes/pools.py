@@ -9,6 +9,7 @@ import numpy as np
 
 from roofline_afd.physics import serving_modes
 from roofline_afd.physics.filling import LEAST_FILL
+from roofline_afd.progress import steps
 from roofline_afd.serving.batches import batch_grid, bracket, filled_below, largest, least_whole
 from roofline_afd.serving.limits import LATENCY, MEMORY, SAME, THROUGHPUT
 from roofline_afd.serving.modes.chunks import chunk_sizes
@@ -107,7 +108,7 @@ class DecodePool:
         workers = self.workers
         found: list[Points] = []
         spaces: list[Points] = []
-        for every in workers.replicas_alike:
+        for every in steps(workers.replicas_alike):
             batches = workers.microbatches_of(every.plan)
             room = workers.memory_left(every, tokens=0.0)
             keep = room >= min(batches)  # a sequence for each

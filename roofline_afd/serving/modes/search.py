@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roofline_afd.progress import steps
 from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.modes.aggregated import Aggregated
 from roofline_afd.serving.modes.disaggregated import Disaggregated
@@ -57,7 +58,7 @@ def explore_modes(question: Question, modes: Sequence[str] = SERVING_MODES) -> d
         By mode.
     """
     found = {}
-    for mode in modes:
+    for mode in steps(modes):
         inner = AFD if mode in {AGG_AFD, PD_AFD} else EP
         kind = Disaggregated if mode in {PD, PD_AFD} else Aggregated
         found[mode] = _found(mode, kind(question, inner))

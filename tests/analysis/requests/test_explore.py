@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from roofline_afd.analysis.requests.explore import explore, explored
 from roofline_afd.analysis.requests.questions import Exploration
+from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
@@ -180,7 +181,8 @@ def test_answer() -> None:
     assert "serves most under TTFT <= 500 ms and TPOT <= 30 ms" in summary["answer"]
     assert best["deployment"] in summary["answer"]
     for other in set(summary["best_by_mode"]) - {best["mode"]}:
-        assert summary["best_by_mode"][other]["deployment"] in summary["answer"]
+        share = summary["best_by_mode"][other]["tokens_per_s"] / best["tokens_per_s"] - 1
+        assert f"{NAMES[other]} {share:+.0%}" in summary["answer"]
     for row in found.rows():
         if row["binding"]:
             assert row["binding"] == summary["binding_by_mode"][row["mode"]]

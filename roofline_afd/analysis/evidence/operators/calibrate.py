@@ -12,6 +12,7 @@ from roofline_afd.catalogue.calibration import DEFAULT
 from roofline_afd.catalogue.records import table_quantities
 from roofline_afd.catalogue.writing import rounded, today
 from roofline_afd.errors import InputError
+from roofline_afd.progress import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,7 +60,7 @@ def calibrate(
     tables: list[FittedTable] = []
     few: list[str] = []
     groups, left = groups_of(rows, catalogue=catalogue)
-    for group in groups:
+    for group in steps(groups):
         kernel = "grouped_gemm" if group.kernel == "experts" else group.kernel
         nearest = group.table if group.table in default.data else kernel
         values = {key: value.value for key, value in table_quantities(default, nearest).items()}

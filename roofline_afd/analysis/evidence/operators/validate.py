@@ -14,6 +14,7 @@ from roofline_afd.analysis.evidence.operators.forwarded import implied_us
 from roofline_afd.analysis.evidence.operators.rows import USES
 from roofline_afd.catalogue.calibration import Calibration, load_calibration
 from roofline_afd.errors import InputError
+from roofline_afd.progress import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +46,7 @@ def validate_operators(rows: Sequence[Measurement], *, catalogue: Catalogue) -> 
         the reasons.
     """
     calibrations: dict[str, Calibration] = {}
-    for row in rows:
+    for row in steps(rows):
         if not row.why_not and row.system.id not in calibrations:
             calibrations[row.system.id] = load_calibration(row.system, catalogue=catalogue)
     answers = [_row(row, calibrations, catalogue) for row in rows]

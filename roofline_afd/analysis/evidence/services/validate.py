@@ -30,6 +30,7 @@ from roofline_afd.analysis.evidence.services.rows import (
 )
 from roofline_afd.catalogue.calibration import ServiceConstants, load_service_constants
 from roofline_afd.errors import InputError
+from roofline_afd.progress import steps
 from roofline_afd.serving.deployment import AFD
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def validate_services(rows: Sequence[ServiceMeasurement], *, catalogue: Catalogu
     """
     constants = load_service_constants(catalogue)
     answers, compared = [], []
-    for row in rows:
+    for row in steps(rows):
         answer = answer_of(row, constants)
         answers.append(answer)
         if answer["error"] is not None:
