@@ -9,7 +9,7 @@ FAST := tests/physics tests/known_values tests/catalogue tests/simulation tests/
   tests/test_questions.py tests/test_nomenclature.py tests/test_units.py
 COMPARED := --model deepseek-v3 --tpot-ms 50
 
-.PHONY: demo test test-fast lint docs bench performance clean
+.PHONY: demo test test-fast lint docs site bench performance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml
@@ -48,8 +48,11 @@ lint: $(READY)  ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write the generated pages of docs/
+docs: $(READY)  ## write the generated pages of docs/, and the answers in those written by hand
 	$(BIN)/python docs/generate.py
+
+site: $(READY)  ## make the site of the documentation in build/site, to be read from the disk
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(READY)  ## measure speed and memory
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-json=benchmarks/.measured.json

@@ -7,11 +7,10 @@ a page is stale.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
-import io
 import os
 import pkgutil
 import re
@@ -43,7 +42,9 @@ def pages() -> dict[Path, Callable[[], str]]:
         DOCS / "verdicts.md": lambda: NOTICE + str(_page("verdicts").page()),
         DOCS / "sweep.md": lambda: NOTICE + str(_page("sweep").page()) + "\n",
         DOCS / "calibration.md": calibration,
-        DOCS / "commands.md": commands,
+        DOCS / "commands.md": lambda: NOTICE + str(_page("commands").page()),
+        DOCS / "glossary.md": lambda: NOTICE + str(_page("glossary").page()),
+        DOCS / "reproduce.md": lambda: NOTICE + str(_page("reproducing").page()),
         DOCS / "formulas.md": formulas,
         DOCS / "hardware.md": hardware,
         DOCS / "models.md": models,
@@ -52,46 +53,6 @@ def pages() -> dict[Path, Callable[[], str]]:
         DOCS / "validation.md": validation,
         DOCS / "deploy.md": lambda: NOTICE + str(_page("deploying").page()),
     }
-
-
-def _help(*arguments: str) -> str:
-    """Return the help of a command as a pipe of 100 columns shows it."""
-    from roofline_afd.cli import run
-
-    buffer = io.StringIO()
-    before = {key: os.environ.get(key) for key in ("COLUMNS", "TERMINAL_WIDTH", "NO_COLOR")}
-    os.environ.update({"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"})
-    try:
-        with contextlib.redirect_stdout(buffer):
-            run([*arguments, "--help"])
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip()
-
-
-def _subcommands(text: str) -> list[str]:
-    """Return the commands a help text lists."""
-    lines = text.partition("\nCommands:\n")[2].splitlines()
-    return [line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")]
-
-
-def commands() -> str:
-    """Return the page of all commands: the help of each."""
-    parts = ["# Commands\n"]
-
-    def add(*arguments: str) -> None:
-        text = _help(*arguments)
-        name = " ".join(("roofline-afd", *arguments))
-        parts.append(f"{'#' * min(2 + len(arguments), 4)} `{name}`\n\n```text\n{text}\n```\n")
-        for sub in _subcommands(text):
-            add(*arguments, sub)
-
-    add()
-    return NOTICE + "\n".join(parts)
 
 
 def formulas() -> str:
@@ -543,14 +504,24 @@ def refitted() -> str | None:
     return service_record_text(fit, prefill=prefill)
 
 
+def answered() -> dict[Path, Callable[[], str]]:
+    """Return what makes the text of every page written by hand: its own, with the answers of commands."""
+    answers = _page("answers")
+
+    def text(path: Path) -> str:
+        return "".join(map(answers.answered, answers.parts(path.read_text("utf-8"))))
+
+    return {path: functools.partial(text, path) for path in answers.pages()}
+
+
 if __name__ == "__main__":
     record = None if AGAIN in sys.argv else refitted()
     if record is not None:
         SERVICE.write_text(record, encoding="utf-8")
         print(f"wrote {SERVICE.relative_to(DOCS.parent)}", file=sys.stderr)  # noqa: T201
-        os.execv(sys.executable, [sys.executable, *sys.argv, AGAIN])  # noqa: S606 - itself, with new constants
+        os.execv(sys.executable, [sys.executable, *sys.argv, AGAIN])
     for path in COUNTED:
         path.write_text(counted(path.read_text("utf-8")), encoding="utf-8")
-    for path, made in pages().items():
+    for path, made in {**pages(), **answered()}.items():
         path.write_text(made(), encoding="utf-8")
         print(f"wrote {path.relative_to(DOCS.parent)}", file=sys.stderr)  # noqa: T201

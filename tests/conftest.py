@@ -31,7 +31,7 @@ ONE_PLAN_OPTIONS = (
 )
 """The same on the command line."""
 APART = (
-    "tests/test_house.py",
+    "tests/test_docs.py",
     "tests/install/test_wheel.py",
     "tests/analysis/evidence/services/test_fit.py",
     "tests/serving/modes/test_search.py",
@@ -52,7 +52,8 @@ TOGETHER = {
 }
 """Files that share what takes a while: by what they share."""
 BEGUN_FIRST = (
-    "tests/test_house.py::test_commands",
+    "tests/browser/test_site.py",
+    "tests/test_docs.py::test_commands",
     "tests/install/test_wheel.py::test_wheel_answers",
     "tests/analysis/purchase/test_break_even.py",
     "tests/analysis/purchase/test_samples.py",
@@ -60,7 +61,6 @@ BEGUN_FIRST = (
     "tests/analysis/purchase/test_variation.py",
     "tests/analysis/deploy/test_launch.py",
     "tests/analysis/evidence/operators/test_c",
-    "notebooks/",
     "tests/browser/",
     "tests/view/",
     "tests/reporting/",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
-import shlex
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 import roofline_afd
-from tests.conftest import ONE_PLAN_OPTIONS, ROOT, command
+from tests.conftest import ROOT
 
 PACKAGE = ROOT / "roofline_afd"
 BASE = {"docstrings", "documents", "errors", "nomenclature", "progress", "questions", "units", "version"}
@@ -23,11 +20,8 @@ BASE = {"docstrings", "documents", "errors", "nomenclature", "progress", "questi
 ORDER = ["catalogue", "serving", "simulation", "analysis", "view", "reporting", "cli"]
 """Rooms from left to right; `physics` stands beside `serving` and uses nothing but itself."""
 LAST = {"api", "plot", "records", "__init__", "__main__"}
-MOST_SEARCHES = {"sensitivity", "hfu-map", "afd-vs-ep", "procure"}
-"""Commands whose answers are tested elsewhere, and that search anew many times."""
 LONGEST = 510
 """Lines of a file."""
-SYSTEMS = len(list((ROOT / "hardware_db" / "systems").glob("*.toml")))
 WINGS = ["bounds", "decode", "requests", "purchase", "sweep", "evidence", "listing"]
 """Of `analysis`, each may use those before it."""
 
@@ -162,38 +156,6 @@ def test_physics_knows_nothing_but_numbers() -> None:
         }, path
 
 
-def _generator() -> Any:  # noqa: ANN401 - a module
-    """Return what makes the generated pages."""
-    specification = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("page", [path.name for path in _generator().pages()])
-def test_generated_docs_are_current(page: str) -> None:
-    """Every page as it would be made now; of those that take minutes, some of their texts."""
-    path = ROOT / "docs" / page
-    assert path.exists(), "run make docs"
-    generator = _generator()
-    text = path.read_text("utf-8")
-    if path in generator.samples():
-        for part in generator.samples()[path]():
-            assert part in text, "run make docs"
-    else:
-        assert text == generator.pages()[path](), "run make docs"
-
-
-def test_pages_written_by_hand_count_right() -> None:
-    generator = _generator()
-    for path in generator.COUNTED:
-        text = path.read_text("utf-8")
-        assert text == generator.counted(text), "run make docs"
-    assert generator.counted("`systems/` (7), of 7 systems") == f"`systems/` ({SYSTEMS}), of 7 systems"
-
-
 def test_notebooks_hold_no_output() -> None:
     notebooks = list((ROOT / "notebooks").glob("*.ipynb"))
     assert notebooks
@@ -201,59 +163,6 @@ def test_notebooks_hold_no_output() -> None:
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             assert not cell.get("outputs"), path
             assert cell.get("execution_count") is None, path
-
-
-def test_commands_in_the_readme_run(tmp_path: Path) -> None:
-    """Every roofline-afd line of the README works as printed; those that search most search less here."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    blocks = re.findall(r"```(?:console|sh)\n(.*?)```", text, flags=re.DOTALL)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    commands = [
-        shlex.split(line.removeprefix("$ "))
-        for line in lines
-        if "roofline-afd " in line and "pip " not in line
-    ]
-    assert len(commands) >= 4
-    for words in commands:
-        if "report" in words:  # made in its own tests, from the wheel, and by `make demo` as it stands here
-            continue
-        arguments = [
-            str(tmp_path / word) if previous in {"--output", "--folder"} else word
-            for previous, word in zip(["", *words], words, strict=False)
-        ]
-        one_plan = ONE_PLAN_OPTIONS if {"explore", "pareto"} & set(words) else ()
-        fewer = ("--max-devices", "16", *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
-        samples = ("--samples", "20") if "sensitivity" in words else ()
-        outcome = command(*arguments[1:], *one_plan, *fewer, *samples)
-        assert outcome.status == 0, (words, outcome.err)
-
-
-def test_answers_in_the_readme_are_those_given() -> None:
-    """A quoted sentence is what the first command above it answers."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    quotes = list(re.finditer(r"(?:^> .*\n)+", text, flags=re.MULTILINE))
-    assert len(quotes) >= 4
-    for quote in quotes:
-        *_, block = re.findall(r"```console\n(.*?)```", text[: quote.start()], flags=re.DOTALL)
-        first = block.replace("\\\n", " ").splitlines()[0]
-        outcome = command(*shlex.split(first)[2:], "--format", "json")
-        summary = json.loads(outcome.out)["summary"]
-        sentence = " ".join(line.removeprefix("> ") for line in quote.group().splitlines())
-        assert sentence == (summary.get("reason") or summary["answer"])
-
-
-def test_python_in_the_readme_runs() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})  # noqa: S102 - our own page
-
-
-def test_links_in_the_docs_lead_somewhere() -> None:
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*_db/README.md")]:
-        for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", path.read_text("utf-8")):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
 def test_python_api_is_complete_and_lazy() -> None:
@@ -289,5 +198,6 @@ def test_folders_of_make_test_fast_exist() -> None:
 def test_make_and_ci_run_the_same_tests() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert "make test" in (ROOT / "README.md").read_text("utf-8")
+    assert "mkdocs build --strict" in (ROOT / "Makefile").read_text("utf-8")  # as tests/browser/test_site.py
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert project["tool"]["pytest"]["ini_options"]["filterwarnings"] == ["error"]
