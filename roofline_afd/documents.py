@@ -98,13 +98,13 @@ def toml_of(raw: bytes, *, name: str) -> dict[str, Any]:
     return held
 
 
-def json_of(text: str, *, name: str, infinite: bool = False) -> Any:  # noqa: ANN401 - whatever JSON holds
+def json_of(text: str | bytes, *, name: str, infinite: bool = False) -> Any:  # noqa: ANN401 - whatever JSON holds
     """Return what a JSON document holds.
 
     Parameters
     ----------
-    text : str
-        The document.
+    text : str or bytes
+        The document, UTF-8 where it is bytes, with or without a byte order mark.
     name : str
         How messages call it.
     infinite : bool
@@ -139,7 +139,11 @@ def json_of(text: str, *, name: str, infinite: bool = False) -> Any:  # noqa: AN
         return dict(pairs)
 
     try:
-        return json.loads(text, parse_constant=constant, parse_int=whole, object_pairs_hook=fields)
+        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 text") from error
+    try:
+        return json.loads(decoded, parse_constant=constant, parse_int=whole, object_pairs_hook=fields)
     except InputError:
         raise
     except RecursionError as error:

@@ -6,7 +6,6 @@ from typing import Any
 
 from roofline_afd.catalogue.huggingface.fields import refuse
 from roofline_afd.documents import json_of
-from roofline_afd.errors import InputError
 
 MAX_CONFIG_BYTES = 16_000_000
 
@@ -33,12 +32,8 @@ def parse(text: str | bytes) -> dict[str, Any]:
     size = len(text)
     if size > MAX_CONFIG_BYTES:
         refuse(f"{size:,} bytes; a configuration has at most {MAX_CONFIG_BYTES:,}")
-    try:
-        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise InputError("config.json: is not UTF-8 text") from error
     # infinities stand in shipped files, in fields that nobody reads
-    data = json_of(decoded, name="config.json", infinite=True)
+    data = json_of(text, name="config.json", infinite=True)
     if not isinstance(data, dict):
         refuse(f"is a JSON {type(data).__name__}, not an object")
     return data

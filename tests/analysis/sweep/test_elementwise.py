@@ -44,7 +44,7 @@ def test_elements_of_predictions_are_questions_of_their_own(mode: str) -> None:
     assert not table["feasible"].iloc[2]
     assert np.isnan(table["tpot_ms"].iloc[2])
     for row in table[table["feasible"]].to_dict("records"):
-        asked = {key: int(row[key]) for key in arrays}
+        asked: dict[str, Any] = {key: int(row[key]) for key in arrays}
         own = predict(Scenario(**H800, **ONE_PLAN, **asked)).iloc[0]
         for key in ("tokens_per_s_per_device", "tpot_ms", "step_ms"):
             assert row[key] == pytest.approx(own[key], rel=1e-9), key

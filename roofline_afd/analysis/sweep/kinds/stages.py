@@ -115,7 +115,7 @@ class _StageEvaluator:
         """Experts a copy serves at each node count, where no axis changes it otherwise [1]."""
         if {"top_k", "routed_experts"} & set(self.keys):
             return None
-        return self.inputs.top_k / self.inputs.nodes_hit(self.columns[self.at_nodes])
+        return np.asarray(self.inputs.top_k / self.inputs.nodes_hit(self.columns[self.at_nodes]))
 
     def __call__(self, places: Sequence[Places]) -> Columns:
         """Return metrics at places of the open axes."""
