@@ -110,7 +110,7 @@ def test_a_pair_takes_the_cheapest_of_every_shape() -> None:
         attention, ffn, tokens = shape
         replicas = math.ceil(DEMAND / tokens * (1 - 1e-12))
         sold = (8 * _units(size, replicas, 8) for size in (attention, ffn))
-        return sum(map(operator.mul, sold, prices))
+        return float(sum(map(operator.mul, sold, prices)))
 
     found = set()
     for prices in ((1.0, 1.0), (0.2, 8.0), (8.0, 0.2)):
