@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade
 QUESTION := --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15
+FAST := tests/physics tests/known_values tests/catalogue tests/simulation tests/analysis/listing tests/test_api.py tests/test_parity.py \
+  tests/test_questions.py tests/test_nomenclature.py tests/test_units.py
 COMPARED := --model deepseek-v3 --tpot-ms 50
 
-.PHONY: demo test lint docs site bench performance clean
+.PHONY: demo test test-fast lint docs site bench performance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml
@@ -37,6 +39,10 @@ test: $(READY)  ## lint, types, and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; $(BIN)/pytest --numprocesses auto; tests=$$?; wait $$types && exit $$tests
+
+test-fast: $(READY)  ## lint, and the tests that search nothing: a first answer while one writes
+	$(BIN)/ruff check .
+	$(BIN)/pytest --numprocesses auto $(FAST)
 
 lint: $(READY)  ## mend what can be mended by itself
 	$(BIN)/ruff check --fix .

@@ -1,14 +1,19 @@
 """Write the generated pages of the documentation: what the program itself knows, printed.
 
-Run `make docs` after changing a formula, an option or the catalogue; the tests fail while a page is stale.
+Run `make docs` after changing a formula, an option, the catalogue or a measurement: it fits anew what
+published services fit, counts what pages written by hand count, and writes the others. The tests fail while
+a page is stale.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import inspect
+import os
 import pkgutil
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +26,12 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.records import Record
 
 DOCS = Path(__file__).parent
+SERVICE = DOCS.parent / "hardware_db" / "calibration" / "service.toml"
+"""What published services fit."""
+COUNTED = (DOCS.parent / "README.md", DOCS.parent / "hardware_db" / "README.md")
+"""Pages written by hand that say how many records there are."""
+AGAIN = "--fitted"
+"""Said to itself where the constants of services are fitted already."""
 NOTICE = "<!-- Written by docs/generate.py; do not edit. -->\n\n"
 
 
@@ -454,6 +465,45 @@ def _validated(row: Mapping[str, Any]) -> str:
     return f"| `{row['id']}`{star} | {' | '.join((*shown, *figures))} |"
 
 
+def counted(text: str) -> str:
+    """Return a text with the records counted anew that it says the catalogues hold."""
+    from roofline_afd.catalogue.schema import FOLDERS
+    from roofline_afd.catalogue.store import Catalogue
+
+    catalogue = Catalogue()
+    count = {kind: len(catalogue.ids(kind)) for kind in (*FOLDERS, "model")}
+    parts = "{accelerator} accelerators, {interconnect} fabrics and {system} systems".format(**count)
+    text = re.sub(r"\d+ accelerators, \d+ fabrics and \d+ systems", parts, text)
+    text = re.sub(r"\d+ model shapes", f"{count['model']} model shapes", text)
+    for kind, folder in FOLDERS.items():
+        text = re.sub(rf"`{folder}/` \(\d+\)", f"`{folder}/` ({count[kind]})", text)
+    return text
+
+
+def refitted() -> str | None:
+    """Return the record of what services add, fitted to the shipped rows; None where it stands so."""
+    from roofline_afd.analysis.evidence.points.rows import shipped_points
+    from roofline_afd.analysis.evidence.points.validate import prefill_errors
+    from roofline_afd.analysis.evidence.services.fit import fit_service_constants
+    from roofline_afd.analysis.evidence.services.record import service_record_text
+    from roofline_afd.analysis.evidence.services.rows import shipped_services
+    from roofline_afd.catalogue.calibration import load_service_constants
+    from roofline_afd.catalogue.store import Catalogue
+
+    catalogue = Catalogue()
+    fit = fit_service_constants(shipped_services(catalogue))
+    constants = dataclasses.replace(
+        load_service_constants(catalogue),
+        gap_s=fit.values["gap_ms"] * 1e-3,
+        communication_slowdown=fit.values["communication_slowdown"],
+    )
+    prefill = prefill_errors(shipped_points(catalogue), constants=constants)
+    fitted = str(catalogue.record("calibration", "service").data["fitted"])
+    if service_record_text(fit, date=fitted, prefill=prefill) == SERVICE.read_text("utf-8"):
+        return None
+    return service_record_text(fit, prefill=prefill)
+
+
 def answered() -> dict[Path, Callable[[], str]]:
     """Return what makes the text of every page written by hand: its own, with the answers of commands."""
     answers = _page("answers")
@@ -465,6 +515,13 @@ def answered() -> dict[Path, Callable[[], str]]:
 
 
 if __name__ == "__main__":
+    record = None if AGAIN in sys.argv else refitted()
+    if record is not None:
+        SERVICE.write_text(record, encoding="utf-8")
+        print(f"wrote {SERVICE.relative_to(DOCS.parent)}", file=sys.stderr)  # noqa: T201
+        os.execv(sys.executable, [sys.executable, *sys.argv, AGAIN])
+    for path in COUNTED:
+        path.write_text(counted(path.read_text("utf-8")), encoding="utf-8")
     for path, made in {**pages(), **answered()}.items():
         path.write_text(made(), encoding="utf-8")
         print(f"wrote {path.relative_to(DOCS.parent)}", file=sys.stderr)  # noqa: T201

@@ -5,23 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.bounds.questions import Imbalance, Rooflines
-from roofline_afd.analysis.decode.questions import WhatIf
+from roofline_afd.analysis.decode.questions import Comparison, Prediction, WhatIf
 from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation, UnderLoad
 from roofline_afd.analysis.sweep.questions import Sweep
-from roofline_afd.errors import InputError
+from roofline_afd.errors import InputError, naming_arguments
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import ArrayLike
 
     from roofline_afd.analysis.answer import Answer
-    from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.serving.scenario import Scenario
 
 
@@ -60,6 +59,35 @@ def roofline(question: Rooflines) -> pd.DataFrame:
     return analyse(question).frame()
 
 
+@asks(Prediction)
+def predict(question: Prediction) -> pd.DataFrame:
+    """Answer what one deployment reaches, as a table of one row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys of `predict --format json`; `attrs` holds `summary`, `inputs` and `notes`.
+
+    Raises
+    ------
+    InputError
+        If devices or batch are missing.
+    InfeasibleError
+        If it does not fit memory, or misses a latency target that was given.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> pair = Scenario(system="h800", model="deepseek-v3", attention_devices=64, ffn_devices=16, batch=64)
+    >>> predict(pair)["mode"].tolist()
+    ['afd']
+    """
+    from roofline_afd.analysis.decode.predict import predict as analyse
+
+    return analyse(question).frame()
+
+
+@naming_arguments()
 def predict_ep(
     scenario: Scenario,
     *,
@@ -67,7 +95,7 @@ def predict_ep(
     largest_context: bool = False,
     arrays: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
-    """Answer what one expert-parallel deployment reaches, as a table of one row.
+    """Answer what one expert-parallel deployment reaches, as `predict` does with `mode="ep"`.
 
     Parameters
     ----------
@@ -84,15 +112,7 @@ def predict_ep(
     Returns
     -------
     pandas.DataFrame
-        The keys of `predict --format json`, of arrays the metrics of a sweep, blank where infeasible;
-        `attrs` holds `summary`, `inputs` and `notes`.
-
-    Raises
-    ------
-    InputError
-        If devices or batch are missing.
-    InfeasibleError
-        If it does not fit memory, or misses a latency target that was given.
+        As of `predict`, which says what it raises; of arrays the metrics of a sweep, blank where infeasible.
 
     Examples
     --------
@@ -111,6 +131,7 @@ def predict_ep(
     return analyse(scenario, largest_batch=largest_batch, largest_context=largest_context).frame()
 
 
+@naming_arguments()
 def predict_afd(
     scenario: Scenario,
     *,
@@ -118,7 +139,7 @@ def predict_afd(
     largest_context: bool = False,
     arrays: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
-    """Answer what one deployment of two groups reaches, as a table of one row.
+    """Answer what one deployment of two groups reaches, as `predict` does with `mode="afd"`.
 
     Parameters
     ----------
@@ -135,15 +156,14 @@ def predict_afd(
     Returns
     -------
     pandas.DataFrame
-        The keys of `predict --format json`, of arrays the metrics of a sweep, blank where infeasible;
-        `attrs` holds `summary`, `inputs` and `notes`.
+        As of `predict`, which says what it raises; of arrays the metrics of a sweep, blank where infeasible.
 
-    Raises
-    ------
-    InputError
-        If devices or batch are missing.
-    InfeasibleError
-        If it does not fit memory, or misses a latency target that was given.
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> pair = Scenario(system="h800", model="deepseek-v3", attention_devices=64, ffn_devices=16, batch=64)
+    >>> predict_afd(pair)["n_ffn_devices"].tolist()
+    [16]
     """
     if arrays is not None:
         return _at_each(scenario, "afd", arrays, largest=largest_batch or largest_context)
@@ -163,13 +183,9 @@ def _at_each(
     return elementwise("predict", scenario, arrays, mode=mode).frame()
 
 
-def compare(scenario: Scenario) -> pd.DataFrame:
+@asks(Comparison)
+def compare(question: Comparison) -> pd.DataFrame:
     """Answer whether expert parallelism or disaggregation serves more tokens per device, as a table.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        The question.
 
     Returns
     -------
@@ -192,7 +208,7 @@ def compare(scenario: Scenario) -> pd.DataFrame:
     """
     from roofline_afd.analysis.decode.compare import compare as analyse
 
-    return analyse(scenario).frame()
+    return analyse(question.scenario, levers=question.levers).frame()
 
 
 @asks(WhatIf)
@@ -337,6 +353,36 @@ def simulate(question: Simulation) -> pd.DataFrame:
     return analyse(question).frame()
 
 
+@asks(Simulation)
+def simulate_series(question: Simulation) -> pd.DataFrame:
+    """Tell how the first replication of each ratio went over time, as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `simulate --series`: a row per ratio and interval of steps.
+
+    Raises
+    ------
+    InputError
+        If a value is out of bounds, or two sources contradict each other.
+    InfeasibleError
+        If memory, devices or the latency target leave no ratio.
+
+    Examples
+    --------
+    >>> table = simulate_series(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=64,
+    ...                         prompt_mean=100, decode_mean=50, r=[1], requests=500, replications=2)
+    >>> bool(table["time_s"].is_monotonic_increasing)
+    True
+    """
+    import pandas as pd  # 250 ms, only for those who want a table
+
+    from roofline_afd.analysis.requests.simulate import simulated
+
+    return pd.DataFrame(simulated(question).series)
+
+
 @asks(Exploration)
 def explore(question: Exploration) -> pd.DataFrame:
     """Answer which serving mode gives most tokens under limits on the first and every next one, as a table.
@@ -427,6 +473,7 @@ def deploy(question: Launch) -> pd.DataFrame:
     return analyse(question).frame()
 
 
+@naming_arguments()
 def deploy_answer(answer: Answer | Path, *, target: str, mode: str | None = None) -> pd.DataFrame:
     """Answer how the deployment of a kept answer is launched, as `deploy` does.
 
@@ -532,67 +579,3 @@ def report(question: Report) -> bytes:
     from roofline_afd.reporting.page import report as make
 
     return make(question)
-
-
-def validate(
-    files: Sequence[str | Path] = (),
-    *,
-    operators: Sequence[str | Path] = (),
-    serving_points: Sequence[str | Path] = (),
-    catalogue: Catalogue | None = None,
-) -> pd.DataFrame:
-    """Say how far predictions are from measurements, as a table.
-
-    Parameters
-    ----------
-    files : sequence of path
-        CSV files of measured services (`hardware_db/measurements/README.md`); those shipped where there are
-        none.
-    operators : sequence of path
-        CSV files of measured operator and transfer times, to predict instead of services.
-    serving_points : sequence of path
-        CSV files of published points of serving, by concurrency or of prompts alone, to predict instead.
-    catalogue : Catalogue, optional
-        Where systems, models and their calibration are looked up; the shipped one with the user's overlays by
-        default.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The keys of `validate --format json`; `attrs` holds `summary`, `inputs` and `notes`.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, a row of it is faulty, or both operators and points are given.
-
-    Examples
-    --------
-    >>> validate().attrs["summary"]["n"]
-    16
-    """
-    from pathlib import Path  # only here
-
-    from roofline_afd.analysis.evidence.operators.rows import read_measurements
-    from roofline_afd.analysis.evidence.operators.validate import validate_operators
-    from roofline_afd.analysis.evidence.points.rows import read_points, shipped_points
-    from roofline_afd.analysis.evidence.points.validate import validate_points, with_prefill
-    from roofline_afd.analysis.evidence.services.rows import read_services, shipped_services
-    from roofline_afd.analysis.evidence.services.validate import validate_services
-    from roofline_afd.catalogue.store import Catalogue
-    from roofline_afd.errors import InputError
-
-    catalogue = catalogue or Catalogue()
-    if serving_points:
-        if operators:
-            raise InputError("serving_points and operators are two questions: ask one at a time")
-        points = read_points([Path(file) for file in (*serving_points, *files)], catalogue=catalogue)
-        return validate_points(points).frame()
-    if operators:
-        rows = read_measurements([Path(file) for file in (*operators, *files)], catalogue=catalogue)
-        return validate_operators(rows, catalogue=catalogue).frame()
-    if files:
-        measured = read_services([Path(file) for file in files], catalogue=catalogue)
-        return validate_services(measured, catalogue=catalogue).frame()
-    found = validate_services(shipped_services(catalogue), catalogue=catalogue)
-    return with_prefill(found, shipped_points(catalogue)).frame()

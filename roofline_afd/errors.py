@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
 SHOWN_CHARACTERS = 60
+ARGUMENTS: dict[str, str] = {"--systems": "scenarios", "--models": "scenarios"}
+"""The argument that an option of every question is in Python: the fields of `Scenario`, which adds them."""
+SETTING = ("--set KEY=VALUE", "overrides={KEY: VALUE}"), ("--set", "overrides")
+"""How catalogue values are set on the command line and, of `load_system` and `load_model`, in Python."""
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+"""Whether whoever is to read an error is spoken to further out."""
 
 
 class RooflineAfdError(Exception):
@@ -21,6 +30,53 @@ class InputError(RooflineAfdError, ValueError):
 
 class InfeasibleError(RooflineAfdError):
     """The question is well formed and the answer is "no": names the binding constraint (exit status 1)."""
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Let the errors of a block name options, as the command line does."""
+    before = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(before)
+
+
+@contextmanager
+def naming_arguments(own: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Let the errors that leave a block name arguments of Python instead of options.
+
+    Of blocks within one another, and within those of `naming_options`, the outermost decides.
+
+    Parameters
+    ----------
+    own : mapping of str to str, optional
+        Options of this question by the argument each is, beside `ARGUMENTS`.
+
+    Examples
+    --------
+    >>> with naming_arguments({"--for": "target"}):
+    ...     raise InputError("--for 'x' is not valid; --output has none")
+    Traceback (most recent call last):
+    roofline_afd.errors.InputError: target 'x' is not valid; --output has none
+    """
+    if _inside.get():
+        yield
+        return
+    with naming_options():
+        try:
+            yield
+        except RooflineAfdError as error:
+            error.args = (_in_arguments(str(error), {**ARGUMENTS, **(own or {})}), *error.args[1:])
+            raise
+
+
+def _in_arguments(message: str, arguments: Mapping[str, str]) -> str:
+    """Return a message with arguments in place of options; what a user supplied, in quotes, stays."""
+    for option, argument in SETTING:
+        message = message.replace(option, argument)
+    pattern = r"(?<![\w'\"-])--[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+    return re.sub(pattern, lambda found: arguments.get(found[0], found[0]), message)
 
 
 def shown(value: object, *, most: int = SHOWN_CHARACTERS) -> str:

@@ -82,7 +82,7 @@ def dead_zone(question: Roofline) -> alt.LayerChart:
 
 
 @asks(Fabric)
-def fabric(question: Fabric) -> alt.LayerChart | alt.ConcatChart:
+def fabric(question: Fabric) -> alt.LayerChart | alt.VConcatChart:
     """Draw what dispatch and combine of a layer take over tokens of a device, a line per group size.
 
     The lines of groups within a scale-up domain lie close together; the first beyond it lies apart, by what
@@ -90,7 +90,7 @@ def fabric(question: Fabric) -> alt.LayerChart | alt.ConcatChart:
 
     Returns
     -------
-    altair.LayerChart or altair.ConcatChart
+    altair.LayerChart or altair.VConcatChart
         The chart, a panel per system where there are several; dashed and pale where a line is estimated.
 
     Raises
@@ -118,7 +118,8 @@ def breakdown(question: Breakdown) -> alt.LayerChart:
     Returns
     -------
     altair.LayerChart
-        The chart; pale bars with a dashed edge rest on efficiencies never measured on these parts.
+        The chart, operators of less than a hundredth together; pale bars with a dashed edge rest on
+        efficiencies never measured on these parts.
 
     Raises
     ------
@@ -140,7 +141,8 @@ def afd_vs_ep(question: Frontier) -> alt.LayerChart:
     Returns
     -------
     altair.LayerChart
-        The chart; each marker is one deployment, and a line the question's own latency target.
+        The chart; each marker is one deployment, a band the error that was measured, and a line the
+        question's own latency target.
 
     Raises
     ------
@@ -183,7 +185,8 @@ def pareto(question: ParetoPicture) -> alt.LayerChart:
     Returns
     -------
     altair.LayerChart
-        The chart: a step line a mode, grey dots what they beat, the best under the limits in a ring.
+        The chart: a step line a mode, the best under the limits in a ring, the error of published services
+        a band, and as many grey dots of what the lines beat as are asked for.
 
     Raises
     ------
@@ -205,7 +208,7 @@ def pareto_panels(question: ParetoPanels) -> alt.VConcatChart:
     Returns
     -------
     altair.VConcatChart
-        The panels, each with axes of its own and its best deployment; one where nothing is feasible says why.
+        The panels, on one scale, each with its best deployment; one where nothing is feasible says why.
 
     Raises
     ------

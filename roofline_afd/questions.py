@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from roofline_afd.docstrings import docstring_of, documentation
+from roofline_afd.errors import naming_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -166,8 +167,17 @@ def asks(question: Callable[P, Q]) -> Callable[[Callable[[Q], A]], Callable[P, A
                 signature.bind(*given, **named)
             except TypeError as error:
                 raise TypeError(f"{function.__name__}(): {error}") from None
-            return function(question(*given, **named))
+            with naming_arguments(spelled):
+                return function(question(*given, **named))
 
+        spelled = {
+            option: field.name
+            for field in (dataclasses.fields(question) if dataclasses.is_dataclass(question) else ())
+            for option in (
+                field.metadata.get("flag") or "--" + field.name.replace("_", "-"),
+                *field.metadata.get("also", ()),
+            )
+        }
         returned = inspect.get_annotations(function).get("return", inspect.Signature.empty)
         signature = inspect.signature(question).replace(return_annotation=returned)
         asked.__signature__ = signature  # type: ignore[attr-defined]  # what inspect reads of a callable

@@ -52,7 +52,7 @@ def test_charts_are_altair_charts() -> None:
 
 @pytest.mark.parametrize("ffn_nodes", [[], [0], [1.5], [2_000_000], ["many"], [float("nan")], None])
 def test_bad_node_counts(ffn_nodes: ArrayLike) -> None:
-    with pytest.raises(InputError, match="--ffn-nodes"):
+    with pytest.raises(InputError, match="ffn_nodes"):
         roofline(Scenario(system="h800", model="step-3"), ffn_nodes=ffn_nodes)
 
 

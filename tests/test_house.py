@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import roofline_afd
 from tests.conftest import ROOT
@@ -18,7 +19,7 @@ BASE = {"docstrings", "documents", "errors", "nomenclature", "progress", "questi
 """Files at the top that every room may use; they use each other and nothing else."""
 ORDER = ["catalogue", "serving", "simulation", "analysis", "view", "reporting", "cli"]
 """Rooms from left to right; `physics` stands beside `serving` and uses nothing but itself."""
-LAST = {"api", "plot", "__init__", "__main__"}
+LAST = {"api", "plot", "records", "__init__", "__main__"}
 LONGEST = 510
 """Lines of a file."""
 WINGS = ["bounds", "decode", "requests", "purchase", "sweep", "evidence", "listing"]
@@ -173,6 +174,25 @@ def test_python_api_is_complete_and_lazy() -> None:
 
 def test_version_is_in_the_changelog() -> None:
     assert f"## {roofline_afd.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert f"\nversion: {roofline_afd.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_forms_and_workflows_are_read() -> None:
+    """Of issues and forks: YAML that says what it must."""
+    forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
+    assert len(forms) >= 3
+    for path in forms:
+        assert {"name", "description", "body"} <= set(yaml.safe_load(path.read_text("utf-8"))), path.name
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8"))["jobs"]
+    assert jobs["everything"]["steps"][-1]["run"] == ".ci/run"
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["cff-version"] == "1.2.0"
+
+
+def test_folders_of_make_test_fast_exist() -> None:
+    fast = re.search(r"^FAST := ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert fast is not None
+    for name in fast[1].replace("\\", " ").split():
+        assert (ROOT / name).exists(), name
 
 
 def test_make_and_ci_run_the_same_tests() -> None:

@@ -88,7 +88,11 @@ def test_docstrings_list_the_fields_of_all_classes_before_what_is_returned() -> 
 @pytest.mark.parametrize("home", [api, plot])
 def test_only_what_is_asked_about_goes_without_its_name(home: ModuleType) -> None:
     functions = [each for name, each in vars(home).items() if name in {*roofline_afd.__all__, *plot.__all__}]
-    asking = [each for each in functions if hasattr(each, "__wrapped__")]
+    asking = [
+        each
+        for each in functions
+        if "question" in inspect.signature(getattr(each, "__wrapped__", each)).parameters
+    ]
     assert len(asking) >= 8
     for function in asking:
         for parameter in inspect.signature(function).parameters.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the form of answers as JSON."""
 PARTS: dict[str, type] = {"inputs": dict, "results": list, "summary": dict, "notes": list, "picture": dict}
+INFINITE = "infinite"
+"""What JSON, which has no such number, holds for infinity."""
 LARGEST_WHOLE = 2**63
 """Whole numbers from here on do not fit a column of them."""
 
@@ -134,18 +137,32 @@ class Answer:
         return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
     def frame(self) -> pd.DataFrame:
-        """Return the results as a table, numbers in numeric columns; `attrs` holds the rest."""
+        """Return the results as a table, numbers in numeric columns; `attrs` holds the rest.
+
+        A column of tables in JSON, as `breakdown`, is a column for each of their keys: `breakdown.ffn_us`.
+        """
         import pandas as pd  # 250 ms, only for those who want a table
 
         columns = {
-            key: pd.Categorical.from_codes(value.codes, pd.Index(value.words))
+            name: pd.Categorical.from_codes(value.codes, pd.Index(value.words))
             if isinstance(value, Words)
             else _typed(value)
-            for key, value in self.columns.items()
+            for key, column in self.columns.items()
+            for name, value in _flat(key, column)
         }
         frame = pd.DataFrame(columns, copy=False)
         frame.attrs = {"summary": self.summary, "inputs": self.inputs, "notes": self.notes}
         return frame
+
+
+def _flat(key: str, column: NDArray[Any] | Words) -> Iterator[tuple[str, NDArray[Any] | Words]]:
+    """Yield a column, or one for each key of the tables in it, whatever their depth."""
+    held = [] if isinstance(column, Words) or column.dtype != object else column.tolist()
+    if not any(isinstance(value, dict) for value in held):
+        yield key, column
+        return
+    for name, inner in object_columns([value or {} for value in held]).items():
+        yield from _flat(f"{key}.{name}", inner)
 
 
 def _typed(column: NDArray[Any]) -> Any:  # noqa: ANN401 - an array of NumPy or of pandas
@@ -156,14 +173,15 @@ def _typed(column: NDArray[Any]) -> Any:  # noqa: ANN401 - an array of NumPy or 
     """
     if column.dtype != object:
         return column
-    present = [value for value in column.tolist() if value is not None]
+    plain = [math.inf if value == INFINITE else _plain(value) for value in column.tolist()]
+    present: list[Any] = [value for value in plain if value is not None]
     kinds = {type(value) for value in present}
     whole = len(present) == len(column)
     if kinds == {bool}:
         return column.astype(bool) if whole else _absent(column, "boolean")
     if kinds == {int} and max(map(abs, present)) < LARGEST_WHOLE:
         return column.astype(np.int64) if whole else _absent(column, "Int64")
-    return column.astype(np.float64) if kinds <= {int, float} else column
+    return np.array(plain, dtype=np.float64) if kinds <= {int, float} else column
 
 
 def _absent(column: NDArray[Any], dtype: str) -> Any:  # noqa: ANN401 - an array of pandas

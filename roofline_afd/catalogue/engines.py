@@ -51,6 +51,10 @@ class Engine:
     other_s: float | None
     quantities: Mapping[str, Quantity] = dataclasses.field(repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        """Tell engines apart by id."""
+        return hash(self.id)
+
 
 def load_engine(name: str = IDEAL, *, catalogue: Catalogue | None = None) -> Engine:
     """Return an engine.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import copyreg
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.overrides import override
 from roofline_afd.catalogue.records import GIVEN, Source
 from roofline_afd.catalogue.schema import properties
 from roofline_afd.catalogue.store import Catalogue
-from roofline_afd.errors import InputError
+from roofline_afd.errors import InputError, naming_arguments
 from roofline_afd.units import to_si
 
 if TYPE_CHECKING:
@@ -117,6 +119,20 @@ class System:
     def prices(self) -> tuple[Price, ...]:
         """Dated prices of one device: the system's own where it states some, else its accelerator's."""
         return self.parts.system.prices or self.parts.accelerator.prices
+
+    def __hash__(self) -> int:
+        """Tell systems apart by id and by what was set; equal systems have both alike."""
+        values = self.parts.quantities
+        return hash((self.id, *((key, values[key].value) for key in self.overridden)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return id, catalogue and what was set, which make the same system in another process."""
+        given = {key: value.value for key, value in self.parts.quantities.items() if value.kind == GIVEN}
+        told = (self.id, given, self.overridden, self.parts.catalogue)
+        with contextlib.suppress(InputError):
+            if _made_again(*told) == self:
+                return _made_again, told
+        return copyreg.__newobj__, (System,), self.__getstate__()  # type: ignore[attr-defined]  # of slots
 
     @property
     def superpod(self) -> bool:
@@ -245,6 +261,14 @@ def _domain_name(system: Record, quantities: Mapping[str, Quantity]) -> str:
     return (system.text("node_name") or "node") if domain <= node else system.text("domain_name") or "domain"
 
 
+def _made_again(
+    name: str, given: Mapping[str, float], overridden: tuple[str, ...], catalogue: Catalogue
+) -> System:
+    """Return a system as it was before it was pickled."""
+    return dataclasses.replace(load_system(name, overrides=given, catalogue=catalogue), overridden=overridden)
+
+
+@naming_arguments()
 def load_system(
     name: str, *, overrides: Mapping[str, float | str] | None = None, catalogue: Catalogue | None = None
 ) -> System:

@@ -10,7 +10,7 @@ from roofline_afd.catalogue.overrides import override
 from roofline_afd.catalogue.precision import precision
 from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.catalogue.store import Catalogue, same_name
-from roofline_afd.errors import InputError
+from roofline_afd.errors import InputError, naming_arguments
 from roofline_afd.physics import counting
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ class Model:
     """What its maker publishes, the one that the record describes first; none where it states no formats."""
     asked_as: str = dataclasses.field(default="", compare=False)
     """Name it was asked for by, where that is not its id: an alias, or an id of Hugging Face."""
+
+    def __hash__(self) -> int:
+        """Tell models apart by id and by what was set; equal models have both alike."""
+        return hash((self.id, *((key, self.quantities[key].value) for key in self.overridden)))
 
     @property
     def attention_layers(self) -> int:
@@ -231,6 +235,7 @@ class Model:
         return 2 * self.active_params + core
 
 
+@naming_arguments()
 def load_model(
     name: str, *, overrides: Mapping[str, float | str] | None = None, catalogue: Catalogue | None = None
 ) -> Model:

@@ -8,7 +8,7 @@ import os
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roofline_afd.catalogue.reading import RecordError, read_record
 from roofline_afd.catalogue.schema import FOLDERS, database_of
@@ -163,6 +163,19 @@ class Catalogue:
             **{(record.record, record.id): record for record in records},
         }
         return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is not shipped: a copy in another process finds the rest where it finds the program."""
+        added = {
+            key: record
+            for key, record in self._records.items()
+            if key not in self._shipped or record is not _read(key, checked=self._collect)
+        }
+        return {**vars(self), "_shipped": None, "_naming": {}, "_records": added}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state from another process."""
+        vars(self).update(state, _shipped=_shipped())
 
     def ships(self, folder: Path) -> bool:
         """Return whether a folder is one the shipped records themselves lie in."""

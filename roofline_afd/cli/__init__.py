@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from roofline_afd.errors import InfeasibleError, RooflineAfdError
+from roofline_afd.errors import InfeasibleError, RooflineAfdError, naming_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         from roofline_afd.cli.app import app  # keeps the import of the package itself light
 
-        status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        with naming_options():
+            status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _interrupted()

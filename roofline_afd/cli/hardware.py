@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.options import Databases, Minimums, Output, Where, complete_ids, minimum, whole
-from roofline_afd.errors import InputError
-
-if TYPE_CHECKING:
-    from roofline_afd.analysis.listing.holds import Held
-    from roofline_afd.catalogue.store import Catalogue
 
 NAME_HELP = "Ids of systems, their parts, engines or libraries; several are shown side by side."
 KIND_HELP = "system, accelerator, interconnect, calibration, engine or library."
@@ -40,24 +35,6 @@ class HardwareMinimums(Minimums):
     scale_out_gb_per_s: Annotated[float | None, minimum("scale_out_gb_per_s")] = None
     gb_per_s: Annotated[float | None, minimum("gb_per_s")] = None
     scale_up_domain_devices: Annotated[float | None, minimum("scale_up_domain_devices")] = None
-
-
-def _held(catalogue: Catalogue, model: str | None, engine: str | None, context: int | None) -> Held | None:
-    """Return what systems are to hold; InputError where options of that stand without a model."""
-    from roofline_afd.analysis.listing.holds import DEFAULT_CONTEXT, Held  # not for --help
-    from roofline_afd.catalogue.engines import IDEAL, load_engine
-    from roofline_afd.catalogue.models import load_model
-
-    if model is None:
-        for name, given in (("engine", engine), ("context", context)):
-            if given is not None:
-                raise InputError(f"--{name} belongs to --holds, which is missing")
-        return None
-    return Held(
-        load_model(model, catalogue=catalogue),
-        load_engine(engine or IDEAL, catalogue=catalogue),
-        DEFAULT_CONTEXT if context is None else context,
-    )
 
 
 def add(app: Shelf) -> None:
@@ -87,11 +64,12 @@ def add(app: Shelf) -> None:
         ] = None,
         context: Annotated[int | None, whole(CONTEXT_HELP)] = None,
     ) -> None:
-        from roofline_afd.analysis.listing.list import Choose, list_hardware  # not for --help
+        from roofline_afd.analysis.listing.holds import held_of  # not for --help
+        from roofline_afd.analysis.listing.list import Choose, list_hardware
 
         choose = Choose(vendor=vendor, network=network, least=least.given(), sort=sort, name=name)
         catalogue = databases.catalogue()
-        held = _held(catalogue, holds, engine, context)
+        held = held_of(catalogue, holds, engine=engine, context=context)
         output.deliver(list_hardware(catalogue, kind=kind, choose=choose, holds=held))
 
     @register(

@@ -12,15 +12,12 @@ import typer
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.hardware import NAMED_HELP, SORT_HELP, VENDOR_HELP
 from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
-from roofline_afd.documents import file_bytes
 from roofline_afd.errors import InputError, shown_path
 
 NAME_HELP = "Ids or aliases of models; several are shown side by side."
 CONFIG_HELP = "A Hugging Face config.json; - reads standard input. It is only parsed: no code of it is run."
 ID_HELP = "Id of the record. Default: the name of the output file, else the model_type of the configuration."
 ASSUME_HELP = "Format of weights whose own is not known, or not stated: bf16, fp8, mxfp4, nvfp4, int8, int4."
-QUANTISED = "hf_quant_config.json"
-"""File beside a configuration that says how weights are quantised, as modelopt writes it."""
 IMPORT_HELP = (
     "Turn a Hugging Face config.json into a model record; --output FILE.toml writes it, ready for --model-db."
 )
@@ -60,23 +57,16 @@ class RecordOutput(Output):
             check_output(self.output, force=self.force)
 
 
-def _read(config: Path) -> bytes:
-    """Read the configuration, at most as much as one may hold."""
+def _held(config: Path) -> tuple[bytes, bytes | None]:
+    """Return a configuration, and what stands beside it; `-` is standard input."""
+    from roofline_afd.catalogue.huggingface.files import config_files
     from roofline_afd.catalogue.huggingface.parsing import MAX_CONFIG_BYTES
 
     if str(config) != "-":
-        return file_bytes(config, most=MAX_CONFIG_BYTES)
+        return config_files(config)
     if sys.stdin is None:
         raise InputError("standard input is closed: give a file")
-    return sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
-
-
-def _beside(config: Path) -> bytes | None:
-    """Return the file that says how weights are quantised, where one stands beside the configuration."""
-    if str(config) == "-":
-        return None
-    beside = config.with_name(QUANTISED)
-    return _read(beside) if beside.is_file() else None
+    return sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1), None
 
 
 def _weight_format(text: str) -> str:
@@ -142,7 +132,6 @@ def add(app: Shelf) -> None:
     ) -> None:
         from roofline_afd.analysis.listing.show import imported_model
         from roofline_afd.catalogue.huggingface.importing import read_config
-        from roofline_afd.catalogue.reading import parse_record
         from roofline_afd.view.tables import write_file
 
         stem = output.output.stem if output.is_record and output.output else None
@@ -150,13 +139,8 @@ def add(app: Shelf) -> None:
             raise InputError(
                 f"--id {id_} and --output {shown_path(output.output)} disagree: a record's file is its id"
             )
-        found = read_config(
-            _read(config),
-            model_id=id_ or stem,
-            vendor=vendor,
-            beside=_beside(config),
-            assumed=assume_format,
-        )
+        held, beside = _held(config)
+        found = read_config(held, model_id=id_ or stem, vendor=vendor, beside=beside, assumed=assume_format)
         text = found.record
         if output.is_record and output.output is not None:
             write_file(output.output, text.encode(), force=output.force)
@@ -164,6 +148,4 @@ def add(app: Shelf) -> None:
                 print(f"note: {note}", file=sys.stderr)  # noqa: T201
             print(f"wrote {shown_path(output.output)}", file=sys.stderr)  # noqa: T201
         else:
-            name = text.partition('id = "')[2].partition('"')[0]
-            record = parse_record(text.encode(), file=f"{name}.toml")
-            output.deliver(imported_model(record, notes=found.notes))
+            output.deliver(imported_model(found))

@@ -215,11 +215,12 @@ class Picture:
 
     def check(self) -> None:
         """Refuse bad file names before any work is done."""
-        from roofline_afd.view.pages import picture_format  # not for --help
+        from roofline_afd.view.pages import check_drawing, picture_format  # not for --help
         from roofline_afd.view.tables import check_output
 
         if self.output is not None:
-            picture_format(self.output)
+            if picture_format(self.output) != "json":
+                check_drawing(f"--output {shown_path(self.output)}")
             check_output(self.output, force=self.force)
         if self.save_answer is None:
             return

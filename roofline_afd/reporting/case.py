@@ -74,6 +74,8 @@ class Case(NamedTuple):
     """Of all uncertain inputs at once [1]."""
     requests: WholeRequests | None
     """What is asked of whole requests, where they are asked about."""
+    asked: Report
+    """The question, of decoded tokens."""
 
     @property
     def own(self) -> list[dict[str, Any]]:
@@ -131,7 +133,9 @@ def case_of(question: Report) -> Case:
     if chosen.granularity == "device" and chosen.devices is None and chosen.max_devices > FEW_DEVICES:
         coarse = attrs.evolve(chosen, granularity="node")
     small = attrs.evolve(chosen, devices=PARETO_DEVICES, tpot_ms=chosen.latency_ms)
-    return Case(bought, scenarios, best, chosen, coarse, small, prompt, output, question.samples, requests)
+    return Case(
+        bought, scenarios, best, chosen, coarse, small, prompt, output, question.samples, requests, question
+    )
 
 
 def asked_for_pictures(case: Case) -> dict[str, Callable[[], Answer]]:

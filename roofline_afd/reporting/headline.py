@@ -6,8 +6,11 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.decode.compare import CLOSE_CALL
+from roofline_afd.analysis.purchase.limits import limits_of
+from roofline_afd.analysis.purchase.odds import MOSTLY
 from roofline_afd.physics import economics
 from roofline_afd.reporting.markup import paragraph
+from roofline_afd.reporting.names import MODE_WORDS, named, names_of
 from roofline_afd.reporting.requests import request_cards
 
 if TYPE_CHECKING:
@@ -20,6 +23,64 @@ SURE = 0.8
 """Probability from which on the winner is not called unsure, and share of samples that serve."""
 FEW_DIGITS = 100
 """Rates below are told in three digits."""
+
+
+def answered(case: Case) -> str:
+    """Return the answer: what is cheapest in a sentence, what it takes, and what is next.
+
+    Parameters
+    ----------
+    case : Case
+        What the report is about.
+
+    Returns
+    -------
+    str
+        Html.
+    """
+    asked = case.requests
+    answer = case.bought if asked is None else asked.bought
+    best, *others = (row for row in answer.rows() if row["feasible"])
+    key, per, times = (
+        ("usd_per_million_tokens", "million output tokens", 1.0)
+        if asked is None
+        else ("usd_per_request", "thousand requests", 1e3)
+    )
+    names = names_of(case.scenarios)
+    name = named(best["system"], names)
+    cost = best[key]
+    lead = f"{name} serves it with the fewest devices: {best['n_devices_sold']:,}."
+    if cost is not None:
+        lead = f"{name} is the cheapest: {cost * times:.3g} USD per {per}."
+        if not any(row[key] is not None and row["system"] != best["system"] for row in others):
+            lead = f"{name} costs {cost * times:.3g} USD per {per}."
+    mode = MODE_WORDS.get(best["mode"]) or (answer.picture.get("mode_names") or {}).get(best["mode"])
+    fleet = f"{_devices(best)}, {mode}"
+    if best["n_idle_devices"]:
+        fleet += f"; {best['n_idle_devices']:,} of them stay idle, sold with the others"
+    if best["power_kw"] is not None:
+        fleet += f"; {best['power_kw']:,.0f} kW"
+    more = [f"{fleet}{limits_of(case.asked).words(best)}."]
+    rival = next((row for row in others if row["system"] != best["system"]), None)
+    if rival is not None and cost is not None and rival[key] is not None:
+        gap = rival[key] / cost - 1.0
+        text = f"{named(rival['system'], names)} costs {gap:.0%} more"
+        if gap <= answer.summary["validated_error"]:
+            text += ", too close to call: predictions are as far off"
+        more.append(f"{text}.")
+    if cost is not None and rival is not None and rival[key] is None:
+        more.append("No other candidate has a known price: it is the cheapest by default.")
+    return f'<p class="answer">{html.escape(lead)}</p>{paragraph(" ".join(more))}'
+
+
+def _devices(best: Mapping[str, Any]) -> str:
+    return f"{best['n_devices_sold']:,} devices as {_shape(best)}"
+
+
+def _shape(best: Mapping[str, Any]) -> str:
+    """Return replicas and their devices, and the nodes or racks where these are more."""
+    shape = str(best["deployment"])
+    return shape if best["units"] == shape else f"{shape}, sold as {best['units']}"
 
 
 def about(case: Case) -> str:
@@ -37,16 +98,18 @@ def about(case: Case) -> str:
     """
     chosen, bought = case.chosen, case.bought
     limits = f"TPOT at most {chosen.latency_ms:g} ms, context {chosen.context:,} tokens"
-    names = ", ".join(bought.inputs["systems"])
+    called = names_of(case.scenarios)
+    names = ", ".join(called[name] for name in bought.inputs["systems"])
     weights = f"experts in {chosen.weights.id}, cache in {chosen.kv_precision}"
     prices = f"prices: {bought.inputs['price_basis']}, {bought.inputs['price_terms']}"
     candidates = (
         f"{len(case.scenarios)} candidates: {names}" if len(case.scenarios) > 1 else f"candidate: {names}"
     )
-    return f"{chosen.model.name} · {limits} · {weights} · {candidates} · {prices}"
+    others = [words for mode, words in MODE_WORDS.items() if mode != case.best["mode"]]
+    return " · ".join([chosen.model.name, limits, weights, candidates, prices, *others])
 
 
-def cards(case: Case, moved: Answer) -> str:
+def cards(case: Case, moved: Answer, verdict: str) -> str:
     """Return the key numbers, each with what is known of its uncertainty; of a pair nothing about EP.
 
     Parameters
@@ -55,6 +118,8 @@ def cards(case: Case, moved: Answer) -> str:
         What the report is about.
     moved : Answer
         Of `sensitivity`.
+    verdict : str
+        The reason of `compare`: where it is too close to call, it stands above with its own probability.
 
     Returns
     -------
@@ -76,7 +141,7 @@ def cards(case: Case, moved: Answer) -> str:
             more += f"; 90 % of samples {low:.3g} to {high:.3g}"
         shown.append((text, more))
     shown += [
-        (f"{best['n_devices']:,} devices", f"{best['deployment']}, {best['n_nodes']:,} nodes"),
+        (f"{best['n_devices_sold']:,} devices", _shape(best)),
         (
             f"{_rate(rate)} tokens/s",
             "per device"
@@ -91,7 +156,7 @@ def cards(case: Case, moved: Answer) -> str:
     if best["power_kw"] is not None:
         shown.append((f"{best['power_kw']:,.0f} kW", f"{best['tokens_per_joule']:.3g} tokens per joule"))
     probability = moved.summary.get("probability_afd_wins")
-    if probability is not None and not case.pair:
+    if probability is not None and not case.pair and not verdict.startswith(CLOSE_CALL):
         shown.append(
             (
                 f"{probability:.0%}",
@@ -155,7 +220,15 @@ def doubt(case: Case, moved: Answer, verdict: str) -> str:
         return ""
     chance, samples = moved.summary["probability_afd_wins"], moved.summary["samples"]
     missed = samples - (moved.summary["feasible_samples"] or 0)
-    parts = [f"{verdict.partition(';')[0]}."] if verdict.startswith(CLOSE_CALL) else []
+    best = case.best if case.requests is None else case.requests.best
+    parts = []
+    if best["estimated_share"] >= MOSTLY:
+        parts.append(
+            f"First on estimates: {best['estimated_share']:.0%} of its time rests on kernels never timed on "
+            "such parts."
+        )
+    if verdict.startswith(CLOSE_CALL):
+        parts.append(f"EP or AFD on it: {verdict[0].lower()}{verdict[1:].partition(';')[0]}.")
     if chance is not None and max(chance, 1.0 - chance) < SURE:
         parts.append(
             f"Unsure of EP or AFD: with uncertain inputs, and the error of the model itself, AFD serves more "

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+CODE = re.compile(r"`([^`<>]+)`")
 LINKED = re.compile(r"https?://[^\s,;)\]]+")
 
 
@@ -53,7 +54,7 @@ def table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], *, first: bool
         kind = ' class="first"' if first and not index else ""
         lines.append(f"<tr{kind}>{cells}</tr>")
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    return f'<div class="wide" tabindex="0"><table>{body}</table></div>'
+    return f'<div class="wide" tabindex="0" role="group" aria-label="Table"><table>{body}</table></div>'
 
 
 def linked(text: str) -> str:
@@ -75,7 +76,7 @@ def linked(text: str) -> str:
         address = html.escape(found.group().rstrip("."))
         parts.append(f'<a href="{address}" rel="noreferrer">{address}</a>')
         last = found.start() + len(found.group().rstrip("."))
-    return "".join([*parts, html.escape(text[last:])])
+    return CODE.sub(r"<code>\1</code>", "".join([*parts, html.escape(text[last:])]))
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -94,11 +95,12 @@ def paragraph(text: str, kind: str = "") -> str:
         Html.
     """
     named = f' class="{kind}"' if kind else ""
-    return f"<p{named}>{html.escape(text)}</p>"
+    coded = CODE.sub(r"<code>\1</code>", html.escape(text))
+    return f"<p{named}>{coded}</p>"
 
 
-def picture(drawn: bytes, about: str) -> str:
-    """Return an image as a figure.
+def picture(drawn: bytes, about: str, *, title: str = "", below: str = "") -> str:
+    """Return an image as a figure that narrow screens enlarge when it is touched.
 
     Parameters
     ----------
@@ -106,6 +108,10 @@ def picture(drawn: bytes, about: str) -> str:
         The image as svg.
     about : str
         What it shows, for those who do not see it.
+    title : str
+        What it finds, above it; nothing where the page says so already.
+    below : str
+        How it is read, below it.
 
     Returns
     -------
@@ -114,4 +120,7 @@ def picture(drawn: bytes, about: str) -> str:
     """
     data = base64.b64encode(drawn).decode()
     image = f'<img alt="{html.escape(about)}" src="data:image/svg+xml;base64,{data}">'
-    return f'<figure tabindex="0">{image}</figure>'
+    above = f'<p class="finding">{html.escape(title)}</p>' if title else ""
+    told = f"<figcaption>{html.escape(below)}</figcaption>" if below else ""
+    enlarge = '<input type="checkbox" aria-label="Enlarge the picture">'
+    return f'<figure>{above}<label class="picture">{enlarge}{image}</label>{told}</figure>'

@@ -7,12 +7,16 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.analysis.purchase.questions import HTML, PDF
 from roofline_afd.reporting.case import asked_for_pictures, case_of, moved_by, validated, verdict_on
-from roofline_afd.reporting.headline import about, cards, doubt
+from roofline_afd.reporting.choices import choices_of, grid_of
+from roofline_afd.reporting.headline import about, answered, cards, doubt
+from roofline_afd.reporting.paper import as_pdf, check_paper
 from roofline_afd.reporting.sections import Findings, sections_of
 from roofline_afd.reporting.side_by_side import Ahead, side_by_side
+from roofline_afd.serving.checks import choice
 from roofline_afd.version import __version__
-from roofline_afd.view.pages import script_bundle, script_literal
+from roofline_afd.view.pages import check_drawing, script_bundle, script_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +36,7 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <header><h1>{title}</h1>
-<p class="answer">{answer}</p>{doubt}
+{answer}{doubt}
 <p class="faint">{about}</p>
 <nav aria-label="Sections">{contents}</nav></header>
 <main>
@@ -40,14 +44,17 @@ PAGE = """<!doctype html>
 </main>
 <script>{bundle}</script>
 <script>
-const sliders = {sliders};
-const drawn = () => document.body.setAttribute("data-drawn", "yes");
-const options = {{mode: "vega-lite", renderer: "svg", actions: false}};
-if (sliders) vegaEmbed("#sliders", sliders, options).then(drawn); else drawn();
+{script}
+showChoices({choices});
+showSliders({sliders}, () => document.body.setAttribute("data-drawn", "yes"));
 </script>
 </body>
 </html>
 """
+
+
+SCRIPTS = ("choices.js", "sliders.js")
+"""What the page does by itself."""
 
 
 def report(question: Report) -> bytes:
@@ -61,7 +68,7 @@ def report(question: Report) -> bytes:
     Returns
     -------
     bytes
-        The page; it needs no network.
+        The page, which needs no network; or the same as pdf.
 
     Raises
     ------
@@ -70,50 +77,63 @@ def report(question: Report) -> bytes:
     InfeasibleError
         If no candidate serves the demand.
     """
+    check_drawing("report")
+    if choice("form", question.form, (HTML, PDF)) == PDF:
+        check_paper()
     with Ahead(script_bundle) as scripts:
         case = case_of(question)
         found = _found(case)
         bundle = scripts.result()
     sections = sections_of(case, found, question.command)
+    own = files(__package__)
     body = "\n".join(
         f'<section id="{key}"><h2>{html.escape(heading)}</h2>{text}</section>'
         for key, heading, text in sections
     )
     asked = f"{case.bought.inputs['demand_tokens_per_s']:,.0f} tokens/s"
-    answered = case.bought
     if case.requests is not None:
-        asked, answered = f"{case.requests.requests_per_s:,.4g} requests/s", case.requests.bought
+        asked = f"{case.requests.requests_per_s:,.4g} requests/s"
     page = PAGE.format(
         version=__version__,
         title=html.escape(question.title or f"{case.chosen.model.name}: which system for {asked}"),
-        style=files(__package__).joinpath("report.css").read_text("utf-8"),
-        answer=html.escape(answered.summary["answer"]),
+        style=own.joinpath("report.css").read_text("utf-8"),
+        answer=answered(case),
         doubt=doubt(case, found.moved, found.verdict),
         about=html.escape(about(case)),
         contents="".join(f'<a href="#{key}">{html.escape(heading)}</a>' for key, heading, _ in sections),
-        body=cards(case, found.moved) + body,
+        body=cards(case, found.moved, found.verdict) + body,
         bundle=bundle,
+        script="".join(own.joinpath(name).read_text("utf-8") for name in SCRIPTS),
+        choices=script_literal(found.choices),
         sliders=script_literal(found.sliders),
     )
-    return page.encode()
+    return as_pdf(page.encode()) if question.form == PDF else page.encode()
 
 
 def _found(case: Case) -> Findings:
     """Ask and draw all that the page shows, side by side, the longest first."""
-    from roofline_afd.reporting.pictures import drawn  # takes its time: see `Ahead`
-    from roofline_afd.reporting.sliders import slider_specification
+    from roofline_afd.reporting.pictures import drawn, picture_of  # takes its time: see `Ahead`
+    from roofline_afd.reporting.sliders import slider_specification, still
 
     def moved() -> tuple[Answer, str]:
         answer = moved_by(case)
         return answer, drawn("tornado", lambda: answer)
 
     asked = asked_for_pictures(case)
+    grids = (
+        {}
+        if case.requests
+        else {f"grid {each}": partial(grid_of, one) for each, one in enumerate(case.scenarios)}
+    )
     tasks: dict[str, Callable[[], Any]] = {
         "moved": moved,
+        **grids,
         **{name: partial(drawn, name, ask) for name, ask in asked.items()},
         "verdict": partial(verdict_on, case),
         "validation": partial(validated, case),
     }
+    sliders = slider_specification([case.chosen, *case.scenarios])
+    tasks["still"] = (lambda: picture_of(still(sliders))) if sliders else str
     made = side_by_side(tasks)
     answer, tornado = made["moved"]
     verdict, levers = made["verdict"]
@@ -123,5 +143,7 @@ def _found(case: Case) -> Findings:
         levers=levers,
         validation=made["validation"],
         pictures={"tornado": tornado, **{name: made[name] for name in asked}},
-        sliders=slider_specification([case.chosen, *case.scenarios]),
+        sliders=sliders,
+        still=made["still"],
+        choices=choices_of(case, [made[name] for name in grids]),
     )

@@ -10,11 +10,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.analysis.decode.sides import NAMES
+from roofline_afd.analysis.purchase.limits import limits_of
+from roofline_afd.analysis.purchase.procurement import PREFILL_NOTE, SOLD_NOTE
 from roofline_afd.reporting.case import CURVE_DEVICES
+from roofline_afd.reporting.choices import choices_section
 from roofline_afd.reporting.markup import linked, paragraph, table
+from roofline_afd.reporting.names import in_words, input_name, names_of
 from roofline_afd.reporting.requests import requests_section
 from roofline_afd.serving.scenario_file import scenario_text
 from roofline_afd.version import __version__
+from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,22 +34,19 @@ PROCURE_KEYS = (
     "rank",
     "system",
     "mode",
-    "n_devices",
-    "n_nodes",
+    "n_devices_sold",
     "deployment",
     "tokens_per_s_per_device",
-    "tokens_per_s_per_user",
     "usd_per_million_tokens",
     "break_even_price",
     "capex_usd",
     "power_kw",
-    "power_basis",
-    "tokens_per_joule",
+    "estimated_share",
     "binding",
 )
 VALIDATION_KEYS = (
-    *("id", "mode", "use", "timing", "basis", "system", "model"),
-    *("measured", "predicted", "error", "origin"),
+    *("service", "mode", "system", "model", "compared"),
+    *("measured", "predicted", "error"),
 )
 LEVER_KEYS = (
     "lever",
@@ -55,8 +57,19 @@ LEVER_KEYS = (
     "probability_afd_wins",
     "remark",
 )
-SENSITIVITY_KEYS = ("input", "low", "high", "metric_low", "metric_high", "swing", "changes_winner")
+SENSITIVITY_KEYS = ("input", "unit", "low", "value", "high", "metric_low", "metric_high", "uncertainty")
+MOST_INPUTS = 12
 MOST_VALIDATION_ROWS = 14
+SECOND_HAND = "secondary"
+COMPARED = {
+    "absolute": "level",
+    "shape": "shape of a curve",
+    "relative": "AFD over EP alone",
+    "lower-bound": "at least so much",
+}
+"""What a published result is good for, in words."""
+KINDS = {"reported": "reported by others", "derived": "derived", "estimated": "estimated"}
+"""Where a value is from, in words, where the word of the catalogue could be misread."""
 
 
 class Findings(NamedTuple):
@@ -74,6 +87,10 @@ class Findings(NamedTuple):
     """Html by name."""
     sliders: Mapping[str, Any] | None
     """The roofline with sliders as Vega-Lite; None where there is none."""
+    still: str
+    """Html of the roofline where they begin, for paper."""
+    choices: Mapping[str, Any]
+    """What costs are computed from in the page."""
 
 
 def sections_of(case: Case, found: Findings, command: Sequence[str] | None) -> list[tuple[str, str, str]]:
@@ -104,12 +121,13 @@ def sections_of(case: Case, found: Findings, command: Sequence[str] | None) -> l
     )
     decoded = "" if asked is None else paragraph(f"Decoding alone: {case.bought.summary['answer']}")
     return [
+        ("change", "What would change it", choices_section(found.choices)),
         *first,
-        ("procurement", "What each system costs", f"{decoded}{drawn['procurement']}{_procured(case.bought)}"),
+        ("procurement", "What each system costs", f"{decoded}{drawn['procurement']}{_procured(case)}"),
         ("modes", "EP or AFD", f"{_modes(case, found.verdict)}{drawn['curves']}"),
         ("levers", "What each lever does to the verdict", _levers(found.levers)),
         ("breakdown", "Where a step spends its time", drawn["breakdown"]),
-        ("roofline", "The roofline, to move", _sliders(found.sliders)),
+        ("roofline", "The roofline, to move", _sliders(found.sliders, found.still)),
         ("dead-zone", "When more FFN devices stop helping", drawn["dead zone"]),
         ("sensitivity", "How sure this is", f"{_sensitivity(case, found.moved)}{drawn['tornado']}"),
         ("serving", "Prefill and decode", f"{_serving(case)}{drawn['pareto']}"),
@@ -120,15 +138,33 @@ def sections_of(case: Case, found: Findings, command: Sequence[str] | None) -> l
     ]
 
 
-def _procured(bought: Answer) -> str:
-    rows = [row for row in bought.rows() if row["feasible"]]
+def _procured(case: Case) -> str:
+    bought, names = case.bought, names_of(case.scenarios)
+    rows = [
+        {**row, "system": names[row["system"]], "mode": NAMES[row["mode"]]}
+        for row in bought.rows()
+        if row["feasible"]
+    ]
     refused = [
-        f"{row['system']} ({NAMES[row['mode']]}): {row['binding']}"
+        f"{names[row['system']]} ({NAMES[row['mode']]}): {row['binding']}"
         for row in bought.rows()
         if not row["feasible"]
     ]
     left = paragraph(f"Not feasible: {'; '.join(refused)}.", "faint") if refused else ""
-    return table(rows, PROCURE_KEYS, first=True) + left
+    limits = limits_of(case.asked)
+    limited = table(rows, ("system", "mode", *limits.columns()), first=True) if limits.columns() else ""
+    told = [note for note in bought.notes if note in {PREFILL_NOTE, SOLD_NOTE, *limits.notes()}]
+    return (
+        table(rows, PROCURE_KEYS, first=True)
+        + limited
+        + left
+        + paragraph(f"{'. '.join(map(_sentence, told))}.", "faint")
+    )
+
+
+def _sentence(note: str) -> str:
+    """Return a note as a sentence without its full stop."""
+    return note[:1].upper() + note[1:]
 
 
 def _modes(case: Case, verdict: str) -> str:
@@ -149,7 +185,8 @@ def _modes(case: Case, verdict: str) -> str:
         "Table: what serves the whole demand with fewest devices. Chart: the most that one deployment of up "
         f"to {CURVE_DEVICES} devices gives at each latency target, whatever the demand."
     )
-    return text + paragraph(alone) * case.pair + table(case.own, keys, first=True)
+    own = [{**row, "mode": NAMES[row["mode"]]} for row in case.own]
+    return text + paragraph(alone) * case.pair + table(own, keys, first=True)
 
 
 def _levers(levers: Sequence[Mapping[str, Any]]) -> str:
@@ -173,25 +210,37 @@ def _remark(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _sliders(specification: Mapping[str, Any] | None) -> str:
+def _sliders(specification: Mapping[str, Any] | None, still: str) -> str:
     if specification is None:
         return paragraph("No candidate has the links that a second node would need.", "faint")
     return (
         paragraph(
             "HFU of the FFN stage over FFN nodes: the share of peak operations that the links let FFN "
             "devices do. It falls where copies of a token cross the scale-out links, until each expert "
-            "costs a copy: more nodes then bring nothing. Move the sliders to see what would lift it."
+            "costs a copy: more nodes then bring nothing."
         )
         + '<figure id="sliders" role="group" aria-label="Roofline of the FFN stage with sliders"></figure>'
-        "<noscript>The script inside this page draws the sliders: it needs JavaScript, but no "
-        "network.</noscript>"
+        f'<noscript>{still}</noscript><div class="still">{still}</div>'
     )
 
 
 def _sensitivity(case: Case, moved: Answer) -> str:
+    """Return what is sure in words, which inputs would change the winner, and all of them folded away."""
+    rows = [row for row in moved.rows() if row.get("other_input") is None]
     coarse = case.coarse is not case.chosen
-    text = moved.summary["answer"] + (" Devices come in whole nodes here." if coarse else "")
-    return paragraph(text) + table(moved.rows()[:8], SENSITIVITY_KEYS)
+    text = in_words(moved.summary["answer"], [row["input"] for row in rows])
+    text += " Devices come in whole nodes here." if coarse else ""
+    named_rows = [{**row, "input": input_name(row["input"])} for row in rows]
+    turning = [row for row in named_rows if row["changes_winner"] or row["break_even"] is not None]
+    turns = (
+        paragraph("Inputs that would change the winner, and from where on:")
+        + table(turning, ("input", "value", "break_even", "unit", "low", "high", "changes_winner"))
+        if turning
+        else ""
+    )
+    numbers = table(named_rows[:MOST_INPUTS], SENSITIVITY_KEYS)
+    folded = f"<summary>The inputs that move it most, in numbers</summary>{numbers}"
+    return f'{paragraph(text)}{turns}<details class="screen">{folded}</details>'
 
 
 def _serving(case: Case) -> str:
@@ -247,20 +296,50 @@ def _validation(case: Case, answer: Answer) -> str:
         "modelled, so that what it took by the wall clock stands last."
     )
     shown = rows[:MOST_VALIDATION_ROWS]
-    reasons = "".join(f"<li>{linked(row['id'])}: {linked(row['why'])}.</li>" for row in shown if row["why"])
-    return paragraph(text) + table(shown, VALIDATION_KEYS) + (f"<ul>{reasons}</ul>" if reasons else "")
+    told = [
+        {
+            **row,
+            "mode": NAMES[row["mode"]],
+            "service": _service(row),
+            "compared": COMPARED.get(row["use"], row["use"]),
+        }
+        for row in shown
+    ]
+    reasons = "".join(
+        f"<li>{linked(_service(row))}: {linked(row['why'])}.</li>" for row in shown if row["why"]
+    )
+    sources = "".join(
+        f"<li>{linked(each)}</li>"
+        for each in dict.fromkeys(f"{_service(row)}: {row['source']}" for row in shown if row["source"])
+    )
+    return (
+        paragraph(text)
+        + table(told, VALIDATION_KEYS)
+        + (f"<ul>{reasons}</ul>" if reasons else "")
+        + f"<details><summary>Where they were published</summary><ul>{sources}</ul></details>"
+    )
+
+
+def _service(row: Mapping[str, Any]) -> str:
+    """Return what a measured service is called: where it is from, and whether that itself was read."""
+    second = " (second hand)" if row["reading"] == SECOND_HAND else ""
+    return f"{row['origin'] or row['id']}{second}"
 
 
 def _assumptions(bought: Answer) -> str:
     """Return every note, and every catalogue value with kind and source."""
     notes = "".join(f"<li>{linked(note)}</li>" for note in bought.notes)
-    values = [{"input": key.rpartition(".")[2], **value} for key, value in bought.inputs["values"].items()]
+    values = [
+        {
+            "input": column(key.rpartition(".")[2]).label,
+            **value,
+            "kind": KINDS.get(value["kind"], value["kind"]),
+        }
+        for key, value in bought.inputs["values"].items()
+    ]
     values.sort(key=lambda value: value["record"])
     rows = table(values, ("input", "value", "unit", "kind", "record", "source"))
-    return (
-        f"<ul>{notes}</ul><details open><summary>Catalogue values, with their sources</summary>"
-        f"{rows}</details>"
-    )
+    return f"<ul>{notes}</ul><details><summary>Catalogue values, with their sources</summary>{rows}</details>"
 
 
 def _again(chosen: Scenario, command: Sequence[str] | None) -> str:

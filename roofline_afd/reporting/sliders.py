@@ -9,11 +9,12 @@ import numpy as np
 
 from roofline_afd.errors import InputError
 from roofline_afd.physics import roofline as stage
+from roofline_afd.reporting.names import names_of
 from roofline_afd.serving.ffn_stage import ffn_stage_inputs
-from roofline_afd.view.charts.style import BLUE, FAINT, GREEN, ORANGE, PLUM, house_config
+from roofline_afd.view.charts.style import SERIES, house_config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 
 MOST_NODES = 40
 """FFN nodes up to which the roofline is drawn."""
+STILL_WIDTH = 760
+"""Pixels across of the picture that nothing moves."""
 SHARES, TIMES = (0.2, 1.0, 0.01), (0.25, 4.0, 0.05)
 """Low, high and step of a slider of shares, and of multiples."""
-COLORS = (BLUE, ORANGE, GREEN, PLUM, FAINT, "#8a6d00")
-DASHES = ([1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [4, 2], [12, 6])
+COLORS = tuple(look.color for look in SERIES)
+DASHES = tuple(look.dash for look in SERIES)
 
 
 def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None:
@@ -54,7 +57,6 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
     if not stages:
         return None
     first, *_ = stages.values()
-    width = first.scenario.model.expert_intermediate
     up_efficiency = _efficiency(first.scenario.system.scale_up, first.scale_up)
     tiered = [inputs for inputs in stages.values() if not inputs.superpod]
     params: list[dict[str, Any]] = []
@@ -64,58 +66,59 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
         out_efficiency = _efficiency(tiered[0].scenario.system.scale_out, tiered[0].scale_out)
         out = f"(datum.tiers * out_efficiency / {out_efficiency!r} * out_times + (1 - datum.tiers) * {up})"
         params += [
-            _slider("out_efficiency", "Scale-out efficiency", out_efficiency, SHARES),
-            _slider("out_times", "Scale-out bandwidth, times that of today", 1.0, TIMES),
+            _slider("out_efficiency", "Scale-out links: share of their rate reached", out_efficiency, SHARES),
+            _slider("out_times", "Scale-out links: rate, times that of today", 1.0, TIMES),
         ]
     params += [
-        _slider("up_efficiency", "Scale-up efficiency", up_efficiency, SHARES),
-        _slider("up_times", "Scale-up bandwidth, times that of today", 1.0, TIMES),
-        _slider("expert_width", "Width of an expert", width, _around(width)),
+        _slider("up_efficiency", "Scale-up links: share of their rate reached", up_efficiency, SHARES),
+        _slider("up_times", "Scale-up links: rate, times that of today", 1.0, TIMES),
     ]
+    names = names_of([inputs.scenario for inputs in stages.values()])
     nodes = np.arange(1, MOST_NODES + 1)
     rows = [
-        {"system": name, "tiers": 0 if inputs.superpod else 1, **row}
+        {"system": name, "name": names[name], "tiers": 0 if inputs.superpod else 1, **row}
         for name, inputs in stages.items()
         for row in _reached(inputs, nodes)
     ]
     x = {
         "field": "ffn_nodes",
         "type": "quantitative",
-        "title": "FFN nodes",
+        "title": "FFN nodes [1]",
         "scale": {"domain": [1, MOST_NODES], "nice": False},
     }
     y = {
         "field": "hfu",
         "type": "quantitative",
-        "title": "HFU [1]",
+        "title": "HFU: share of peak operations",
         "scale": {"domain": [0, 1]},
         "axis": {"format": "%"},
     }
-    names = list(stages)
+    told = [names[name] for name in stages]
     legend = {
         "orient": "top",
         "title": None,
         "symbolType": "stroke",
-        "symbolSize": 900,
+        "symbolSize": 300,
         "symbolStrokeWidth": 2.5,
+        "columns": 2,
         "labelLimit": 260,
-        "labelFontSize": 13,
     }
     of_system = {
-        "field": "system",
+        "field": "name",
         "type": "nominal",
-        "sort": names,
-        "scale": {"domain": names, "range": COLORS[: len(names)]},
+        "sort": told,
+        "scale": {"domain": told, "range": COLORS[: len(told)]},
         "legend": legend,
     }
-    dashes = {**of_system, "scale": {"domain": names, "range": DASHES[: len(names)]}}
+    dashes = {**of_system, "scale": {"domain": told, "range": DASHES[: len(told)]}}
     tooltip = [
-        {"field": "system", "type": "nominal", "title": "system"},
+        {"field": "name", "type": "nominal", "title": "system"},
         {"field": "ffn_nodes", "type": "quantitative", "title": "FFN nodes"},
         {"field": "hfu", "type": "quantitative", "title": "HFU", "format": ".1%"},
     ]
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "background": "transparent",
         "width": "container",
         "autosize": {"type": "fit", "contains": "padding"},
         "height": 320,
@@ -123,7 +126,7 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
         "data": {"values": rows},
         "transform": [
             {
-                "calculate": f"min(1, min({up} * datum.up, {out} * datum.out) * expert_width / {width})",
+                "calculate": f"min(1, min({up} * datum.up, {out} * datum.out))",
                 "as": "hfu",
             }
         ],
@@ -139,6 +142,23 @@ def slider_specification(scenarios: Sequence[Scenario]) -> dict[str, Any] | None
         ],
         "config": house_config().to_dict(),
     }
+
+
+def still(specification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the roofline where the sliders begin, for paper and for pages without JavaScript.
+
+    Parameters
+    ----------
+    specification : mapping
+        Of `slider_specification`.
+
+    Returns
+    -------
+    dict
+        Vega-Lite without anything to move.
+    """
+    params = [{key: each[key] for key in ("name", "value")} for each in specification["params"]]
+    return {**specification, "params": params, "width": STILL_WIDTH}
 
 
 def of_ffn_side(scenario: Scenario) -> Scenario:
@@ -171,9 +191,3 @@ def _slider(name: str, label: str, value: float, bounds: tuple[float, float, flo
     low, high, step = bounds
     bind = {"input": "range", "min": low, "max": high, "step": step, "name": label}
     return {"name": name, "value": value, "bind": bind}
-
-
-def _around(value: float) -> tuple[float, float, float]:
-    """Return the bounds of a slider about a value: from a quarter to four times, in whole steps of it."""
-    step = float(10 ** np.floor(np.log10(max(value, 1e-9) / 50)))
-    return max(np.floor(value / 4 / step), 1) * step, np.ceil(value * 4 / step) * step, step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
@@ -11,7 +11,7 @@ from roofline_afd.catalogue.engines import IDEAL, Engine, load_engine
 from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Checkpoint, Model, load_model
 from roofline_afd.catalogue.precision import Precision, native, nearest_format, operand, precision
-from roofline_afd.errors import InputError, shown
+from roofline_afd.errors import ARGUMENTS, InputError, naming_arguments, shown
 from roofline_afd.serving.checks import MAX_COUNT, choice, finite, option, whole
 from roofline_afd.serving.published import quickest, sent_to
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.store import Catalogue
 
+T = TypeVar("T")
 SERVING = {"serving": True}
 """Marks the fields that only predictions of whole deployments read."""
 FAN_OUTS = ("paper", "uniform", "grouped")
@@ -109,6 +110,15 @@ def deployable_words(catalogue: Catalogue) -> tuple[str, ...]:
     return (*catalogue.ids("engine"), *catalogue.ids("library"), PLUGIN)
 
 
+def _told_in_python(kind: type[T]) -> type[T]:
+    """Let errors of a class that is made in Python name its arguments."""
+    kind.__init__ = naming_arguments()(vars(kind)["__init__"])  # type: ignore[method-assign]  # on purpose
+    fields: tuple[Any, ...] = attrs.fields(kind)  # type: ignore[arg-type]  # attrs made it
+    ARGUMENTS.update({option(field.name): field.name for field in fields})
+    return kind
+
+
+@_told_in_python
 @attrs.frozen(kw_only=True)
 class Scenario:
     """One question, in the units of the command line's options; checked when made.

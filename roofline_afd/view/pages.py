@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.tables import write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import altair as alt
 
 PICTURE_SUFFIXES = (".html", ".svg", ".png", ".pdf", ".json")
 PNG_SCALE = 2.0
+DRAWS = "vl_convert"
+"""What draws, and holds the scripts of pages: an extra, more than a third of all that is installed."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -25,13 +29,17 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
+:root {{ color-scheme: light dark; }}
 body {{ margin: 1rem auto; max-width: 60rem; padding: 0 .5rem; background: #fff; overflow-x: auto;
   font-family: system-ui, "DejaVu Sans", Helvetica, Arial, sans-serif; color: #1b1f24; }}
 #chart {{ min-height: 30rem; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #12151a; color: #e6eaef; }}
+  #chart svg {{ filter: invert(.93) hue-rotate(180deg); }} }}
+@media print {{ body {{ max-width: none; }} #chart svg {{ max-width: 100%; height: auto; filter: none; }} }}
 </style>
 </head>
 <body>
-<main><div id="chart" role="img" aria-label="{title}"></div></main>
+<main><div id="chart" role="img" aria-label="{about}"></div></main>
 <noscript>The script inside this page draws the picture: it needs JavaScript, but no network.</noscript>
 <script>{bundle}</script>
 <script>
@@ -68,6 +76,23 @@ def picture_format(path: Path) -> str:
             f"{nearest(suffix, PICTURE_SUFFIXES)}"
         )
     return suffix[1:]
+
+
+def check_drawing(what: str) -> None:
+    """Refuse what has to be drawn where nothing that draws is installed, before the work.
+
+    Parameters
+    ----------
+    what : str
+        What is to be written, for the message.
+
+    Raises
+    ------
+    InputError
+        If so: says how to install it.
+    """
+    if importlib.util.find_spec(DRAWS) is None:
+        raise InputError(f"{what} needs the extra plots: pip install 'roofline-afd[plots]'")
 
 
 def script_literal(value: object) -> str:
@@ -108,9 +133,9 @@ def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
     if form == "json":
         return (json.dumps(specification, indent=1, allow_nan=False) + "\n").encode()
     if form == "html":
-        title = specification["title"]["text"]
         page = PAGE.format(
-            title=html.escape(" ".join(title) if isinstance(title, list) else title),
+            title=html.escape(_title(specification)),
+            about=html.escape(specification.get("description", _title(specification))),
             bundle=script_bundle(),
             specification=script_literal(specification),
         )
@@ -132,12 +157,24 @@ def script_bundle() -> str:
     return bundle
 
 
+def _title(specification: Mapping[str, Any]) -> str:
+    """Return the headline of a specification; empty without one."""
+    text = specification.get("title", {}).get("text", "")
+    return " ".join(text) if isinstance(text, list) else str(text)
+
+
 def svg_bytes(specification: dict[str, Any]) -> bytes:
-    """Return a Vega-Lite specification drawn as svg."""
+    """Return a Vega-Lite specification drawn as svg, with its headline and description as text."""
     import vl_convert  # only for files
 
     drawn: str = vl_convert.vegalite_to_svg(specification)
-    return drawn.encode()
+    words = "".join(
+        f"<{tag}>{html.escape(text, quote=False)}</{tag}>"
+        for tag, text in (("title", _title(specification)), ("desc", specification.get("description", "")))
+        if text
+    )
+    start, opened, rest = drawn.partition(">")
+    return f'{start} role="img"{opened}{words}{rest}'.encode()
 
 
 def deliver_chart(chart: alt.TopLevelMixin, *, output: Path | None, force: bool) -> None:

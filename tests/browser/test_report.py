@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pypdfium2
 import pytest
 
+from roofline_afd.reporting.paper import as_pdf
+from roofline_afd.view.pages import script_literal
 from tests.browser.test_pages import BROWSER, browse
 from tests.conftest import ONE_PLAN_OPTIONS, require
 
@@ -27,6 +33,7 @@ const wait = setInterval(async () => {
   const lines = () => [...document.querySelectorAll("#sliders .mark-line path")];
   const marks = () => lines().map(line => line.getAttribute("d")).join();
   const sliders = [...document.querySelectorAll("#sliders input[type=range]")];
+  const start = marks();
   let moved = 0;
   for (const slider of sliders) {
     const before = marks();
@@ -37,10 +44,84 @@ const wait = setInterval(async () => {
     moved += marks() !== before && document.activeElement === slider;
   }
   document.body.dataset.moved = `${moved} of ${sliders.length}`;
+  for (const slider of sliders) {
+    slider.value = slider.max;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  await new Promise(done => setTimeout(done, 200));
+  const away = marks();
+  document.querySelector("#sliders button").click();
+  await new Promise(done => setTimeout(done, 200));
+  document.body.dataset.back = start !== away && marks() === start ? "yes" : "no";
 }, 50);
 </script></body>"""
+CHOSEN = """<script>
+const wait = setInterval(async () => {
+  if (document.body.dataset.drawn !== "yes") return;
+  clearInterval(wait);
+  const root = document.getElementById("choices");
+  const verdict = () => root.querySelector(".finding").textContent;
+  const costs = () => root.querySelector(".bars").textContent;
+  const sliders = [...root.querySelectorAll("input[type=range]")];
+  const reset = async () => {
+    root.querySelector("button").click();
+    await new Promise(done => setTimeout(done, 50));
+  };
+  const told = { start: verdict(), costs: costs(), names: [], moved: 0, back: 0 };
+  told.seen = getComputedStyle(root).display;
+  for (const slider of sliders) {
+    told.names.push(slider.parentNode.firstChild.textContent);
+    slider.value = slider.max;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    told.moved += costs() !== told.costs && slider.parentNode.lastChild.textContent !== "";
+    if (slider === sliders[0]) told.dear = verdict();
+    await reset();
+    told.back += verdict() === told.start && costs() === told.costs;
+  }
+  const first = sliders[0];
+  first.value = 2 * Number(first.getAttribute("value"));
+  first.dispatchEvent(new Event("input", { bubbles: true }));
+  told.twice = costs();
+  document.body.dataset.told = JSON.stringify(told);
+}, 50);
+</script></body>"""
+NARROW = """<!doctype html><body><script>
+const frame = document.createElement("iframe");
+frame.style = "width: 390px; height: 3000px; border: 0";
+frame.srcdoc = PAGE;
+document.body.append(frame);
+setInterval(() => {
+  const page = frame.contentDocument;
+  if (!page || !page.body || page.body.dataset.drawn !== "yes") return;
+  const wide = [...page.querySelectorAll("img, p, h1, h2, pre, form, .bar, .card")];
+  const most = Math.max(...wide.map(each => each.getBoundingClientRect().right));
+  const picture = page.querySelector(".picture");
+  const image = picture.querySelector("img");
+  const before = image.getBoundingClientRect().width;
+  picture.click();
+  const after = image.getBoundingClientRect().width;
+  picture.click();
+  const told = [frame.contentWindow.innerWidth, page.documentElement.scrollWidth, most, before, after];
+  document.body.dataset.told = JSON.stringify(told);
+}, 50);
+</script></body>"""
+COLOURED = """<script>
+const style = getComputedStyle(document.body);
+const image = getComputedStyle(document.querySelector("figure img"));
+document.body.dataset.told = JSON.stringify([style.backgroundColor, style.color, image.filter]);
+</script></body>"""
 SECTIONS = (
-    *("procurement", "modes", "breakdown", "roofline", "dead-zone", "sensitivity", "serving", "ratio"),
+    *(
+        "change",
+        "procurement",
+        "modes",
+        "breakdown",
+        "roofline",
+        "dead-zone",
+        "sensitivity",
+        "serving",
+        "ratio",
+    ),
     *("validation", "assumptions", "again"),
 )
 
@@ -78,7 +159,9 @@ def test_report_is_one_file_without_network(page: Path) -> None:
     for key in SECTIONS:
         assert f'<section id="{key}">' in markup
     assert "No picture" not in markup
-    assert '<p class="doubt">Too close to call: EP is ahead by' in markup
+    assert re.search(
+        r'<p class="doubt">(?:First on estimates: [^<]*)?EP or AFD on it: too close to call:', markup
+    )
     assert markup.count("<table>") >= 5
     assert markup.count("<img ") >= 6
     assert "https://" in markup  # sources are links
@@ -94,8 +177,85 @@ def test_report_draws_itself_and_sliders_move_the_curve(page: Path, tmp_path: Pa
     body = re.search(r"<body[^>]*>", done.stdout)
     assert body is not None
     assert 'data-drawn="yes"' in body.group()
-    assert 'data-moved="5 of 5"' in body.group()
+    assert 'data-moved="4 of 4"' in body.group()
+    assert 'data-back="yes"' in body.group()
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+def _told(page: Path, folder: Path, added: str, *flags: str) -> Any:  # noqa: ANN401 - what a page says of itself
+    """Return what a script at the end of the page finds; the console stays silent."""
+    changed = folder / "changed.html"
+    before, _, after = page.read_text("utf-8").rpartition("</body>")
+    changed.write_text(before + added + after, "utf-8")
+    done = browse(changed, folder, "--dump-dom", *flags)
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    found = re.search(r'<body[^>]* data-told="([^"]*)"', done.stdout)
+    assert found is not None
+    return json.loads(html.unescape(found[1]))
+
+
+def test_what_a_buyer_chooses_moves_costs_and_verdict(page: Path, tmp_path: Path) -> None:
+    """Every slider has a name with its unit and moves costs; the button leads back to the question."""
+    require(present=BROWSER is not None, what="a Chromium browser")
+    told = _told(page, tmp_path, CHOSEN)
+    assert told["seen"] == "block"
+    count = len(told["names"])
+    assert count >= 4
+    assert (told["moved"], told["back"]) == (count, count)
+    assert all(re.fullmatch(r"Price of .+ \[USD a device-hour\]", name) for name in told["names"][:-2])
+    assert told["names"][-2:] == ["Context [tokens]", "Time per output token, at most [ms]"]
+    cheapest = re.match(
+        r"(.*) \((?:EP|AFD)\) is cheapest: ([\d.]+) USD per million output tokens", told["start"]
+    )
+    assert cheapest is not None
+    assert not told["dear"].startswith(cheapest[1])  # at three times its price another is
+    (before,) = re.findall(rf"{re.escape(cheapest[1])}, (?:EP|AFD)([\d.]+) USD", told["costs"])
+    (after,) = re.findall(rf"{re.escape(cheapest[1])}, (?:EP|AFD)([\d.]+) USD", told["twice"])
+    assert before == cheapest[2]
+    assert float(after) == pytest.approx(2 * float(before), rel=0.01)
+
+
+def test_a_phone_shows_all_without_moving_the_page(page: Path, tmp_path: Path) -> None:
+    """390 pixels across: nothing is wider but what scrolls in itself; a picture touched is enlarged."""
+    require(present=BROWSER is not None, what="a Chromium browser")
+    narrow = tmp_path / "narrow.html"
+    narrow.write_text(NARROW.replace("PAGE", script_literal(page.read_text("utf-8"))), "utf-8")
+    done = browse(narrow, tmp_path, "--dump-dom", "--window-size=800,600")
+    found = re.search(r'<body[^>]* data-told="([^"]*)"', done.stdout)
+    assert found is not None
+    window, across, most, small, large = json.loads(html.unescape(found[1]))
+    assert window == 390
+    assert across <= window
+    assert most <= window
+    assert small <= window < large
+
+
+def test_the_dark_is_dark(page: Path, tmp_path: Path) -> None:
+    """Ground, letters and pictures follow what the reader prefers."""
+    require(present=BROWSER is not None, what="a Chromium browser")
+    light = _told(page, tmp_path, COLOURED, "--blink-settings=preferredColorScheme=1")
+    dark = _told(page, tmp_path, COLOURED, "--blink-settings=preferredColorScheme=0")
+    assert light == ["rgb(255, 255, 255)", "rgb(27, 31, 36)", "none"]
+    assert dark[0] == "rgb(20, 24, 29)"
+    assert dark[1] == "rgb(230, 234, 239)"
+    assert dark[2].startswith("invert(")
+
+
+def test_paper_holds_the_page_and_no_sliders(page: Path, tmp_path: Path) -> None:
+    """A4, printed by a browser and written as pdf: pictures whole, letters legible, nothing to move."""
+    require(present=BROWSER is not None, what="a Chromium browser")
+    printed = tmp_path / "printed.pdf"
+    browse(page, tmp_path, f"--print-to-pdf={printed}", "--no-pdf-header-footer")
+    for content in (printed.read_bytes(), as_pdf(page.read_bytes())):
+        paper = pypdfium2.PdfDocument(content)
+        assert 5 <= len(paper) <= 20
+        assert all(sheet.get_size() == pytest.approx((595, 842), abs=2) for sheet in paper)
+        text = "\n".join(sheet.get_textpage().get_text_bounded() for sheet in paper)
+        assert "What each system costs" in text
+        assert "FFN nodes [1]" in text  # the roofline where its sliders begin
+        assert "Back to" not in text
+        assert "needs JavaScript" not in text
+        assert "Touch the picture" not in text
 
 
 def test_hostile_texts_are_texts(page: Path, tmp_path: Path) -> None:

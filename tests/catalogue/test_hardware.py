@@ -194,7 +194,7 @@ def test_the_readme_lists_every_field_and_every_incomplete_system() -> None:
     """Each key of the schema has a row, each incomplete system is listed."""
     text = readme()
     for kind in KINDS:
-        assert f"`{kind}s/` ({len(CATALOGUE.ids(kind))})" in text
+        assert f"`{kind}s/` ({len(CATALOGUE.ids(kind))})" in text, "run make docs"
     keys = {
         quantity.key for quantity in QUANTITIES if not quantity.key.startswith(("scale_up_", "scale_out_"))
     }

@@ -14,6 +14,28 @@ import pytest
 
 from tests.conftest import ONE_PLAN_OPTIONS, ROOT
 
+CALLER = """
+import pandas as pd
+from roofline_afd import Scenario, compare, load_system, plot, roofline
+
+scenario = Scenario(system="h800", model="deepseek-v3", tpot_ms=50)
+reveal_type(scenario.tpot_ms)
+reveal_type(compare(scenario))
+table: pd.DataFrame = roofline(scenario, ffn_nodes=range(1, 9))
+roofline(scenario, ffn_node=8)
+Scenario(system="h800", model="deepseek-v3", tpot_ms="fast")
+load_system("h800").devices_per_nodes
+plot.dead_zone(scenario, ffn_nodes=[1]).save("zone.html")
+"""
+"""What a user writes, three lines of it wrong."""
+TYPES = """
+[mypy]
+strict = true
+[mypy-altair.*,numpy.*,yaml.*,jsonschema.*,rich.*]
+follow_imports = skip
+"""
+"""How it is checked: what others' packages hold of each other is theirs, and takes long."""
+
 
 def _run(*command: str | Path, cwd: Path) -> str:
     environment = {
@@ -43,6 +65,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_the_catalogues_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
+    assert "roofline_afd/py.typed" in names
     held = (("hardware_db", "*/*.toml"), ("hardware_db", "*/*.csv"), ("model_db", "**/*.toml"))
     for database, pattern in held:
         shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / database).glob(pattern)}
@@ -56,26 +79,52 @@ def test_wheel_holds_the_catalogues_and_nothing_else(wheel: Path) -> None:
     }
 
 
+def test_callers_of_the_wheel_are_checked_by_mypy(wheel: Path, tmp_path: Path) -> None:
+    """Types of the installed package are seen: none is Any, and what is wrong is found."""
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as held:
+        held.extractall(installed)
+    (tmp_path / "caller.py").write_text(CALLER, "utf-8")
+    (tmp_path / "mypy.ini").write_text(TYPES, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--cache-dir", tmp_path / "cache", "caller.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": "", "PYTHONPATH": str(installed)},
+        timeout=300,
+    )
+    told = [
+        line.partition(":")[2].partition("  [")[0]
+        for line in done.stdout.splitlines()
+        if line.startswith("caller.py:")
+    ]
+    assert told == [
+        '6: note: Revealed type is "float | None"',
+        '7: note: Revealed type is "pandas.core.frame.DataFrame"',
+        '9: error: Unexpected keyword argument "ffn_node" for "roofline"; did you mean "ffn_nodes"?',
+        '9: note: "roofline" defined in "roofline_afd.api"',
+        '10: error: Argument "tpot_ms" to "Scenario" has incompatible type "str"; expected "float | None"',
+        '11: error: "System" has no attribute "devices_per_nodes"; maybe "devices_per_node"?',
+    ]
+
+
 def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed with its own dependencies only; the answer, a picture, and a report."""
+    """Installed with its own dependencies only the answer; with the extra plots a picture, and a report."""
     venv.create(tmp_path / "env", with_pip=True)
     binaries = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
-    _run(
-        binaries / "python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-compile",
-        "--disable-pip-version-check",
-        wheel,
-        cwd=tmp_path,
-    )
+    installing = ("-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
+    _run(binaries / "python", *installing, wheel, cwd=tmp_path)
     question = ("--system", "h800", "--model", "deepseek-v3")
     answer = json.loads(
         _run(binaries / "roofline-afd", "roofline", *question, "--format", "json", cwd=tmp_path)
     )
     assert answer["summary"]["dead_zone_to"] == 32.0
+    kept = _run(binaries / "roofline-afd", "plot", "dead-zone", *question, cwd=tmp_path)
+    assert json.loads(kept)["title"]
+    assert not list((tmp_path / "env").rglob("vl_convert"))
+    _run(binaries / "python", *installing, f"{wheel}[plots]", cwd=tmp_path)
     picture = tmp_path / "zone.svg"
     _run(binaries / "roofline-afd", "plot", "dead-zone", *question, "--output", picture, cwd=tmp_path)
     assert picture.read_bytes().startswith(b"<svg")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import pypdfium2
 import pytest
 
 from roofline_afd import Scenario, report
@@ -44,7 +46,7 @@ def test_whole_requests_come_first() -> None:
     assert "context 1,152 tokens" in page
     last = page.index('<section id="procurement">')
     assert page[first:last].count("<img") == 2
-    with pytest.raises(InputError, match="--isl belongs to --requests-per-s"):
+    with pytest.raises(InputError, match="isl belongs to request_rate"):
         report([asked], demand=1e5, isl=100)
 
 
@@ -56,7 +58,30 @@ def test_a_deployment_with_shared_heads_is_broken_down() -> None:
     assert "--attention-groups 2" in page
 
 
-@pytest.mark.parametrize(("osl", "says"), [(0, "--osl 0 must be a whole number"), (9000, "leaves no input")])
+def test_a_pdf_is_refused_before_any_work_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that says what to install; other forms are no forms."""
+    asked = Scenario(system="h800", model="deepseek-v3")
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(InputError, match=r"pip install 'roofline-afd\[pdf\]'"):
+        report([asked], demand=1e5, form="pdf")
+    with pytest.raises(InputError, match="form 'docx'"):
+        report([asked], demand=1e5, form="docx")
+
+
+def test_limits_and_growth_stand_in_the_answer() -> None:
+    """The page is asked with the limits of a purchase, and answers them in names; also as pdf."""
+    asked = Scenario(system="h20", model="qwen3-235b-a22b", max_devices=32, **ONE_PLAN)
+    given: dict[str, Any] = {"demand": 1e4, "power_limit_kw": 1e4, "growth": 50.0, "samples": 20}
+    page = report([asked], prices={"h20": 1.0}, form="pdf", **given)
+    paper = pypdfium2.PdfDocument(page)
+    text = " ".join(paper[0].get_textpage().get_text_bounded().split())
+    assert "NVIDIA H20 96GB costs" in text
+    assert "fits 10,000 kW; at +50% demand" in text
+    assert "which still fits" in text
+    assert "(expert parallelism: every device has attention and some experts)" in text
+
+
+@pytest.mark.parametrize(("osl", "says"), [(0, "osl 0 must be a whole number"), (9000, "leaves no input")])
 def test_report_refuses_outputs_without_input(osl: int, says: str) -> None:
     asked = Scenario(system="h800", model="deepseek-v3")
     with pytest.raises(InputError, match=says):
@@ -66,9 +91,9 @@ def test_report_refuses_outputs_without_input(osl: int, says: str) -> None:
 def test_report_refuses_what_is_no_page(tmp_path: Path) -> None:
     """A bad suffix and an existing file are refused before any work."""
     question = ("report", "--systems", "h800", "--model", "deepseek-v3", "--demand", "1e5")
-    done = command(*question, "--output", str(tmp_path / "report.pdf"))
+    done = command(*question, "--output", str(tmp_path / "report.docx"))
     assert (done.status, done.out) == (2, "")
-    assert "is no page; valid: .html" in done.err
+    assert "is no page; valid: .html, .pdf" in done.err
     page = tmp_path / "report.html"
     page.write_text("mine")
     done = command(*question, "--output", str(page))

@@ -51,4 +51,3 @@ def test_sliders_move_what_they_name() -> None:
     assert hfu("h800", up_times=2.0) == pytest.approx(hfu("h800"))
     assert hfu("gb200-nvl72", out_times=2.0) == pytest.approx(hfu("gb200-nvl72"))
     assert hfu("gb200-nvl72", up_efficiency=0.4) == pytest.approx(hfu("gb200-nvl72") / 2)
-    assert hfu("h800", expert_width=1024) == pytest.approx(hfu("h800") / 2)

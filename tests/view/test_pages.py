@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,21 @@ def test_files(form: str, kind: str, tmp_path: Path) -> None:
     again = command("plot", kind, *QUESTION, "--output", str(path))
     assert "exists; --force replaces it" in again.complaint
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", [".html", ".svg", ".png", ".pdf"])
+def test_without_what_draws_a_picture_is_refused_before_the_work(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    question = ("--system", "h800", "--model", "step-3")
+    file = tmp_path / f"zone{suffix}"
+    outcome = command("plot", "dead-zone", *question, "--output", str(file))
+    assert outcome.status == 2
+    assert "needs the extra plots: pip install 'roofline-afd[plots]'" in outcome.complaint
+    assert command("plot", "dead-zone", *question, "--output", str(file.with_suffix(".json"))).status == 0
+    report = ("report", "--systems", "h800", "--model", "step-3", "--demand", "1e5")
+    assert "needs the extra plots" in command(*report, "--output", str(tmp_path / "r.html")).complaint
 
 
 def test_default_output_is_vega_lite() -> None:

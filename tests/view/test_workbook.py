@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import importlib.util
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ import pytest
 from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
+from roofline_afd.analysis.purchase.procurement import procure
+from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view import workbook
 from roofline_afd.view.tables import as_csv, choose_format
 from roofline_afd.view.workbook import as_xlsx, plain_text
-from tests.conftest import command
+from tests.conftest import ONE_PLAN, command
 
 ANSWER = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6)))
 HOSTILE = (
@@ -49,9 +52,13 @@ def _made(rows: list[dict[str, Any]], **parts: Any) -> Answer:  # noqa: ANN401 -
 def test_results_are_those_of_the_answer() -> None:
     """Numbers unrounded and of type number, texts text, truth values truth values."""
     book = _read(as_xlsx(ANSWER))
-    assert book.sheetnames == ["results", "summary", "inputs"]
+    assert book.sheetnames == ["results", "summary", "inputs", "keys"]
     header, *body = book["results"].iter_rows(values_only=True)
-    assert list(header) == list(ANSWER.columns)
+    assert list(book["keys"].iter_rows(min_row=2, values_only=True)) == [
+        (title, key) for title, key in zip(header, ANSWER.columns, strict=True)
+    ]
+    assert {"FFN nodes", "stage budget [us]", "HFU"} <= set(header)
+    assert len(set(header)) == len(header)
     for cells, row in zip(body, ANSWER.rows(), strict=True):
         for cell, value in zip(cells, row.values(), strict=True):
             # a workbook holds 16 digits
@@ -71,7 +78,7 @@ def test_header_is_bold_and_stays() -> None:
         assert all(workbook.NARROWEST <= width <= workbook.WIDEST for width in widths)
     results = book["results"]
     assert results.auto_filter.ref == results.dimensions
-    keys = [cell.value for cell in results[1]]
+    keys = [key for _, key in book["keys"].iter_rows(min_row=2, values_only=True)]
     assert results.cell(2, keys.index("hfu") + 1).number_format == "0.0%"
     assert results.cell(2, keys.index("stage_budget_us") + 1).number_format == "#,##0.0"
     assert results.cell(2, keys.index("ffn_nodes") + 1).number_format == "#,##0"
@@ -90,15 +97,111 @@ def test_summary_notes_and_inputs() -> None:
         assert held[key][1:6] == tuple(value[part] for part in ("value", "unit", "kind", "record", "source"))
 
 
-def test_nested_values_have_columns_and_absent_ones_are_empty() -> None:
+def test_nested_values_are_columns_and_words_and_absent_ones_empty() -> None:
+    """No cell holds JSON: tables become columns or rows, lists are told with commas."""
     answer = _made(
-        [{"id": "a", "parts": ["x", 1], "none": None, "more": {"b": 2}}],
-        summary={"best": {"id": "a", "flips": [1.5]}, "empty": {}},
+        [{"id": "a", "parts": ["x", 1, None], "none": None, "more": {"b": 2, "c": {"d": 3}}}, {"id": "b"}],
+        summary={"best": {"id": "a", "flips": [1.5]}, "empty": {}, "next": [{"id": "b"}, {"id": "c"}]},
     )
     book = _read(as_xlsx(answer))
-    assert [cell.value for cell in book["results"][2]] == ["a", '["x", 1]', None, 2]
+    assert [cell.value for cell in book["results"][1]] == [
+        "id",
+        "parts",
+        "none",
+        "more: b",
+        "more: c d",
+        "more",
+    ]
+    assert [cell.value for cell in book["results"][2]] == ["a", "x, 1, -", None, 2, 3, None]
     summary = dict(book["summary"].iter_rows(min_row=2, values_only=True))
-    assert summary == {"best.id": "a", "best.flips": "[1.5]", "empty": "{}"}
+    assert summary == {"best.id": "a", "best.flips": "1.5", "empty": None, "next.1.id": "b", "next.2.id": "c"}
+    assert next(csv.reader(io.StringIO(as_csv(answer)))) == ["id", "parts", "none", "more"]
+
+
+def test_numbers_have_as_many_places_as_they_need() -> None:
+    answer = _made([{"usd_per_million_tokens": 0.0983, "usd_per_month": 257_544.4, "load": 0.5, "rank": 1}])
+    cells = _read(as_xlsx(answer))["results"][2]
+    assert [cell.number_format for cell in cells] == ["#,##0.0000", "#,##0", "0%", "#,##0"]
+
+
+def _arguments(text: str) -> list[str]:
+    """Return what commas outside of brackets part."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(letter, 0)
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+class _Sheet:
+    """A sheet of costs, computed as a spreadsheet does."""
+
+    def __init__(self, sheet: Any) -> None:  # noqa: ANN401 - a sheet
+        self.sheet = sheet
+
+    def cell(self, place: str) -> Any:  # noqa: ANN401 - a text or a number
+        held = self.sheet[place].value
+        if not isinstance(held, str) or not held.startswith("="):
+            return held
+        code = re.sub(r"\$?([A-Z])\$?(\d+):\$?[A-Z]\$?(\d+)", r'area("\1", \2, \3)', held[1:])
+        code = re.sub(r'(?<!")\$?\b([A-Z])\$?(\d+)\b', r'cell("\1\2")', code).replace('=""', '==""')
+        known = {
+            "cell": self.cell,
+            "area": lambda letter, low, high: [self.cell(f"{letter}{row}") for row in range(low, high + 1)],
+            "AND": lambda *tests: all(tests),
+            "ISNUMBER": lambda value: isinstance(value, int | float),
+            "RANK": lambda value, among, _: sorted(among).index(value) + 1,
+        }
+        test, yes, no = _arguments(code.removeprefix("IF(").removesuffix(")"))
+        return eval(yes if eval(test, known) else no, known)  # noqa: S307 - our own formula
+
+
+@pytest.mark.parametrize("basis", ["rent", "purchase"])
+def test_costs_compute_again_from_a_price(basis: str) -> None:
+    """Formulas give what the answer says; with another price, what that price gives; a pair has two."""
+    prices = {"h800": 2.0, "h20": 1.0} if basis == "rent" else {"h800": 30_000.0, "h20": 15_000.0}
+    asked = [
+        Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=64, **ONE_PLAN),
+        Scenario(
+            system="h800",
+            attention_system="h20",
+            model="deepseek-v3",
+            tpot_ms=50,
+            max_devices=64,
+            **ONE_PLAN,
+        ),
+    ]
+
+    def told(given: dict[str, float]) -> tuple[Any, dict[tuple[str, str], Any]]:
+        answer = procure(Purchase(asked, demand=3e4, price_basis=basis, prices=given, utilization=0.5))
+        rows = {(row["system"], row["mode"]): row for row in answer.rows() if row["feasible"]}
+        return _read(as_xlsx(answer)), rows
+
+    book, _ = told(prices)
+    assert book.sheetnames[:2] == ["results", "costs"]
+    assert {"inputs h800", "inputs h20+h800"} <= set(book.sheetnames)
+    records = {row[4] for row in book["inputs h800"].iter_rows(min_row=2, values_only=True)}
+    assert "accelerator h800" in records
+    assert "accelerator h20" not in records
+    costs = book["costs"]
+    labels = {row[0].value: row[0].row for row in costs.iter_rows()}
+    first = labels["system"] + 1
+    for factor in (1.0, 1.01):
+        given = prices | {"h800": prices["h800"] * factor}
+        costs[f"B{labels['price of h800']}"].value = given["h800"]
+        _, rows = told(given)
+        computed = _Sheet(costs)
+        for at in range(first, costs.max_row + 1):
+            row = rows[costs[f"A{at}"].value, costs[f"B{at}"].value]
+            assert computed.cell(f"F{at}") == pytest.approx(row["usd_per_hour"])
+            assert computed.cell(f"G{at}") == pytest.approx(row["usd_per_month"])
+            assert computed.cell(f"H{at}") == pytest.approx(row["usd_per_million_tokens"])
+            assert computed.cell(f"I{at}") == row["rank"]
+    costs[f"B{labels['price of h800']}"].value = None
+    assert {_Sheet(costs).cell(f"H{at}") for at in range(first, costs.max_row + 1)} == {""}
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -193,7 +296,9 @@ def test_every_kind_of_command_writes_one(tmp_path: Path) -> None:
         assert (outcome.status, outcome.out, outcome.err) == (0, "", f"wrote {str(path)!r}\n")
         rows = list(_read(path.read_bytes())["results"].iter_rows(values_only=True))
         plain = list(csv.reader(io.StringIO(command(*arguments, "--format", "csv", "--all-columns").out)))
-        assert [str(cell) for cell in rows[0]] == plain[0]
+        told = list(_read(path.read_bytes())["keys"].iter_rows(min_row=2, values_only=True))
+        assert [title for title, _ in told] == list(rows[0])
+        assert set(plain[0]) <= {part for _, key in told for part in (key, key.partition(".")[0])}
         assert len(rows) == len(plain)
 
 

@@ -70,7 +70,8 @@ def breakdown(question: Breakdown) -> Answer:
     for row in rows:
         by_side[row["side"]] = by_side.get(row["side"], 0.0) + row["share"]
     shares = ", ".join(
-        f"{side} {share:.0%}" for side, share in sorted(by_side.items(), key=lambda it: -it[1])
+        f"{side.replace('ffn', 'FFN')} {share:.0%}"
+        for side, share in sorted(by_side.items(), key=lambda it: -it[1])
     )
     largest = max(rows, key=lambda row: row["step_time_us"])
     by_kind = dict.fromkeys((SIBLING, ESTIMATED), 0.0)
@@ -78,7 +79,6 @@ def breakdown(question: Breakdown) -> Answer:
         by_kind[row["kind"]] = by_kind.get(row["kind"], 0.0) + row["share"]
     quantities = quantities_of(deployments)
     whole = row_of(deployments, deployment)
-    m = deployment.microbatches
     return Answer(
         command="breakdown",
         inputs=serving_inputs(scenario, quantities),
@@ -96,10 +96,9 @@ def breakdown(question: Breakdown) -> Answer:
             "estimated_share": by_kind[ESTIMATED],
             "sibling_share": by_kind[SIBLING],
             "answer": with_formats(
-                f"The operators of one micro-batch take {total / 1e3:.1f} ms one after the other: {shares}. "
-                f"The largest is {largest['operator']}, {largest['share']:.0%}. "
-                f"{'Overlapped, a' if m > 1 else 'A'} step of {m} micro-batch{'es' if m > 1 else ''} takes "
-                f"{whole['step_ms']:.1f} ms.",
+                f"The operators of one micro-batch take {total / 1e3:.1f} ms: {shares}. "
+                f"{_step(whole['microbatches'], whole['step_ms'])} "
+                f"The largest is {largest['operator']}, {largest['share']:.0%}.",
                 scenario,
             ),
         },
@@ -110,6 +109,13 @@ def breakdown(question: Breakdown) -> Answer:
         ],
         picture={"question": _question_line(scenario, whole)},
     )
+
+
+def _step(microbatches: int, step_ms: float) -> str:
+    """Return how long a step of one or several micro-batches takes, in words."""
+    if microbatches == 1:
+        return f"A step, of one micro-batch, takes {step_ms:.1f} ms."
+    return f"A step of {microbatches} micro-batches, which overlap, takes {step_ms:.1f} ms."
 
 
 def _deployment(deployments: Deployments) -> Deployment:

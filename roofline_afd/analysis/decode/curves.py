@@ -72,7 +72,8 @@ def frontier(question: Frontier) -> Answer:
     Answer
         The best deployments of both modes, each once, by latency target; who wins where, and how sure that
         is. Its picture has the question in a line, the latency targets from which, to which and at which it
-        is drawn [ms], and the 80 % interval of AFD against EP as predicted.
+        is drawn [ms], the 80 % interval of AFD against EP as predicted, and by mode the median error of
+        published services.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def frontier(question: Frontier) -> Answer:
         raise InfeasibleError(f"no: {refusal_of(search_modes(attrs.evolve(scenario, tpot_ms=targets[-1])))}")
     parts = _parts(curves, targets)
     catalogue = scenario.system.parts.catalogue
-    error = load_service_constants(catalogue).validated_error
+    constants = load_service_constants(catalogue)
     odds = _odds(curves, targets, load_ratio_error(catalogue))
     close = _close(odds)
     own = scenario.latency_ms
@@ -133,7 +134,7 @@ def frontier(question: Frontier) -> Answer:
                 mode: curve.unlimited and curve.unlimited["tpot_ms"] for mode, curve in curves.items()
             },
             "at_target": at_target,
-            "validated_error": error,
+            "validated_error": constants.validated_error,
             "estimated": any(row["estimated_share"] > 0 for row in typical.values()),
             "answer": with_formats(
                 f"{_headline(parts, points, close, odds)} {_at_target(own, at_target, curves)}"
@@ -148,6 +149,7 @@ def frontier(question: Frontier) -> Answer:
             "target_ms": own,
             "from_ms": targets[0] if asked else min(targets[0], *(row["tpot_ms"] for row in drawn)),
             "to_ms": targets[-1],
+            "validated": {mode: error for mode, (error, _) in constants.validated_by_mode.items()},
             "band": [
                 {"tpot_ms": limit, "low": rate * each.low / each.ratio, "high": rate * each.high / each.ratio}
                 for limit, each in odds.items()
@@ -396,7 +398,7 @@ def _headline(
         what = (
             f"only {name} is feasible" if part.only else name if part in compared[1:] else f"{name} is ahead"
         )
-        gain = part.least_lead if len(compared) == 1 else None
+        gain = part.least_lead if len(compared) == 1 and not close else None  # a least lead that holds
         by = "" if gain is None else f", by {_percent(gain)} or more"
         turns.append(f"{what} from {part.from_ms:.3g} ms{'' if turns else ' per token on'}{by}")
     text = ", ".join(turns)

@@ -13,7 +13,7 @@ from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.changes import SUBJECTS, changed, value_of
 from roofline_afd.analysis.decode.notes import quantities_of, question_line, serving_inputs
-from roofline_afd.analysis.decode.questions import METRICS, Map
+from roofline_afd.analysis.decode.questions import METRICS, PLANES, Map
 from roofline_afd.analysis.decode.sides import NAMES, Successive, search_modes
 from roofline_afd.analysis.decode.verdict import undecided
 from roofline_afd.catalogue.ratio_error import load_ratio_error
@@ -47,6 +47,10 @@ X_FACTORS, Y_FACTORS = (0.25, 16.0, 13), (0.25, 8.0, 11)
 """Least and largest factor on the question's own value, and how many: steps of the square root of two."""
 EXPERT_STEP = 128
 """Expert widths are multiples of this, as tiles of matrix units want them."""
+CONTEXTS = tuple(float(1024 * 2**place) for place in range(8))
+"""Contexts of a map [tokens]."""
+TARGETS_MS = (10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 70.0, 100.0, 150.0, 200.0)
+"""Latency targets of a map [ms]."""
 
 
 def grid(question: Map) -> Answer:
@@ -70,8 +74,9 @@ def grid(question: Map) -> Answer:
     """
     scenario, metric = question.scenario, question.metric
     choice("--metric", metric, METRICS)
-    x_key, xs = _axis(scenario, question.x or default_x(scenario), "--x")
-    y_key, ys = _axis(scenario, question.y or default_y(scenario), "--y")
+    across, up = _asked_axes(question)
+    x_key, xs = _axis(scenario, across, "--x")
+    y_key, ys = _axis(scenario, up, "--y")
     if x_key == y_key:
         raise InputError(f"--x and --y are both {x_key}; a map needs two inputs")
     if len(xs) * len(ys) > MOST_POINTS:
@@ -119,6 +124,52 @@ def grid(question: Map) -> Answer:
     )
 
 
+def _asked_axes(question: Map) -> tuple[Axis, Axis]:
+    """Return both axes: those that are named, the others of the plane."""
+    scenario = question.scenario
+    if question.axes is not None:
+        choice("--axes", question.axes, PLANES)
+        if question.x and question.y:
+            raise InputError("--x and --y leave nothing to --axes: leave one of them out")
+    plane = question.axes or (PLANES[0] if question.metric == RATIO else PLANES[2])
+    across, _, up = plane.partition("-")
+
+    def beside(given: Axis | None, name: str) -> Axis:
+        axis = default_axis(scenario, name)
+        if given is None or _name(str(given[0])) != axis[0]:
+            return axis
+        return default_axis(scenario, "tpot" if name == "context" else "context")
+
+    return question.x or beside(question.y, across), question.y or beside(question.x, up)
+
+
+def default_axis(scenario: Scenario, name: str) -> Axis:
+    """Return an input by its name in `PLANES`, and values around the question's own.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    name : str
+        Part of a member of `PLANES`.
+
+    Returns
+    -------
+    tuple of str and list of float
+        The key and its values.
+    """
+    if name == "bandwidth":
+        return default_x(scenario)
+    if name == "width":
+        return expert_widths(scenario)
+    key, values, own = (
+        ("context", CONTEXTS, float(scenario.context))
+        if name == "context"
+        else ("tpot_ms", TARGETS_MS, scenario.latency_ms)
+    )
+    return key, sorted({*values, own})
+
+
 def _axis(scenario: Scenario, axis: Axis, option: str) -> tuple[str, list[float]]:
     """Check an axis: its key, and its values in order, each once."""
     key, given = axis
@@ -159,7 +210,7 @@ def default_x(scenario: Scenario) -> Axis:
     return key, spaced(key, (own or 1.0) * low, (own or 1.0) * high, count)
 
 
-def default_y(scenario: Scenario) -> Axis:
+def expert_widths(scenario: Scenario) -> Axis:
     """Return widths of an expert around the model's own, multiples of 128."""
     key = "expert_intermediate"
     own = value_of(scenario, key) or 1.0
@@ -344,12 +395,16 @@ def _map_sentence(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any])
     where = " and ".join(f"{key} = {_figures(highest[key])}" for key in (summary["x"], summary["y"]))
     if metric == HFU:
         return f"The best HFU of the FFN stage is {span}{here}. Highest at {where}."
-    ahead = sum(row[RATIO] > 1 for row in known)
-    whole = ahead in {0, len(known)}
-    share = f"all {len(known)}" if whole else f"{ahead} of {len(known)}"
-    winner = AFD if ahead else EP
+    low, high = summary["undecided"]
+    ahead = {AFD: sum(row[RATIO] > high for row in known), EP: sum(row[RATIO] < low for row in known)}
+    close = len(known) - sum(ahead.values())
+    parts = [
+        f"{NAMES[mode]} is ahead at {count}"
+        for mode, count in sorted(ahead.items(), key=lambda item: -item[1])
+        if count
+    ] + ([f"{close} {'are' if close > 1 else 'is'} too close to call"] if close else [])
     return (
-        f"{NAMES[winner]} is ahead at {share} points where both are feasible: AFD / EP is {span}{here}. "
+        f"Of {len(known)} points where both are feasible {', '.join(parts)}: AFD / EP is {span}{here}. "
         f"Highest at {where}."
     )
 

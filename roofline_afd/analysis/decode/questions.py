@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 METRICS = ("afd_over_ep", "hfu")
+PLANES = ("bandwidth-context", "context-tpot", "bandwidth-tpot", "bandwidth-width")
+"""Pairs of inputs that a map lies over where no others are named."""
 AXIS_KEYS = (
     "scale_out_gb_per_s",
     "scale_up_gb_per_s",
@@ -76,6 +78,7 @@ class Prediction(OneDeployment):
         Take the longest context that memory holds the batch with.
     """
 
+    _: dataclasses.KW_ONLY
     largest_batch: bool = option(default=False)
     largest_context: bool = option(default=False)
 
@@ -139,12 +142,16 @@ class Map:
         The question; a picture marks its own values.
     x : tuple of str and sequence of float, optional
         Input across and its values, any number of the question, the system or the model: low:high[:count],
-        evenly spaced on logarithms, or a list a,b,c; the bandwidth between the groups where absent.
+        evenly spaced on logarithms, or a list a,b,c; that of `axes` where absent.
     y : tuple of str and sequence of float, optional
-        Input up and its values, likewise; the width of an expert where absent.
+        Input up and its values, likewise.
     metric : str
         Throughput of the best deployments, AFD over EP (`afd_over_ep`), or the best feasible HFU of the FFN
         stage over 1 to 40 nodes (`hfu`).
+    axes : str, optional
+        Inputs across and up where `x` and `y` do not name them: bandwidth between the groups, context,
+        latency target, or width of an expert; bandwidth and context where absent, of HFU, which no context
+        moves, bandwidth and latency target.
     """
 
     scenario: Scenario
@@ -152,3 +159,4 @@ class Map:
     x: tuple[str, Sequence[float]] | None = option(None, metavar="KEY=RANGE", words=_AXIS_WORDS)
     y: tuple[str, Sequence[float]] | None = option(None, metavar="KEY=RANGE", words=_AXIS_WORDS)
     metric: str = option("afd_over_ep", words=METRICS)
+    axes: str | None = option(None, words=PLANES)

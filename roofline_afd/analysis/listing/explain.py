@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, describe_inputs, provenance_notes
+from roofline_afd.analysis.answer import INFINITE, Answer, describe_inputs, provenance_notes
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.regimes import per_expert
 from roofline_afd.analysis.bounds.roofline import check_ffn_nodes, roofline
@@ -116,7 +116,7 @@ def _formula(
             "symbol": key,
             "meaning": (document.parameters.get(key) or symbols[key]).text,
             "unit": (document.parameters.get(key) or symbols[key]).unit,
-            "value": "infinite" if isinstance(value, float) and math.isinf(value) else value,
+            "value": INFINITE if isinstance(value, float) and math.isinf(value) else value,
             "shown": _shown(value, (document.parameters.get(key) or symbols[key]).unit),
         }
         for key, value in arguments.items()

@@ -9,7 +9,10 @@ import numpy as np
 
 from roofline_afd.analysis.answer import Decisive
 from roofline_afd.analysis.decode.memory import NAMES, memory_of
+from roofline_afd.catalogue.engines import IDEAL, load_engine
+from roofline_afd.catalogue.models import load_model
 from roofline_afd.errors import InputError
+from roofline_afd.serving.checks import option
 from roofline_afd.serving.deployment import EP, Deployments
 from roofline_afd.serving.scenario import Scenario
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.engines import Engine
     from roofline_afd.catalogue.hardware import System
     from roofline_afd.catalogue.models import Model
+    from roofline_afd.catalogue.store import Catalogue
 
 SHOWN = (
     "id",
@@ -42,6 +46,44 @@ class Held:
     model: Model
     engine: Engine
     context: int = DEFAULT_CONTEXT
+
+
+def held_of(
+    catalogue: Catalogue, model: str | None, *, engine: str | None = None, context: int | None = None
+) -> Held | None:
+    """Return what systems are to hold.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Where model and engine are looked up.
+    model : str or None
+        Id of the model; None where nothing is to be held.
+    engine : str, optional
+        Id of the engine; `ideal` where absent.
+    context : int, optional
+        Tokens of the sequence held besides; `DEFAULT_CONTEXT` where absent [1].
+
+    Returns
+    -------
+    Held or None
+        The model loaded; None without one.
+
+    Raises
+    ------
+    InputError
+        If an id is unknown, or engine or context stand without a model.
+    """
+    if model is None:
+        for name, given in (("engine", engine), ("context", context)):
+            if given is not None:
+                raise InputError(f"{option(name)} belongs to --holds, which is missing")
+        return None
+    return Held(
+        load_model(model, catalogue=catalogue),
+        load_engine(engine or IDEAL, catalogue=catalogue),
+        DEFAULT_CONTEXT if context is None else context,
+    )
 
 
 def holding(system: System, held: Held) -> dict[str, Any] | None:

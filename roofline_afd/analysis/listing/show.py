@@ -12,12 +12,13 @@ from roofline_afd.analysis.listing.rows import (
     model_row,
     note_estimates,
 )
+from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from roofline_afd.catalogue.records import Record
+    from roofline_afd.catalogue.huggingface.importing import Imported
     from roofline_afd.catalogue.store import Catalogue
 
 IMPORTED_KEYS = (
@@ -109,21 +110,21 @@ def show_models(catalogue: Catalogue, names: Sequence[str], *, where: bool = Fal
     return _shown("models show", inputs, rows, where=where)
 
 
-def imported_model(record: Record, *, notes: Sequence[str] = ()) -> Answer:
+def imported_model(found: Imported) -> Answer:
     """Show what an imported configuration says.
 
     Parameters
     ----------
-    record : Record
-        The record made from it.
-    notes : sequence of str
-        What was passed over, or not stated.
+    found : Imported
+        The record made from it, and what was passed over or not stated.
 
     Returns
     -------
     Answer
-        One row: shape, and parameters and cache bytes counted from it.
+        One row: shape, and parameters and cache bytes counted from it; `record` of the summary is the TOML.
     """
+    name = found.record.partition('id = "')[2].partition('"')[0]
+    record = parse_record(found.record.encode(), file=f"{name}.toml")
     row = model_row(record, full=False)
     first = {key: row[key] for key in IMPORTED_KEYS}
     rest = {key: value for key, value in row.items() if key not in first and key != "name"}
@@ -133,7 +134,8 @@ def imported_model(record: Record, *, notes: Sequence[str] = ()) -> Answer:
         if value.kind == "derived" and value.note
     ]
     columns = object_columns([{**first, **rest}])
-    return Answer("models import", {}, columns, {}, [*notes, *told], IMPORTED_KEYS)
+    summary = {"record": found.record}
+    return Answer("models import", {}, columns, summary, [*found.notes, *told], IMPORTED_KEYS)
 
 
 def _shown(command: str, inputs: dict[str, Any], rows: list[dict[str, Any]], *, where: bool) -> Answer:

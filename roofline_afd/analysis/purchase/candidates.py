@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from roofline_afd.analysis.decode.notes import quantities_of
 from roofline_afd.errors import InputError
+from roofline_afd.serving.deployment import AFD, Deployments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +68,25 @@ def check_distinct(scenarios: Sequence[Scenario]) -> None:
         if name in seen:
             raise InputError(f"--systems names {name} twice")
         seen.add(name)
+
+
+def records_of(scenarios: Sequence[Scenario]) -> dict[str, list[str]]:
+    """Return the records that the predictions of each candidate rest on.
+
+    Parameters
+    ----------
+    scenarios : sequence of Scenario
+        One question per candidate.
+
+    Returns
+    -------
+    dict
+        Records by the name of the candidate, as `record` of the catalogue's values has them.
+    """
+    return {
+        candidate_name(each): sorted({value.record for value in quantities_of(Deployments(each, AFD))})
+        for each in scenarios
+    }
 
 
 def halves_note(scenarios: Sequence[Scenario]) -> list[str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.scenario import Scenario
 
 CNY = "CNY"
+HOURS_PER_MONTH = economics.HOURS_PER_YEAR / 12
 
 
 class Buyer(NamedTuple):
@@ -214,6 +215,22 @@ def cost_of(
         pue=1.0,  # in the watts where they are of the devices alone
     )
     return {"usd_per_hour": float(hourly), "capex_usd": total}
+
+
+def monthly(usd_per_hour: float | None) -> float | None:
+    """Return what a cost by the hour is a month; None for none.
+
+    Parameters
+    ----------
+    usd_per_hour : float or None
+        What a fleet costs [USD/h].
+
+    Returns
+    -------
+    float or None
+        Of 730 hours [USD/month].
+    """
+    return None if usd_per_hour is None else usd_per_hour * HOURS_PER_MONTH
 
 
 def watts_of(counts: Mapping[str, int], devices: Mapping[str, Device], buyer: Buyer) -> float | None:

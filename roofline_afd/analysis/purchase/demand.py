@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
@@ -31,6 +32,11 @@ class Demand(NamedTuple):
     """Mean output of a request; None where nothing says [tokens]."""
     source: str
     """How that came about."""
+
+    def times(self, factor: float) -> Demand:
+        """Return a demand that is so many times as large."""
+        users = None if self.users is None else math.ceil(self.users * factor)
+        return self._replace(tokens_per_s=self.tokens_per_s * factor, users=users)
 
 
 def demand_of(question: DecodePurchase) -> tuple[Sequence[Scenario], Demand]:

@@ -11,10 +11,11 @@ from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.rows import SHARED, row_of
 from roofline_afd.analysis.purchase.candidates import candidate_name, is_pair
-from roofline_afd.analysis.purchase.costs import cost_of, power_basis, watts_of
+from roofline_afd.analysis.purchase.costs import cost_of, monthly, power_basis, watts_of
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
 from roofline_afd.serving.deployment import EP, Deployments
+from roofline_afd.serving.modes.sold import unit_of, units_alike
 from roofline_afd.serving.search import deployment_at, every_shape, search
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ class Fleet(NamedTuple):
     """Output tokens a second of one replica [tokens/s]."""
     sequences: float
     """Sequences that one replica serves at once [1]."""
+
+    @property
+    def sold(self) -> dict[str, int]:
+        """Devices sold by side, in whole nodes or racks [1]: those of one system count as attention's."""
+        own = self.deployment.attention_devices, self.deployment.ffn_devices or 0
+        each = sold_of(self.deployments.scenario, *own, self.replicas)
+        return {side: int(count) for side, count in zip(("attention", "ffn"), each, strict=True)}
+
+    def grown(self, wanted: Demand) -> Fleet:
+        """Return replicas of the same deployment for another demand."""
+        capacity = float(self.tokens_per_s), float(self.sequences)
+        return self._replace(replicas=int(_replicas(*capacity, wanted)))
 
 
 def fleet_of(
@@ -70,13 +83,55 @@ def fleet_of(
     devices = found.attention_devices + found.ffn_devices
     tokens = np.where(found.rate > 0, found.rate * devices, np.nan)
     sequences = tokens * found.step / deployments.scenario.accept_length  # Little's law
-    replicas, total = _priced(found.attention_devices, found.ffn_devices, tokens, sequences, wanted, weights)
+    shapes = found.attention_devices, found.ffn_devices
+    replicas, total = _priced(deployments.scenario, *shapes, tokens, sequences, wanted, weights)
     row = int(np.lexsort((devices, -np.nan_to_num(found.rate), total))[0])
     best = deployment_at(deployments, found, row)
     return Fleet(deployments, best, int(replicas[row]), float(tokens[row]), float(sequences[row]))
 
 
+def sold_of(
+    scenario: Scenario, attention: FloatArray, ffn: FloatArray, replicas: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the devices sold for both sides of replicas, in whole nodes or racks.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question about a candidate.
+    attention, ffn : array
+        Devices of a replica [1].
+    replicas : array
+        How many there are [1].
+
+    Returns
+    -------
+    tuple of array
+        Of attention and of the FFN; sides of one system share what is sold, all of it the first [1].
+    """
+    if not is_pair(scenario):
+        unit = unit_of(scenario.side("ffn"))
+        return unit * units_alike(size=np.add(attention, ffn), replicas=replicas, unit=unit), np.float64(0)
+    units = unit_of(scenario.side("attention")), unit_of(scenario.side("ffn"))
+    one, other = (
+        unit * units_alike(size=size, replicas=replicas, unit=unit)
+        for unit, size in zip(units, (attention, ffn), strict=True)
+    )
+    return one, other
+
+
+def _replicas(tokens: FloatArray, sequences: FloatArray, wanted: Demand) -> FloatArray:
+    """Return how many replicas of such capacity [tokens/s] [1] serve the demand."""
+    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_capacity=tokens)
+    if wanted.users is None:
+        return replicas
+    return np.maximum(
+        replicas, economics.fleet_replicas(demand=float(wanted.users), replica_capacity=sequences)
+    )
+
+
 def _priced(  # noqa: PLR0917 - in the order of a shape
+    scenario: Scenario,
     attention: FloatArray,
     ffn: FloatArray,
     tokens: FloatArray,
@@ -84,17 +139,15 @@ def _priced(  # noqa: PLR0917 - in the order of a shape
     wanted: Demand,
     weights: tuple[float, float] | None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how many replicas serve the demand, and what all their devices cost, infinite where none do.
+    """Return how many replicas serve the demand, and what all devices sold cost, infinite where none do.
 
     `tokens` [tokens/s] and `sequences` [1] are those of one replica of so many devices.
     """
-    replicas = economics.fleet_replicas(demand=wanted.tokens_per_s, replica_capacity=tokens)
-    if wanted.users is not None:
-        places = economics.fleet_replicas(demand=float(wanted.users), replica_capacity=sequences)
-        replicas = np.maximum(replicas, places)
-    each, other = (1.0, 1.0) if weights is None else weights
-    weighed = np.multiply(attention, each) + np.multiply(ffn, other)
-    return replicas, np.where(np.isfinite(replicas), replicas * weighed, np.inf)
+    replicas = _replicas(tokens, sequences, wanted)
+    one, other = sold_of(scenario, attention, ffn, replicas)
+    each, another = (1.0, 1.0) if weights is None else weights
+    total = np.multiply(one, each) + np.multiply(other, another)
+    return replicas, np.where(np.isfinite(replicas), total, np.inf)
 
 
 def _least_rate(deployments: Deployments, wanted: Demand, weights: tuple[float, float] | None) -> float:
@@ -109,20 +162,17 @@ def _least_rate(deployments: Deployments, wanted: Demand, weights: tuple[float, 
     attention, ffn = float(np.asarray(best.attention_devices)), float(np.asarray(best.ffn_devices or 0))
     tokens = deployments.tokens_per_s_per_device(best, step) * (attention + ffn)
     sequences = tokens * step / deployments.scenario.accept_length
-    total = float(np.asarray(_priced(attention, ffn, tokens, sequences, wanted, weights)[1]))
+    found = _priced(deployments.scenario, attention, ffn, tokens, sequences, wanted, weights)
+    total = float(np.asarray(found[1]))
     cheapest = 1.0 if weights is None else min(weights)
     return wanted.tokens_per_s * cheapest / total
 
 
-def fleet_row(
-    scenario: Scenario, fleet: Fleet, devices: Mapping[str, Device], buyer: Buyer, wanted: Demand
-) -> dict[str, Any]:
+def fleet_row(fleet: Fleet, devices: Mapping[str, Device], buyer: Buyer, wanted: Demand) -> dict[str, Any]:
     """Return what a fleet is made of, costs and draws.
 
     Parameters
     ----------
-    scenario : Scenario
-        The question about a candidate.
     fleet : Fleet
         What serves the demand.
     devices : mapping of str to Device
@@ -137,13 +187,15 @@ def fleet_row(
     dict
         Its row; rank and break-even price are those of the ranking.
     """
+    scenario = fleet.deployments.scenario
     own = row_of(fleet.deployments, fleet.deployment)
     attention = int(fleet.deployment.attention_devices) * fleet.replicas
     ffn = int(fleet.deployment.ffn_devices or 0) * fleet.replicas
-    counts = {"attention": attention, "ffn": ffn}
+    counts = fleet.sold
+    sold = sum(counts.values())
     cost = cost_of(counts, devices, buyer)
     watts = watts_of(counts, devices, buyer)
-    replica = {side: count // fleet.replicas for side, count in counts.items()}
+    replica = {"attention": attention // fleet.replicas, "ffn": ffn // fleet.replicas}
     served = wanted.tokens_per_s * buyer.utilization
     return {
         "rank": None,
@@ -152,6 +204,11 @@ def fleet_row(
         "n_devices": attention + ffn,
         "n_attention_devices": attention if ffn else None,
         "n_ffn_devices": ffn or None,
+        "n_devices_sold": sold,
+        "n_attention_devices_sold": counts["attention"] if is_pair(scenario) else None,
+        "n_ffn_devices_sold": counts["ffn"] if is_pair(scenario) else None,
+        "n_idle_devices": sold - attention - ffn,
+        "units": _units(scenario, counts),
         "n_nodes": _nodes(scenario, replica) * fleet.replicas,
         "n_scale_up_domains": _domains(scenario, replica, fleet.replicas),
         "n_replicas": fleet.replicas,
@@ -167,6 +224,7 @@ def fleet_row(
         "capacity_sequences": round(fleet.sequences * fleet.replicas),
         "load": wanted.tokens_per_s / (fleet.tokens_per_s * fleet.replicas),
         "usd_per_hour": cost["usd_per_hour"],
+        "usd_per_month": monthly(cost["usd_per_hour"]),
         "usd_per_million_tokens": None
         if cost["usd_per_hour"] is None
         else float(economics.usd_per_million_tokens(usd_per_hour=cost["usd_per_hour"], tokens_per_s=served)),
@@ -183,6 +241,15 @@ def fleet_row(
         "binding": own["binding"],
         "estimated_share": own["estimated_share"],
     }
+
+
+def _units(scenario: Scenario, counts: Mapping[str, int]) -> str:
+    """Return nodes or racks sold in a few words: 2 x 72, or 3 x 8 h20 and 2 x 8 h800."""
+    sold = {
+        side: (count // unit_of(scenario.side(side)), scenario.side(side)) for side, count in counts.items()
+    }
+    told = [(f"{many} x {unit_of(system)}", system.id) for many, system in sold.values() if many]
+    return " and ".join(f"{text} {name}" if len(told) > 1 else text for text, name in told)
 
 
 def _nodes(scenario: Scenario, replica: Mapping[str, int]) -> int:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.ratio_error import RatioError
 
-COST, DEVICES = "usd_per_million_tokens", "n_devices"
+COST, DEVICES = "usd_per_million_tokens", "n_devices_sold"
+MOSTLY = 0.5
+"""Share of estimated times from which a ranking is said to rest on them."""
 
 
 class Doubts(NamedTuple):
@@ -125,3 +127,11 @@ def other_mode_words(rows: Sequence[Mapping[str, Any]], doubts: Doubts) -> str:
     text = f"; with {NAMES[other]} it {what} {more:.0%} more{'' if best[COST] is not None else ' devices'}"
     text += f" ({NAMES[best['mode']]} ahead with probability {chance(ahead)}"
     return f"{text}, too close to call)" if odds.close else f"{text})"
+
+
+def estimate_words(best: Mapping[str, Any], *, what: str) -> str:
+    """Return what share of a time rests on estimates where that is most of it; empty otherwise."""
+    share = float(best["estimated_share"])
+    return (
+        f"; {share:.0%} of its {what} rests on kernels never timed on such parts" if share >= MOSTLY else ""
+    )

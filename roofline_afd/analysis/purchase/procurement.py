@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.answer import (
@@ -17,11 +18,18 @@ from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_
 from roofline_afd.analysis.decode.sides import NAMES, search_modes, why_not
 from roofline_afd.analysis.decode.verdict import basis_of
 from roofline_afd.analysis.prices import PURCHASE
-from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, halves_note, is_pair
+from roofline_afd.analysis.purchase.candidates import (
+    candidate_name,
+    check_distinct,
+    halves_note,
+    is_pair,
+    records_of,
+)
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of, device_of, hourly_weights
 from roofline_afd.analysis.purchase.demand import demand_of
 from roofline_afd.analysis.purchase.fleets import fleet_of, fleet_row
-from roofline_afd.analysis.purchase.odds import Doubts, doubts_of, other_mode_words
+from roofline_afd.analysis.purchase.limits import limits_of, ruled_out
+from roofline_afd.analysis.purchase.odds import Doubts, doubts_of, estimate_words, other_mode_words
 from roofline_afd.analysis.purchase.ranking import flips_of, rank, rivals_of
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.catalogue.ratio_error import load_ratio_error
@@ -31,7 +39,10 @@ from roofline_afd.serving.deployment import AFD, EP, Deployments
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from roofline_afd.analysis.purchase.costs import Buyer
+    from roofline_afd.analysis.purchase.costs import Buyer, Device
+    from roofline_afd.analysis.purchase.demand import Demand
+    from roofline_afd.analysis.purchase.fleets import Fleet
+    from roofline_afd.analysis.purchase.limits import Limits
     from roofline_afd.analysis.purchase.questions import DecodePurchase
 
 TABLE_KEYS = (
@@ -39,6 +50,7 @@ TABLE_KEYS = (
     "system",
     "mode",
     "n_devices",
+    "n_devices_sold",
     "n_nodes",
     "deployment",
     "tokens_per_s_per_device",
@@ -47,8 +59,10 @@ TABLE_KEYS = (
     "power_basis",
     "tokens_per_joule",
     "break_even_price",
+    "estimated_share",
     "binding",
 )
+SOLD_NOTE = "devices are sold by node or rack: cost and power count idle ones"
 PREFILL_NOTE = Decisive(
     "decode alone: devices, cost and power of prefill are not in these numbers; `explore` sizes both"
 )
@@ -76,7 +90,7 @@ def procure(question: DecodePurchase) -> Answer:
     """
     check_distinct(question.scenarios)
     scenarios, wanted = demand_of(question)
-    buyer = buyer_of(question)
+    buyer, limits = buyer_of(question), limits_of(question)
     notes: list[str] = []
     refusals: list[str] = []
     rows: list[dict[str, Any]] = []
@@ -95,7 +109,9 @@ def procure(question: DecodePurchase) -> Answer:
                 )
                 refusals.append(Decisive(f"{candidate_name(scenario)}, {NAMES[mode]}: {why_not(refused)}"))
                 continue
-            rows.append(fleet_row(scenario, fleet, devices, buyer, wanted))
+            grown = partial(_grown, fleet, devices, buyer, wanted)
+            rows.append(limits.apply(fleet_row(fleet, devices, buyer, wanted), grown))
+    refusals += ruled_out(rows)
     rank(rows, buyer)
     if not any(row["feasible"] for row in rows):
         raise refusal("; ".join(refusals), *scenarios)
@@ -104,11 +120,9 @@ def procure(question: DecodePurchase) -> Answer:
     rows = [{key: row.get(key) for key in keys} for row in rows]
     flips = flips_of(scenarios, rows, wanted)
     catalogue = scenarios[0].system.parts.catalogue
-    constants = load_service_constants(catalogue)
+    level_error = load_service_constants(catalogue).validated_error
     first = Deployments(scenarios[0], AFD if is_pair(scenarios[0]) else EP)
-    doubts = doubts_of(
-        rows, load_ratio_error(catalogue), level_error=constants.validated_error, basis=basis_of(first)
-    )
+    doubts = doubts_of(rows, load_ratio_error(catalogue), level_error=level_error, basis=basis_of(first))
     every = [Deployments(scenario, AFD) for scenario in scenarios]
     quantities = quantities_of(*every)
     priced = [row for row in rows if row["usd_per_million_tokens"] is not None]
@@ -129,46 +143,57 @@ def procure(question: DecodePurchase) -> Answer:
             "pue": buyer.pue,
             "utilization": buyer.utilization,
             "cny_per_usd": buyer.cny_per_usd,
+            **limits.keys(),
         },
         columns=object_columns(rows),
         summary={
             "best": rows[0]["system"],
             "best_mode": rows[0]["mode"],
-            "ranked_by": "usd_per_million_tokens" if priced else "n_devices",
+            "ranked_by": "usd_per_million_tokens" if priced else "n_devices_sold",
             "flips": flips,
             **doubts.keys(),
-            "validated_error": constants.validated_error,
+            "validated_error": level_error,
             "answer": with_formats(
-                _sentence(rows, wanted.tokens_per_s, buyer, flips, doubts, error=constants.validated_error),
+                _sentence(rows, wanted.tokens_per_s, (buyer, limits), flips, doubts, error=level_error),
                 *scenarios,
             ),
         },
         notes=[
             f"demand {_short(wanted.tokens_per_s)} output tokens a second{wanted.source}",
             PREFILL_NOTE,
+            SOLD_NOTE,
             basis_note(buyer),
+            *limits.notes(),
             *dict.fromkeys(notes),
             *halves_note(scenarios),
             *refusals,
             *notes_of(first, []),
             *provenance_notes(scenarios[0], quantities),
         ],
-        table_keys=TABLE_KEYS,
-        picture={"model": scenarios[0].model.name},
+        table_keys=(*TABLE_KEYS[:-1], *limits.columns(), TABLE_KEYS[-1]),
+        picture={"model": scenarios[0].model.name, "records": records_of(scenarios)},
     )
+
+
+def _grown(
+    fleet: Fleet, devices: Mapping[str, Device], buyer: Buyer, wanted: Demand, times: float
+) -> dict[str, Any]:
+    """Return the row of a fleet with replicas for so many times the demand."""
+    more = wanted.times(times)
+    return fleet_row(fleet.grown(more), devices, buyer, more)
 
 
 def _sentence(
     rows: Sequence[Mapping[str, Any]],
     wanted: float,
-    buyer: Buyer,
+    terms: tuple[Buyer, Limits],
     flips: Sequence[Mapping[str, Any]],
     doubts: Doubts,
     *,
     error: float,
 ) -> str:
     """Return which candidate serves the demand cheapest, by how much, and what would change that."""
-    best = rows[0]
+    (buyer, limits), best = terms, rows[0]
     priced = best["usd_per_million_tokens"] is not None
     given = all(name in buyer.given for name in best["system"].split("+"))
     quoted = f"{buyer.basis}, {'price as given' if given else buyer.terms}"
@@ -177,10 +202,8 @@ def _sentence(
     )
     text = (
         f"{best['system']} with {NAMES[best['mode']]} decodes {_short(wanted)} tokens/s{cost}: "
-        f"{best['n_devices']:,} devices as {best['deployment']}"
+        f"{_fleet_words(best)}{limits.words(best)}{estimate_words(best, what='time')}"
     )
-    if best["power_kw"] is not None:
-        text += f", {best['power_kw']:,.0f} kW"
     text += other_mode_words(rows, doubts)
     rivals = [row for row in rows[1:] if row["feasible"] and row["system"] != best["system"]]
     if not priced:
@@ -204,6 +227,14 @@ def _sentence(
     if more <= error:
         text += f"; these systems are too close to call, within the {error:.1%} median error of predictions"
     return f"{text}."
+
+
+def _fleet_words(best: Mapping[str, Any]) -> str:
+    """Return devices sold, how many of them idle, and power."""
+    text = f"{best['n_devices_sold']:,} devices as {best['deployment']}"
+    if best["n_idle_devices"]:
+        text += f", {best['n_idle_devices']:,} of them idle in {best['units']}"
+    return text if best["power_kw"] is None else f"{text}, {best['power_kw']:,.0f} kW"
 
 
 def _short(value: float) -> str:

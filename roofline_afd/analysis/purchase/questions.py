@@ -22,6 +22,7 @@ RATIO, BEST = "afd_over_ep", "best"
 METRICS = (RATIO, "ep", "afd", BEST)
 """Throughput of the best deployments, AFD over EP; or that of a mode, or of the better one."""
 SAMPLES, PAGE_SAMPLES = 100, 40
+HTML, PDF = "html", "pdf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,13 @@ class DecodePurchase:
         Mean demand over the demand the fleet is built for [1].
     cny_per_usd : float, optional
         Exchange rate; prices in CNY are left out without it [CNY].
+    power_limit_kw : float, optional
+        Power that the site has: fleets that draw more are ruled out [kW].
+    budget : float, optional
+        What the fleet may cost: USD a month (730 hours) for rent and tco, USD to buy its devices for
+        purchase; dearer fleets are ruled out [USD].
+    growth : float, optional
+        Growth of the demand to tell the fleet for, beside today's, in percent [%].
     """
 
     scenarios: Sequence[Scenario]
@@ -88,6 +96,9 @@ class DecodePurchase:
     pue: float = PUE
     utilization: float = UTILIZATION
     cny_per_usd: float | None = None
+    power_limit_kw: float | None = None
+    budget: float | None = None
+    growth: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,12 +183,15 @@ class Report(Purchase):
         Random samples of all inputs at once, for how sure the answer is [1].
     command : sequence of str, optional
         Command line that makes the page, shown on it.
+    form : str
+        What is returned: `html`, or `pdf` for paper.
     """
 
     title: str | None = None
     osl: int | None = None
     samples: int = PAGE_SAMPLES
     command: Sequence[str] | None = option(None, shown=False)
+    form: str = option(HTML, shown=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ def rank(rows: Sequence[dict[str, Any]], buyer: Buyer) -> None:
     costly = [row for row in feasible if row["usd_per_million_tokens"] is not None]
     free = [row for row in feasible if row["usd_per_million_tokens"] is None]
     costly.sort(key=lambda row: (row["usd_per_million_tokens"], row["n_devices"]))
-    free.sort(key=lambda row: row["n_devices"])
+    free.sort(key=lambda row: row["n_devices_sold"])
     for index, row in enumerate([*costly, *free]):
         row["rank"] = index + 1
     for row in rows:
@@ -62,7 +62,7 @@ def _break_even_price(
         return None
     target = rivals[0]["usd_per_hour"]
     if buyer.basis != PURCHASE:
-        return float(target / row["n_devices"])
+        return float(target / row["n_devices_sold"])
     if row["power_kw"] is None:
         return None
     affordable = economics.affordable_purchase_usd(
@@ -72,7 +72,7 @@ def _break_even_price(
         power_usd_per_kwh=buyer.power_usd_per_kwh,
         pue=1.0,  # in the power where it is of the devices alone
     )
-    return float(affordable) / row["n_devices"] if affordable > 0 else None
+    return float(affordable) / row["n_devices_sold"] if affordable > 0 else None
 
 
 def rivals_of(row: Mapping[str, Any], costly: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -127,7 +127,7 @@ def flips_of(
         if key not in scenario.system.quantities:
             continue
         base = scenario.system.quantities[key].value
-        price = best[name]["usd_per_hour"] / best[name]["n_devices"]
+        price = best[name]["usd_per_hour"] / best[name]["n_devices_sold"]
         value = _flip(
             *(scenario, key, base, wanted), affordable=best[other]["usd_per_hour"] / price, faster=faster
         )
@@ -151,9 +151,7 @@ def _flip(
             fleet = fleet_of(Deployments(question, mode), wanted, at_least=least)
             if fleet is None:
                 continue
-            count = fleet.replicas * (
-                fleet.deployment.attention_devices + (fleet.deployment.ffn_devices or 0)
-            )
+            count = sum(fleet.sold.values())
             if count < affordable if faster else count <= affordable:
                 return faster
         return not faster

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.purchase.candidates import candidate_name
-from roofline_afd.analysis.purchase.costs import Device, cost_of, device_of, power_basis, watts_of
+from roofline_afd.analysis.purchase.costs import Device, cost_of, device_of, monthly, power_basis, watts_of
 from roofline_afd.errors import InputError
 from roofline_afd.physics import economics
 from roofline_afd.serving.limits import FIRST_TOKEN, LATENCY
@@ -255,6 +255,7 @@ def _priced(candidate: Candidate, mode: str, point: Mapping[str, float], terms: 
         "tokens_per_s_per_device": wanted.requests_per_s * work.osl / sold,
         "capacity_one_unit_down": _one_down(point, pools),
         "usd_per_hour": per_hour,
+        "usd_per_month": monthly(per_hour),
         "usd_per_request": request,
         "usd_per_million_tokens": None if request is None else request / work.osl * 1e6,
         **_split(request, work, prefill, cached),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
@@ -18,8 +19,10 @@ from roofline_afd.analysis.answer import (
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.purchase import procurement
 from roofline_afd.analysis.purchase.cache_rows import ByCache, cache_rows
-from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, is_pair
+from roofline_afd.analysis.purchase.candidates import candidate_name, check_distinct, is_pair, records_of
 from roofline_afd.analysis.purchase.costs import basis_note, buyer_of
+from roofline_afd.analysis.purchase.limits import GROWN, limits_of
+from roofline_afd.analysis.purchase.odds import estimate_words
 from roofline_afd.analysis.purchase.service_rows import Terms, candidate_of, service_row
 from roofline_afd.analysis.purchase.wanted import LATE_SHARE, spares_of, wanted_of
 from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded, service_of
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.purchase.costs import Buyer
+    from roofline_afd.analysis.purchase.limits import Limits
     from roofline_afd.analysis.purchase.questions import Purchase
     from roofline_afd.analysis.purchase.service_rows import Candidate
     from roofline_afd.analysis.purchase.wanted import Wanted
@@ -51,8 +55,6 @@ FOLLOWED = 2
 """Systems whose cheapest fleet is followed request by request, the cheapest first."""
 TRIES = 4
 """Times that the fleet of a mode is searched, each under tighter limits, until few enough are late."""
-MOSTLY = 0.5
-"""Share of estimated times from which a ranking is said to rest on them."""
 TABLE_KEYS = (
     "rank",
     "system",
@@ -143,6 +145,8 @@ class _Found(NamedTuple):
     terms: Terms
     api: Mapping[str, float] | None
     by_cache: ByCache
+    buying: Limits
+    quotes: Mapping[str, Mapping[str, Any] | None]
 
 
 def _requests(purchase: Purchase) -> Answer:
@@ -151,6 +155,7 @@ def _requests(purchase: Purchase) -> Answer:
     wanted, need, limits = wanted_of(purchase)
     modes = [choice("--modes", mode, SERVING_MODES) for mode in purchase.modes]
     before = _prefilling(purchase, modes)
+    buying = limits_of(purchase)
     terms = Terms(wanted, need, limits, spares_of(purchase.spares), buyer_of(purchase, before))
     notes: list[str] = []
     rows: list[dict[str, Any]] = []
@@ -169,6 +174,12 @@ def _requests(purchase: Purchase) -> Answer:
                     row["estimated_share"] = estimated_share(candidate.question, _as_explored(row))
     if any(row["feasible"] for row in rows):
         _follow(rows, candidates, terms, notes)
+    rows = [
+        buying.apply(row, partial(_grown, candidates[row["system"]], row["mode"], terms))
+        if row["feasible"]
+        else row
+        for row in rows
+    ]
     refusals = [
         Decisive(f"{row['system']}, {NAMES[row['mode']]}: binding is {row['binding']}")
         for row in rows
@@ -179,9 +190,11 @@ def _requests(purchase: Purchase) -> Answer:
     _rank(rows)
     api = _api(purchase.api_price, wanted, rows)
     by_cache = cache_rows(candidates[rows[0]["system"]], rows[0], terms)
+    questions = {name: each.question for name, each in candidates.items()}
+    quotes = {name: one.quote for each in candidates.values() for name, one in each.devices.items()}
     return _answer(
         purchase,
-        _Found(rows, {name: each.question for name, each in candidates.items()}, terms, api, by_cache),
+        _Found(rows, questions, terms, api, by_cache, buying, quotes),
         [*by_cache.notes, *dict.fromkeys(notes), *refusals],
     )
 
@@ -269,6 +282,16 @@ def _late(row: dict[str, Any], candidate: Candidate, terms: Terms) -> _Late | No
     return _Late(**limits, words=" and ".join(words)) if words else None
 
 
+def _grown(candidate: Candidate, mode: str, terms: Terms, times: float) -> dict[str, Any]:
+    """Return the row of the cheapest fleet for so many times the requests, sized and not followed."""
+    rate = terms.wanted.requests_per_s * times
+    more = terms._replace(
+        wanted=terms.wanted._replace(requests_per_s=rate), need=terms.need._replace(requests_per_s=rate)
+    )
+    row = service_row(candidate, mode, more)
+    return row if row["feasible"] else {**row, **dict.fromkeys(GROWN)}
+
+
 def _cheapest(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     """Return the cheapest fleet of a system; nothing where it has none."""
     own = (row for row in rows if row["system"] == name and row["feasible"])
@@ -321,7 +344,7 @@ def _api(text: str | None, wanted: Wanted, rows: Sequence[dict[str, Any]]) -> di
 
 
 def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
-    rows, questions, (wanted, _, _, spares, buyer), api, by_cache = found
+    rows, questions, (wanted, _, _, spares, buyer), api, by_cache, buying, quotes = found
     best = rows[0]
     scenarios = purchase.scenarios
     catalogue = scenarios[0].system.parts.catalogue
@@ -343,6 +366,8 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
     quantities = quantities_of(*(Deployments(scenario, AFD) for scenario in scenarios))
     work = wanted.workload
     first = Deployments(question.scenario, AFD if is_pair(scenarios[0]) else EP)
+    picture = {"model": scenarios[0].model.name, "racks": racks, "mode_names": dict(NAMES)}
+    picture["records"] = records_of(scenarios)
     return Answer(
         command="procure",
         inputs={
@@ -363,8 +388,10 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             "price_basis": buyer.basis,
             "price_terms": buyer.terms,
             "prices": dict(buyer.given),
+            "device_prices": quotes,
             "utilization": buyer.utilization,
             "api_price": purchase.api_price,
+            **buying.keys(),
         },
         columns=object_columns(rows),
         summary={
@@ -377,7 +404,7 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
             "validated_error": constants.validated_error,
             **evidence,
             "answer": with_formats(
-                _sentence(rows, wanted, buyer, api, error=constants.validated_error), *scenarios
+                _sentence(rows, wanted, (buyer, buying), api, error=constants.validated_error), *scenarios
             ),
         },
         notes=[
@@ -405,25 +432,31 @@ def _answer(purchase: Purchase, found: _Found, notes: list[str]) -> Answer:
                 else []
             ),
             basis_note(buyer),
+            *buying.notes(),
             *notes,
             *notes_of(first, []),
             *provenance_notes(question.scenario, quantities),
         ],
-        table_keys=TABLE_KEYS,
-        picture={"model": scenarios[0].model.name, "racks": racks, "mode_names": dict(NAMES)},
+        table_keys=(*TABLE_KEYS[:-1], *buying.columns(), TABLE_KEYS[-1]),
+        picture={
+            "model": scenarios[0].model.name,
+            "racks": racks,
+            "mode_names": dict(NAMES),
+            "records": records_of(scenarios),
+        },
     )
 
 
 def _sentence(
     rows: Sequence[Mapping[str, Any]],
     wanted: Wanted,
-    buyer: Buyer,
+    terms: tuple[Buyer, Limits],
     api: Mapping[str, float] | None,
     *,
     error: float,
 ) -> str:
     """Return which candidate serves the requests cheapest, their cost by part, and what would change it."""
-    best = rows[0]
+    (buyer, buying), best = terms, rows[0]
     text = f"{best['system']} ({NAMES[best['mode']]}) serves {wanted.requests_per_s:,.4g} requests/s"
     if best["usd_per_request"] is not None:
         kinds = [
@@ -438,14 +471,12 @@ def _sentence(
     text += f": {best['n_devices_sold']:,} devices ({best['units']}) as {best['deployment']}"
     if best["power_kw"] is not None:
         text += f", {best['power_kw']:,.0f} kW"
+    text += buying.words(best)
     text += (
         f"; 95 % of requests within {best['ttft_p95_ms']:,.0f} ms to the first token and "
         f"{best['tpot_p95_ms']:.1f} ms per token"
     )
-    if best["estimated_share"] >= MOSTLY:
-        text += (
-            f"; {best['estimated_share']:.0%} of its decode time rests on kernels never timed on such parts"
-        )
+    text += estimate_words(best, what="decode time")
     rivals = [row for row in rows[1:] if row["feasible"] and row["system"] != best["system"]]
     if rivals and rivals[0]["usd_per_request"] is not None and best["usd_per_request"]:
         rival = rivals[0]

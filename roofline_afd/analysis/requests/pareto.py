@@ -11,9 +11,11 @@ from roofline_afd.analysis.answer import Answer
 from roofline_afd.analysis.requests.explore import explored
 from roofline_afd.analysis.requests.questions import OBJECTIVES, Exploration, ModeSearch
 from roofline_afd.analysis.requests.reasons import NAMES, missing
+from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.serving.deployment import EP
 from roofline_afd.serving.modes.points import frontier_rows
-from roofline_afd.serving.modes.question import SERVING_MODES
+from roofline_afd.serving.modes.question import PD, SERVING_MODES
 from roofline_afd.serving.workload import workload_of
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def pareto_picture(question: ParetoPicture) -> Answer:
     Answer
         That of `explore`. Its picture holds `frontiers`, the rows of each mode's frontier, slowest first;
         `key`, by which they are weighed; `beaten`, columns of what they beat, of which at most `dots` are
-        drawn; `names` of modes; `missing`, why a mode has no deployment; and names of the hardware.
+        drawn; `errors`, the median error of published services at each of those rows, of modes that such were
+        measured of; `names` of modes; `missing`, why a mode has no deployment; and names of the hardware.
 
     Raises
     ------
@@ -110,6 +113,7 @@ def _pictured(question: Exploration, more: dict[str, Any]) -> Answer:
             "frontiers": _frontiers(answer.rows(), key),
             "beaten": {name: [row[name] for row in beaten] for name in BEATEN_KEYS},
             "missing": missing(answer.summary),
+            "errors": _errors(question.scenario, answer, key),
             **more,
         },
     )
@@ -137,6 +141,34 @@ def _frontiers(rows: Sequence[dict[str, Any]], key: str) -> dict[str, list[int]]
             times, amounts = (np.array([rows[at][name] for at in own]) for name in ("tpot_ms", key))
             found[mode] = [own[index] for index in reversed(frontier_rows(times, amounts).tolist())]
     return found
+
+
+def _errors(scenario: Scenario, answer: Answer, key: str) -> dict[str, list[float]]:
+    """Return how far published services are off at each row of a frontier, by the devices of both pools.
+
+    Decode and prefill are measured apart, of EP and in pools: a mode that mixes them, or that prefills with
+    AFD, is held against nothing.
+    """
+    decode = load_service_constants(scenario.system.parts.catalogue).validated_by_mode.get(EP)
+    prefill = answer.summary["prefill_error"]
+    rows = answer.rows()
+    own = [rows[at] for at in _frontiers(rows, key).get(PD, [])]
+    if decode is None or prefill is None or not own:
+        return {}
+    shares = [_prefill_share(row) for row in own]
+    return {PD: [share * prefill + (1.0 - share) * decode[0] for share in shares]}
+
+
+def _prefill_share(row: dict[str, Any]) -> float:
+    """Return the share of a deployment's devices that prefill [1]."""
+    prefill, decode = (
+        row[count] * sum(row[name] or 0 for name in sizes)
+        for count, sizes in (
+            ("n_prefill_replicas", ("n_prefill_attention_devices", "n_prefill_ffn_devices")),
+            ("n_replicas", ("n_devices",)),
+        )
+    )
+    return float(prefill / (prefill + decode))
 
 
 def _refused(scenario: Scenario, name: str, more: dict[str, Any]) -> Answer:

@@ -331,7 +331,7 @@ class ParetoPicture(Exploration):
     """
 
     _: dataclasses.KW_ONLY
-    dots: int = option(1000, shown=False)
+    dots: int = option(0, shown=False)
 
 
 @dataclasses.dataclass(frozen=True)

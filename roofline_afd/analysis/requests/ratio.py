@@ -50,7 +50,8 @@ def ratio_picture(question: Simulation) -> Answer:
     -------
     Answer
         That of `simulate`. Its picture holds `curves`, each with a name and points, the plainest formula
-        first, and the load of a slot: `theta` and `nu` [tokens].
+        first; the load of a slot, `theta` and `nu` [tokens]; and the ratio up to which both sides fit one
+        scale-up domain, `domain_ends_at`, with what that is called, `domain`, of one system.
 
     Raises
     ------
@@ -70,11 +71,23 @@ def ratio_picture(question: Simulation) -> Answer:
         picture={
             "theta": load.theta,
             "nu": load.nu,
+            **_domain(prepared),
             "curves": [
                 {"name": curve.name, "points": _points(curve, prepared)} for curve in _curves(prepared)
             ],
         },
     )
+
+
+def _domain(prepared: Prepared) -> dict[str, Any]:
+    """Return up to which ratio both sides fit a scale-up domain; empty where they never do."""
+    operators = prepared.operators
+    if operators is None:
+        return {}
+    system = operators.deployments.ffn
+    ends = system.scale_up_domain_devices / operators.ffn_devices - 1.0
+    alike = operators.deployments.attention.id == system.id
+    return {"domain_ends_at": ends, "domain": system.domain_name} if alike and ends >= 1 else {}
 
 
 def _around_the_best(prepared: Prepared) -> Prepared:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from roofline_afd.catalogue.store import Catalogue
 
 NAMES = {AGG: "aggregated", PD: "P/D", AGG_AFD: "aggregated AFD", PD_AFD: "P/D AFD"}
+COARSE = 0.1
+"""Difference from which per cent are whole numbers: smaller ones are held against an error."""
 REASONS = {
     MEMORY: "weights and one request do not fit any replica",
     FABRIC: "no fabric connects the pools",
@@ -91,7 +93,8 @@ def sentence(
             others.append(f"{NAMES[other]} has no feasible deployment ({why_not(question, found[other])})")
             continue
         share = row[key] / winner[key] - 1.0
-        others.append(f"{NAMES[other]} {share:+.0%}")
+        figure = f"{share:+.0%}" if abs(share) >= COARSE else f"{share:+.1%}"  # as held against the error
+        others.append(f"{NAMES[other]} {figure}")
     name = NAMES[mode][0].upper() + NAMES[mode][1:]
     text = (
         f"{name} serves most{' under ' if limits else ''}{' and '.join(limits)}: "

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
 
     from roofline_afd.catalogue.hardware import System
 
@@ -58,3 +62,30 @@ def units_filled(parts: Iterable[tuple[str, int, int]], unit: int) -> list[dict[
                 held[place][name] = held[place].get(name, 0) + size
                 free[place] -= size
     return held
+
+
+def units_alike(*, size: ArrayLike, replicas: ArrayLike, unit: int) -> NDArray[np.float64]:
+    """Return how many units replicas of one size take: as many as `units_filled` has of one pool.
+
+    Parameters
+    ----------
+    size : array_like
+        Devices of a replica [1].
+    replicas : array_like
+        Replicas; infinite ones take units without end [1].
+    unit : int
+        Devices of a unit [1].
+
+    Returns
+    -------
+    array
+        Units, over the broadcast of both [1].
+
+    Examples
+    --------
+    >>> units_alike(size=[4, 64, 96], replicas=[33, 2, 2], unit=72).tolist()
+    [2.0, 2.0, 4.0]
+    """
+    together = np.floor(unit / np.maximum(size, 1))
+    shared = np.ceil(np.divide(replicas, np.maximum(together, 1)))
+    return np.where(together >= 1, shared, np.multiply(replicas, np.ceil(np.divide(size, unit))))

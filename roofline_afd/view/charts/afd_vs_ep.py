@@ -9,34 +9,36 @@ import altair as alt
 import numpy as np
 
 from roofline_afd.view.charts.style import (
-    BLUE,
+    AFD,
+    BAND,
     END_LABELS,
     FAINT,
     GROUND,
     HEIGHT,
     INK,
-    ORANGE,
+    MODES,
+    PALE,
     WIDTH,
+    apart,
     chart_data,
-    estimate_line,
     house_style,
     log_ticks,
 )
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from roofline_afd.analysis.answer import Answer
 
-STYLES: dict[str, tuple[str, list[int], str]] = {
-    "ep": (BLUE, [1, 0], "circle"),
-    "afd": (ORANGE, [9, 4], "square"),
-}
-"""Colour, dash and marker of a mode, by its name in answers: any one of them tells the two apart."""
-PALE = 0.5
-BAND = 0.16
-"""Opacity of the interval."""
 HEADROOM = 1.6
 """Height over the highest curve up to which a chart holds the interval whole."""
+CRUMBS = 0.05
+"""Share of a step never measured up to which a curve is not pale."""
+MOSTLY = 0.5
+"""Share of a step never measured from which the error of measured services says nothing of a mode."""
+NAMES_APART = 20
+"""Pixels between the names of both curves."""
 CONFIGURATION = (
     "tpot_limit_ms",
     "tpot_ms",
@@ -67,8 +69,9 @@ def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
     """
     rows = answer.rows()
     low, high = answer.picture["from_ms"], answer.picture["to_ms"]
+    ratio, level = answer.picture.get("band", []), _level_bands(answer, rows)
     highest = max(row["tokens_per_s_per_device"] for row in rows)
-    reach = max((each["high"] for each in answer.picture.get("band", [])), default=0.0)
+    reach = max((each["high"] for band in (ratio, *level.values()) for each in band), default=0.0)
     top = max(highest * 1.1, min(reach * 1.02, highest * HEADROOM))
     x = alt.X(
         "tpot_ms:Q",
@@ -85,10 +88,11 @@ def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
         scale=alt.Scale(domain=[0, top], nice=False),
         axis=alt.Axis(title="tokens per second and device", format=",.4~r", tickCount=6),
     )
-    band = answer.picture.get("band", [])
-    layers = _band_layers(band, high, top, x)
+    layers = _band_layers(ratio, AFD, high, x, y)
+    for mode, band in level.items():
+        layers += _band_layers(band, MODES[mode].color, high, x, y)
     layers += _target_layers(answer.picture["target_ms"], low, high, x)
-    for mode in STYLES:
+    for mode in MODES:
         own = [row for row in rows if row["mode"] == mode]
         if own:
             layers += _curve_layers(own, high, x, y)
@@ -100,12 +104,70 @@ def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
         answer.summary["answer"],
         [
             answer.picture["question"],
-            "Markers: the best deployment under a latency target, configuration on hover."
+            _bands_said(answer, level),
+            "Markers: the best deployment under a latency target."
             + (" Diamonds: the winner changes." if crossings else ""),
-            "Band: where AFD may lie against EP as drawn, the 80 % interval of their ratio." if band else "",
-            estimate_line(answer, "Pale with hollow markers"),
+            "Pale with hollow markers: rests on estimates, never measured on these parts."
+            if any(_is_weak([row for row in rows if row["mode"] == mode]) for mode in MODES)
+            else "",
         ],
+        _values(rows),
     )
+
+
+def _is_weak(rows: list[dict[str, Any]]) -> bool:
+    """Return whether a curve rests on efficiencies never measured by more than crumbs."""
+    return any(row["estimated_share"] > CRUMBS for row in rows)
+
+
+def _values(rows: list[dict[str, Any]]) -> list[str]:
+    """Return both curves in numbers."""
+    told = []
+    for mode in MODES:
+        own = [row for row in rows if row["mode"] == mode]
+        points = ", ".join(f"{row['tokens_per_s_per_device']:,.0f} at {row['tpot_ms']:.3g} ms" for row in own)
+        if own:
+            told.append(f"{mode.upper()}, tokens per second and device: {points}")
+    return told
+
+
+def _level_bands(answer: Answer, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+    """Return the error of published services about a mode's curve, of those that it says something of.
+
+    AFD has the interval of its ratio to EP instead, which is wider, where there is one.
+    """
+    found = {}
+    for mode, error in answer.picture.get("validated", {}).items():
+        own = [row for row in rows if row["mode"] == mode]
+        if not own or (mode == "afd" and answer.picture.get("band")):
+            continue
+        if max(row["estimated_share"] for row in own) <= MOSTLY:
+            found[mode] = [
+                {
+                    "tpot_ms": row["tpot_ms"],
+                    "low": row["tokens_per_s_per_device"] * (1 - error),
+                    "high": row["tokens_per_s_per_device"] * (1 + error),
+                }
+                for row in own
+            ]
+    return found
+
+
+def _bands_said(answer: Answer, level: Mapping[str, Any]) -> str:
+    """Return what the bands are, and which mode has none."""
+    errors = answer.picture.get("validated", {})
+    told = [f"{mode.upper()}, the median error of published services, {errors[mode]:.1%}" for mode in level]
+    if answer.picture.get("band"):
+        told.append("AFD, the 80 % interval of their ratio, against EP as drawn")
+    drawn = {row["mode"] for row in answer.rows()}
+    without = [
+        mode.upper()
+        for mode in MODES
+        if mode in drawn and mode not in level and not (mode == "afd" and answer.picture.get("band"))
+    ]
+    said = f"Pale bands: {'; '.join(told)}." if told else ""
+    missing = f"No band of {' and '.join(without)}: no error was measured there." if without else ""
+    return " ".join(filter(None, (said, missing)))
 
 
 def _target_layers(target: float, low: float, high: float, x: alt.X) -> list[alt.Chart]:
@@ -122,17 +184,18 @@ def _target_layers(target: float, low: float, high: float, x: alt.X) -> list[alt
     ]
 
 
-def _band_layers(band: list[dict[str, float]], high: float, top: float, x: alt.X) -> list[alt.Chart]:
-    """Return the interval about the curve of AFD, of the ratio to EP as drawn; cut where the chart ends."""
+def _band_layers(
+    band: list[dict[str, float]], color: str, high: float, x: alt.X, y: alt.Y
+) -> list[alt.Chart]:
+    """Return an interval about a curve, which goes on where the curve does; cut where the chart ends."""
     if not band:
         return []
     last = band[-1]
     rows = [*band, {**last, "tpot_ms": max(high, last["tpot_ms"])}]
-    ends = alt.Scale(domain=[0, top], nice=False)
     area: alt.Chart = (
         alt.Chart(chart_data(rows))
-        .mark_area(color=ORANGE, opacity=BAND, clip=True)
-        .encode(x, alt.Y("low:Q", scale=ends, title=None), alt.Y2("high:Q"))
+        .mark_area(color=color, opacity=BAND, clip=True)
+        .encode(x, alt.Y("low:Q", scale=y["scale"], axis=y["axis"]), alt.Y2("high:Q"))
     )
     return [area]
 
@@ -140,8 +203,8 @@ def _band_layers(band: list[dict[str, float]], high: float, top: float, x: alt.X
 def _curve_layers(rows: list[dict[str, Any]], high: float, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """Return the curve of one mode: a line that goes on where it saturates, and a marker a deployment."""
     mode = rows[0]["mode"]
-    color, dash, shape = STYLES[mode]
-    weak = any(row["estimated_share"] > 0 for row in rows)
+    color, dash, shape = MODES[mode]
+    weak = _is_weak(rows)
     keys = ("tpot_ms", "tokens_per_s_per_device")
     line = [{key: row[key] for key in keys} for row in rows]
     line.append({"tpot_ms": max(high, line[-1]["tpot_ms"]), keys[1]: line[-1][keys[1]]})
@@ -204,17 +267,16 @@ def _crossing_layers(answer: Answer, rows: list[dict[str, Any]], x: alt.X, y: al
 def _end_names(rows: list[dict[str, Any]], high: float, top: float, x: alt.X, y: alt.Y) -> alt.Chart:
     """Return the names of the curves at their right end, pushed apart where they would touch."""
     ends = []
-    for mode in STYLES:
+    for mode, look in MODES.items():
         own = [row["tokens_per_s_per_device"] for row in rows if row["mode"] == mode]
         if own:
-            ends.append((own[-1], f"{mode.upper()}  {own[-1]:,.0f}", STYLES[mode][0]))
-    gap = 0.05 * top
-    placed: list[dict[str, Any]] = []
-    for value, label, color in sorted(ends):
-        at = max(value, placed[-1]["tokens_per_s_per_device"] + gap) if placed else value
-        placed.append(
-            {"tpot_ms": high, "tokens_per_s_per_device": min(at, top), "label": label, "color": color}
-        )
+            ends.append((own[-1], f"{mode.upper()}  {own[-1]:,.0f}", look.color))
+    ends.sort()
+    heights = apart([value for value, _, _ in ends], NAMES_APART / HEIGHT * top, least=0.0, most=top)
+    placed = [
+        {"tpot_ms": high, "tokens_per_s_per_device": at, "label": label, "color": color}
+        for at, (_, label, color) in zip(heights, ends, strict=True)
+    ]
     names: alt.Chart = (
         alt.Chart(chart_data(placed))
         .mark_text(align="left", dx=16, fontSize=13, fontWeight="bold")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import altair as alt
 
 from roofline_afd.view.charts.style import (
-    BLUE,
+    BAND,
     END_LABELS,
     ESTIMATED_DASH,
     FAINT,
-    GREEN,
     GROUND,
     HEIGHT,
     INK,
-    ORANGE,
-    PLUM,
+    PALE,
+    TIERS,
     WIDTH,
     chart_data,
     house_style,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.answer import Answer
 
-HUES = (BLUE, ORANGE, GREEN, PLUM)
-LIGHTEST, NAMED = 0.62, 0.6
-"""Share of white in the line of the smallest group, the largest has none; and how much of it in names."""
-PALE = 0.6
+WITHIN, BEYOND = TIERS[1].color, TIERS[2].color
+"""Colours of groups inside a scale-up domain, and of those that leave it."""
+LIGHTEST, NAMED = 0.55, 0.4
+"""Share of white in the line of the smallest group of a colour, the largest has none; and of it in names."""
 PANEL_WIDTH, PANEL_HEIGHT = 285, 270
 ACROSS = 2
 LABEL_GAP = 14
@@ -45,6 +45,8 @@ SHORT_STEP, BESIDE = 40, 12
 """Pixels of a step below which its factor stands beside it, and how far."""
 FEW_TICKS = {False: 12, True: 6}
 """Tokens up to which each has a tick of its own, without panels and with them."""
+NUMBERS_OF = re.compile(r" \([^()]*\)")
+"""Times that stand behind a factor in the answer; the headline of several panels has the factors alone."""
 EACH = ("n_devices", "tokens", "exchange_us", "dispatch_us", "combine_us", "domains", "binding", "library")
 NUMBERS = {"exchange_us", "dispatch_us", "combine_us", "predicted_us"}
 
@@ -62,7 +64,7 @@ class Frame(NamedTuple):
     panels: bool
 
 
-def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
+def fabric_chart(answer: Answer) -> alt.LayerChart | alt.VConcatChart:
     """Draw what dispatch and combine of a layer take over tokens of a device, a line per group size.
 
     Parameters
@@ -72,7 +74,7 @@ def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
 
     Returns
     -------
-    altair.LayerChart or altair.ConcatChart
+    altair.LayerChart or altair.VConcatChart
         The chart, a panel per system where there are several; the step out of a domain is shaded.
     """
     rows, edges = answer.rows(), answer.summary["edges"]
@@ -90,21 +92,32 @@ def fabric_chart(answer: Answer) -> alt.LayerChart | alt.ConcatChart:
         panels=panels,
     )
     drawn = []
-    for at, (edge, hue) in enumerate(zip(edges, HUES, strict=False)):
+    for at, edge in enumerate(edges):
         own = [row for row in rows if row["system"] == edge["system"]]
         timed = [point for point in points if point["system"] == edge["system"]]
         below, beside = at >= len(edges) - ACROSS, at % ACROSS == 0
-        panel = _panel(own, timed, edge, hue, frame, titles=(below, beside))
+        panel = _panel(own, timed, edge, frame, titles=(below, beside))
         if panels:
-            panel = panel.properties(title=_panel_title(edge, own, hue))
+            panel = panel.properties(title=_panel_title(edge, own))
         drawn.append(panel)
     whole: Any = (
         alt.ConcatChart(concat=drawn, columns=ACROSS, spacing=alt.RowColnumber(row=18, column=24))
         if panels
         else drawn[0]
     )
-    styled = house_style(whole, answer.summary["answer"], [answer.picture["question"], _how_to_read(answer)])
-    return cast("alt.LayerChart | alt.ConcatChart", styled)
+    said = answer.summary["answer"].rstrip(".")
+    styled = house_style(
+        whole,
+        NUMBERS_OF.sub("", said) if panels else said,
+        [answer.picture["question"], _how_to_read(answer), said if panels else ""],
+        [
+            f"{name}, {row['n_devices']} devices, {row['tokens']:,} tokens: {row['exchange_us']:,.4g} us"
+            for name, row in ((edge["name"], row) for edge in edges for row in rows)
+            if row["system"] == next(each["system"] for each in edges if each["name"] == name)
+            and row["tokens"] in {tokens[0], answer.summary["tokens"], tokens[-1]}
+        ],
+    )
+    return cast("alt.LayerChart | alt.VConcatChart", styled)
 
 
 def _how_to_read(answer: Answer) -> str:
@@ -112,7 +125,7 @@ def _how_to_read(answer: Answer) -> str:
     points = answer.picture["points"]
     parts = []
     if any(edge["factor"] for edge in answer.summary["edges"]):
-        parts.append("Shaded: the step out of a domain.")
+        parts.append("Dark green: within a scale-up domain; light green: beyond it; shaded: the step out.")
     if points:
         parts.append("Diamonds: measured" + (";" if not all(p["alike"] for p in points) else "."))
         if not all(point["alike"] for point in points):
@@ -153,7 +166,6 @@ def _panel(
     rows: Sequence[Mapping[str, Any]],
     points: Sequence[Mapping[str, Any]],
     edge: Mapping[str, Any],
-    hue: str,
     frame: Frame,
     *,
     titles: tuple[bool, bool],
@@ -163,13 +175,9 @@ def _panel(
     groups: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["n_devices"], []).append(row)
-    steps = max(len(groups) - 1, 1)
-    whites = {
-        count: LIGHTEST * (1 - place / steps) if len(groups) > 1 else 0.0
-        for place, count in enumerate(groups)
-    }
-    colors = {count: _lightened(hue, white) for count, white in whites.items()}
-    layers = _step_layers(groups, edge, hue, frame, (x, y)) if edge["factor"] else []
+    shades = _shades(groups)
+    colors = {count: _lightened(hue, white) for count, (hue, white) in shades.items()}
+    layers = _step_layers(groups, edge, frame, (x, y)) if edge["factor"] else []
     for count, own in groups.items():
         weak = own[0]["kind"] == "estimated"
         base = alt.Chart(chart_data([{key: row[key] for key in EACH} for row in own])).encode(x, y)
@@ -186,9 +194,19 @@ def _panel(
         ]
     if points:
         layers.append(_point_layer(points, colors, x, y))
-    names = {count: _lightened(hue, NAMED * white) for count, white in whites.items()}
+    names = {count: _lightened(hue, NAMED * white) for count, (hue, white) in shades.items()}
     layers += _end_names(groups, edge, names, frame, (x, y))
     return alt.LayerChart(layer=layers).properties(width=frame.width, height=frame.height)
+
+
+def _shades(groups: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[int, tuple[str, float]]:
+    """Return the colour of each group, by whether it leaves the domain, and the share of white in it."""
+    found = {}
+    for hue, leaves in ((WITHIN, False), (BEYOND, True)):
+        own = [count for count in groups if (groups[count][0]["n_domains"] > 1) is leaves]
+        for place, count in enumerate(own):
+            found[count] = (hue, LIGHTEST * (1 - (place + 1) / len(own)))
+    return {count: found[count] for count in groups}
 
 
 def _tooltip(key: str) -> alt.Tooltip:
@@ -199,7 +217,6 @@ def _tooltip(key: str) -> alt.Tooltip:
 def _step_layers(
     groups: Mapping[int, Sequence[Mapping[str, Any]]],
     edge: Mapping[str, Any],
-    hue: str,
     frame: Frame,
     axes: tuple[alt.X, alt.Y],
 ) -> list[alt.Chart]:
@@ -221,7 +238,7 @@ def _step_layers(
     place = {"align": "center"} if height >= SHORT_STEP else {"align": "left", "dx": BESIDE}
     form: dict[str, Any] = {**place, "fontSize": 13, "fontWeight": "bold"}
     return [
-        alt.Chart(chart_data(band)).mark_area(color=hue, opacity=0.13).encode(x, y, alt.Y2("beyond_us:Q")),
+        alt.Chart(chart_data(band)).mark_area(color=BEYOND, opacity=BAND).encode(x, y, alt.Y2("beyond_us:Q")),
         base.mark_rule(color=INK, strokeWidth=1.4).encode(y, alt.Y2("beyond_us:Q")),
         names.mark_text(**form, color=GROUND, stroke=GROUND, strokeWidth=5),
         names.mark_text(**form, color=INK),
@@ -298,13 +315,14 @@ def _end_names(
     ]
 
 
-def _panel_title(edge: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], hue: str) -> alt.TitleParams:
+def _panel_title(edge: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> alt.TitleParams:
     """Return the name of a system over its panel, and whose kernels send there."""
     library = rows[0]["library"]
     return alt.TitleParams(
         edge["name"],
         subtitle=f"kernels of {library}" if library else "kernels of no known library",
-        color=hue,
+        color=INK,
+        subtitleColor=FAINT,
         fontSize=14,
         subtitleFontSize=11,
         offset=6,

@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from roofline_afd.view.charts.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    GROUND,
-    INK,
-    ORANGE,
-    PLUM,
-    chart_data,
-)
+from roofline_afd.view.charts.style import BAND, FAINT, GROUND, INK, PANE, SERVING_MODES, chart_data
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
@@ -24,13 +15,6 @@ if TYPE_CHECKING:
 
     from roofline_afd.analysis.answer import Answer
 
-STYLES: dict[str, tuple[str, list[int], str]] = {
-    "agg": (BLUE, [1, 0], "circle"),
-    "pd": (GREEN, [9, 4], "triangle-up"),
-    "agg+afd": (ORANGE, [2, 3], "square"),
-    "pd+afd": (PLUM, [9, 3, 2, 3], "diamond"),
-}
-"""Colour, dash and marker of a mode: any one of them tells it from the others."""
 MEANINGS = {
     "device": ("tokens per second and device", "tokens/s per device"),
     "dollar": ("tokens per USD", "tokens per USD"),
@@ -53,8 +37,8 @@ HOVER = (
     "usd_per_million_tokens",
 )
 TEXTS = {"mode", "deployment"}
-BEATEN, TOO_SLOW = "#b3bac2", "#eef0f2"
-"""Colours of beaten deployments, and of the speeds below what is allowed."""
+BEATEN = "#b3bac2"
+"""Colour of beaten deployments."""
 MARKERS_APART = 26
 """Pixels of a frontier from one visible marker to the next."""
 ROOM = 1.13
@@ -62,8 +46,8 @@ ROOM = 1.13
 RIGHT = 0.62
 """Share of the width from which a label stands left of its place."""
 GROUPED_FROM, MILLION = 100, 1e6
-COARSE = 0.1
-"""Lead from which per cent are whole numbers."""
+COARSE, ALIKE = 0.1, 0.0005
+"""Difference from which per cent are whole numbers, and below which there is none to tell."""
 DOT = "\N{NO-BREAK SPACE}\N{MIDDLE DOT} "
 """What stands between the parts of a line, and where it is broken ends it."""
 
@@ -113,10 +97,12 @@ class Drawn(NamedTuple):
             return f"the median error is {summary['validated_error']:.1%}"
         return f"{self.names[second or '']} is ahead with probability {chance:.2f}"
 
-    def lead(self, other: str) -> str:
-        """Return by how much the best exceeds the best of another mode."""
-        share = self.best[self.key] / self.frontiers[other][0][self.key] - 1.0
-        return f"{share:.0%}" if share >= COARSE else f"{share:.1%}"
+    def behind(self, other: str) -> str:
+        """Return by how much the best of another mode falls behind, as it is held against the error."""
+        share = 1.0 - self.frontiers[other][0][self.key] / self.best[self.key]
+        if share < ALIKE:
+            return f"{self.names[other]} just as much"
+        return f"{self.names[other]} {f'{share:.0%}' if share >= COARSE else f'{share:.1%}'} less"
 
     @property
     def limits(self) -> str:
@@ -145,30 +131,23 @@ class Frame(NamedTuple):
     low: float
     high: float
     top: float
-    left: int
     width: int
     height: int
 
     def speed_at(self, pixels: float) -> float:
         """Return the value that stands so many pixels from the left."""
-        return self.low + (pixels - self.left) / (self.width - self.left) * (self.high - self.low)
-
-    def height_at(self, pixels: float) -> float:
-        """Return the value that stands so many pixels from the top."""
-        return self.top * (1.0 - pixels / self.height)
+        return self.low + pixels / self.width * (self.high - self.low)
 
     def place(self, speed: float, amount: float) -> tuple[float, float]:
         """Return the pixels from the left and from the top."""
-        across = self.left + (speed - self.low) / (self.high - self.low) * (self.width - self.left)
+        across = (speed - self.low) / (self.high - self.low) * self.width
         return across, (1.0 - amount / self.top) * self.height
 
     def x(self, title: str | None) -> alt.X:
         """Return the axis of speeds."""
         return alt.X(
             f"{SPEED}:Q",
-            scale=alt.Scale(
-                domain=[self.low, self.high], range=[self.left, self.width], nice=False, zero=False
-            ),
+            scale=alt.Scale(domain=[self.low, self.high], nice=False, zero=False),
             axis=alt.Axis(title=title, format=",.4~r", tickCount=max(self.width // 90, 3), grid=False),
         )
 
@@ -185,8 +164,8 @@ class Frame(NamedTuple):
         )
 
 
-def frame_of(drawn: Drawn, *, left: int, width: int, height: int) -> Frame:
-    """Return axes that hold all frontiers and the limit."""
+def frame_of(drawn: Drawn, *, width: int, height: int, clear: tuple[int, int] = (0, 0)) -> Frame:
+    """Return axes that hold all frontiers and the limit, and leave so many pixels clear at the top right."""
     rows = [row for own in drawn.frontiers.values() for row in own]
     speeds = [row[SPEED] for row in rows]
     slowest = drawn.answer.inputs["tpot_ms"]
@@ -194,14 +173,71 @@ def frame_of(drawn: Drawn, *, left: int, width: int, height: int) -> Frame:
         speeds.append(1e3 / slowest)
     low, high = min(speeds), max(speeds)
     margin = 0.025 * (high - low or high)
-    return Frame(
-        low=max(low - margin, 0.0),
-        high=high + margin,
-        top=max(row[drawn.key] for row in rows) * ROOM,
-        left=left,
-        width=width,
-        height=height,
+    top = max(row[drawn.key] for row in rows) * ROOM
+    frame = Frame(low=max(low - margin, 0.0), high=high + margin, top=top, width=width, height=height)
+    beside = [row[drawn.key] for row in rows if frame.place(row[SPEED], 0.0)[0] >= width - clear[0]]
+    least = max(beside, default=0.0) / (1.0 - clear[1] / height)
+    return frame._replace(top=max(top, least))
+
+
+def on_one_scale(frames: Sequence[Frame]) -> list[Frame]:
+    """Return frames that all span what any of them does."""
+    low, high, top = (
+        min(frame.low for frame in frames),
+        max(frame.high for frame in frames),
+        max(frame.top for frame in frames),
     )
+    return [frame._replace(low=low, high=high, top=top) for frame in frames]
+
+
+def band_layers(drawn: Drawn, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Return the error of published services about the frontiers of modes that such were measured of."""
+    layers = []
+    for mode, errors in drawn.answer.picture.get("errors", {}).items():
+        rows = [
+            {SPEED: row[SPEED], "low": row[drawn.key] * (1 - error), "high": row[drawn.key] * (1 + error)}
+            for row, error in zip(drawn.frontiers.get(mode, ()), errors, strict=False)
+        ]
+        area: alt.Chart = (
+            alt.Chart(chart_data(rows))
+            .mark_area(
+                color=SERVING_MODES[mode].color,
+                opacity=BAND,
+                interpolate="step-before",
+                clip=True,
+                aria=False,
+            )
+            .encode(x, alt.Y("low:Q", scale=y["scale"], axis=y["axis"]), alt.Y2("high:Q"))
+        )
+        layers.append(area)
+    return layers
+
+
+def bands_said(drawn: Drawn) -> str:
+    """Return what the bands are, and which modes have none."""
+    known = {mode: own for mode, own in drawn.answer.picture.get("errors", {}).items() if own}
+    told = [f"{drawn.names[mode]} {_span(own)}" for mode, own in known.items()]
+    if len(known) == len(drawn.frontiers):
+        missing = ""
+    else:
+        whose = "other modes" if known else "these modes"
+        missing = f"Of {whose} no such service was measured: no band."
+    said = f"Band: the median error of published decode and prefill, {', '.join(told)}." if told else ""
+    return " ".join(filter(None, (said, missing)))
+
+
+def _span(errors: Sequence[float]) -> str:
+    low, high = (f"{end(errors):.0%}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def values_of(drawn: Drawn) -> list[str]:
+    """Return frontiers in numbers."""
+    return [
+        f"{drawn.names[mode]}, {drawn.meaning[0]} at tokens per second of a user: "
+        + ", ".join(f"{amount(row[drawn.key])} at {row[SPEED]:.3g}" for row in own)
+        for mode, own in drawn.frontiers.items()
+    ]
 
 
 def limit_layers(drawn: Drawn, frame: Frame, x: alt.X, *, named: bool) -> list[alt.Chart]:
@@ -212,14 +248,14 @@ def limit_layers(drawn: Drawn, frame: Frame, x: alt.X, *, named: bool) -> list[a
     data = chart_data([{SPEED: 1e3 / limit, "from": frame.speed_at(0), "label": f"TPOT {limit:g} ms"}])
     base = alt.Chart(data)
     layers = [
-        base.mark_rect(color=TOO_SLOW, aria=False).encode(
+        base.mark_rect(color=PANE, aria=False).encode(
             alt.X("from:Q"), alt.X2(f"{SPEED}:Q"), y=alt.value(0), y2=alt.value(frame.height)
         ),
         base.mark_rule(color=FAINT, strokeWidth=1.2).encode(x),
     ]
     if named:
         layers.append(
-            base.mark_text(align="right", baseline="bottom", dx=-6, color=FAINT, fontSize=12).encode(
+            base.mark_text(align="left", baseline="bottom", dx=6, color=FAINT, fontSize=12).encode(
                 x, y=alt.value(frame.height - 5), text="label:N"
             )
         )
@@ -228,6 +264,8 @@ def limit_layers(drawn: Drawn, frame: Frame, x: alt.X, *, named: bool) -> list[a
 
 def beaten_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, most: int) -> list[alt.Chart]:
     """Return the deployments that others of their mode beat, as dots."""
+    if most < 1:
+        return []
     rows = [_shown(drawn, row) for row in _thinned(drawn.beaten, drawn.key, frame, most)]
     if not rows:
         return []
@@ -257,7 +295,7 @@ def frontier_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y) -> list[alt.
     layers: list[alt.Chart] = []
     best = drawn.best["mode"]
     for mode in sorted(drawn.frontiers, key=lambda each: each == best):  # the best on top
-        color, dash, shape = STYLES[mode]
+        color, dash, shape = SERVING_MODES[mode]
         rows = []
         last = (-np.inf, -np.inf)
         own = drawn.frontiers[mode]
@@ -287,7 +325,7 @@ def frontier_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y) -> list[alt.
 def best_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, named: bool) -> list[alt.Chart]:
     """Return a ring around the best under the limits, and what it is."""
     best = drawn.best
-    color, _, shape = STYLES[best["mode"]]
+    color, _, shape = SERVING_MODES[best["mode"]]
     rows = [_shown(drawn, best, label=best["deployment"])]
     base = alt.Chart(chart_data(rows)).encode(x, y)
     layers = [

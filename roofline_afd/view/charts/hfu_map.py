@@ -9,20 +9,22 @@ import altair as alt
 import numpy as np
 
 from roofline_afd.view.charts.style import (
-    BLUE,
+    AFD,
+    AMOUNT,
+    EP,
     ESTIMATED_DASH,
     FAINT,
     GROUND,
     HEIGHT,
     INK,
-    ORANGE,
+    SHADE,
     WIDTH,
     chart_data,
     estimate_line,
     house_style,
     log_ticks,
 )
-from roofline_afd.view.columns import column
+from roofline_afd.view.words import in_words, titled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,10 +40,12 @@ NUMBERS = {
 """What the numbers in cells are, by metric."""
 KNOWN = {"both feasible", "feasible"}
 """States of a cell that has a value."""
-MIDDLE, NOTHING = "#f4f3ef", "#d5d9de"
-"""Colours of the break-even, and of cells without a value."""
+MIDDLE = "#f4f3ef"
+"""Colour of the break-even, and of all ratios that are too close to call."""
 WIDEST_RATIO, NARROWEST_RATIO = 2.0, 1.1
 """Ratios at which the colours end: leads beyond the first look alike, and small ones are not blown up."""
+BEYOND = 1.25
+"""Least way of the colours beyond what is too close to call, as a factor."""
 CELL_TEXT = (36, 15)
 """Pixels that a cell's number needs, across and up."""
 MAP_WIDTH = WIDTH - 130
@@ -58,15 +62,8 @@ HATCH = {
     QUESTION: "circle",
 }
 """Marker of a cell without a value, by its state; and of the question's own values."""
-AXIS_TITLES = {
-    "scale_out_gb_per_s": "scale-out bandwidth per device and direction [GB/s]",
-    "scale_up_gb_per_s": "scale-up bandwidth per device and direction [GB/s]",
-    "memory_gb_per_s": "memory bandwidth [GB/s]",
-    "expert_intermediate": "width of an expert [elements]",
-    "context": "context [tokens]",
-    "tpot_ms": "latency target: time per output token [ms]",
-    "max_devices": "devices at most",
-}
+EVERY = 12
+"""Values up to which each has a tick of its own."""
 
 
 def hfu_map_chart(answer: Answer) -> alt.LayerChart:
@@ -93,8 +90,8 @@ def hfu_map_chart(answer: Answer) -> alt.LayerChart:
             place = values.index(row[name])
             row[f"{name}1"], row[f"{name}2"] = edges[place], edges[place + 1]
         axes[name] = (values, edges)
-    across = _encoding(alt.X, summary["x"], units[summary["x"]], axes["x"][1])
-    up = _encoding(alt.Y, summary["y"], units[summary["y"]], axes["y"][1])
+    across = _encoding(alt.X, summary["x"], units[summary["x"]], axes["x"])
+    up = _encoding(alt.Y, summary["y"], units[summary["y"]], axes["y"])
     layers = [*_cell_layers(rows, summary, across, up)]
     room = (MAP_WIDTH / len(axes["x"][0]), HEIGHT / len(axes["y"][0]))
     layers += _break_even_layers(summary, across, up)
@@ -109,9 +106,9 @@ def hfu_map_chart(answer: Answer) -> alt.LayerChart:
             .encode(**{name: alt.value(value) for name, value in frame.items()})
         )
     lines = [
-        NUMBERS[summary["metric"]],
-        "Line: AFD = EP, interpolated between points." if summary["break_even"] else "",
         _undecided(summary),
+        answer.picture["question"],
+        "Line: AFD = EP, interpolated between points." if summary["break_even"] else "",
         estimate_line(answer, "Dashed frame"),
     ]
     return house_style(
@@ -119,14 +116,31 @@ def hfu_map_chart(answer: Answer) -> alt.LayerChart:
         .properties(width=MAP_WIDTH, height=HEIGHT)
         .resolve_scale(shape="independent"),
         summary["answer"],
-        [answer.picture["question"], " ".join(filter(None, lines))],
+        lines,
+        _values(rows, summary),
     )
 
 
+def _values(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> list[str]:
+    """Return a map in numbers, a line of its cells after the other."""
+    form = ".2f" if summary["metric"] == RATIO else ".0%"
+    told = []
+    for up in sorted({row["y"] for row in rows}):
+        own = sorted((row for row in rows if row["y"] == up), key=lambda row: float(row["x"]))
+        cells = (
+            f"{row['state']}" if row[summary["metric"]] is None else f"{row[summary['metric']]:{form}}"
+            for row in own
+        )
+        told.append(f"{in_words(summary['y'])} {up:,.6g}: {', '.join(cells)}")
+    across = ", ".join(f"{value:,.6g}" for value in sorted({row["x"] for row in rows}))
+    return [f"Over {in_words(summary['x'])} {across}", *told]
+
+
 def _undecided(summary: Mapping[str, Any]) -> str:
-    """Return which ratios are too close to call; empty where the map shows none."""
+    """Return what the numbers are, and which ratios are too close to call."""
     found = summary.get("undecided")
-    return f"From {found[0]:.2f} to {found[1]:.2f}: too close to call, at least." if found else ""
+    close = f" White, from {found[0]:.2f} to {found[1]:.2f}: too close to call, at least." if found else ""
+    return f"{NUMBERS[summary['metric']]}{close}"
 
 
 def _edges(values: Sequence[float]) -> list[float]:
@@ -138,19 +152,25 @@ def _edges(values: Sequence[float]) -> list[float]:
     return [float(np.exp(edge)) if log else float(edge) for edge in edges]
 
 
-def _encoding(channel: type[alt.X | alt.Y], key: str, unit: str, edges: Sequence[float]) -> dict[str, Any]:
+def _encoding(
+    channel: type[alt.X | alt.Y], key: str, unit: str, places: tuple[Sequence[float], Sequence[float]]
+) -> dict[str, Any]:
     """Return what an axis of a map is drawn with: its scale and its axis, by part."""
+    values, edges = places
     low, high = edges[0], edges[-1]
     log = low > 0
-    name = key if unit == "1" else column(key).title
-    axis = alt.Axis(
-        title=AXIS_TITLES.get(key, name.replace("_", " ")),
-        format=",.4~r",
-        grid=False,
-        values=log_ticks(low, high) if log else alt.Undefined,
-    )
+    few = list(values) if len(values) <= EVERY else log_ticks(low, high) if log else alt.Undefined
+    axis = alt.Axis(title=_title(key, unit), format=",.6~r", grid=False, values=few)
     scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
     return {"channel": channel, "scale": scale, "axis": axis}
+
+
+def _title(key: str, unit: str) -> str:
+    """Return an input in words, with its unit; of a bandwidth with what it is of."""
+    words = titled(key, unit)
+    if key in {"scale_out_gb_per_s", "scale_up_gb_per_s"}:
+        return words.replace(" [", " per device and direction [")
+    return words
 
 
 def _cell_layers(
@@ -160,25 +180,28 @@ def _cell_layers(
     metric = summary["metric"]
     legend: dict[str, Any] = {"gradientLength": 220, "labelFontSize": 12, "titleFontWeight": "normal"}
     if metric == RATIO:
-        reach = _reach(rows)
-        ticks = [1 / reach, reach**-0.5, 1, reach**0.5, reach]
+        reach = _reach(rows, summary)
+        low, high = summary.get("undecided") or (1.0, 1.0)
         color = alt.Color(
             "afd_over_ep:Q",
             scale=alt.Scale(
                 type="log",
-                domain=[1 / reach, 1, reach],
-                range=[BLUE, MIDDLE, ORANGE],
+                domain=[1 / reach, low, high, reach] if low < high else [1 / reach, 1, reach],
+                range=[EP, MIDDLE, MIDDLE, AFD] if low < high else [EP, MIDDLE, AFD],
                 clamp=True,
                 interpolate="lab",
             ),
             legend=alt.Legend(
-                title=["AFD / EP", "above 1:", "AFD ahead"], values=ticks, format=".2f", **legend
+                title=["AFD / EP", "above 1:", "AFD ahead"],
+                values=[1 / reach, low, 1, high, reach],
+                format=".2f",
+                **legend,
             ),
         )
     else:
         color = alt.Color(
             "hfu:Q",
-            scale=alt.Scale(domain=[0, 1], range=["#f1f5fa", BLUE]),
+            scale=alt.Scale(domain=[0, 1], range=list(AMOUNT)),
             legend=alt.Legend(title="best HFU", format=".0%", values=[0, 0.25, 0.5, 0.75, 1], **legend),
         )
     layers = []
@@ -192,15 +215,16 @@ def _cell_layers(
             if known:
                 layers.append(cells.mark_rect(**mark).encode(color=color))
             else:
-                layers.append(cells.mark_rect(fill=NOTHING, **mark))
+                layers.append(cells.mark_rect(fill=SHADE, **mark))
     return layers
 
 
-def _reach(rows: list[dict[str, Any]]) -> float:
+def _reach(rows: list[dict[str, Any]], summary: Mapping[str, Any]) -> float:
     """Return the ratio at which the colours end."""
     known = [row[RATIO] for row in rows if row[RATIO] is not None]
     widest = math.exp(max((abs(math.log(ratio)) for ratio in known), default=0.0))
-    return min(max(widest, NARROWEST_RATIO), WIDEST_RATIO)
+    low, high = summary.get("undecided") or (1.0, 1.0)
+    return max(min(max(widest, NARROWEST_RATIO), WIDEST_RATIO), high * BEYOND, BEYOND / low)
 
 
 def _at(axis: dict[str, Any], field: str) -> Any:  # noqa: ANN401 - either channel
@@ -208,10 +232,7 @@ def _at(axis: dict[str, Any], field: str) -> Any:  # noqa: ANN401 - either chann
 
 
 def _tooltips(summary: dict[str, Any]) -> list[alt.Tooltip]:
-    inputs = [
-        alt.Tooltip(f"{name}:Q", title=AXIS_TITLES.get(summary[name], summary[name]), format=",.4~r")
-        for name in ("x", "y")
-    ]
+    inputs = [alt.Tooltip(f"{name}:Q", title=in_words(summary[name]), format=",.4~r") for name in ("x", "y")]
     if summary["metric"] == RATIO:
         results = [
             alt.Tooltip("afd_over_ep:Q", title="AFD / EP", format=".3f"),
@@ -232,7 +253,7 @@ def _numbers(
 ) -> list[alt.Chart]:
     """Return the value of each cell as text: light on dark cells, with a light edge where the line passes."""
     ratio = summary["metric"] == RATIO
-    reach = _reach(rows) if ratio else 1.0
+    reach = _reach(rows, summary) if ratio else 1.0
     line = [
         [
             _pixel(across, segment[f"x{end}"], MAP_WIDTH) + 1j * _pixel(up, segment[f"y{end}"], HEIGHT)
@@ -293,8 +314,8 @@ def _break_even_layers(
     )
     dash = ESTIMATED_DASH if summary["estimated"] else [1, 0]
     return [
-        base.mark_rule(color=GROUND, strokeWidth=5, strokeCap="round"),
-        base.mark_rule(color=INK, strokeWidth=2.4, strokeDash=dash, strokeCap="round"),
+        base.mark_rule(color=GROUND, strokeWidth=3.5, strokeCap="round"),
+        base.mark_rule(color=INK, strokeWidth=1.4, strokeDash=dash, strokeCap="round"),
     ]
 
 

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import altair as alt
 
-from roofline_afd.view.charts.style import FAINT, GREEN, PLUM, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import FAINT, GROUND, POOLS, WIDTH, apart, chart_data, house_style
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 SHARES = (("p50", [1, 0]), ("p95", [6, 3]), ("p99", [2, 3]))
 """Percentiles and their dashes."""
-PANELS = (("ttft", "time to the first token [ms]", GREEN), ("tpot", "time per output token [ms]", PLUM))
-"""Prefill is green, decode plum, as in the chart of whole requests."""
+PANELS = (
+    ("ttft", "time to the first token [ms]", POOLS["prefill"]),
+    ("tpot", "time per output token [ms]", POOLS["decode"]),
+)
+"""Both times: key, axis, and the colour of what takes them."""
 HEIGHT, NAMES = 190, 60
 """Pixels of a panel, and right of it for the names of its lines."""
 TALL = 4.0
@@ -50,7 +53,18 @@ def load_chart(answer: Answer) -> alt.VConcatChart:
     ]
     how = "Bands: 95 % intervals. Hollow: too few requests to be steady, or a queue that grows."
     chart = alt.VConcatChart(vconcat=panels, spacing=14)
-    styled = house_style(cast("alt.LayerChart", chart), answer.summary["answer"], [" · ".join(about), how])
+    values = [
+        f"{row['request_rate']:.3g} requests per second: "
+        + ", ".join(
+            f"{share} {key.upper()} {row[f'{key}_{share}_ms']:,.4g} ms"
+            for key, *_ in PANELS
+            for share, _ in SHARES
+        )
+        for row in rows
+    ]
+    styled = house_style(
+        cast("alt.LayerChart", chart), answer.summary["answer"], [" · ".join(about), how], values
+    )
     return cast("alt.VConcatChart", styled)
 
 
@@ -83,7 +97,7 @@ def _panel(rows: list[dict[str, Any]], answer: Answer, key: str, title: str, col
                 "value": row[f"{key}_{share}_ms"],
                 "low": max(row[f"{key}_{share}_ms"] - (row[f"{key}_{share}_half_width_ms"] or 0.0), 0.0),
                 "high": row[f"{key}_{share}_ms"] + (row[f"{key}_{share}_half_width_ms"] or 0.0),
-                "fill": color if row["steady"] else "#ffffff",
+                "fill": color if row["steady"] else GROUND,
             }
             for row in rows
         ]
@@ -112,13 +126,9 @@ def _panel(rows: list[dict[str, Any]], answer: Answer, key: str, title: str, col
 
 def _names(names: list[dict[str, Any]], top: float, color: str) -> list[alt.Chart]:
     """Return the names of lines right of their ends, none on another."""
-    placed: list[dict[str, Any]] = []
-    at = HEIGHT + APART
-    for name in sorted(names, key=lambda each: float(each["at"])):  # from below
-        at = min(HEIGHT * (1.0 - name["at"] / top), at - APART)
-        placed.append({"y": at, "text": name["text"]})
-    if placed[-1]["y"] < 0:
-        placed = [{**name, "y": name["y"] - placed[-1]["y"]} for name in placed]
+    ordered = sorted(names, key=lambda each: -float(each["at"]))  # from above
+    heights = apart([HEIGHT * (1.0 - name["at"] / top) for name in ordered], APART, least=0.0, most=HEIGHT)
+    placed = [{"y": at, "text": name["text"]} for at, name in zip(heights, ordered, strict=True)]
     return [
         alt.Chart(chart_data([{"text": name["text"]}]))
         .mark_text(align="left", dx=8, color=color, fontSize=12)

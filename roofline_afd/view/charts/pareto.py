@@ -9,11 +9,11 @@ import altair as alt
 from roofline_afd.view.charts.frontiers import (
     DOT,
     SPEED,
-    STYLES,
     Drawn,
-    Frame,
     amount,
     assumed_of,
+    band_layers,
+    bands_said,
     beaten_layers,
     best_layers,
     capital,
@@ -22,18 +22,15 @@ from roofline_afd.view.charts.frontiers import (
     frontier_layers,
     hardware_of,
     limit_layers,
+    values_of,
 )
-from roofline_afd.view.charts.style import HEIGHT, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import GROUND, HEIGHT, SERVING_MODES, WIDTH, chart_data, house_style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from roofline_afd.analysis.answer import Answer
 
-GUTTER = 196
-"""Pixels left of the slowest deployment, for the names of the frontiers."""
-NAMES_APART = 19
-"""Pixels between two names."""
+KEY_WIDTH, KEY_LINE, SAMPLE = 230, 22, 34
+"""Pixels of the key at the top right: across, of a line, and of the piece of a frontier in it."""
 
 
 def pareto_chart(answer: Answer) -> alt.LayerChart:
@@ -47,65 +44,60 @@ def pareto_chart(answer: Answer) -> alt.LayerChart:
     Returns
     -------
     altair.LayerChart
-        The chart: a step line a mode, grey dots what they beat, the best under the limits in a ring.
+        The chart: a step line a mode, the best under the limits in a ring, and as many dots of what they beat
+        as were asked for.
     """
     drawn = drawn_of(answer)
-    frame = frame_of(drawn, left=GUTTER, width=WIDTH, height=HEIGHT)
+    clear = (KEY_WIDTH, KEY_LINE * (len(drawn.frontiers) + 1))
+    frame = frame_of(drawn, width=WIDTH, height=HEIGHT, clear=clear)
     x, y = frame.x("tokens per second and user"), frame.y(drawn.key, drawn.meaning[0])
     layers = [
         *limit_layers(drawn, frame, x, named=True),
         *beaten_layers(drawn, frame, x, y, most=answer.picture["dots"]),
-        *_name_layers(drawn, frame, x, y),
+        *band_layers(drawn, x, y),
         *frontier_layers(drawn, frame, x, y),
         *best_layers(drawn, frame, x, y, named=True),
+        *_key_layers(drawn),
     ]
     return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
         _headline(drawn),
         _subtitle(drawn),
+        values_of(drawn),
     )
 
 
-def _name_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    """Return the name of each frontier with the most it serves, left of it, and a line that leads there."""
-    ends = sorted(
-        ((frame.place(own[0][SPEED], own[0][drawn.key])[1], mode) for mode, own in drawn.frontiers.items())
-    )
-    heights = _apart([at for at, _ in ends], least=10.0, most=frame.height - 10.0)
-    layers: list[alt.Chart] = []
-    for at, (_, mode) in zip(heights, ends, strict=True):
-        color, _, _ = STYLES[mode]
+def _key_layers(drawn: Drawn) -> list[alt.Chart]:
+    """Return a piece of each frontier with its name and the most it serves, that of most on top."""
+    order = sorted(drawn.frontiers, key=lambda mode: -float(drawn.frontiers[mode][0][drawn.key]))
+    left = WIDTH - KEY_WIDTH
+    layers: list[alt.Chart] = [
+        alt.Chart(chart_data([{}]))
+        .mark_rect(fill=GROUND)
+        .encode(
+            x=alt.value(left - 8),
+            x2=alt.value(WIDTH),
+            y=alt.value(0),
+            y2=alt.value(KEY_LINE * len(order)),
+        )
+    ]
+    for place, mode in enumerate(order):
+        color, dash, shape = SERVING_MODES[mode]
         first = drawn.frontiers[mode][0]
-        label = {
-            SPEED: frame.speed_at(frame.left - 16),
-            drawn.key: frame.height_at(at),
-            "label": f"{drawn.names[mode]} {amount(first[drawn.key])}",
-            "from": frame.speed_at(frame.left - 12),
-            "to": first[SPEED],
-            "end": first[drawn.key],
-        }
-        base = alt.Chart(chart_data([label]))
+        at = KEY_LINE * (place + 0.5)
+        base = alt.Chart(chart_data([{"label": f"{drawn.names[mode]} {amount(first[drawn.key])}"}]))
         layers += [
-            base.mark_rule(color=color, strokeWidth=1, opacity=0.6).encode(
-                alt.X("from:Q"), alt.X2("to:Q"), y, alt.Y2("end:Q")
+            base.mark_rule(color=color, strokeDash=dash, strokeWidth=2.2).encode(
+                x=alt.value(left), x2=alt.value(left + SAMPLE), y=alt.value(at)
+            ),
+            base.mark_point(shape=shape, size=50, stroke=color, fill=color, opacity=1).encode(
+                x=alt.value(left + SAMPLE / 2), y=alt.value(at)
             ),
             base.mark_text(
-                align="right", baseline="middle", color=color, fontSize=13, fontWeight="bold"
-            ).encode(x, y, text="label:N"),
+                align="left", baseline="middle", color=color, fontSize=13, fontWeight="bold"
+            ).encode(x=alt.value(left + SAMPLE + 8), y=alt.value(at), text="label:N"),
         ]
     return layers
-
-
-def _apart(places: Sequence[float], *, least: float, most: float) -> list[float]:
-    """Return sorted places pushed apart until none is closer than `NAMES_APART` to the next."""
-    found: list[float] = []
-    for place in places:
-        found.append(max(place, found[-1] + NAMES_APART if found else least))
-    limit = most
-    for index in range(len(found) - 1, -1, -1):
-        found[index] = min(found[index], limit)
-        limit = found[index] - NAMES_APART
-    return found
 
 
 def _headline(drawn: Drawn) -> str:
@@ -116,7 +108,7 @@ def _headline(drawn: Drawn) -> str:
     text = f"{capital(drawn.names[best['mode']])} {verb}{drawn.limits}: "
     text += f"{amount(best[drawn.key])} {drawn.meaning[1]}"
     if second:
-        text += f", {drawn.lead(second)} more than {drawn.names[second]}"
+        text += f", {drawn.behind(second)}"
         if drawn.is_close:
             text += f": too close to call, {drawn.doubt}"
     return text
@@ -137,16 +129,18 @@ def _subtitle(drawn: Drawn) -> list[str]:
         f"TTFT of the best {best['ttft_ms']:,.0f} ms ({allowed} allowed)",
     ]
     speed = f"fastest: {drawn.names[fastest['mode']]}, {amount(fastest[SPEED])} tokens/s per user"
-    how = (
-        "Lines: no deployment of the mode is better in both. Grey: beaten ones. Ring: the best. "
-        "2 x (3A+5F): 2 replicas, each 3 attention and 5 FFN devices; P prefill, D decode."
-    )
+    how = "Lines: no deployment of the mode is better in both. Ring: the best."
+    if picture["dots"]:
+        how += " Grey: beaten ones."
+    shapes = "2 x (3A+5F): 2 replicas, each 3 attention and 5 FFN devices; P prefill, D decode."
     return [
-        DOT.join([hardware_of(picture, inputs), picture["model"], speed]),
-        DOT.join(asked),
-        assumed_of(picture, drawn.answer),
-        _missing(drawn),
+        DOT.join([hardware_of(picture, inputs), picture["model"], *asked[:1]]),
+        bands_said(drawn),
         how,
+        _missing(drawn),
+        assumed_of(picture, drawn.answer),
+        shapes,
+        DOT.join([*asked[1:], speed]),
     ]
 
 

@@ -9,12 +9,10 @@ import altair as alt
 
 from roofline_afd.view.charts.frontiers import (
     DOT,
-    STYLES,
-    TOO_SLOW,
     Drawn,
+    Frame,
     amount,
     assumed_of,
-    beaten_layers,
     best_layers,
     capital,
     drawn_of,
@@ -22,9 +20,11 @@ from roofline_afd.view.charts.frontiers import (
     frontier_layers,
     hardware_of,
     limit_layers,
+    on_one_scale,
     system_of,
+    values_of,
 )
-from roofline_afd.view.charts.style import FAINT, INK, chart_data, house_style
+from roofline_afd.view.charts.style import FAINT, INK, PANE, SERVING_MODES, chart_data, house_style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 PANEL_WIDTH, PANEL_HEIGHT = 292, 172
-PANEL_BEATEN = 250
 PANEL_LETTERS = 50
 """Letters of a line inside a panel."""
 SAMPLE, KEY_LETTER = 34, 8
@@ -50,17 +49,18 @@ def pareto_panels(answers: Sequence[Answer]) -> alt.VConcatChart:
     Returns
     -------
     altair.VConcatChart
-        The panels, each with axes of its own and its best deployment; one where nothing is feasible says why.
+        The panels, all on one scale, each with its best deployment; one where nothing is feasible says why.
     """
     done = [each.picture["refusal"] if "refusal" in each.picture else drawn_of(each) for each in answers]
     across = answers[0].picture["across"]
     alike = len({system_of(each.picture) for each in answers}) == 1
+    frames = _frames(done)
     panels = []
     for at, (answer, found) in enumerate(zip(answers, done, strict=True)):
         what, model = answer.inputs["workload"], answer.picture["model"]
         title = model if alike else f"{model} on {system_of(answer.picture)}"
         below, beside = at >= len(answers) - across, at % across == 0
-        panels.append(_panel(found, f"{title}{DOT}{what}", below=below, beside=beside))
+        panels.append(_panel(found, frames[at], f"{title}{DOT}{what}", below=below, beside=beside))
     grid = alt.ConcatChart(concat=panels, columns=across, spacing=24)
     known = [each for each in done if isinstance(each, Drawn)]
     names = answers[0].picture["names"]
@@ -70,29 +70,45 @@ def pareto_panels(answers: Sequence[Answer]) -> alt.VConcatChart:
         cast("alt.LayerChart", chart),
         _headline(done, names),
         _subtitle(answers, known, alike=alike),
+        [
+            f"{answer.picture['model']}, {answer.inputs['workload']}: "
+            + (found if isinstance(found, str) else "; ".join(values_of(found)))
+            for answer, found in zip(answers, done, strict=True)
+        ],
     )
     return cast("alt.VConcatChart", styled)
 
 
-def _panel(found: Drawn | str, title: str, *, below: bool, beside: bool) -> alt.LayerChart:
+def _frames(found: Sequence[Drawn | str]) -> list[Frame | None]:
+    """Return the axes of panels: the same for all that weigh throughput alike."""
+    known = [
+        frame_of(each, width=PANEL_WIDTH, height=PANEL_HEIGHT) for each in found if isinstance(each, Drawn)
+    ]
+    shared = iter(on_one_scale(known)) if known else iter(())
+    return [next(shared) if isinstance(each, Drawn) else None for each in found]
+
+
+def _panel(
+    found: Drawn | str, frame: Frame | None, title: str, *, below: bool, beside: bool
+) -> alt.LayerChart:
     """Return one panel: frontiers with the best named above, or why there are none."""
-    if isinstance(found, str):
-        return _empty_panel(found, title)
-    frame = frame_of(found, left=0, width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    if isinstance(found, str) or frame is None:
+        return _empty_panel(str(found), title)
     x = frame.x("tokens/s per user" if below else None)
     y = frame.y(found.key, found.meaning[1] if beside else None)
     layers = [
         *limit_layers(found, frame, x, named=False),
-        *beaten_layers(found, frame, x, y, most=PANEL_BEATEN),
         *frontier_layers(found, frame, x, y),
         *best_layers(found, frame, x, y, named=False),
     ]
     best = found.best
     second = found.second
-    lead = f", {found.lead(second)} more than {found.names[second]}" if second else ""
+    lead = f", {found.behind(second)}" if second else ""
     text = [f"{capital(found.names[best['mode']])}: {amount(best[found.key])}{lead}", best["deployment"]]
     return alt.LayerChart(layer=layers).properties(
-        width=PANEL_WIDTH, height=PANEL_HEIGHT, title=_panel_title(title, text, STYLES[best["mode"]][0])
+        width=PANEL_WIDTH,
+        height=PANEL_HEIGHT,
+        title=_panel_title(title, text, SERVING_MODES[best["mode"]][0]),
     )
 
 
@@ -119,7 +135,7 @@ def _empty_panel(why: str, title: str) -> alt.LayerChart:
     ]
     words = alt.Chart(chart_data([{"label": lines}]))
     layers = [
-        words.mark_rect(fill=TOO_SLOW, stroke=None).encode(
+        words.mark_rect(fill=PANE, stroke=None).encode(
             x=alt.value(0), x2=alt.value(PANEL_WIDTH), y=alt.value(0), y2=alt.value(PANEL_HEIGHT)
         ),
         words.mark_text(align="left", baseline="top", fontSize=11, lineHeight=15, color=INK).encode(
@@ -137,7 +153,7 @@ def _key(modes: Sequence[str], names: Mapping[str, str]) -> alt.LayerChart:
     layers: list[alt.Chart] = []
     left = 0
     for mode in modes:
-        color, dash, shape = STYLES[mode]
+        color, dash, shape = SERVING_MODES[mode]
         base = alt.Chart(chart_data([{"label": names[mode]}]))
         layers += [
             base.mark_rule(color=color, strokeDash=dash, strokeWidth=2.2).encode(
@@ -188,9 +204,11 @@ def _subtitle(answers: Sequence[Answer], found: Sequence[Drawn], *, alike: bool)
     error = first.summary["validated_error"]
     return [
         f"{where}{DOT}cached / input / output tokens: {', '.join(requests)}",
-        assumed_of(picture, first),
-        "Too close to call: AFD ahead of EP with a probability of 0.2 to 0.8, else within the "
-        f"{error:.1%} median error. Each panel has scales of its own. Lines: "
-        "no deployment of the mode is better in both. Grey: beaten ones. Ring: the best, named above."
+        "Lines: no deployment of the mode is better in both. Ring: the best, named above."
         + (" Shaded: slower than allowed." if first.inputs["tpot_ms"] is not None else ""),
+        (
+            "Too close to call: AFD ahead of EP with a probability of 0.2 to 0.8, else within the "
+            f"{error:.1%} median error"
+        ),
+        assumed_of(picture, first),
     ]

@@ -9,12 +9,12 @@ import altair as alt
 from roofline_afd.errors import InputError
 from roofline_afd.view.charts.service import Places, service_chart
 from roofline_afd.view.charts.style import (
-    BLUE,
     ESTIMATED_DASH,
     FAINT,
     GROUND,
     INK,
-    ORANGE,
+    MODES,
+    PALE,
     WIDTH,
     chart_data,
     house_style,
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 Side = Literal["left", "right"]
-COST, DEVICES = "usd_per_million_tokens", "n_devices"
-FILLS = {"ep": BLUE, "afd": ORANGE}
-"""Colour of a mode: one is dark and one light in greyscale, and its name stands before each bar."""
-PALE = 0.5
-"""Opacity of what rests on an estimated price."""
+COST, DEVICES = "usd_per_million_tokens", "n_devices_sold"
+MOSTLY = 0.5
+"""Share of a step never measured from which a bar is pale."""
 LETTER, GAP = 7.4, 18
 """Pixels of a letter, and between columns."""
 MODE, NUMBER, BARS = 34, 56, 300
@@ -48,6 +46,7 @@ HOVER = (
     "system",
     "mode",
     "n_devices",
+    "n_devices_sold",
     "n_nodes",
     "n_scale_up_domains",
     "deployment",
@@ -112,13 +111,29 @@ def procurement_chart(answer: Answer) -> alt.TopLevelMixin:
         ),
         headline,
         [
-            "N" + rest[1:] if rest.startswith("no ") else rest,
             _about(answer),
-            _prices(answer),
-            _power(rows),
             _limits(answer, rows),
+            f"{rest[:1].upper()}{rest[1:]}",
+            _prices(answer),
         ],
+        _values(rows, key),
+        left=0,
     )
+
+
+def _values(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """Return the rows in numbers."""
+    unit = "USD per million output tokens" if key == COST else "devices"
+    return [
+        f"{row['system']} {row['mode'].upper()}: "
+        + (
+            f"infeasible, {row['binding']}"
+            if not row["feasible"]
+            else f"{'no cost known' if row[key] is None else f'{_bar_label(key, row[key])} {unit}'}, "
+            f"{row['n_devices']:,} devices as {row['deployment']}"
+        )
+        for row in rows
+    ]
 
 
 def _places(rows: Sequence[Mapping[str, Any]], *, devices: bool) -> Places:
@@ -130,6 +145,7 @@ def _places(rows: Sequence[Mapping[str, Any]], *, devices: bool) -> Places:
         max(NUMBER, max(len(_text(key, row)) for row in rows) * LETTER + GAP) for key in (DEVICES, "power_kw")
     )
     counts = counts if devices else 0
+    watts = watts if one_power(rows) else 0
     end = bars + max(BARS, WIDTH - bars - counts - watts - GAP - texts)
     power = end + counts + watts
     return Places(mode, bars, end, end + counts, power, power + GAP, power + GAP + texts)
@@ -142,15 +158,15 @@ def _bars(
     places: Places,
     y: alt.Y,
 ) -> list[alt.Chart]:
-    """Return the bars and their numbers; hollow and dashed where a price is an estimate."""
+    """Return the bars and their numbers; pale and dashed where a price or most of a step is an estimate."""
     shown = [
         {
             "place": row["place"],
             "value": row[key],
             "zero": 0,
             "label": _bar_label(key, row[key]),
-            "fill": FILLS[row["mode"]],
-            "estimated": key == COST and _estimated(row["system"], quotes),
+            "fill": MODES[row["mode"]].color,
+            "estimated": _unmeasured(row) or (key == COST and _estimated(row["system"], quotes)),
             "best": row["rank"] == 1,
         }
         for row in rows
@@ -205,14 +221,20 @@ def _estimated(system: str, quotes: Mapping[str, Mapping[str, Any] | None]) -> b
     return any((quotes.get(name) or {}).get("kind") == "estimated" for name in system.split("+"))
 
 
+def _unmeasured(row: Mapping[str, Any]) -> bool:
+    """Return whether most of a step rests on efficiencies that were never measured on such parts."""
+    return bool((row.get("estimated_share") or 0.0) >= MOSTLY)
+
+
 def _columns(rows: Sequence[Mapping[str, Any]], key: str, places: Places, y: alt.Y) -> list[alt.Chart]:
     """Return the columns of text beside the bars, with their names on top."""
     devices: list[tuple[str, str, float, Side]] = [("n_devices", "devices", places.devices, "right")]
+    power: list[tuple[str, str, float, Side]] = [("power_kw", "kW", places.power, "right")]
     columns: list[tuple[str, str, float, Side]] = [
         ("system", "system", 0, "left"),
         ("mode", "mode", places.mode, "left"),
         *(devices if key != DEVICES else []),
-        ("power_kw", "kW", places.power, "right"),
+        *(power if one_power(rows) else []),
         ("deployment", SHAPE, places.deployment, "left"),
     ]
     layers = []
@@ -319,16 +341,9 @@ def _about(answer: Answer) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _power(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return which power is of what, where that differs: such figures do not compare."""
-    kinds: dict[str, list[str]] = {}
-    for row in rows:
-        if row["power_basis"]:
-            kinds.setdefault(row["power_basis"], []).append(row["system"])
-    if len(kinds) < 2:  # noqa: PLR2004 - one kind, or none
-        return ""
-    parts = [f"{kind} of {', '.join(dict.fromkeys(names))}" for kind, names in sorted(kinds.items())]
-    return f"kW do not compare: {'; '.join(parts)} (provisioned holds host and network, rated the devices)."
+def one_power(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether all power is of one kind: others do not compare, and stand in the hover alone."""
+    return len({row["power_basis"] for row in rows if row["power_basis"]}) < 2  # noqa: PLR2004 - two kinds
 
 
 def _prices(answer: Answer) -> str:
@@ -357,12 +372,14 @@ def _prices(answer: Answer) -> str:
 
 
 def _limits(answer: Answer, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return how to read the bars."""
+    """Return how to read the bars: costs of systems are held against the median error of predictions."""
     if answer.summary["ranked_by"] == DEVICES:
-        return "Bars: devices, the fewest on top."
-    estimated = any(_estimated(row["system"], answer.inputs["device_prices"]) for row in rows if row[COST])
-    weak = " Pale and dashed: the price is an estimate." if estimated else ""
-    return (
-        f"Costs of two systems less than {answer.summary['validated_error']:.1%} apart, the median error of "
-        f"predictions, are too close to call, AFD and EP of one by the probability.{weak}"
-    )
+        pale = " Pale and dashed: never measured on such parts." if any(map(_unmeasured, rows)) else ""
+        return f"Bars: devices, the fewest on top.{pale}"
+    prices = any(_estimated(row["system"], answer.inputs["device_prices"]) for row in rows if row[COST])
+    weak = [
+        *(["the price is an estimate"] if prices else []),
+        *(["most of a step was never measured on such parts"] if any(map(_unmeasured, rows)) else []),
+    ]
+    pale = f" Pale and dashed: {', or '.join(weak)}." if weak else ""
+    return f"Systems less than {answer.summary['validated_error']:.1%} apart are too close to call.{pale}"

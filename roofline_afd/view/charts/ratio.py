@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import altair as alt
 
 from roofline_afd.view.charts.style import (
-    BLUE,
     FAINT,
-    GREEN,
     GROUND,
     INK,
-    ORANGE,
+    SERIES,
+    STAGES,
     WIDTH,
+    apart,
     chart_data,
     house_style,
 )
 from roofline_afd.view.columns import column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.answer import Answer
 
-STYLES = ((BLUE, [2, 3], 1.8), (GREEN, [9, 4], 1.8), (ORANGE, [1, 0], 2.6))
+STYLES = (
+    (SERIES[4].color, [2, 3], 1.8),
+    (SERIES[1].color, [9, 4], 1.8),
+    (SERIES[2].color, [1, 0], 2.6),
+)
 """Colour, dash and width of a formula, the plainest first."""
 NAMES = 210
 """Pixels right of the chart for the names of its curves."""
@@ -35,8 +39,10 @@ SAMPLE = 30
 """Pixels of the piece of a curve before its name."""
 ROOM = 0.12
 """Share of the height left free above and below what is drawn."""
-NEAR = 0.15
-"""Share of the height within which two names would touch."""
+NAMES_APART = 18
+"""Pixels between the names of both idle shares."""
+CUT = " (95%"
+"""Where the headline of an answer ends."""
 RIGHT = 0.6
 """Share of the width from which a name stands left of what it names."""
 
@@ -88,6 +94,7 @@ def ratio_chart(answer: Answer) -> alt.VConcatChart:
         .encode(x, y)
         for curve in reversed(curves)  # the broken ones on top, so that all show where they coincide
     ]
+    layers += _domain_layers(answer, first, last, x)
     layers += _names(curves, x, y)
     layers += _simulated(rows, answer.summary["best_r"], x, y)
     upper = alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=RATE_HEIGHT)
@@ -103,13 +110,53 @@ def ratio_chart(answer: Answer) -> alt.VConcatChart:
         f"{inputs['requests']:,} requests per attention instance",
         f"{inputs['replications']} replication{'s' if inputs['replications'] > 1 else ''}",
     ]
-    how = (
-        "Curves: formulas, a diamond where each is best. Dots: simulation with 95% intervals, the large one "
-        "serves most. Idle: share of the time in the layers, simulated."
-    )
+    how = "Curves: formulas, a diamond where each is best. Dots: simulation with 95% intervals."
     chart = alt.VConcatChart(vconcat=[upper, _idle(rows, first, last)], spacing=18)
-    styled = house_style(cast("alt.LayerChart", chart), answer.summary["answer"], [" · ".join(parts), how])
+    headline, cut, rest = answer.summary["answer"].partition(CUT)
+    styled = house_style(
+        cast("alt.LayerChart", chart),
+        headline,
+        [
+            how,
+            _instance(inputs, curves, first),
+            " · ".join(parts),
+            f"95%{rest.replace(')', '', 1)}" if cut else "",
+        ],
+        [
+            f"r {row['r']}: {row['throughput_per_instance']:,.0f} tokens per second and instance, "
+            f"attention idle {row['attention_idle']:.0%}, FFN {row['ffn_idle']:.0%}"
+            for row in rows
+        ],
+    )
     return cast("alt.VConcatChart", styled)
+
+
+def _instance(inputs: Mapping[str, Any], curves: Sequence[_Curve], first: int) -> str:
+    """Return what an instance is, and that ratios below the first are not drawn where one may be best."""
+    one = "An instance is a device. " if "system" in inputs else ""
+    edge = any(
+        max(curve.points, key=lambda point: point["throughput_per_instance"]) is curve.points[0]
+        for curve in curves
+    )
+    below = "Ratios below 1, more FFN than attention instances, are not drawn." if edge and first == 1 else ""
+    return f"{one}{below}".strip()
+
+
+def _domain_layers(answer: Answer, first: int, last: int, x: alt.X) -> list[alt.Chart]:
+    """Return a line where both sides no longer fit one scale-up domain, if that is in sight."""
+    end = answer.picture.get("domain_ends_at")
+    if end is None or not first <= end < last:
+        return []
+    left = end < first + RIGHT * (last - first)
+    base = alt.Chart(
+        chart_data([{"r": end, "label": f"beyond r = {end:.3g} a {answer.picture['domain']} is too small"}])
+    ).encode(x)
+    return [
+        base.mark_rule(color=FAINT, strokeWidth=1.2, strokeDash=[4, 3]),
+        base.mark_text(
+            align="left" if left else "right", dx=6 if left else -6, baseline="top", color=FAINT, fontSize=12
+        ).encode(y=alt.value(4), text="label:N"),
+    ]
 
 
 def _ratio_axis(first: int, last: int, title: str | None) -> alt.X:
@@ -207,20 +254,21 @@ def _idle(rows: list[dict[str, Any]], first: int, last: int) -> alt.LayerChart:
     )
     layers: list[alt.Chart] = []
     end = max(rows, key=lambda row: int(row["r"]))
-    gap = NEAR * top - abs(end["attention_idle"] - end["ffn_idle"])
-    up = "attention_idle" if end["attention_idle"] >= end["ffn_idle"] else "ffn_idle"
-    for key, name, color, dash, shape in (
-        ("attention_idle", "attention idle", BLUE, [1, 0], "square"),
-        ("ffn_idle", "FFN idle", GREEN, [9, 4], "triangle-up"),
-    ):
+    sides = (("attention_idle", "attention"), ("ffn_idle", "ffn"))
+    order = sorted(sides, key=lambda side: -float(end[side[0]]))
+    places = apart(
+        [IDLE_HEIGHT * (1.0 - end[key] / top) for key, _ in order], NAMES_APART, least=0.0, most=IDLE_HEIGHT
+    )
+    heights = {key: at for (key, _), at in zip(order, places, strict=True)}
+    for key, side in sides:
+        color, dash, shape = STAGES[side]
+        name = "FFN" if side == "ffn" else side
         base = alt.Chart(chart_data([{"r": row["r"], "share": row[key]} for row in rows])).encode(x, y)
         layers.append(base.mark_line(color=color, strokeWidth=1.8, strokeDash=dash))
         layers.append(base.mark_point(shape=shape, size=30, stroke=color, fill=color, opacity=1))
-        shift = 0.0 if gap <= 0 else (-0.5 if key == up else 0.5) * NEAR * IDLE_HEIGHT
-        text = [{"share": end[key], "label": f"{name} {end[key]:.0%}"}]
         layers.append(
-            alt.Chart(chart_data(text))
-            .mark_text(align="left", dy=shift, color=color, fontSize=12, fontWeight="bold")
-            .encode(x=alt.value(WIDTH - NAMES + 12), y=y, text="label:N")
+            alt.Chart(chart_data([{"label": f"{name} idle {end[key]:.0%}"}]))
+            .mark_text(align="left", color=color, fontSize=12, fontWeight="bold")
+            .encode(x=alt.value(WIDTH - NAMES + 12), y=alt.value(heights[key]), text="label:N")
         )
     return alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=IDLE_HEIGHT)

@@ -9,13 +9,11 @@ import altair as alt
 
 from roofline_afd.units import format_si
 from roofline_afd.view.charts.style import (
-    BLUE,
     ESTIMATED_DASH,
-    GREEN,
     GROUND,
     HEIGHT,
     INK,
-    ORANGE,
+    TIERS,
     WIDTH,
     chart_data,
     decades,
@@ -26,10 +24,14 @@ from roofline_afd.view.columns import column
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
-MARKS = ((BLUE, "circle"), (GREEN, "square"), (ORANGE, "triangle-up"))
-"""Colour and marker of a byte level, from memory outwards."""
+ABOVE = 1.35
+"""Height over the peak, as a factor."""
 LABEL_SHARE = 0.3
 """Share of the roofline's height kept below its lowest point for the names of the roofs."""
+LEAST_SPAN = 12.0
+"""Top of the axis over its bottom, at least: roofs that rise too steeply leave no room for their names."""
+FLAT = 1.02
+"""Highest over lowest rate up to which points lie in a row, and their numbers above them."""
 SAME_PLACE = 0.02
 """Decades within which two markers share a label."""
 
@@ -65,15 +67,15 @@ def roofline_chart(answer: Answer) -> alt.LayerChart:
     about = answer.picture
     peak = about["peak"]
     levels = [
-        _Level(roof["level"], roof["bandwidth"], roof["estimated"], roof["intensity"], color, shape)
-        for roof, (color, shape) in zip(about["roofs"], MARKS, strict=False)
+        _Level(roof["level"], roof["bandwidth"], roof["estimated"], roof["intensity"], look.color, look.shape)
+        for roof, look in zip(about["roofs"], TIERS, strict=False)
     ]
     points = _operating_points(answer.rows(), levels, peak)
     low_x = min([point["intensity"] for point in points] + [peak / levels[0].bandwidth]) / 4
     high_x = max([point["intensity"] for point in points] + [peak / level.bandwidth for level in levels]) * 3
-    high_y = peak * 2.2
+    high_y = peak * ABOVE
     lowest = min(point["rate"] for point in points)
-    low_y = lowest / (high_y / lowest) ** (LABEL_SHARE / (1 - LABEL_SHARE))
+    low_y = min(lowest / (high_y / lowest) ** (LABEL_SHARE / (1 - LABEL_SHARE)), high_y / LEAST_SPAN)
     x_scale = alt.Scale(type="log", domain=[low_x, high_x], nice=False)
     y_scale = alt.Scale(type="log", domain=[low_y, high_y], nice=False)
     x_axis = alt.Axis(
@@ -105,7 +107,7 @@ def roofline_chart(answer: Answer) -> alt.LayerChart:
             )
             .encode(x, y)
         )
-        at = start * 1.05
+        at = start * 1.1
         label = f"{level.name} {format_si(level.bandwidth, 'B/s')}"
         layers.append(
             alt.Chart(chart_data([{"intensity": at, "rate": at * level.bandwidth, "label": label}]))
@@ -128,14 +130,24 @@ def roofline_chart(answer: Answer) -> alt.LayerChart:
     )
     layers += _point_layers(points, levels, x, y)
     unless = ", or none where the attention side cannot fill the links" if about["attention_devices"] else ""
-    how = (
-        f"Each FFN {about['node']} count has one marker per level, all at the height of its rate; the level "
-        f"whose marker touches its roof binds{unless}. Hollow: infeasible. Numbers: FFN {about['node']}s."
-    )
+    weak = about["peak_estimated"] or any(level.estimated for level in levels)
     return house_style(
         alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
         answer.summary["answer"],
-        [about["question"], how],
+        [
+            f"A marker per level at each FFN {about['node']} count; the level whose marker touches its roof "
+            f"binds{unless}. Hollow: infeasible." + (" Dashed: estimated." if weak else ""),
+            about["question"],
+        ],
+        [
+            *(f"roof of {level.name}: {format_si(level.bandwidth, 'B/s')}" for level in levels),
+            f"peak: {compute.removeprefix('compute ')}",
+            *(
+                f"{row['ffn_nodes']} FFN {about['node']}s: HFU {row['hfu']:.1%}, {row['regime']}"
+                + ("" if row["feasible"] else f", infeasible: {row['binding']}")
+                for row in answer.rows()
+            ),
+        ],
     )
 
 
@@ -191,11 +203,13 @@ def _point_layers(points: list[dict[str, Any]], levels: list[_Level], x: alt.X, 
     named = _spread([point for point in points if point["level"] == levels[-1].name])
     if len(levels) < 3:  # noqa: PLR2004 - one domain: the points differ in memory intensity alone
         named = _spread([point for point in points if point["level"] == levels[0].name])
-    layers.append(
-        alt.Chart(chart_data(named))
-        .mark_text(align="left", dx=8, dy=10, color=INK, fontSize=11)
-        .encode(x, y, text="label:N")
-    )
+    flat = max(point["rate"] for point in named) <= FLAT * min(point["rate"] for point in named)
+    place: dict[str, Any] = {"align": "center", "dy": -13} if flat else {"align": "left", "dx": 8, "dy": 10}
+    base = alt.Chart(chart_data(named)).encode(x, y, text="label:N")
+    layers += [
+        base.mark_text(**place, color=GROUND, stroke=GROUND, strokeWidth=3.5, fontSize=11),
+        base.mark_text(**place, color=INK, fontSize=11),
+    ]
     return layers
 
 

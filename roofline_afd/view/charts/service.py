@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import altair as alt
 
 from roofline_afd.view.charts.style import (
+    ESTIMATED_DASH,
     FAINT,
-    GREEN,
     INK,
-    PLUM,
+    POOLS,
     WIDTH,
     chart_data,
     house_style,
@@ -23,13 +23,19 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 PARTS = (
-    ("input", "input computed", GREEN, 1.0),
-    ("cached", "input cached", GREEN, 0.45),
-    ("output", "output", PLUM, 0.9),
+    ("input", "input computed", POOLS["prefill"], 1.0),
+    ("cached", "input cached", POOLS["prefill"], 0.45),
+    ("output", "output", POOLS["decode"], 1.0),
 )
-"""Parts of what a request costs: key, name, colour and opacity. Prefill is green, decode plum."""
-POOLS = (("prefill_devices", "prefill", GREEN), ("decode_devices", "decode", PLUM))
+"""Parts of what a request costs: key, name, colour and opacity."""
+HELD = (
+    ("prefill_devices", "prefill", POOLS["prefill"]),
+    ("decode_devices", "decode", POOLS["decode"]),
+)
+"""What devices of a node or rack do: key, name and colour."""
 IDLE = "#dfe3e7"
+MOSTLY = 0.5
+"""Share of decode never measured from which a bar has a dashed edge and its number a word."""
 LETTER, GAP, ROW, HEADER = 7.2, 18, 25, 9
 """Pixels of a letter, between columns, of a row, and above the first for the names of columns."""
 ROOM = 1.2
@@ -99,7 +105,7 @@ def service_chart(answer: Answer) -> alt.VConcatChart:
     lower, height = _racks(fleets, places, per_line)
     asked = answer.inputs
     limits = [
-        f"{name} at most {asked[key]:,.4g} ms"
+        f"{name} {asked[key]:,.4g} ms"
         for key, name in (("ttft_ms", "TTFT"), ("tpot_ms", "TPOT"))
         if asked[key] is not None
     ]
@@ -116,18 +122,34 @@ def service_chart(answer: Answer) -> alt.VConcatChart:
         vconcat=[upper, alt.LayerChart(layer=lower).properties(width=places.end, height=height)], spacing=26
     )
     headline = answer.summary["answer"].replace("; ", ". ", 1)
+    if any(map(_unmeasured, rows)):
+        boxes += ". Dashed: most of decode was never measured on such parts"
     styled = house_style(
         cast("alt.LayerChart", chart),
         headline,
         [
+            f"Dark: prefill, pale where tokens were cached; gold: decode, or both. Below, fleets: {boxes}.",
             " · ".join(about),
-            (
-                "Green: prefill, pale where tokens were cached; plum: decode, or both on the same devices; "
-                f"grey: idle devices. Below, the cheapest fleet of each candidate: {boxes}."
-            ),
         ],
+        [_told(row, priced=priced) for row in rows],
+        left=0,
     )
     return cast("alt.VConcatChart", styled)
+
+
+def _unmeasured(row: Mapping[str, Any]) -> bool:
+    """Return whether most of decode rests on efficiencies that were never measured on such parts."""
+    return bool((row.get("estimated_share") or 0.0) >= MOSTLY)
+
+
+def _told(row: Mapping[str, Any], *, priced: bool) -> str:
+    """Return a row in numbers."""
+    name = f"{row['system']}, {row['mode_name']}"
+    if not row["feasible"]:
+        return f"{name}: no, {row['binding']}"
+    cost = row["usd_per_request"]
+    figure = f"{cost * 1e3:.3g} USD per thousand requests, " if priced and cost is not None else ""
+    return f"{name}: {figure}{row['n_devices_sold']:,} devices as {row['deployment']}"
 
 
 def _places(rows: Sequence[Mapping[str, Any]]) -> Places:
@@ -143,7 +165,7 @@ def _places(rows: Sequence[Mapping[str, Any]]) -> Places:
 def _upper(rows: list[dict[str, Any]], places: Places, *, priced: bool) -> list[alt.Chart]:
     """Return bars by part, their numbers, the columns beside them, and what shows all on hover."""
     y = alt.Y("place:O", axis=None, scale=alt.Scale(domain=[row["place"] for row in rows], paddingInner=0.3))
-    bars, totals = [], []
+    bars, totals, edges = [], [], []
     for row in rows:
         if not row["feasible"]:
             continue
@@ -152,6 +174,8 @@ def _upper(rows: list[dict[str, Any]], places: Places, *, priced: bool) -> list[
             ends = {"place": row["place"], "from": at, "to": at + length}
             bars.append({**ends, "part": name, "fill": color, "faint": opacity})
             at += length
+        if _unmeasured(row):
+            edges.append({"place": row["place"], "from": 0.0, "to": at})
         totals.append(
             {
                 "place": row["place"],
@@ -186,6 +210,13 @@ def _upper(rows: list[dict[str, Any]], places: Places, *, priced: bool) -> list[
         *_columns(rows, places, y),
         _hover(rows, places, y),
     ]
+    if edges:
+        layers.insert(
+            1,
+            alt.Chart(chart_data(edges))
+            .mark_bar(filled=False, stroke=INK, strokeWidth=1.2, strokeDash=ESTIMATED_DASH)
+            .encode(y, x, x2="to:Q"),
+        )
     refused = [
         {"place": row["place"], "text": f"no: {row['binding'].partition(',')[0]}"}
         for row in rows
@@ -295,7 +326,7 @@ def _fleets(rows: Sequence[dict[str, Any]], per_line: int) -> tuple[list[_Row], 
         for start in range(0, len(units), scale):
             held = units[start : start + scale]
             devices = sum(rack["unit_devices"] for rack in held)
-            boxes.append({key: sum(rack[key] for rack in held) / devices for key, _, _ in POOLS})
+            boxes.append({key: sum(rack[key] for rack in held) / devices for key, _, _ in HELD})
         found.append(_Row(row["system"], row["units"], boxes))
     return found, scale
 
@@ -316,7 +347,7 @@ def _racks(fleets: Sequence[_Row], places: Places, per_line: int) -> tuple[list[
             left, upper = places.bars + place * (BOX + APART), top + line * LINE
             at = {"y": upper + 2, "y2": upper + LINE - 3}
             frames.append({"x": left, "x2": left + BOX, **at, "fill": IDLE})
-            for key, _, color in POOLS:
+            for key, _, color in HELD:
                 if box[key]:
                     filled.append({"x": left, "x2": left + BOX * box[key], **at, "fill": color})
                     left += BOX * box[key]

@@ -1,28 +1,95 @@
-"""The house style: sizes, colours, fonts, ticks and marks of estimates, the same in all charts."""
+"""The house style: what each colour means, sizes, fonts, ticks, marks of estimates, the same in all charts.
+
+A colour has one meaning in all pictures and pages, and no meaning has two. What is compared in one picture
+differs for colour-blind readers and in greyscale too, or by dash and marker.
+"""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
 
+from roofline_afd.view.words import worded
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from roofline_afd.analysis.answer import Answer
 
 WIDTH, HEIGHT = 760, 440
 INK, FAINT, GROUND = "#1b1f24", "#5b6570", "#ffffff"
-BLUE, ORANGE, GREEN, PLUM = "#0a4a8f", "#cf5f0c", "#1a7f52", "#9c2c77"
-"""Hues that stay apart for colour-blind readers and differ in lightness in greyscale."""
+"""Words and what belongs to no side; words beside; what lies behind."""
+PANE, SHADE = "#eef0f2", "#d5d9de"
+"""What is left out of a question, and what has no value."""
+
+
+class Look(NamedTuple):
+    """Colour, dash of a line and marker: any one of them tells a thing from those it is compared with."""
+
+    color: str
+    dash: list[int]
+    shape: str
+
+
+MODES = {"ep": Look("#0b4f9e", [1, 0], "circle"), "afd": Look("#d35400", [9, 4], "square")}
+"""Where experts run: with attention, or apart."""
+EP, AFD = (look.color for look in MODES.values())
+SERVING_MODES = {
+    "agg": MODES["ep"],
+    "pd": Look("#4a90cc", [9, 4], "triangle-up"),
+    "agg+afd": Look(AFD, [2, 3], "square"),
+    "pd+afd": Look("#7d2b00", [9, 3, 2, 3], "diamond"),
+}
+"""Of EP and of AFD each with prefill among decode, and in a pool of its own."""
+TIERS = (
+    Look("#0e4d31", [1, 0], "circle"),
+    Look("#2f9160", [1, 0], "square"),
+    Look("#789b1e", [1, 0], "triangle-up"),
+)
+"""Where bytes come from: memory, scale-up, scale-out; from dark to light."""
+STAGES = {
+    "attention": Look("#3f1463", [1, 0], "square"),
+    "network": Look("#8b3a90", [2, 3], "circle"),
+    "ffn": Look("#c27ac8", [9, 4], "triangle-up"),
+}
+"""Parts of a decode step."""
+POOLS = {"prefill": "#6b4a12", "decode": "#b8892b"}
+"""Parts of a request."""
+ENDS = {"low": "#c3c9cf", "high": "#4a535c"}
+"""Ends of a range."""
+SERIES = (
+    Look("#1f2a35", [1, 0], "circle"),
+    Look("#7d8995", [8, 3], "square"),
+    Look("#44505c", [2, 3], "triangle-up"),
+    Look("#a9b3bc", [8, 3, 2, 3], "diamond"),
+    Look("#66727e", [4, 4], "triangle-down"),
+    Look("#323d48", [1, 2], "cross"),
+)
+"""Things that have a name and no meaning beyond: systems, values of an axis, terms of a product."""
+AMOUNT = ("#ffffff", "#33404d")
+"""From none to most of an amount that belongs to no side."""
+PALE = 0.5
+"""Opacity of what was never measured."""
+ESTIMATED_DASH = [6, 4]
+BAND = 0.16
+"""Opacity of an interval."""
 END_LABELS = 120
 """Pixels right of a chart for the names of its curves."""
-ESTIMATED_DASH = [6, 4]
 FEWEST_TICKS = 3
 WIDE, NARROW = 1e3, 12.0
 """Ratios of the ends of an axis from which ticks stand at decades, and at 1, 2, 5."""
+TITLE_LETTERS, LINE_LETTERS = 88, 124
+MOST_LINES, MOST_BELOW = 2, 4
+"""Lines between the headline and the picture, and below it; what does not fit is in the description alone."""
+SMALL, SMALL_LINE = 11, 15
+"""Size of letters and of lines below a picture [px]."""
+AXIS_ROOM = 62
+"""Pixels that ticks and title of an axis take below a picture."""
+LEFT_OF = 56
+"""Pixels that ticks and title of an axis take left of a picture."""
 
 
 def chart_data(values: list[dict[str, Any]]) -> alt.InlineData:
@@ -30,19 +97,49 @@ def chart_data(values: list[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=values)
 
 
-def house_style(chart: alt.LayerChart, title: str, subtitle: Iterable[str]) -> alt.LayerChart:
-    """Return a chart in the house style with a headline that states the answer."""
-    headline, _, rest = title.partition(". ")
-    lines = [part for line in (rest, *subtitle) if line for part in _wrap(line, 124)]
-    styled: alt.LayerChart = chart.properties(
+def house_style(
+    chart: alt.LayerChart,
+    title: str,
+    lines: Iterable[str],
+    values: Iterable[str] = (),
+    *,
+    below: int = AXIS_ROOM,
+    left: int = LEFT_OF,
+) -> alt.LayerChart:
+    """Return a chart in the house style with a headline that states the answer, in words.
+
+    Parameters
+    ----------
+    chart : altair chart
+        The chart: of layers, or of charts one below the other.
+    title : str
+        The answer. Its first sentence is the headline.
+    lines : iterable of str
+        What is asked and how to read the picture, the first the most important: as many as take two lines
+        stand below the headline, and as many of the others as take four below the picture.
+    values : iterable of str
+        What is drawn, in numbers, for those who do not see it.
+    below, left : int
+        Pixels that axes take there.
+
+    Returns
+    -------
+    altair chart
+        The chart; its description holds all that is said, and the values.
+    """
+    headline, _, rest = worded(title).partition(". ")
+    said = [worded(line) for line in (*lines, rest) if line]
+    above, under = _places(said)
+    styled: alt.LayerChart = _with_caption(chart, under, below=below, left=left).properties(
         title=alt.TitleParams(
-            _wrap(headline, 88),
-            subtitle=lines,
+            _wrap(headline, TITLE_LETTERS),
+            subtitle=above,
             anchor="start",
             color=INK,
             subtitleColor=FAINT,
             offset=16,
         ),
+        description=" ".join(_sentence(part) for part in (headline, *said, *values) if part),
         background=GROUND,
         padding=16,
         config=house_config(),  # all at once: each change of a chart copies it with its data
@@ -72,8 +169,70 @@ def house_config() -> alt.Config:
     )
 
 
+def _places(said: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the lines above a picture, and what stands below it, in order."""
+    above: list[str] = []
+    for index, part in enumerate(said):
+        wrapped = _wrap(part, LINE_LETTERS)
+        if len(above) + len(wrapped) > MOST_LINES:
+            return above, list(said[index:])
+        above += wrapped
+    return above, []
+
+
+def _with_caption(chart: Any, parts: Sequence[str], *, below: int, left: int) -> Any:  # noqa: ANN401
+    """Return a chart with small print below it."""
+    if not parts:
+        return chart
+    lines: list[str] = []
+    for count in range(len(parts), 0, -1):
+        lines = _wrap(" ".join(_sentence(part) for part in parts[:count]), LINE_LETTERS + 6)
+        if len(lines) <= MOST_BELOW:
+            break
+    words = alt.Chart(chart_data([{"label": "\n".join(lines)}]))
+    style: dict[str, Any] = {
+        "align": "left",
+        "baseline": "top",
+        "fontSize": SMALL,
+        "lineHeight": SMALL_LINE,
+        "lineBreak": "\n",
+        "color": FAINT,
+    }
+    if isinstance(chart, alt.LayerChart):
+        text = words.mark_text(**style).encode(
+            x=alt.value(-left), y=alt.value(chart.height + below), text="label:N"
+        )
+        layered = chart.copy(deep=False)
+        layered.layer = [*chart.layer, text]
+        return layered
+    under = alt.LayerChart(
+        layer=[words.mark_text(**style).encode(x=alt.value(-left), y=alt.value(0), text="label:N")]
+    ).properties(width=WIDTH - left, height=SMALL_LINE * len(lines))
+    if isinstance(chart, alt.VConcatChart):
+        captioned = chart.copy(deep=False)
+        captioned.vconcat = [*chart.vconcat, under]
+        return captioned
+    return alt.VConcatChart(vconcat=[chart, under], spacing=12)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", ":")) else f"{text}."
+
+
 def _wrap(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width) or [""]
+
+
+def apart(places: Sequence[float], gap: float, *, least: float, most: float) -> list[float]:
+    """Return sorted places pushed apart until none is closer than a gap to the next, within two ends."""
+    found: list[float] = []
+    for place in places:
+        found.append(max(place, found[-1] + gap if found else least))
+    limit = most
+    for index in range(len(found) - 1, -1, -1):
+        found[index] = min(found[index], limit)
+        limit = found[index] - gap
+    return found
 
 
 def decades(low: float, high: float) -> list[float]:

@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from roofline_afd.view.charts.style import (
-    BLUE,
+    AFD,
+    AMOUNT,
+    EP,
     FAINT,
-    GREEN,
     GROUND,
-    INK,
-    ORANGE,
-    PLUM,
+    MODES,
+    SERIES,
     WIDTH,
+    Look,
     chart_data,
     house_style,
 )
 from roofline_afd.view.columns import column
+from roofline_afd.view.words import titled
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
-COLORS = (BLUE, ORANGE, GREEN, PLUM, INK, FAINT)
-"""Of lines, with a dash each: they differ in lightness in greyscale."""
-DASHES = ([1, 0], [8, 3], [2, 3], [8, 3, 2, 3], [4, 4], [1, 2])
-CELL, SIDE = 22, 150
-"""Pixels of a cell, and right of the chart for names and the legend."""
+CELL, SIDE, LEAST = 22, 150, 200
+"""Pixels of a cell, right of the chart for names and the legend, and of the height at least."""
+MOST_TOLD = 200
+"""Values told in words."""
 RATIO = "afd_over_ep"
 BETWEEN = 1.0
 """Ratio at which neither mode is ahead."""
@@ -51,13 +52,23 @@ def sweep_chart(answer: Answer) -> alt.LayerChart:
     layers, size = (_cells if picture["y"] else _lines)(rows, picture)
     chart = alt.LayerChart(layer=layers).properties(**size)
     headline = f"{column(picture['metric']).title}{answer.summary['answer'].removeprefix(picture['metric'])}"
-    return house_style(chart, headline, [picture["about"], picture["how"]])
+    values = [
+        f"{row['x']}, {row['y'] if picture['y'] else row['by']}: "
+        + ("none" if row["value"] is None else f"{row['value']:,.3g}")
+        for row in rows[:MOST_TOLD]
+    ]
+    return house_style(chart, headline, [picture["about"], picture["how"]], values)
+
+
+def _look(name: str, index: int) -> Look:
+    """Return how a line looks: as the mode that it is of, else as one of several."""
+    return MODES.get(name.lower()) or SERIES[index % len(SERIES)]
 
 
 def _axis(kind: type[Any], name: str, picture: dict[str, Any], **more: Any) -> Any:  # noqa: ANN401 - X or Y
     """Return an axis: words in the order they come, numbers along a line."""
     words = picture["words"][name]
-    title = column(picture[name]).title
+    title = titled(picture[name])
     if picture["y"]:
         return kind(f"{name}:O", sort=words, axis=alt.Axis(title=title, labelAngle=0 if name == "y" else -40))
     if words:
@@ -73,10 +84,10 @@ def _cells(rows: list[dict[str, Any]], picture: dict[str, Any]) -> tuple[list[al
     if picture["metric"] == RATIO:
         far = max([abs(value - BETWEEN) for value in values] + [0.1])
         scale = alt.Scale(
-            domain=[BETWEEN - far, BETWEEN, BETWEEN + far], range=[BLUE, GROUND, ORANGE], interpolate="rgb"
+            domain=[BETWEEN - far, BETWEEN, BETWEEN + far], range=[EP, GROUND, AFD], interpolate="rgb"
         )
     else:
-        scale = alt.Scale(domain=[min(values), max(values)], range=[GROUND, BLUE], interpolate="rgb")
+        scale = alt.Scale(domain=[min(values), max(values)], range=list(AMOUNT), interpolate="rgb")
     held = [{**row, "told": f"{row['value']:,.3g}"} for row in rows if row["value"] is not None]
     blank = [row for row in rows if row["value"] is None]
     many_x, many_y = (len({row[name] for row in rows}) for name in ("x", "y"))
@@ -88,8 +99,8 @@ def _cells(rows: list[dict[str, Any]], picture: dict[str, Any]) -> tuple[list[al
             y,
             fill=alt.Fill("value:Q", scale=scale, legend=alt.Legend(title=title)),
             tooltip=[
-                alt.Tooltip("x:N", title=column(picture["x"]).title),
-                alt.Tooltip("y:N", title=column(picture["y"]).title),
+                alt.Tooltip("x:N", title=titled(picture["x"])),
+                alt.Tooltip("y:N", title=titled(picture["y"])),
                 alt.Tooltip("told:N", title=title),
             ],
         )
@@ -102,7 +113,7 @@ def _cells(rows: list[dict[str, Any]], picture: dict[str, Any]) -> tuple[list[al
             .encode(x, y)
         )
     wide = min(max(CELL * many_x, 320), WIDTH)
-    return layers, {"width": wide, "height": CELL * many_y}
+    return layers, {"width": wide, "height": max(CELL * many_y, LEAST)}
 
 
 def _lines(rows: list[dict[str, Any]], picture: dict[str, Any]) -> tuple[list[alt.Chart], dict[str, Any]]:
@@ -114,7 +125,7 @@ def _lines(rows: list[dict[str, Any]], picture: dict[str, Any]) -> tuple[list[al
         own = [row for row in rows if row["by"] == name and row["value"] is not None]
         if not own:
             continue
-        color, dash = COLORS[index % len(COLORS)], DASHES[index % len(DASHES)]
+        color, dash, _ = _look(str(name), index)
         layers.append(
             alt.Chart(chart_data(own)).mark_line(color=color, strokeDash=dash, strokeWidth=2).encode(x, y)
         )

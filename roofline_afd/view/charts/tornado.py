@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from roofline_afd.view.charts.style import BLUE, FAINT, GROUND, INK, ORANGE, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import ENDS, FAINT, GROUND, INK, WIDTH, chart_data, house_style
+from roofline_afd.view.words import in_words
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
@@ -14,17 +15,19 @@ if TYPE_CHECKING:
 RATIO = "afd_over_ep"
 """Metric of which 1 is where both modes serve the same."""
 MOST_BARS = 15
-ROW = 30
+ROW = 34
 """Pixels of an input, up."""
-NAME_ROOM = 300
+NAME_ROOM = 310
 """Pixels left of the bars for the names of inputs."""
 SMALLEST = 1e-4
 """Share of the metric from which a bar can be seen."""
 LETTER = 6.6
 """Pixels of a letter of a number at the end of a bar."""
-COLORS = {"low": BLUE, "high": ORANGE}
-"""Fill of the bar to an end of the range: dark and light in greyscale."""
-HALF = 0.36
+IN_SIGHT = 1.35
+"""Ratio either way from which the line of equal modes is left out of sight."""
+LEAST_SPAN = 0.1
+"""Share of the metric that the axis shows to either side at least: no crumb fills the picture."""
+HALF = 0.4
 """Half of a bar's height, as a share of its row."""
 
 
@@ -51,12 +54,15 @@ def tornado_chart(answer: Answer) -> alt.LayerChart:
     winner = answer.summary["winner"]
     bars = [bar for place, row in enumerate(rows) for bar in _bars(row, place, base, winner)]
     ends = [base, *(bar["metric"] for bar in bars)]
+    ends += [base * (1 - LEAST_SPAN), base * (1 + LEAST_SPAN)]
+    if answer.summary["metric"] == RATIO and 1 / IN_SIGHT < base < IN_SIGHT:
+        ends.append(1.0)
     per_pixel = ((max(ends) - min(ends)) or 0.1 * base) / (width - 2 * LETTER * 9)
     domain = [min(ends) - LETTER * 9 * per_pixel, max(ends) + LETTER * 9 * per_pixel]
     x = alt.X(
         "metric:Q",
         scale=alt.Scale(domain=domain, nice=False, zero=False),
-        axis=alt.Axis(title=answer.picture["metric"], format=",.4~r", tickCount=6),
+        axis=alt.Axis(title=answer.picture["metric"], format=",.4~r", tickCount=6, grid=False),
     )
     top, middle = (_row_axis(key, len(rows) or 1) for key in ("top", "middle"))
     even, own = _lines(answer, base, domain, x)
@@ -74,18 +80,28 @@ def tornado_chart(answer: Answer) -> alt.LayerChart:
         f"context {asked['context']:,} tokens",
         f"up to {asked['devices'] or asked['max_devices']} devices",
     ]
-    how = (
-        "Bars: one input at the low (dark) and the high (light) end of its uncertainty, with its value "
-        "there, all others as they are."
-        + (" Diamonds: the winner changes." if any(bar["changes"] for bar in bars) else "")
-        + (" Half bars: both ends move it the same way." if any(bar["split"] for bar in bars) else "")
+    how = "Bars: one input at the low (pale) or high (dark) end of its range, its value there beside."
+    marks = ("Diamonds: the winner changes." if any(bar["changes"] for bar in bars) else "") + (
+        " Half bars: both ends move it the same way." if any(bar["split"] for bar in bars) else ""
     )
     styled: alt.LayerChart = house_style(
         alt.LayerChart(layer=layers).properties(width=width, height=height),
         answer.summary["answer"],
-        [" · ".join(about), how],
+        [" · ".join(about), how, marks.strip()],
+        [_told(row) for row in rows],
+        left=NAME_ROOM,
     )
     return styled
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Return a row in numbers."""
+    ends = (
+        f"at {row[end]:.4g} "
+        + ("infeasible" if row[f"metric_{end}"] is None else f"{row[f'metric_{end}']:,.4g}")
+        for end in ("low", "high")
+    )
+    return f"{in_words(row['input'])} {row['value']:.4g}: {', '.join(ends)}"
 
 
 def _row_axis(key: str, rows: int) -> alt.Y:
@@ -108,6 +124,7 @@ def _bars(row: dict[str, Any], place: int, base: float, winner: str) -> list[dic
         found.append(
             {
                 "input": row["input"],
+                "name": in_words(row["input"]),
                 "end": end,
                 "value": row[end],
                 "unit": "" if row["unit"] == "1" else row["unit"],
@@ -132,14 +149,14 @@ def _bar_layers(bars: list[dict[str, Any]], x: alt.X, top: alt.Y, middle: alt.Y)
     """Return the bars, and the value of the input at the end of each."""
     layers = []
     tooltip = [
-        alt.Tooltip("input:N"),
+        alt.Tooltip("name:N", title="input"),
         alt.Tooltip("value:Q", format=".4~r"),
         alt.Tooltip("unit:N"),
         alt.Tooltip("metric:Q", format=",.4~r"),
         alt.Tooltip("winner:N"),
         alt.Tooltip("uncertainty:N"),
     ]
-    for end, color in COLORS.items():
+    for end, color in ENDS.items():
         own = [bar for bar in bars if bar["end"] == end]
         layers.append(
             alt.Chart(chart_data(own))
@@ -194,15 +211,19 @@ def _line(at: float, label: str, x: alt.X, *, dash: list[int], right: bool) -> l
 
 def _names(rows: list[dict[str, Any]], middle: alt.Y) -> list[alt.Chart]:
     """Return the names of the inputs left of their bars, each with its own value."""
-    named = [
-        {
-            "middle": place + 0.5,
-            "label": row["input"],
-            "value": f"{row['value']:.4g}" + ("" if row["unit"] == "1" else f" {row['unit']}"),
-            "weight": "bold" if row["changes_winner"] else "normal",
-        }
-        for place, row in enumerate(rows)
-    ]
+    named = []
+    for place, row in enumerate(rows):
+        name, _, record = in_words(row["input"]).partition(" (")
+        value = f"{row['value']:.4g}" + ("" if row["unit"] == "1" else f" {row['unit']}")
+        named.append(
+            {
+                "middle": place + 0.5,
+                "input": row["input"],
+                "label": name,
+                "value": f"{record.rstrip(')')}: {value}" if record else value,
+                "weight": "bold" if row["changes_winner"] else "normal",
+            }
+        )
     layers = []
     for weight in ("bold", "normal"):
         own = [each for each in named if each["weight"] == weight]

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from roofline_afd import InputError, Scenario
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
-from roofline_afd.analysis.decode.changes import changed
+from roofline_afd.analysis.decode.changes import changed, value_of
 from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.decode.curves import frontier
 from roofline_afd.analysis.decode.maps import (
@@ -24,19 +25,23 @@ from roofline_afd.analysis.decode.maps import (
     ONLY_AFD,
     ONLY_EP,
     break_even,
+    default_axis,
     default_x,
-    default_y,
+    expert_widths,
     grid,
     spaced,
 )
-from roofline_afd.analysis.decode.questions import Frontier, Map
+from roofline_afd.analysis.decode.questions import PLANES, Frontier, Map
 from tests.conftest import ONE_PLAN
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
-SMALL = {"x": ("scale_out_gb_per_s", [25, 100, 400]), "y": ("expert_intermediate", [1024, 8192])}
+SMALL: dict[str, Any] = {
+    "x": ("scale_out_gb_per_s", [25, 100, 400]),
+    "y": ("expert_intermediate", [1024, 8192]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +91,38 @@ def test_default_axes() -> None:
     assert (values[0], values[-1]) == (12.5, 800)
     assert any(value == pytest.approx(50) for value in values)
     assert default_x(Scenario(system="gb200-nvl72", model="deepseek-v3"))[0] == "scale_up_gb_per_s"
-    key, values = default_y(H800)
+    key, values = expert_widths(H800)
+    assert key == "expert_intermediate"
     assert (values[0], values[-1]) == (512, 16384)
     assert all(value % 128 == 0 for value in values)
     assert 2048 in values
+
+
+@pytest.mark.parametrize("name", [part for plane in PLANES for part in plane.split("-")])
+def test_axes_by_name_hold_the_own_value(name: str) -> None:
+    key, values = default_axis(H800, name)
+    assert list(values) == sorted(set(values))
+    assert any(value == pytest.approx(float(value_of(H800, key) or 0)) for value in values)
+
+
+def test_planes_are_those_a_planner_can_move() -> None:
+    """A map of the modes lies over bandwidth and context, of HFU over bandwidth and latency target."""
+    small = attrs.evolve(H800, max_devices=32)
+    for metric, plane, keys in (
+        ("hfu", None, ("scale_out_gb_per_s", "tpot_ms")),
+        ("hfu", "context-tpot", ("context", "tpot_ms")),
+        ("hfu", "bandwidth-width", ("scale_out_gb_per_s", "expert_intermediate")),
+    ):
+        summary = grid(Map(small, metric=metric, axes=plane)).summary
+        assert (summary["x"], summary["y"]) == keys
+    narrow = grid(Map(small, x=("scale_out_gb_per_s", [25, 50]))).summary
+    assert (narrow["x"], narrow["y"]) == ("scale_out_gb_per_s", "context")
+    long = grid(Map(small, x=("context", [4096, 8192]))).summary
+    assert (long["x"], long["y"]) == ("context", "tpot_ms")
+    with pytest.raises(InputError, match="--axes 'hbm'"):
+        grid(Map(small, axes="hbm"))
+    with pytest.raises(InputError, match="leave nothing to --axes"):
+        grid(Map(small, axes="context-tpot", x=("context", [1, 2]), y=("tpot_ms", [40, 50])))
 
 
 def test_spaced_values() -> None:
@@ -111,7 +144,7 @@ def test_spaced_values() -> None:
         ({"x": ("context", [8, 8])}, "at least two values"),
         ({"x": ("context", [1, 2]), "y": ("--context", [1, 2])}, "both context"),
         ({"x": ("context", range(1, 60)), "y": ("tpot_ms", range(1, 60))}, "3,481 points"),
-        ({"x": ("context", [0.5, 2])}, "--context 0.5 must be a whole number"),
+        ({"x": ("context", [0.5, 2])}, "context 0.5 must be a whole number"),
         ({"metric": "hfo"}, "--metric 'hfo' is not valid; did you mean 'hfu'"),
     ],
 )

@@ -21,7 +21,7 @@ FIELDS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "plot.dead_zone": (plot.dead_zone, ["scenario", "ffn_nodes"]),
     "plot.breakdown": (plot.breakdown, ["scenario", "mode"]),
     "plot.afd_vs_ep": (plot.afd_vs_ep, ["scenario", "tpot_range", "targets_ms"]),
-    "plot.hfu_map": (plot.hfu_map, ["scenario", "x", "y", "metric"]),
+    "plot.hfu_map": (plot.hfu_map, ["scenario", "x", "y", "metric", "axes"]),
 }
 
 

@@ -131,7 +131,7 @@ def test_whole_numbers_stay_whole() -> None:
     """A count given as text is one; half a token is refused; a break-even of counts is a whole number."""
     assert changed(Scenario(**H800), {"batch": "64"}).batch == 64
     assert isinstance(changed(Scenario(**H800), {"draft_tokens": "2"}).draft_tokens, int)
-    with pytest.raises(InputError, match=r"--context 4096.5 must be a whole number"):
+    with pytest.raises(InputError, match=r"context 4096.5 must be a whole number"):
         changed(Scenario(**H800), {"context": "4096.5"})
     question, key, value = FLIPS["context beyond"]
     flip = what_if(WhatIf(Scenario(**question), {key: value})).summary["break_even"]

@@ -106,7 +106,7 @@ def test_bases_and_terms_are_never_mixed() -> None:
     for row in on_demand.rows():
         assert (row["usd_per_hour"] is None) == (row["system"] == "b200")
     assert any("b200 on on-demand terms is known, only on three-year" in note for note in on_demand.notes)
-    with pytest.raises(InputError, match="--price-terms 'on-demand' is not valid; valid: hyperscaler"):
+    with pytest.raises(InputError, match="price_terms 'on-demand' is not valid; valid: hyperscaler"):
         procure(asked("h200"), demand=DEMAND, price_basis="tco", price_terms="on-demand")
 
 

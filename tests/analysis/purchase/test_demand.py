@@ -50,5 +50,5 @@ def test_a_trace_gives_the_context_that_slots_hold(tmp_path: Path) -> None:
     answer = procure([scenario], trace=trace, trace_scale=100.0)
     decoded = (10 * (1000 + 4.5) + 990 * (1000 + 494.5)) / 1000
     assert answer.inputs["context"] == round(decoded)
-    with pytest.raises(InputError, match="--trace gives the context: leave out --context"):
+    with pytest.raises(InputError, match="trace gives the context: leave out context"):
         procure([attrs.evolve(scenario, context=9999)], trace=trace)

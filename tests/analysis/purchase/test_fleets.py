@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,6 +14,7 @@ from roofline_afd.analysis.decode.predict import predict
 from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.serving.deployment import AFD, EP, Deployments
+from roofline_afd.serving.modes.sold import unit_of, units_alike, units_filled
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.search import search
 from tests.analysis.purchase.conftest import DEMAND, asked, procure, rows_of
@@ -55,15 +57,40 @@ def _every_shape(question: Scenario, mode: str, most: int) -> list[tuple[int, in
 @pytest.mark.parametrize("demand", [500.0, 7_777.0, 60_000.0])
 @pytest.mark.parametrize(("system", "model"), [("h200", "deepseek-v3"), ("h800", "qwen3-30b-a3b")])
 def test_fleet_is_the_smallest_of_every_shape(system: str, model: str, demand: float) -> None:
-    """Against each shape searched by itself and counted: whole replicas, fewest devices."""
+    """Against each shape searched by itself and counted: whole replicas, fewest devices as they are sold."""
     (question,) = asked(system, model=model, max_devices=32)
     rows = rows_of(procure([question], demand=demand))
     for mode in (EP, AFD):
         shapes = _every_shape(question, mode, 32)
+        unit = unit_of(question.system)
         fewest = min(
-            math.ceil(demand / tokens * (1 - 1e-12)) * (one + other) for one, other, tokens in shapes
+            unit * _units(one + other, math.ceil(demand / tokens * (1 - 1e-12)), unit)
+            for one, other, tokens in shapes
         )
-        assert rows[system, mode]["n_devices"] == fewest
+        row = rows[system, mode]
+        assert row["n_devices_sold"] == fewest
+        assert row["n_idle_devices"] == fewest - row["n_devices"]
+        assert row["units"] == f"{fewest // unit} x {unit}"
+
+
+def _units(size: int, replicas: int, unit: int) -> int:
+    """Return the nodes or racks of replicas alike, filled one by one."""
+    return len(units_filled([("decode", size, replicas)], unit))
+
+
+@pytest.mark.parametrize("unit", [1, 4, 8, 72])
+def test_units_of_replicas_alike_are_those_filled_one_by_one(unit: int) -> None:
+    for size, replicas in itertools.product((1, 3, 4, 8, 10, 36, 40, 72, 96), (1, 2, 5)):
+        assert units_alike(size=size, replicas=replicas, unit=unit) == _units(size, replicas, unit)
+
+
+def test_a_rack_is_paid_for_whole() -> None:
+    """Devices of a scale-up domain that stay idle cost and draw as the others do."""
+    (question,) = asked("gb200-nvl72", devices=64)
+    row = rows_of(procure([question], demand=6e5, prices={"gb200-nvl72": 3.0}))["gb200-nvl72", EP]
+    assert (row["n_devices"], row["n_devices_sold"], row["n_idle_devices"]) == (128, 144, 16)
+    assert row["usd_per_hour"] == pytest.approx(144 * 3.0)
+    assert row["power_kw"] == pytest.approx(144 * 2.1)
 
 
 def test_the_fleet_is_not_always_that_of_the_best_rate() -> None:
@@ -82,7 +109,8 @@ def test_a_pair_takes_the_cheapest_of_every_shape() -> None:
     def cost(shape: tuple[int, int, float], prices: tuple[float, float]) -> float:
         attention, ffn, tokens = shape
         replicas = math.ceil(DEMAND / tokens * (1 - 1e-12))
-        return replicas * (attention * prices[0] + ffn * prices[1])
+        sold = (8 * _units(size, replicas, 8) for size in (attention, ffn))
+        return sum(map(operator.mul, sold, prices))
 
     found = set()
     for prices in ((1.0, 1.0), (0.2, 8.0), (8.0, 0.2)):
@@ -92,7 +120,7 @@ def test_a_pair_takes_the_cheapest_of_every_shape() -> None:
         found.add((row["n_attention_devices"], row["n_ffn_devices"]))
     assert len(found) > 1
     (row,) = procure([pair], demand=DEMAND).rows()
-    assert row["n_devices"] == min(cost(shape, (1.0, 1.0)) for shape in shapes)
+    assert row["n_devices_sold"] == min(cost(shape, (1.0, 1.0)) for shape in shapes)
 
 
 def test_a_row_is_what_predicting_its_deployment_says(answer: Answer) -> None:

@@ -21,7 +21,7 @@ def _row(rank: int, system: str, mode: str, cost: float | None, *, devices: int 
         "system": system,
         "mode": mode,
         "usd_per_million_tokens": cost,
-        "n_devices": devices,
+        "n_devices_sold": devices,
         "feasible": True,
         "estimated_share": 0.0,
     }

@@ -29,10 +29,10 @@ def test_metrics() -> None:
     ("given", "says"),
     [
         ({"metric": "afd_over_epp"}, "did you mean 'afd_over_ep'"),
-        ({"samples": 5}, "--samples 5 must be a whole number from 20"),
-        ({"samples": -1}, "--samples -1 must be"),
-        ({"pairs": 99}, "--pairs 99 must be a whole number from 0 to 20"),
-        ({"seed": -1}, "--seed -1 must be"),
+        ({"samples": 5}, "samples 5 must be a whole number from 20"),
+        ({"samples": -1}, "samples -1 must be"),
+        ({"pairs": 99}, "pairs 99 must be a whole number from 0 to 20"),
+        ({"seed": -1}, "seed -1 must be"),
     ],
 )
 def test_bad_numbers(given: dict[str, Any], says: str) -> None:
@@ -45,7 +45,7 @@ def test_questions_without_an_answer() -> None:
     with pytest.raises(InfeasibleError, match="no: EP: binding is latency target"):
         moved(Scenario(**H800 | {"tpot_ms": 2}))
     only_ep = Scenario(**AFD_AHEAD | {"tpot_ms": ONLY_EP_MS})
-    with pytest.raises(InfeasibleError, match=r"AFD / EP has no value: AFD: .*; --metric ep has one"):
+    with pytest.raises(InfeasibleError, match=r"AFD / EP has no value: AFD: .*; metric ep has one"):
         moved(only_ep)
     found = moved(only_ep, metric=EP, samples=0, uncertainty=pinned(only_ep)).summary
     assert found["winner"] == EP

@@ -286,7 +286,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -
     asked: dict[str, Any] = {"of": "roofline", "metrics": ["hfu"], "runner": "serial", "file": file}
     parts = sorted(path.name for path in (tmp_path / "resumed.csv.parts").glob("*"))
     assert "sweep.json" in parts
-    with pytest.raises(InputError, match="holds 1 finished blocks: go on with --resume"):
+    with pytest.raises(InputError, match="holds 1 finished blocks: go on with resume"):
         sweep(H800, axes=BLOCKS, **asked)
     with pytest.raises(InputError, match="of another sweep"):
         sweep(H800, axes={**BLOCKS, "tpot_ms": [20]}, resume=True, **asked)

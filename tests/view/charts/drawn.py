@@ -43,6 +43,12 @@ def title_of(chart: Any) -> str:  # noqa: ANN401
     return " ".join([*parts["text"], *parts["subtitle"]])
 
 
+def said_of(chart: Any) -> str:  # noqa: ANN401
+    """Return all that is said of a chart to those who do not see it."""
+    said: str = chart.to_dict()["description"]
+    return said
+
+
 def draws_the_same_when_kept(chart: Callable[[Answer], Any], answer: Answer) -> None:
     """Hold a chart of an answer against that of the same answer, written and read back."""
     back = read_answer(answer.json(picture=True), name="a file")

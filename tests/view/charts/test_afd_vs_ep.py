@@ -13,7 +13,8 @@ from roofline_afd import InputError, Scenario, plot
 from roofline_afd.analysis.decode.curves import frontier
 from roofline_afd.analysis.decode.questions import Frontier
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.afd_vs_ep import STYLES, afd_vs_ep_chart
+from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
+from roofline_afd.view.charts.style import AFD, EP, MODES
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 from tests.view.charts.drawn import (
@@ -21,6 +22,7 @@ from tests.view.charts.drawn import (
     is_drawn_from_its_file,
     layers_of,
     rows_of,
+    said_of,
     title_of,
 )
 
@@ -36,7 +38,7 @@ def curves() -> Any:  # noqa: ANN401
 def test_both_modes_are_drawn(curves: Any) -> None:  # noqa: ANN401
     found = frontier(Frontier(H800))
     layers = layers_of(curves)
-    for mode, (color, dash, shape) in STYLES.items():
+    for mode, (color, dash, shape) in MODES.items():
         line = next(
             layer["mark"]
             for layer in layers
@@ -48,7 +50,7 @@ def test_both_modes_are_drawn(curves: Any) -> None:  # noqa: ANN401
         assert rates == [row["tokens_per_s_per_device"] for row in found.rows() if row["mode"] == mode]
         shown = {tip["field"] for tip in points["encoding"]["tooltip"]}
         assert {"n_devices", "batch_per_device", "microbatches", "tpot_ms", "binding"} <= shown
-    assert len({style for _, dash, _ in STYLES.values() for style in [tuple(dash)]}) == 2
+    assert len({style for _, dash, _ in MODES.values() for style in [tuple(dash)]}) == 2
     headline, _, _ = found.summary["answer"].partition(". ")
     assert headline.rstrip(".") in title_of(curves)
 
@@ -76,7 +78,7 @@ def test_estimates_are_pale(system: str, opacity: float) -> None:
     assert {
         layer["mark"].get("opacity") for layer in layers_of(chart) if layer["mark"]["type"] == "line"
     } == {opacity}
-    assert ("Pale with hollow markers" in title_of(chart)) == (opacity < 1)
+    assert ("Pale with hollow markers" in said_of(chart)) == (opacity < 1)
 
 
 def test_hostile_names_stay_text() -> None:
@@ -127,11 +129,35 @@ def test_the_interval_of_the_ratio_is_a_band(curves: Any) -> None:  # noqa: ANN4
     """Its ends are those of the answer; it is drawn behind the curves, and cut where the chart ends."""
     found = frontier(Frontier(H800))
     layers = layers_of(curves)
-    (band,) = [layer for layer in layers if layer["mark"]["type"] == "area"]
-    assert layers.index(band) == 0
+    band, level = (layer for layer in layers if layer["mark"]["type"] == "area")
+    assert [layers.index(each) for each in (band, level)] == [0, 1]
+    assert (band["mark"]["color"], level["mark"]["color"]) == (AFD, EP)
     assert band["mark"]["clip"]
     drawn = rows_of(band)
     assert drawn[: len(found.picture["band"])] == found.picture["band"]
     top = band["encoding"]["y"]["scale"]["domain"][1]
     assert max(row["tokens_per_s_per_device"] for row in found.rows()) < top
     assert "80 % interval of their ratio" in title_of(curves)
+    error = found.picture["validated"]["ep"]
+    assert f"the median error of published services, {error:.1%}" in title_of(curves)
+    own = [row for row in found.rows() if row["mode"] == "ep"]
+    for drawn_row, row in zip(rows_of(level), own, strict=False):
+        assert drawn_row["low"] == pytest.approx(row["tokens_per_s_per_device"] * (1 - error))
+        assert drawn_row["high"] == pytest.approx(row["tokens_per_s_per_device"] * (1 + error))
+
+
+def test_a_mode_that_nothing_like_was_measured_has_no_band() -> None:
+    """A word says so; never an error of nought."""
+    scenario = Scenario(system="mi300x", model="deepseek-v3", max_devices=72, **ONE_PLAN)
+    answer = frontier(Frontier(scenario, tpot_range=(30, 60)))
+    chart = afd_vs_ep_chart(answer)
+    bands = [layer["mark"]["color"] for layer in layers_of(chart) if layer["mark"]["type"] == "area"]
+    assert EP not in bands
+    assert "No band of EP: no error was measured there." in said_of(chart)
+    bare = dataclasses.replace(answer, picture={**answer.picture, "validated": {}, "band": []})
+    assert "No band of EP and AFD" in said_of(afd_vs_ep_chart(bare))
+
+
+def test_values_are_told(curves: Any) -> None:  # noqa: ANN401
+    for row in frontier(Frontier(H800)).rows():
+        assert f"{row['tokens_per_s_per_device']:,.0f} at {row['tpot_ms']:.3g} ms" in said_of(curves)

@@ -13,7 +13,7 @@ from roofline_afd import Scenario, plot
 from roofline_afd.analysis.bounds.questions import Fabric
 from roofline_afd.analysis.evidence.operators.exchanges import measured_fabric
 from roofline_afd.view.charts.fabric import LABEL_GAP, LIGHTEST, PANEL_HEIGHT, _lightened, fabric_chart
-from roofline_afd.view.charts.style import BLUE
+from roofline_afd.view.charts.style import PALE, TIERS
 from tests.conftest import command
 from tests.view.charts.drawn import (
     draws_the_same_when_kept,
@@ -22,7 +22,7 @@ from tests.view.charts.drawn import (
     layers_of,
     lines_of,
     rows_of,
-    title_of,
+    said_of,
 )
 
 RACK = Fabric([Scenario(system="gb200-nvl72", model="deepseek-v3")])
@@ -34,6 +34,13 @@ def _of(chart: Any, mark: str) -> list[dict[str, Any]]:  # noqa: ANN401 - any al
     return [layer for layer in layers_of(chart) if layer["mark"]["type"] == mark]
 
 
+def _panels(chart: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the panels of a specification, above small print or without."""
+    grid = chart["vconcat"][0] if "vconcat" in chart else chart
+    panels: list[dict[str, Any]] = grid["concat"]
+    return panels
+
+
 def _diamonds(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for layer in layers if layer["mark"].get("shape") == "diamond" for row in rows_of(layer)]
 
@@ -43,9 +50,9 @@ def test_a_line_per_group_darker_with_more_devices() -> None:
     lines = lines_of(fabric_chart(answer))
     assert [rows_of(line)[0]["n_devices"] for line in lines] == [8, 16, 32, 64, 72, 144]
     colors = [line["mark"]["color"] for line in lines]
-    assert colors[0] == _lightened(BLUE, LIGHTEST)
-    assert colors[-1] == BLUE
-    assert colors == sorted(colors, reverse=True)
+    within, beyond = TIERS[1].color, TIERS[2].color
+    assert colors[:5] == [_lightened(within, LIGHTEST * (1 - place / 5)) for place in range(1, 6)]
+    assert colors[4:] == [within, beyond]
     times = [row["exchange_us"] for line in lines for row in rows_of(line)]
     assert times == [row["exchange_us"] for row in answer.rows()]
 
@@ -80,7 +87,7 @@ def test_points_are_at_their_values() -> None:
 
 def test_names_stay_apart_and_within_the_frame() -> None:
     chart = fabric_chart(measured_fabric(FOUR)).to_dict()
-    panels = [layers_in({**panel, "datasets": chart["datasets"]}) for panel in chart["concat"]]
+    panels = [layers_in({**panel, "datasets": chart["datasets"]}) for panel in _panels(chart)]
     assert len(panels) == 4
     for layers in panels:
         names = next(
@@ -97,12 +104,12 @@ def test_panels_share_their_axes() -> None:
     chart = fabric_chart(measured_fabric(FOUR)).to_dict()
     domains = {
         (key, *layer["encoding"][key]["scale"]["domain"])
-        for panel in chart["concat"]
+        for panel in _panels(chart)
         for layer in panel["layer"]
         for key in ("x", "y")
     }
     assert len(domains) == 2
-    assert len({panel["title"]["color"] for panel in chart["concat"]}) == 4
+    assert len({panel["title"]["text"] for panel in _panels(chart)}) == 4
 
 
 def test_estimates_are_dashed_and_pale() -> None:
@@ -110,16 +117,20 @@ def test_estimates_are_dashed_and_pale() -> None:
     chart = fabric_chart(measured_fabric(question))
     within, beyond = (line["mark"] for line in lines_of(chart))
     assert (within["strokeDash"], within["opacity"]) == ([1, 0], 1.0)
-    assert (beyond["strokeDash"], beyond["opacity"]) == ([6, 4], 0.6)
-    assert "Dashed and pale: estimated." in title_of(chart)
-    assert "Dashed" not in title_of(fabric_chart(measured_fabric(RACK)))
+    assert (beyond["strokeDash"], beyond["opacity"]) == ([6, 4], PALE)
+    assert "Dashed and pale: estimated." in said_of(chart)
+    assert "Dashed" not in said_of(fabric_chart(measured_fabric(RACK)))
 
 
 def test_at_most_two_lines_stand_below_the_headline() -> None:
     for question in (RACK, FOUR):
-        title = fabric_chart(measured_fabric(question)).to_dict()["title"]
-        assert len(title["subtitle"]) == 2
-        assert " ".join(title["text"]) == measured_fabric(question).summary["answer"].rstrip()
+        answer = measured_fabric(question)
+        chart = fabric_chart(answer).to_dict()
+        assert len(chart["title"]["subtitle"]) <= 2
+        assert answer.summary["answer"].rstrip(" .") in chart["description"]
+        for edge in answer.summary["edges"]:
+            if edge["factor"]:
+                assert f"x{edge['factor']:.2g}" in " ".join(chart["title"]["text"])
 
 
 def test_one_number_of_tokens_is_drawn_as_dots() -> None:
@@ -161,7 +172,7 @@ def test_the_command_draws_what_the_function_draws(tmp_path: Path) -> None:
     assert outcome.status == 0, outcome.err
     scenarios = [Scenario(system=name, model="deepseek-v3") for name in ("gb200-nvl72", "h800")]
     chart = plot.fabric(scenarios, group_sizes=[8, 16, 144], tokens=[32, 64, 128], operators=[own])
-    assert json.loads(path.read_text("utf-8"))["concat"] == json.loads(chart.to_json())["concat"]
+    assert json.loads(path.read_text("utf-8"))["vconcat"] == json.loads(chart.to_json())["vconcat"]
     assert "mine" in path.read_text("utf-8")
 
 

@@ -17,6 +17,7 @@ from roofline_afd.analysis.decode.questions import METRICS, Map
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.view.charts.hfu_map import HATCH, KNOWN, NUMBERS, RATIO, hfu_map_chart
 from roofline_afd.view.charts.hfu_map import QUESTION as RING
+from roofline_afd.view.charts.style import AFD, EP
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 from tests.view.charts.drawn import (
@@ -25,6 +26,7 @@ from tests.view.charts.drawn import (
     layers_in,
     layers_of,
     rows_of,
+    said_of,
     title_of,
 )
 
@@ -48,8 +50,14 @@ def test_cells_are_the_points_of_the_map(plane: Any) -> None:  # noqa: ANN401
         row["x1"] < row["x"] < row["x2"] and row["y1"] < row["y"] < row["y2"] for row in rows_of(cells)
     )
     domain = cells["encoding"]["color"]["scale"]["domain"]
-    assert domain[1] == 1
-    assert domain[0] * domain[2] == pytest.approx(1)
+    assert domain[1:3] == found.summary["undecided"]
+    assert domain[0] * domain[3] == pytest.approx(1)
+    colors = cells["encoding"]["color"]["scale"]["range"]
+    assert (colors[0], colors[3]) == (EP, AFD)
+    assert colors[1] == colors[2]
+    first = [row for row in found.rows() if row[Y[0]] == Y[1][0]]
+    told = ", ".join(f"{row['afd_over_ep']:.2f}" for row in first)
+    assert f"width of an expert 1,024: {told}." in said_of(plane)
     tips = {tip["field"] for tip in cells["encoding"]["tooltip"]}
     assert {"ep_tokens_per_s_per_device", "afd_tokens_per_s_per_device", "afd_over_ep"} <= tips
     assert found.summary["answer"].partition(". ")[0] in title_of(plane)

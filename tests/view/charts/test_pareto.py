@@ -18,8 +18,8 @@ from roofline_afd.analysis.requests.pareto import pareto_picture
 from roofline_afd.analysis.requests.questions import Exploration, ParetoPicture
 from roofline_afd.analysis.requests.reasons import NAMES
 from roofline_afd.catalogue.hardware import load_system
-from roofline_afd.view.charts.frontiers import STYLES
 from roofline_afd.view.charts.pareto import pareto_chart
+from roofline_afd.view.charts.style import SERVING_MODES, WIDTH
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 from tests.view.charts.drawn import draws_the_same_when_kept, is_drawn_from_its_file
@@ -43,7 +43,7 @@ class _Picture:
         return rows_of(self.specification, layer)
 
     def line(self, mode: str) -> dict[str, Any]:
-        color, dash, _ = STYLES[mode]
+        color, dash, _ = SERVING_MODES[mode]
         return next(
             layer
             for layer in self.layers
@@ -52,7 +52,7 @@ class _Picture:
         )
 
     def markers(self, mode: str) -> dict[str, Any]:
-        color, _, shape = STYLES[mode]
+        color, _, shape = SERVING_MODES[mode]
         return next(
             layer
             for layer in self.layers
@@ -78,8 +78,8 @@ class _Picture:
 
     @property
     def words(self) -> str:
-        title = self.specification["title"]
-        return " ".join([*title["text"], *title["subtitle"]])
+        said: str = self.specification["description"]
+        return said
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def found() -> Explored:
 
 @pytest.fixture(scope="module")
 def picture() -> _Picture:
-    return _Picture(plot.pareto(B200, workload="chat"))
+    return _Picture(plot.pareto(B200, workload="chat", dots=1000))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def limited() -> _Picture:
     return _Picture(plot.pareto(LIMITED, workload="chat", ttft_ms=500))
 
 
-@pytest.mark.parametrize("mode", STYLES)
+@pytest.mark.parametrize("mode", SERVING_MODES)
 def test_frontiers_are_those_of_the_answer(mode: str, found: Explored, picture: _Picture) -> None:
     own = [(row[SPEED], row[RATE]) for row in found.answer.rows() if row["mode"] == mode]
     line = picture.line(mode)
@@ -113,13 +113,13 @@ def test_frontiers_are_those_of_the_answer(mode: str, found: Explored, picture: 
 
 
 def test_styles_differ_without_colour() -> None:
-    assert len({tuple(dash) for _, dash, _ in STYLES.values()}) == len(STYLES)
-    assert len({shape for _, _, shape in STYLES.values()}) == len(STYLES)
+    assert len({tuple(dash) for _, dash, _ in SERVING_MODES.values()}) == len(SERVING_MODES)
+    assert len({shape for _, _, shape in SERVING_MODES.values()}) == len(SERVING_MODES)
 
 
 def test_grey_dots_are_beaten_by_their_mode(found: Explored, picture: _Picture) -> None:
     dots = picture.rows(picture.dots)
-    assert 100 < len(dots) <= ParetoPicture.dots
+    assert 100 < len(dots) <= 1000
     assert {tip["field"] for tip in picture.dots["encoding"]["tooltip"]} >= HOVER
     known = {(row["deployment"], row[SPEED], row[RATE]) for row in found.dominated}
     for mode, name in NAMES.items():
@@ -163,25 +163,63 @@ def test_limits_are_drawn_and_kept(limited: _Picture) -> None:
     for layer in limited.layers:
         if layer["mark"]["type"] in {"point", "circle"}:
             for row in limited.rows(layer):
+                if "ttft_ms" not in row:  # a sample in the key
+                    continue
                 assert row["ttft_ms"] <= 500
                 assert row["tpot_ms"] <= 12 * (1 + 1e-9)
                 assert row[SPEED] >= low
 
 
-def test_names_stay_apart(picture: _Picture, limited: _Picture) -> None:
+def test_the_key_stands_clear_of_the_frontiers(picture: _Picture, limited: _Picture) -> None:
+    """A line a mode at the top right, that of most on top, none on another."""
     for each in (picture, limited):
         names = [
             layer
             for layer in each.layers
-            if layer["mark"].get("align") == "right" and "fontWeight" in layer["mark"]
+            if layer["mark"]["type"] == "text"
+            and layer["mark"].get("fontSize") == 13
+            and "value" in layer["encoding"]["y"]
         ]
-        top = names[0]["encoding"]["y"]["scale"]["domain"][1]
-        heights = sorted(
-            each.rows(layer)[0][RATE] / top * 440 for layer in names if "from" in each.rows(layer)[0]
-        )
-        assert len(heights) >= 3
-        assert min(np.diff(heights)) >= 19 - 1e-6
-        assert 0 < heights[0] < heights[-1] < 440
+        places = [layer["encoding"]["y"]["value"] for layer in names]
+        assert places == sorted(places)
+        assert min(np.diff(places)) >= 18
+        left = names[0]["encoding"]["x"]["value"] - 50
+        for mode in SERVING_MODES:
+            line = each.line(mode)
+            low, high = line["encoding"]["x"]["scale"]["domain"]
+            top = line["encoding"]["y"]["scale"]["domain"][1]
+            for row in each.rows(line):
+                if (row[SPEED] - low) / (high - low) * WIDTH > left:
+                    assert (1 - row[RATE] / top) * 440 > places[-1]
+
+
+def test_lead_is_the_number_that_is_held_against_the_error(found: Explored) -> None:
+    """Of modes alike but for pools the picture prints what decides whether it is too close to call."""
+    answer = pareto_picture(ParetoPicture(B200, workload="chat", modes=["agg", "pd"]))
+    rates = sorted(row[RATE] for row in answer.summary["best_by_mode"].values() if row)
+    share = 1 - rates[0] / rates[1]
+    shown = f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+    words = _Picture(pareto_chart(answer)).words
+    assert f" {shown} less" in words
+    assert ("too close to call" in words) is (share <= found.answer.summary["validated_error"])
+
+
+def test_bands_are_the_errors_of_published_services(picture: _Picture) -> None:
+    """Of decode and prefill by their devices; modes of which nothing was measured have none, in words."""
+    answer = pareto_picture(ParetoPicture(B200, workload="chat"))
+    (area,) = [layer for layer in picture.layers if layer["mark"]["type"] == "area"]
+    assert area["mark"]["color"] == SERVING_MODES["pd"].color
+    line = picture.rows(picture.line("pd"))
+    decode, prefill = 0.0, answer.summary["prefill_error"]
+    for drawn, row, error in zip(picture.rows(area), line, answer.picture["errors"]["pd"], strict=True):
+        assert decode < error < prefill
+        assert drawn["low"] == pytest.approx(row[RATE] * (1 - error))
+        assert drawn["high"] == pytest.approx(row[RATE] * (1 + error))
+    assert "Of other modes no such service was measured: no band." in picture.words
+    bare = dataclasses.replace(answer, picture={**answer.picture, "errors": {}})
+    without = _Picture(pareto_chart(bare))
+    assert "Of these modes no such service was measured: no band." in without.words
+    assert not [layer for layer in without.layers if layer["mark"]["type"] == "area"]
 
 
 def test_modes_without_a_deployment_are_named_with_why() -> None:
@@ -228,8 +266,10 @@ def test_nothing_feasible_is_an_answer() -> None:
 
 
 def test_the_same_question_gives_the_same_picture(picture: _Picture) -> None:
-    again = _Picture(plot.pareto(B200, workload="chat"))
+    again = _Picture(plot.pareto(B200, workload="chat", dots=1000))
     assert again.rows(again.dots) == picture.rows(picture.dots)
+    bare = _Picture(plot.pareto(B200, workload="chat"))
+    assert not [layer for layer in bare.layers if layer["mark"]["type"] == "circle"]
 
 
 def test_hostile_names_stay_text() -> None:

@@ -16,9 +16,10 @@ from roofline_afd.analysis.purchase.procurement import procure
 from roofline_afd.analysis.purchase.questions import Purchase
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.serving.scenario import Scenario
-from roofline_afd.view.charts.procurement import MOST_ROWS, procurement_chart
-from roofline_afd.view.charts.style import BLUE, ORANGE
+from roofline_afd.view.charts.procurement import MOST_ROWS, MOSTLY, procurement_chart
+from roofline_afd.view.charts.style import MODES
 from roofline_afd.view.pages import chart_bytes
+from roofline_afd.view.words import worded
 from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, command
 
 DEMAND = 30_000.0
@@ -70,7 +71,7 @@ def test_bars_are_costs() -> None:
     bars = _of(layers, "bar")
     assert [bar["value"] for bar in bars] == [row["usd_per_million_tokens"] for row in rows]
     assert [bar["value"] for bar in bars] == sorted(bar["value"] for bar in bars)
-    assert [bar["fill"] for bar in bars] == [BLUE if row["mode"] == "ep" else ORANGE for row in rows]
+    assert [bar["fill"] for bar in bars] == [MODES[row["mode"]].color for row in rows]
     assert [bar["best"] for bar in bars] == [True, False, False, False]
     for line, row in zip(_lines(layers), rows, strict=True):
         assert line[:2] == [row["system"], row["mode"].upper()]
@@ -83,7 +84,9 @@ def test_texts_stand_beside_each_other() -> None:
         specification, layers, _ = _drawn(systems)
         longest: dict[tuple[float, str], int] = {}
         for layer in layers:
-            if layer["mark"]["type"] == "text" and "value" in layer["encoding"]["x"]:
+            if layer["mark"]["type"] == "text" and layer["encoding"]["text"]["field"] == "text":
+                if "value" not in layer["encoding"]["x"]:
+                    continue
                 place = (layer["encoding"]["x"]["value"], layer["mark"]["align"])
                 texts = [len(row["text"]) for row in layer["data"]["values"]]
                 longest[place] = max(longest.get(place, 0), *texts)
@@ -101,7 +104,7 @@ def test_title_is_the_answer() -> None:
     specification, _, answer = _drawn(("h800", "h20"), prices=PRICES)
     title = " ".join(specification["title"]["text"]).replace("\xa0", " ")
     assert answer.summary["answer"].startswith(title)
-    said = " ".join(specification["title"]["subtitle"])
+    said = specification["description"]
     for part in (
         "DeepSeek-V3",
         "demand 30,000 tokens/s",
@@ -113,14 +116,17 @@ def test_title_is_the_answer() -> None:
         "too close to call",
     ):
         assert part in said
-    assert answer.summary["answer"].partition("; ")[2] in said
+    assert worded(answer.summary["answer"].partition("; ")[2][1:]) in said
+    for row in answer.rows():
+        cost = row["usd_per_million_tokens"]
+        assert f"{row['system']} {row['mode'].upper()}: {cost:#.3g} USD per million output tokens" in said
 
 
 def test_basis_and_dates() -> None:
-    said = " ".join(_drawn(("h200", "b200"))[0]["title"]["subtitle"])
+    said = _drawn(("h200", "b200"))[0]["description"]
     assert "Prices: rent · three-year, 2026-04-02" in said
     bought = _drawn(("h800",), price_basis="purchase", prices={"h800": 25_000.0}, years=5, utilization=0.6)
-    said = " ".join(bought[0]["title"]["subtitle"])
+    said = bought[0]["description"]
     assert "devices alone, over 5 years, power at 0.08 USD per kWh · 60% of the tokens sold" in said
 
 
@@ -133,7 +139,45 @@ def test_estimated_prices_are_pale_and_dashed() -> None:
     }
     assert all(bar["estimated"] for bar in bars[True])
     assert not any(bar["estimated"] for bar in bars[False])
-    assert "the price is an estimate" in " ".join(specification["title"]["subtitle"])
+    assert "the price is an estimate" in specification["description"]
+
+
+def test_what_was_never_measured_is_pale_and_dashed() -> None:
+    specification, layers, answer = _drawn(("h200", "mi355x"))
+    shares = {row["system"]: row["estimated_share"] for row in answer.rows()}
+    assert shares["h200"] < MOSTLY <= shares["mi355x"]
+    systems = [row["system"] for row in answer.rows()]
+    for layer in layers:
+        if layer["mark"]["type"] == "bar":
+            own = {systems[bar["place"]] for bar in layer["data"]["values"]}
+            assert own == {"mi355x" if layer["mark"].get("strokeDash") else "h200"}
+    assert "most of a step was never measured on such parts" in specification["description"]
+
+
+def test_power_of_two_kinds_has_no_column() -> None:
+    """Such figures do not compare; they stay in the hover."""
+    _, layers, answer = _drawn(("h800", "cloudmatrix384"), prices={"h800": 2.0, "cloudmatrix384": 2.0})
+    kinds = {row["power_basis"] for row in answer.rows() if row["power_basis"]}
+    heads = {
+        row["text"]
+        for layer in layers
+        if layer["mark"]["type"] == "text"
+        for row in layer["data"]["values"]
+        if "text" in row
+    }
+    assert ("kW" in heads) == (len(kinds) < 2)
+    mixed = dataclasses.replace(
+        answer,
+        columns=object_columns(
+            [
+                {**row, "power_basis": kind}
+                for row, kind in zip(answer.rows(), ("rated", "provisioned") * 2, strict=False)
+            ]
+        ),
+    )
+    text = json.dumps(procurement_chart(mixed).to_dict())
+    assert '"text": "kW"' not in text
+    assert "power [kW]" in text
 
 
 def test_candidates_without_a_price_are_listed() -> None:
@@ -153,7 +197,7 @@ def test_without_any_price_bars_are_devices() -> None:
         if layer["encoding"].get("x", {}).get("axis")
     ]
     assert set(axes) == {"devices"}
-    said = " ".join(specification["title"]["subtitle"])
+    said = specification["description"]
     assert "No candidate has a rent price on three-year terms." in said
     assert all("no price" not in line for line in _lines(layers))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from roofline_afd import InputError, plot
+from roofline_afd import InputError, Scenario, plot
 from roofline_afd.analysis.requests.prepare import prepare
 from roofline_afd.analysis.requests.questions import Simulation
 from roofline_afd.analysis.requests.ratio import ratio_picture
@@ -29,11 +29,12 @@ QUESTION: dict[str, Any] = {
 def _panels(chart: Any) -> list[list[dict[str, Any]]]:  # noqa: ANN401 - any altair chart
     """Return the layers of both panels, with their data in place."""
     specification = chart.to_dict()
-    for panel in specification["vconcat"]:
+    panels = specification["vconcat"][:2]  # below them is small print
+    for panel in panels:
         for layer in panel["layer"]:
             if "name" in layer["data"]:
                 layer["data"] = {"values": specification["datasets"][layer["data"]["name"]]}
-    return [panel["layer"] for panel in specification["vconcat"]]
+    return [panel["layer"] for panel in panels]
 
 
 def _values(layer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -72,6 +73,21 @@ def test_formulas_and_simulation_are_drawn() -> None:
     assert title in found.summary["answer"] or found.summary["answer"].startswith(title.rstrip("."))
 
 
+def test_the_end_of_a_domain_is_marked() -> None:
+    """Where both sides outgrow a rack throughput falls off; the picture says so, if that is in sight."""
+    scenario = Scenario(system="gb200-nvl72", model="deepseek-v3", tpot_ms=200)
+    lengths: dict[str, Any] = {"prompt_mean": 1000, "decode_mean": 200, "requests": 200, "replications": 1}
+    found = ratio_picture(Simulation(scenario=scenario, **lengths, batch=64, r=(15, 17, 19)))
+    end = found.picture["domain_ends_at"]
+    assert (end + 1) * found.inputs["ffn_devices"] == pytest.approx(72)
+    upper, _ = _panels(ratio_chart(found))
+    assert f"beyond r = {end:.3g} a rack is too small" in _texts(upper)
+    rules = [
+        row["r"] for layer in upper if layer["mark"]["type"] == "rule" for row in _values(layer) if "r" in row
+    ]
+    assert end in rules
+
+
 def test_without_ratios_the_best_is_in_the_middle() -> None:
     upper, _ = _panels(plot.ratio(**QUESTION))
     ratios = [row["r"] for row in _values(next(layer for layer in upper if layer["mark"].get("size") == 22))]
@@ -92,7 +108,7 @@ def test_files(form: str) -> None:
 
 
 def test_bad_questions_are_refused() -> None:
-    with pytest.raises(InputError, match="--r 0 must be a whole number"):
+    with pytest.raises(InputError, match="r 0 must be a whole number"):
         plot.ratio(**QUESTION, r=(0,))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,17 @@ import pytest
 from roofline_afd import InputError, Scenario, plot
 from roofline_afd.analysis.bounds.questions import RooflinePicture
 from roofline_afd.analysis.bounds.roofline import roofline_picture
+from roofline_afd.view.charts.dead_zone import dead_zone_chart
 from roofline_afd.view.charts.roofline import roofline_chart
+from roofline_afd.view.charts.style import TIERS
 from tests.conftest import command
-from tests.view.charts.drawn import draws_the_same_when_kept, is_drawn_from_its_file, layers_of, lines_of
+from tests.view.charts.drawn import (
+    draws_the_same_when_kept,
+    is_drawn_from_its_file,
+    layers_of,
+    lines_of,
+    said_of,
+)
 
 H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, accept_length=1.7, gap_ms=15)
 
@@ -74,23 +81,20 @@ def test_every_kind_of_system_can_be_drawn(kind: str, system: str, model: str, t
     assert "Infinity" not in drawing
 
 
-def test_greyscale_tells_the_levels_apart() -> None:
-    """The three hues differ in lightness, and every level has a marker of its own."""
-    from roofline_afd.view.charts.style import BLUE, GREEN, ORANGE
-
-    def lightness(color: str) -> float:
-        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-        return 116 * math.cbrt(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]) - 16
-
-    values = sorted(map(lightness, (BLUE, GREEN, ORANGE)))
-    assert min(values[1] - values[0], values[2] - values[1]) >= 3
-    shapes = {
-        layer["mark"]["shape"]
+def test_every_level_has_a_marker_of_its_own() -> None:
+    points = [
+        layer["mark"]
         for layer in layers_of(plot.roofline(H800, ffn_nodes=[2]))
         if layer["mark"]["type"] == "point"
-    }
-    assert len(shapes) == 3
+    ]
+    assert [(mark["stroke"], mark["shape"]) for mark in points] == [(t.color, t.shape) for t in TIERS]
+
+
+def test_values_are_told() -> None:
+    answer = roofline_picture(RooflinePicture(H800, ffn_nodes=[2, 8]))
+    for chart in (roofline_chart(answer), dead_zone_chart(answer)):
+        for row in answer.rows():
+            assert f"{row['ffn_nodes']} FFN nodes: HFU {row['hfu']:.1%}" in said_of(chart)
 
 
 def test_an_estimated_peak_is_dashed_too() -> None:
@@ -118,5 +122,5 @@ def test_it_is_drawn_from_its_file(tmp_path: Path) -> None:
 
 def test_more_counts_than_a_picture_holds_are_refused() -> None:
     for draw in (plot.roofline, plot.dead_zone):
-        with pytest.raises(InputError, match="--ffn-nodes asks for 2,001 counts; a picture holds 2,000"):
+        with pytest.raises(InputError, match="ffn_nodes asks for 2,001 counts; a picture holds 2,000"):
             draw(H800, ffn_nodes=range(1, 2002))

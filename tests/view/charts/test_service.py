@@ -14,8 +14,8 @@ from roofline_afd.analysis.requests.under_load import under_load
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view.charts.load import load_chart
 from roofline_afd.view.charts.procurement import procurement_chart
-from roofline_afd.view.charts.service import BOX, IDLE
-from roofline_afd.view.charts.style import GREEN, PLUM
+from roofline_afd.view.charts.service import BOX, IDLE, MOSTLY
+from roofline_afd.view.charts.style import POOLS
 from roofline_afd.view.pages import chart_bytes
 from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS
 from tests.view.charts.drawn import (
@@ -23,7 +23,7 @@ from tests.view.charts.drawn import (
     is_drawn_from_its_file,
     layers_in,
     rows_of,
-    title_of,
+    said_of,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def panels_of(chart: Any) -> list[list[dict[str, Any]]]:  # noqa: ANN401 - any a
     """Return the layers of each panel, with their data in place."""
     specification = chart.to_dict()
     datasets = specification.get("datasets", {})
-    return [layers_in({**panel, "datasets": datasets}) for panel in specification["vconcat"]]
+    return [layers_in({**panel, "datasets": datasets}) for panel in specification["vconcat"][:2]]
 
 
 def marks(layers: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -79,14 +79,21 @@ def marks(layers: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 def test_bars_add_up_to_what_a_thousand_requests_cost(bought: Answer) -> None:
     upper, _ = panels_of(procurement_chart(bought))
-    bars = marks(upper, "bar")
+    bars = [bar for bar in marks(upper, "bar") if "fill" in bar]
     for place, row in enumerate(bought.rows()):
         own = [bar for bar in bars if bar["place"] == place]
         assert own[0]["from"] == 0
         assert own[-1]["to"] == pytest.approx(row["usd_per_request"] * 1e3)
-        prefill = max(bar["to"] for bar in own if bar["fill"] == GREEN)
+        prefill = max(bar["to"] for bar in own if bar["fill"] == POOLS["prefill"])
         assert prefill == pytest.approx(row["usd_per_request"] * 1e3 * row["prefill_cost_share"])
-        assert own[-1]["fill"] == PLUM
+        assert own[-1]["fill"] == POOLS["decode"]
+
+
+def test_what_was_never_measured_has_a_dashed_edge(bought: Answer) -> None:
+    upper, _ = panels_of(procurement_chart(bought))
+    edged = {row["place"] for row in marks(upper, "bar") if "fill" not in row}
+    rows = bought.rows()
+    assert edged == {place for place, row in enumerate(rows) if (row["estimated_share"] or 0.0) >= MOSTLY}
 
 
 def test_racks_are_those_that_are_bought(bought: Answer) -> None:
@@ -119,7 +126,7 @@ def test_devices_are_drawn_where_nobody_has_a_price() -> None:
     upper, _ = panels_of(chart)
     (bar,) = marks(upper, "bar")
     assert bar["part"] == "devices"
-    assert "no price is known" in title_of(chart)
+    assert "no price is known" in said_of(chart)
 
 
 def test_percentiles_over_load_are_those_of_the_answer(followed: Answer) -> None:

@@ -42,7 +42,7 @@ def test_cells_are_the_best_of_their_rows(file: Path) -> None:
     cells, crosses = (layer["data"]["values"] for layer in layers_of(chart))
     assert {row["x"]: row["value"] for row in cells} == {"h800": 0.9, "b200": 1.2}
     assert [row["x"] for row in crosses] == ["h20"]
-    assert "AFD / EP from 0.9 to 1.2 over system and tpot_ms" in title_of(chart)
+    assert "AFD / EP from 0.9 to 1.2 over system and TPOT target" in title_of(chart)
 
 
 def test_a_line_for_each_value(file: Path) -> None:

@@ -13,8 +13,10 @@ from roofline_afd.analysis.answer import object_columns, read_answer
 from roofline_afd.analysis.purchase.questions import Sensitivity
 from roofline_afd.analysis.purchase.sensitivity import sensitivity
 from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
-from roofline_afd.view.charts.tornado import COLORS, MOST_BARS, tornado_chart
+from roofline_afd.view.charts.style import ENDS
+from roofline_afd.view.charts.tornado import MOST_BARS, tornado_chart
 from roofline_afd.view.pages import chart_bytes
+from roofline_afd.view.words import in_words
 from tests.conftest import ONE_PLAN, command
 
 SCENARIO = Scenario(system="h20", model="kimi-k2", tpot_ms=50, max_devices=128, **ONE_PLAN)
@@ -73,7 +75,7 @@ def test_bars_are_the_ends_of_ranges(chart: Any, found: Any) -> None:  # noqa: A
             assert (bar["value"], bar["label"]) == (row[end], f"{row[end]:.4g}")
             assert place < bar["top"] < bar["bottom"] < place + 1
     fills = {layer["mark"]["color"] for layer in _layers(chart) if layer["mark"]["type"] == "rect"}
-    assert fills == set(COLORS.values())
+    assert fills == set(ENDS.values())
 
 
 def test_rows_share_a_scale(chart: Any) -> None:  # noqa: ANN401
@@ -104,7 +106,7 @@ def test_changes_of_the_winner_are_marked(chart: Any, found: Any) -> None:  # no
         and layer["encoding"]["text"]["field"] == "label"
         for value in _values(layer)
     ]
-    assert {name for name, _ in marked} <= set(bold)
+    assert {in_words(name).partition(" (")[0] for name, _ in marked} <= set(bold)
 
 
 def test_lines_and_title(chart: Any, found: Any) -> None:  # noqa: ANN401
@@ -115,7 +117,7 @@ def test_lines_and_title(chart: Any, found: Any) -> None:  # noqa: ANN401
     headline, _, _ = found.summary["answer"].partition(". ")
     title = chart.to_dict()["title"]
     assert headline in " ".join(title["text"])
-    assert "Diamonds: the winner changes." in " ".join(title["subtitle"])
+    assert "Diamonds: the winner changes." in chart.to_dict()["description"]
 
 
 def test_ends_that_are_not_feasible_are_said(found: Any) -> None:  # noqa: ANN401

@@ -76,7 +76,7 @@ COUNTED = (
 )
 FROM_ZERO = ("draft_tokens", "redundant_experts")
 NUMBERS = (*COUNTED, BATCH, ACCEPTED, "tpot_ms", THROUGHPUT)
-TEXTS = ("origin", "source")
+TEXTS = ("origin", "source", "reading")
 ENGINE_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 """How an engine is written: as the ids of the catalogue are."""
 NATURAL = "natural"
@@ -117,6 +117,8 @@ class ServiceMeasurement:
     throughput: float | None
     tpot_ms: float | None
     origin: str
+    reading: str
+    """Whether the source itself was read: `primary`, or `secondary`."""
     source: str
     reason: str = ""
     """Why the prediction is far off, where somebody looked into it."""

@@ -205,6 +205,7 @@ def answer_of(row: ServiceMeasurement, constants: ServiceConstants) -> dict[str,
         "why": None,
         "origin": row.origin or None,
         "source": row.source or None,
+        "reading": row.reading or None,
     }
     why = f"the row lacks {', '.join(row.incomparable)}" if row.incomparable else None
     if row.unpredictable:

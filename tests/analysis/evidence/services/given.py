@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,23 @@ ROW = {
     "tokens_per_s_per_device": "2324",
 }
 GROUPS = {"mode": "afd", "n_attention_devices": "96", "n_ffn_devices": "32"}
+
+
+@functools.cache
+def told() -> tuple[dict[str, str], ...]:
+    """Return the shipped rows as text, each with the name of its file."""
+    rows = []
+    for path in SHIPPED:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows += [{"file": path.name, **row} for row in csv.DictReader(file)]
+    return tuple(rows)
+
+
+def lacking(row: dict[str, str]) -> list[str]:
+    """Return which columns a row of text lacks that its prediction needs."""
+    needed = ["system", "batch_per_device", "tokens_per_s_per_device"]
+    needed += [] if row["use"] == "relative" else ["accept_length"]
+    return [key for key in needed if not row[key]]
 
 
 @functools.cache
