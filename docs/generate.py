@@ -519,7 +519,7 @@ if __name__ == "__main__":
     if record is not None:
         SERVICE.write_text(record, encoding="utf-8")
         print(f"wrote {SERVICE.relative_to(DOCS.parent)}", file=sys.stderr)  # noqa: T201
-        os.execv(sys.executable, [sys.executable, *sys.argv, AGAIN])
+        os.execv(sys.executable, [sys.executable, *sys.argv, AGAIN])  # noqa: S606 - itself, with new constants
     for path in COUNTED:
         path.write_text(counted(path.read_text("utf-8")), encoding="utf-8")
     for path, made in {**pages(), **answered()}.items():
