@@ -1,4 +1,4 @@
-"""The page of words: those of the field, the columns of answers, and the quantities that `explain` knows."""
+"""The page of words: of the field, of columns and of formulas, as `explain` knows them."""
 
 from __future__ import annotations
 
@@ -7,57 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-WORDS = {
-    "AFD": (
-        "attention-FFN disaggregation: attention and experts on two groups of devices, tokens cross "
-        "between them twice a layer"
-    ),
-    "aggregated": "prefill and decode on the same devices",
-    "batch": (
-        "sequences that share a step; of a device, of an attention group, or of one micro-batch, as "
-        "the column says"
-    ),
-    "break-even": "value of an input at which two answers cost or serve the same",
-    "combine": "the way of results from the experts back to their tokens; `dispatch` is the way there",
-    "cut": "where a layer is split under AFD: after the attention block, or around the attention core",
-    "cycle": "time between two micro-batches of one layer under AFD",
-    "dead zone": (
-        "FFN node counts over which scale-out fixes the pairs a device receives, so HFU is flat at its floor"
-    ),
-    "domain": "devices that reach each other at scale-up bandwidth: a node, or a rack",
-    "EP": "expert parallelism: every device runs attention and holds some of the experts",
-    "fan-out": "how the experts of a token spread over nodes",
-    "goodput": "requests a second that are in time",
-    "HFU": (
-        "hardware FLOPS utilization: operations the model needs over those the device could do in "
-        "the whole stage, each at the peak of its format"
-    ),
-    "ISL, OSL": "tokens of a request to prefill, and to decode",
-    "lock-step": "two half batches of EP, one computing while the other communicates",
-    "micro-batch": (
-        "a part of the batch that is in flight by itself, so that transfers of one hide behind another"
-    ),
-    "nu": "standard deviation of the tokens that a slot of an attention instance holds",
-    "OFU": "operational FLOPS utilization: HFU while the device is at work",
-    "P/D": "prefill and decode in two pools of devices",
-    "pair": "a token on its way to one of its experts",
-    "prefix": "tokens of a request whose cache exists already",
-    "r": "attention instances per FFN instance; 8A1F is eight to one",
-    "redundant experts": "experts that a second device holds too, so that loads are more even",
-    "S_t": "temporal sparsity: the share of the stage in which the device is at work; HFU = OFU x S_t",
-    "scale-out": "the network between nodes or racks: InfiniBand, Ethernet",
-    "scale-up": "the network inside a domain: NVLink, Unified Bus, xGMI",
-    "sigma": "balance of the experts' load: mean over that of the fullest device",
-    "stage budget": "the time one stage has per layer and micro-batch, from the latency target",
-    "superpod": "a system whose scale-up domain holds both the attention and the FFN side",
-    "theta": "mean of the tokens that a slot of an attention instance holds",
-    "TPOT": "time per output token after the first",
-    "transport": (
-        "what is sent to experts: a copy of a token per expert, per device or per node that it meets"
-    ),
-    "TTFT": "time to the first token",
-}
-"""What the field calls things; symbols of formulas are in `roofline_afd.nomenclature`."""
 TEXT = """# Glossary
 
 ## Words
@@ -82,6 +31,7 @@ def page() -> str:
         Markdown.
     """
     from roofline_afd.analysis.listing.terms import TERMS
+    from roofline_afd.analysis.listing.words import WORDS
     from roofline_afd.docstrings import documentation
     from roofline_afd.errors import InputError
     from roofline_afd.nomenclature import NOMENCLATURE
@@ -102,14 +52,18 @@ def page() -> str:
         if term.function.__module__.startswith("roofline_afd.physics")
     }
     quantities = {name: documentation(term.function) for name, term in TERMS.items()}
+    words = {name: text for names, text in WORDS.items() for name in names.split(", ")}
     parts = [
         TEXT,
-        _table("| word | meaning |", (f"| {word} | {meaning} |" for word, meaning in WORDS.items())),
+        _table(
+            "| word | meaning |",
+            (f"| `{word}` | {text} |" for word, text in sorted(words.items()) if word not in COLUMNS),
+        ),
         COLUMNS_TEXT,
         _table(
-            "| key | label | unit | formula |",
+            "| key | label | unit | meaning | formula |",
             (
-                f"| `{key}` | {column.label} | {column.unit} | {formula(key)} |"
+                f"| `{key}` | {column.label} | {column.unit} | {words.get(key, '')} | {formula(key)} |"
                 for key, column in sorted(COLUMNS.items())
             ),
         ),
