@@ -78,13 +78,11 @@ def toml_of(raw: bytes, *, name: str) -> dict[str, Any]:
     InputError
         If it is no TOML, nested too deeply, or holds a whole number beyond 64 bits.
     """
+    text = _decoded(raw, name)
     try:
-        text = raw.decode("utf-8-sig")
         deep = any(run[0].count(".") > MOST_DOTS for run in _KEY_RUN.finditer(text))
         held = {} if deep else tomllib.loads(text)
         _check_numbers(held, name)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8 text") from error
     except RecursionError as error:
         raise InputError(f"{name} is nested too deeply") from error
     except InputError:
@@ -138,10 +136,7 @@ def json_of(text: str | bytes, *, name: str, infinite: bool = False) -> Any:  # 
             raise InputError(f"{name}: field {shown(twice[0])} is given twice")
         return dict(pairs)
 
-    try:
-        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8 text") from error
+    decoded = _decoded(text, name) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
         return json.loads(decoded, parse_constant=constant, parse_int=whole, object_pairs_hook=fields)
     except InputError:
@@ -150,6 +145,13 @@ def json_of(text: str | bytes, *, name: str, infinite: bool = False) -> Any:  # 
         raise InputError(f"{name} is nested too deeply") from error
     except ValueError as error:
         raise InputError(f"{name} is no JSON: {str(error)[:120]}") from error
+
+
+def _decoded(raw: bytes, name: str) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 text") from error
 
 
 def _check_numbers(held: object, name: str) -> None:
