@@ -75,8 +75,10 @@ def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
 
 
 def _options(command: Any) -> Iterator[Told]:  # noqa: ANN401 - of typer
-    """Yield the options of a command."""
-    for option in command.params:
+    """Yield the options of a command, with the short flags that it gets when it is asked for."""
+    from roofline_afd.cli.helping import with_short_flags
+
+    for option in with_short_flags(command.params):
         if option.param_type_name == "argument" or getattr(option, "hidden", False):
             continue
         text = " ".join(str(option.help or "").split())
