@@ -12,7 +12,7 @@ from tests.analysis.purchase.conftest import DEMAND, RENT, asked, procure, rent
 def test_candidates_must_differ() -> None:
     with pytest.raises(InputError, match="scenarios names h800 twice"):
         procure(asked("h800", "h20", "h800"), demand=DEMAND)
-    with pytest.raises(InputError, match="--systems is empty"):
+    with pytest.raises(InputError, match="scenarios is empty"):
         procure([], demand=DEMAND)
 
 
