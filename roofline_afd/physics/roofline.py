@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -425,6 +425,7 @@ class FfnStage(NamedTuple):
 
 
 _RESTING_ON_ACTIVE = frozenset({"active_time", "ofu", "temporal_sparsity"})
+_RESTING_ON_PAIRS = _RESTING_ON_ACTIVE | {"pairs_per_device", "compute_time", "intensity"}
 
 
 def ffn_stage(
@@ -506,20 +507,28 @@ def ffn_stage(
         sender_share=share,
         superpod=superpod,
     )
-    pairs = pairs_per_device(
-        link_bandwidth=link,
-        link_bytes_per_pair=link_bytes_per_pair,
-        stage_budget=stage_budget,
-        peak=peak,
-        flops_per_pair=flops_per_pair,
-    )
+    arriving: dict[str, Any] = {
+        "link_bandwidth": link,
+        "link_bytes_per_pair": link_bytes_per_pair,
+        "peak": peak,
+        "flops_per_pair": flops_per_pair,
+    }
+    pairs: FloatArray = np.nan
+    computing: FloatArray = np.nan
+    if not _RESTING_ON_PAIRS.isdisjoint(wanted):
+        pairs = pairs_per_device(stage_budget=stage_budget, **arriving)
+        computing = compute_time(pairs_per_device=pairs, flops_per_pair=flops_per_pair, peak=peak)
     reading = weight_time(
         experts_per_device=experts,
         flops_per_pair=flops_per_pair,
         weight_bytes=weight_bytes,
         memory_bandwidth=memory_bandwidth,
     )
-    computing = compute_time(pairs_per_device=pairs, flops_per_pair=flops_per_pair, peak=peak)
+    hfu: FloatArray = np.nan
+    if "hfu" in wanted:  # of a second as of a stage: how long that is cancels
+        second = pairs_per_device(stage_budget=1.0, **arriving)
+        busy = compute_time(pairs_per_device=second, flops_per_pair=flops_per_pair, peak=peak)
+        hfu = hardware_utilization(compute_time=busy, stage_budget=1.0)
     active: FloatArray = np.nan
     if not _RESTING_ON_ACTIVE.isdisjoint(wanted):
         active = active_time(compute_time=computing, weight_time=reading)
@@ -541,9 +550,7 @@ def ffn_stage(
         temporal_sparsity=temporal_sparsity(active_time=active, stage_budget=stage_budget)
         if "temporal_sparsity" in wanted
         else np.nan,
-        hfu=hardware_utilization(compute_time=computing, stage_budget=stage_budget)
-        if "hfu" in wanted
-        else np.nan,
+        hfu=hfu,
         expert_memory=expert_memory(
             experts_per_device=experts,
             flops_per_pair=flops_per_pair,

@@ -13,7 +13,7 @@ from roofline_afd.physics import budget, experts, regimes, roofline
 from roofline_afd.serving.fan_out import hit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from roofline_afd.catalogue.records import Quantity
     from roofline_afd.physics.arrays import FloatArray, IntLike
@@ -216,45 +216,63 @@ def stage_values(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def stage_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+def _number(name: str) -> tuple[tuple[str, ...], Callable[..., Any]]:
+    """Return a value that is a number of the stage as it stands."""
+    return (name,), lambda value: value
+
+
+NUMBERS: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+    **{name: _number(name) for name in ("devices_per_node", "routed_experts", "top_k", "moe_layers")},
+    "flops_per_pair": (
+        ("dispatch_width", "expert_intermediate", "expert_matrices"),
+        lambda width, inner, matrices: (
+            experts.expert_flops_per_pair(
+                dispatch_width=width, expert_intermediate=inner, expert_matrices=matrices
+            )
+            * 1.0
+        ),
+    ),
+    "link_bytes_per_pair": (
+        ("dispatch_width", "dispatch_bytes", "combine_bytes", "full_duplex"),
+        lambda width, sent, back, full: roofline.link_bytes_per_pair(
+            dispatch_width=width, dispatch_bytes=sent, combine_bytes=back, full_duplex=full
+        ),
+    ),
+    "weight_bytes": _number("weight_bytes"),
+    "stage_budget": (
+        ("tpot_ms", "accept_length", "gap_ms", "layers", "microbatches"),
+        lambda tpot, accepted, gap, layers, microbatches: budget.stage_budget(
+            tpot=tpot * 1e-3,
+            accept_length=accepted,
+            gap=gap * 1e-3,
+            layers=layers,
+            microbatches=microbatches,
+        ),
+    ),
+    "peak": (("peak_tflops",), lambda tera: tera * 1e12),
+    "memory_bandwidth": (("memory_gb_per_s",), lambda giga: giga * 1e9),
+    "usable_memory": (("memory_gb", "memory_reserve"), lambda giga, kept: giga * 1e9 * (1 - kept)),
+    "scale_up": (("scale_up_gb_per_s", "scale_up_efficiency"), lambda giga, share: giga * 1e9 * share),
+    "scale_out": (("scale_out_gb_per_s", "scale_out_efficiency"), lambda giga, share: giga * 1e9 * share),
+    "attention_devices": (("attention_devices",), lambda devices: devices * 1.0),
+}
+"""Numbers of an FFN stage, SI: the keys of `stage_values` each is made of, and how."""
+
+
+def stage_numbers(values: Mapping[str, Any], names: Iterable[str] = NUMBERS) -> dict[str, Any]:
     """Return the numbers of an FFN stage, SI, elementwise over values that broadcast against each other.
 
     Parameters
     ----------
     values : mapping
         As of `stage_values`; numbers or arrays.
+    names : iterable of str
+        Those wanted.
 
     Returns
     -------
     dict
         By field of `FfnStageInputs`.
     """
-    return {
-        **{name: values[name] for name in ("devices_per_node", "routed_experts", "top_k", "moe_layers")},
-        "flops_per_pair": experts.expert_flops_per_pair(
-            dispatch_width=values["dispatch_width"],
-            expert_intermediate=values["expert_intermediate"],
-            expert_matrices=values["expert_matrices"],
-        )
-        * 1.0,
-        "link_bytes_per_pair": roofline.link_bytes_per_pair(
-            dispatch_width=values["dispatch_width"],
-            dispatch_bytes=values["dispatch_bytes"],
-            combine_bytes=values["combine_bytes"],
-            full_duplex=values["full_duplex"],
-        ),
-        "weight_bytes": values["weight_bytes"],
-        "stage_budget": budget.stage_budget(
-            tpot=values["tpot_ms"] * 1e-3,
-            accept_length=values["accept_length"],
-            gap=values["gap_ms"] * 1e-3,
-            layers=values["layers"],
-            microbatches=values["microbatches"],
-        ),
-        "peak": values["peak_tflops"] * 1e12,
-        "memory_bandwidth": values["memory_gb_per_s"] * 1e9,
-        "usable_memory": values["memory_gb"] * 1e9 * (1 - values["memory_reserve"]),
-        "scale_up": values["scale_up_gb_per_s"] * 1e9 * values["scale_up_efficiency"],
-        "scale_out": values["scale_out_gb_per_s"] * 1e9 * values["scale_out_efficiency"],
-        "attention_devices": values["attention_devices"] * 1.0,
-    }
+    made = ((name, *NUMBERS[name]) for name in names)
+    return {name: make(*(values[key] for key in keys)) for name, keys, make in made}

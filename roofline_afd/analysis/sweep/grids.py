@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+
+def held_block(mask: NDArray[np.bool_]) -> list[NDArray[np.intp]] | None:
+    """Return the places of each axis where a mask holds somewhere; None where it holds nowhere."""
+    if not mask.any():
+        return None
+    axes = range(mask.ndim)
+    return [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+
+
+def cropped(values: Any, block: Sequence[NDArray[np.intp]]) -> Any:  # noqa: ANN401 - numbers, or an array
+    """Return values at the places of each axis that they are spread along; plain numbers as they are."""
+    found = np.asarray(values)
+    lacking = len(block) - found.ndim
+    for axis, places in enumerate(block[lacking:]):
+        if found.shape[axis] > 1 and places.size < found.shape[axis]:
+            found = found.take(places, axis=axis)
+    return found if np.ndim(values) else values
 
 
 class Chunk(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind
     from roofline_afd.serving.scenario import Scenario
 
-CHUNK_POINTS = 1 << 18
+CHUNK_POINTS = 1 << 17
 """Points of a chunk: as many as keep what is done once a chunk small, and its columns near the core [1]."""
 _BLANK: dict[str, Any] = {"feasible": False, "winner": 0.0, "mode": 0.0}
 """Metrics of what is infeasible; the others have no number."""
@@ -98,6 +98,7 @@ class Plan:
         self.grid = spec.grid
         self.kind: Kind = kind_of(spec.of, spec.mode)
         self._held: tuple[tuple[int, ...], Evaluator] | None = None
+        self._last: dict[int, tuple[range, NDArray[np.int64]]] = {}
         self.strict = False
         """Whether combinations that cannot be are refused; else they are blank."""
 
@@ -127,11 +128,15 @@ class Plan:
     def places(self, chunk: Chunk) -> list[NDArray[np.int64]]:
         """Return the places of a chunk on the open axes, which broadcast against each other."""
         every = self._ranges(chunk)[self.spec.n_outer :]
-        many = len(every)
-        return [
-            np.arange(part.start, part.stop).reshape((-1,) + (1,) * (many - 1 - index))
-            for index, part in enumerate(every)
-        ]
+        return [self._places(len(every), index, part) for index, part in enumerate(every)]
+
+    def _places(self, many: int, index: int, part: range) -> NDArray[np.int64]:
+        """Return places on one open axis: the same object for the same places as before."""
+        known = self._last.get(index)
+        if known is None or known[0] != part:
+            shape = (-1,) + (1,) * (many - 1 - index)
+            known = self._last[index] = part, np.arange(part.start, part.stop).reshape(shape)
+        return known[1]
 
     def shape(self, chunk: Chunk) -> tuple[int, ...]:
         """Return how many places a chunk has on each open axis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,33 +105,27 @@ class Reducer:
                 good = good & ~np.isnan(value)
             tops = [math.inf] * len(keys)
         self.valid += int(np.count_nonzero(good)) * (size // good.size)
-        keep = self._unbeaten(signed, good, tops) if self.name == PARETO else self._worth(signed, good, tops)
-        if keep is None:
+        beats = self._unbeaten(signed, tops) if self.name == PARETO else self._worth(signed, tops)
+        if beats is None or not beats.any():
             return
-        rows = np.flatnonzero(np.broadcast_to(keep, shape))
+        at = _where(shape, good, beats)
+        if at is None:
+            return
+        kept = [np.broadcast_to(value, shape)[at] for value in signed]
         if self.name == PARETO:
-            x, y = (np.broadcast_to(value, shape)[np.unravel_index(rows, shape)] for value in signed)
-            rows = rows[_frontier(x, y)]
-        elif rows.size > self._many:
-            value = np.broadcast_to(signed[0], shape)[np.unravel_index(rows, shape)]
-            rows = rows[np.argsort(-value, kind="stable")[: self._many]]
-        if rows.size:
-            at = np.unravel_index(rows, shape)
-            self._keep(
-                Kept(
-                    rows + start,
-                    {name: np.broadcast_to(columns[name], shape)[at].astype(float) for name in self.metrics},
-                )
-            )
+            rows = _frontier(*kept)
+        elif self._many == 1:
+            rows = np.array([np.argmax(kept[0])])
+        else:
+            rows = np.argsort(-kept[0], kind="stable")[: self._many]
+        at = tuple(index[rows] for index in at)
+        columns = {name: np.broadcast_to(columns[name], shape)[at].astype(float) for name in self.metrics}
+        self._keep(Kept(np.ravel_multi_index(at, shape) + start, columns))
 
-    def _worth(
-        self, signed: Sequence[NDArray[Any]], good: NDArray[np.bool_], tops: Sequence[float]
-    ) -> NDArray[np.bool_] | None:
-        """Return which points of a chunk may be kept; None for none."""
+    def _worth(self, signed: Sequence[NDArray[Any]], tops: Sequence[float]) -> NDArray[np.bool_] | None:
+        """Return which points of a chunk are above all kept, of those alike the first; None for none."""
         least = self._least()
-        if tops[0] < least or not good.any():
-            return None
-        return good & (signed[0] > least)  # of those alike the first stays
+        return None if tops[0] < least else np.asarray(signed[0] > least)
 
     @property
     def _many(self) -> int:
@@ -141,22 +136,15 @@ class Reducer:
         held = self.kept.columns[self.given[0]] * self.signs[self.given[0]]
         return float(held[-1]) if held.size >= self._many else -math.inf
 
-    def _unbeaten(
-        self, signed: Sequence[NDArray[Any]], good: NDArray[np.bool_], tops: Sequence[float]
-    ) -> NDArray[np.bool_] | None:
+    def _unbeaten(self, signed: Sequence[NDArray[Any]], tops: Sequence[float]) -> NDArray[np.bool_] | None:
         """Return which points of a chunk no kept one beats in both; None for none."""
         x, y = signed
         held = [self.kept.columns[key] * self.signs[key] for key in self.given[:2]]
-        if not good.any():
-            return None
-        if not held[0].size:
-            return np.broadcast_arrays(good, x, y)[0]
         # from the most x on, y grows: the last that has as much x has the most y of those
-        place = np.searchsorted(-held[0], [-tops[0]], side="right")[0] - 1
-        if place >= 0 and tops[1] <= held[1][place]:
-            return None
         best = np.concatenate([[-math.inf], held[1]])
-        return good & (y > best[np.searchsorted(-held[0], -x, side="right")])
+        if tops[1] <= best[np.searchsorted(-held[0], -tops[0], side="right")]:
+            return None
+        return np.asarray(y > best[np.searchsorted(-held[0], -x, side="right")])
 
     def _keep(self, more: Kept) -> None:
         places = np.concatenate([self.kept.places, more.places])
@@ -244,6 +232,26 @@ class Reducer:
             {"low": float(edges[index]), "high": float(edges[index + 1]), "points": int(count)}
             for index, count in enumerate(many)
         ]
+
+
+def _where(shape: tuple[int, ...], *masks: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...] | None:
+    """Return where all masks hold that broadcast to a shape, in order; None for nowhere.
+
+    Looked for only at places of an axis where each holds somewhere: most masks change along few axes.
+    """
+    kept = []
+    for axis, size in enumerate(shape):
+        held = np.ones(size, dtype=bool)
+        for mask in masks:
+            others = tuple(index for index in range(len(shape)) if index != axis)
+            held &= mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape).any(axis=others)
+        kept.append(np.flatnonzero(held))
+        if not kept[-1].size:
+            return None
+    block = np.ix_(*kept)
+    both = functools.reduce(np.logical_and, (np.broadcast_to(mask, shape)[block] for mask in masks))
+    found = np.nonzero(both)
+    return tuple(places[index] for places, index in zip(kept, found, strict=True)) if found[0].size else None
 
 
 def _frontier(

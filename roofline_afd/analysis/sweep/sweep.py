@@ -45,6 +45,8 @@ MOST_ROWS = 100_000
 MOST_POINTS = 10**12
 TASK_POINTS = {NONE: 1 << 17, "reduced": 1 << 22}
 """Points of a task, where many are computed at once."""
+FEWEST_TASKS = 64
+"""Tasks of a long reduction: each begins with nothing to hold its first points to."""
 SEARCHES = 8
 """Points of a task that are searched one by one."""
 SEARCHED = {"compare", "provision", "explore"}
@@ -188,7 +190,9 @@ def _known(spec: Spec, index: int, place: int) -> None:
 def _task_points(spec: Spec) -> int:
     if spec.of in SEARCHED:
         return SEARCHES
-    return TASK_POINTS[NONE] if spec.reduce[0] == NONE else TASK_POINTS["reduced"]
+    if spec.reduce[0] == NONE:
+        return TASK_POINTS[NONE]
+    return max(TASK_POINTS["reduced"], spec.grid.points // FEWEST_TASKS)
 
 
 def _done(

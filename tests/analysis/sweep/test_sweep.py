@@ -228,7 +228,7 @@ def test_a_ray_worker_that_is_killed_loses_nothing(folder: Path, tmp_path: Path)
             return
         for each in _descendants(os.getpid()):
             title = Path(f"/proc/{each}/cmdline")
-            if title.exists() and title.read_bytes().startswith(b"ray::"):
+            if title.exists() and title.read_bytes().startswith((b"ray::work", b"ray::IDLE")):
                 os.kill(each, signal.SIGKILL)
                 killed.append(each)
                 return

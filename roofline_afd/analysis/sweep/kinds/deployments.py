@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -9,6 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.one import OVERLAPPED, counts_asked, plans_asked
+from roofline_afd.analysis.sweep.grids import cropped, held_block
 from roofline_afd.errors import InputError
 from roofline_afd.serving.candidates import admitted
 from roofline_afd.serving.checks import option, whole
@@ -16,18 +18,25 @@ from roofline_afd.serving.deployable import most_sequences
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import COUNTS
 from roofline_afd.serving.sizes import REPLICATED
+from roofline_afd.serving.steps import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.sweep.axes import Axis
     from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Places
+    from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
+    from roofline_afd.serving.sizes import Plan
 
 DEPLOYED = ("devices", "attention_devices", "ffn_devices", "batch", "microbatches")
 """Inputs of one deployment, over which many are timed at once."""
+
+
+NEEDED = ("step_ms", "feasible")
+"""Metrics by which the quicker of two plans is told."""
 
 
 class Predictions:
@@ -49,7 +58,7 @@ class Predictions:
         metrics: Sequence[str],
     ) -> Evaluator:
         """Return the times of deployments of one question."""
-        del metrics  # a step has them all
+        wanted_metrics = {*metrics, *NEEDED}
         base = changed(scenario, outer) if outer else scenario
         open_ = {axis.key: _counts(axis) for axis in axes}
         fixed = {name: getattr(base, name) for name in DEPLOYED if name not in open_}
@@ -72,23 +81,13 @@ class Predictions:
             at: dict[str, Any] = dict(fixed)
             for key, place in zip(keys, places, strict=True):
                 at[key] = open_[key][place]
-            senders = at["attention_devices"] if mode == AFD else at["devices"]
-            receivers = at["ffn_devices"] if mode == AFD else np.zeros(0)
             best: Columns | None = None
             for plan in plans:
-                runs = admitted(plan, np.asarray(senders) * 1.0, np.asarray(receivers) * 1.0)
                 for count in counts:
                     if count != counts[0] and plan.transport == REPLICATED:
                         continue  # a sum over all devices leaves nothing to overlap
-                    halves = True if len(counts) == 1 else np.asarray(at["batch"]) >= count
-                    deployment = deployments.deployment_of(
-                        senders,
-                        receivers if mode == AFD else 0,
-                        batch=at["batch"],
-                        microbatches=at["microbatches"] if swept else count,
-                        plan=plan,
-                    )
-                    found = _predicted(deployments, deployment, at["batch"], runs & halves)
+                    asked = at if swept else {**at, "microbatches": count}
+                    found = _predicted(deployments, plan, asked, wanted_metrics, halves=len(counts) > 1)
                     best = found if best is None else _better(best, found)
             assert best is not None  # noqa: S101 - there is a plan
             return best
@@ -96,46 +95,81 @@ class Predictions:
         return evaluate
 
 
-def _counts(axis: Axis) -> NDArray[np.int64]:
+def _counts(axis: Axis) -> NDArray[np.float64]:
     """Return the values of an axis, which must be whole and within the bounds of its option."""
     assert axis.numbers is not None  # noqa: S101 - of numbers alone
-    counts = axis.numbers.astype(np.int64)
-    odd = np.flatnonzero(counts != axis.numbers)
+    counts = axis.numbers
+    odd = np.flatnonzero(counts != np.floor(counts))
     ends = (int(np.argmin(counts)), int(np.argmax(counts)), *odd[:1].tolist())
     for place in ends:
         whole(option(axis.key), axis.value(place), most=COUNTS[axis.key])
     return counts
 
 
-def _predicted(deployments: Deployments, deployment: Any, batch: Any, runs: Any) -> Columns:  # noqa: ANN401 - arrays
-    """Return the metrics of deployments; NaN where memory or the target rules one out."""
+def _predicted(
+    deployments: Deployments, plan: Plan, at: Mapping[str, Any], wanted: Collection[str], *, halves: bool
+) -> Columns:
+    """Return the metrics wanted of one plan's deployments; NaN where memory or the target rules one out.
+
+    Only those are timed that memory holds: the places of each axis where it holds some.
+    """
+    senders = at["attention_devices"] if deployments.mode == AFD else at["devices"]
+    receivers = at["ffn_devices"] if deployments.mode == AFD else np.zeros(0)
+    empty = _deployment(deployments, plan, {**at, "batch": 0})
+    most = np.asarray(deployments.largest_batch(empty))
+    held = np.minimum(most, most_sequences(deployments, empty))  # memory, and the kernels' library
+    fits = admitted(plan, np.asarray(senders) * 1.0, np.asarray(receivers) * 1.0) & (held >= at["batch"])
+    if halves:
+        fits = fits & (np.asarray(at["batch"]) >= at["microbatches"])
+    shape = np.broadcast_shapes(fits.shape, *(np.shape(value) for value in at.values() if value is not None))
+    found: Columns = {name: np.full(shape, np.nan) for name in wanted if name != "largest_batch"}
+    found["feasible"] = np.zeros(shape, dtype=bool)
+    if "largest_batch" in wanted:
+        found["largest_batch"] = np.maximum(np.floor(most), 0.0)
+    block = held_block(np.broadcast_to(fits, shape))
+    if block is None:
+        return found
+    inside = {name: None if value is None else cropped(value, block) for name, value in at.items()}
+    timed = _timed(deployments, _deployment(deployments, plan, inside), cropped(fits, block), wanted)
+    for name, column in timed.items():
+        found[name][np.ix_(*block)] = column
+    return found
+
+
+def _deployment(deployments: Deployments, plan: Plan, at: Mapping[str, Any]) -> Deployment:
+    pair = deployments.mode == AFD
+    return deployments.deployment_of(
+        at["attention_devices"] if pair else at["devices"],
+        at["ffn_devices"] if pair else 0,
+        batch=at["batch"],
+        microbatches=at["microbatches"],
+        plan=plan,
+    )
+
+
+def _timed(
+    deployments: Deployments, deployment: Deployment, fits: NDArray[np.bool_], wanted: Collection[str]
+) -> Columns:
+    """Return metrics that rest on the time of a step, of deployments that fit."""
     scenario = deployments.scenario
     step = deployments.step(deployment)
-    most = np.asarray(deployments.largest_batch(deployment))
-    held = np.minimum(most, most_sequences(deployments, deployment))  # memory, and the kernels' library
-    feasible = runs & np.isfinite(step.time) & (held >= batch)
-    tpot = step.time / scenario.accept_length
+    feasible = fits & np.isfinite(step.time)
     if scenario.tpot_ms is not None:
-        feasible = feasible & (tpot * 1e3 <= scenario.tpot_ms)
+        feasible = feasible & (step.time * 1e3 <= scenario.tpot_ms * scenario.accept_length)
     layers = sum(float(block.layers) for block in step.blocks)
-    means = {
-        f"{side}_us": sum(block.layers * np.asarray(getattr(block, side)) for block in step.blocks)
-        / layers
-        * 1e6
-        for side in ("attention", "dispatch", "ffn", "combine")
+
+    def mean(side: str) -> Any:  # noqa: ANN401 - an array
+        return sum(block.layers * np.asarray(getattr(block, side)) for block in step.blocks) / layers * 1e6
+
+    made: dict[str, Callable[[], Any]] = {
+        "tokens_per_s_per_device": lambda: deployments.tokens_per_s_per_device(deployment, step.time),
+        "tokens_per_s_per_user": lambda: scenario.accept_length / step.time,
+        "tpot_ms": lambda: step.time * 1e3 / scenario.accept_length,
+        "step_ms": lambda: step.time * 1e3,
+        **{f"{side}_us": functools.partial(mean, side) for side in STAGES},
     }
-    found = {
-        "tokens_per_s_per_device": deployments.tokens_per_s_per_device(deployment, step.time),
-        "tokens_per_s_per_user": 1.0 / tpot,
-        "tpot_ms": tpot * 1e3,
-        "step_ms": step.time * 1e3,
-        **means,
-        "largest_batch": np.maximum(np.floor(most), 0.0),
-    }
-    blank = {
-        name: np.where(feasible, column, np.nan) for name, column in found.items() if name != "largest_batch"
-    }
-    return {**found, **blank, "feasible": feasible}
+    found = {name: np.where(feasible, make(), np.nan) for name, make in made.items() if name in wanted}
+    return {**found, "feasible": feasible}
 
 
 def _better(one: Columns, other: Columns) -> Columns:

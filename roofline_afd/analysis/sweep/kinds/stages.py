@@ -14,6 +14,7 @@ from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.errors import InputError
 from roofline_afd.physics import roofline as physics
 from roofline_afd.serving.ffn_stage import (
+    NUMBERS,
     STAGE_TERMS,
     ffn_stage_inputs,
     stage_numbers,
@@ -109,6 +110,10 @@ class _StageEvaluator:
     at_nodes: int
     domain: float
     metrics: tuple[str, ...]
+    held: dict[str, tuple[Places, NDArray[Any]]] = dataclasses.field(default_factory=dict)
+    """Places of the last points on each axis, and the values there."""
+    numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Numbers of the stage at these."""
 
     @cached_property
     def copies(self) -> NDArray[np.float64] | None:
@@ -117,11 +122,23 @@ class _StageEvaluator:
             return None
         return np.asarray(self.inputs.top_k / self.inputs.nodes_hit(self.columns[self.at_nodes]))
 
+    def _numbers(self, places: Sequence[Places]) -> dict[str, Any]:
+        """Return the numbers of the stage: those of axes that are where they were as they were."""
+        moved = {
+            key: (place, column[place])
+            for key, column, place in zip(self.keys, self.columns, places, strict=True)
+            if key not in self.held or self.held[key][0] is not place
+        }
+        self.held.update(moved)
+        names = [name for name, (keys, _) in NUMBERS.items() if not moved.keys().isdisjoint(keys)]
+        values = {**self.values, **{key: column for key, (_, column) in self.held.items()}}
+        self.numbers.update(stage_numbers(values, names if self.numbers else NUMBERS))
+        return self.numbers
+
     def __call__(self, places: Sequence[Places]) -> Columns:
         """Return metrics at places of the open axes."""
-        at = {key: column[place] for key, column, place in zip(self.keys, self.columns, places, strict=True)}
-        nodes = at.pop(FFN_NODES)
-        numbers = stage_numbers({**self.values, **at})
+        numbers = self._numbers(places)
+        nodes = self.held[FFN_NODES][1]
         copies = self.copies
         if copies is None:
             held = dataclasses.replace(self.inputs, **numbers)
