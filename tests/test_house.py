@@ -15,7 +15,17 @@ import roofline_afd
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "roofline_afd"
-BASE = {"docstrings", "documents", "errors", "nomenclature", "progress", "questions", "units", "version"}
+BASE = {
+    "docstrings",
+    "documents",
+    "errors",
+    "nomenclature",
+    "processes",
+    "progress",
+    "questions",
+    "units",
+    "version",
+}
 """Files at the top that every room may use; they use each other and nothing else."""
 ORDER = ["catalogue", "serving", "simulation", "analysis", "view", "reporting", "cli"]
 """Rooms from left to right; `physics` stands beside `serving` and uses nothing but itself."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from roofline_afd.processes import cores, end_with_parent
 from roofline_afd.progress import steps
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
     dict
         What each made, in the order of the tasks. What one of them raises is raised.
     """
-    workers = min(_cores(), len(tasks), MOST_WORKERS)
+    workers = min(cores(), len(tasks), MOST_WORKERS)
     if workers == 1 or not _forks_safely():
         return {name: task() for name, task in steps(tasks.items())}
     others = multiprocessing.active_children()
@@ -83,7 +83,7 @@ class Ahead:
     def __init__(self, task: Callable[[], str]) -> None:
         self._task = task
         self._process: BaseProcess | None = None
-        if _cores() == 1 or not _forks_safely():
+        if cores() == 1 or not _forks_safely():
             return
         context = multiprocessing.get_context("fork")
         self._mine, theirs = context.Pipe(duplex=False)
@@ -117,6 +117,7 @@ class Ahead:
 def _send(connection: Connection, task: Callable[[], str]) -> None:
     """Make and send; say nothing where that fails, which is asked for again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     with contextlib.suppress(Exception):
         connection.send(task())
 
@@ -127,15 +128,11 @@ def _forks_safely() -> bool:
     return forks and threading.active_count() == 1 and THREADED not in sys.modules
 
 
-def _cores() -> int:
-    """Return the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _begin(tasks: dict[str, Callable[[], Any]]) -> None:
     """Hold the work; an interrupt is for the process that asked, and memory is freed when it ends."""
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     _held.update(tasks)
 
 

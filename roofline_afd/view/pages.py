@@ -22,6 +22,10 @@ PNG_SCALE = 2.0
 DRAWS = "vl_convert"
 """What draws, and holds the scripts of pages: an extra, more than a third of all that is installed."""
 
+ADDRESS_SPACE_BYTES = 80_000_000_000
+"""What the engine that draws reserves, of which it uses little [B]."""
+OPEN_FILES = 32
+
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -89,10 +93,24 @@ def check_drawing(what: str) -> None:
     Raises
     ------
     InputError
-        If so: says how to install it.
+        If so: says how to install it; or where a limit of this process would end what draws.
     """
     if importlib.util.find_spec(DRAWS) is None:
         raise InputError(f"{what} needs the extra plots: pip install 'roofline-afd[plots]'")
+    if importlib.util.find_spec("resource") is None:  # a system without such limits
+        return
+    import resource
+
+    space, files = (resource.getrlimit(limit)[0] for limit in (resource.RLIMIT_AS, resource.RLIMIT_NOFILE))
+    if space != resource.RLIM_INFINITY and space < ADDRESS_SPACE_BYTES:
+        raise InputError(
+            f"{what} needs {ADDRESS_SPACE_BYTES / 1e9:.0f} GB of address space to draw, and the limit is "
+            f"{space / 1e9:.3g} GB: lift it (ulimit -v), or write .json"
+        )
+    if files != resource.RLIM_INFINITY and files < OPEN_FILES:
+        raise InputError(
+            f"{what} needs {OPEN_FILES} open files to draw, and the limit is {files}: lift it (ulimit -n)"
+        )
 
 
 def script_literal(value: object) -> str:

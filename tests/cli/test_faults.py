@@ -79,3 +79,27 @@ def test_python_is_told_what_is_no_system(wrong: object) -> None:
         Scenario(system=wrong, model="deepseek-v3")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="is no id, and no model that was loaded"):
         Scenario(system="h800", model=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ("RLIMIT_AS, (3 * 10**9, -1)", "GB of address space to draw"),
+        ("RLIMIT_NOFILE, (16, 16)", "32 open files"),
+    ],
+)
+def test_limits_that_would_end_what_draws(limit: str, says: str, tmp_path: Path) -> None:
+    """It would end the whole process: refused before the work."""
+    picture = str(tmp_path / "zone.png")
+    words = ("plot", "dead-zone", "--system", "h800", "--model", "deepseek-v3", "--output", picture)
+    script = (
+        "import resource, sys\n"
+        "from roofline_afd.cli import main\n"
+        f"resource.setrlimit(resource.{limit})\n"
+        "main()\n"
+    )
+    asked = (sys.executable, "-c", script, *words)
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from roofline_afd.reporting.side_by_side import side_by_side
+from tests.conftest import ROOT
 
 PROGRAM = """
 import os
@@ -77,3 +81,42 @@ def test_no_fork_beside_other_threads() -> None:
 
     assert vl_convert
     assert set(side_by_side({"a": os.getpid, "b": os.getpid}).values()) == {os.getpid()}
+
+
+ALONE = """
+import os, time
+from pathlib import Path
+from roofline_afd.reporting.side_by_side import Ahead, side_by_side
+
+def mark(name):
+    Path(name).write_text(str(os.getpid()))
+    time.sleep(600)
+
+with Ahead(lambda: mark("ahead")):
+    side_by_side({str(number): (lambda number=number: mark(f"worker-{number}")) for number in range(2)})
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are not told as files")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_process_that_asked(how: int, tmp_path: Path) -> None:
+    """However it ends: none holds its output open."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ALONE],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as asked:
+        deadline = time.monotonic() + 30
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        workers = [int(path.read_text()) for path in tmp_path.iterdir()]
+        assert len(workers) >= 2
+        asked.send_signal(how)
+        assert asked.stdout is not None
+        asked.stdout.read()  # ends when nobody holds it
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{each}").exists() for each in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [each for each in workers if Path(f"/proc/{each}").exists()]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
-import os
 import signal
 import socket
-import threading
-import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from roofline_afd.analysis.sweep.questions import RUNNERS
 from roofline_afd.analysis.sweep.work import work
 from roofline_afd.errors import InputError, shown
+from roofline_afd.processes import end_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,8 +25,6 @@ RETRIES = 3
 """Times that what a lost process had is begun again."""
 AHEAD = 3
 """Tasks that each worker has waiting."""
-PARENT_S = 0.5
-"""How often a worker looks whether the process that asked is still there [s]."""
 CONNECT_S = 10.0
 """How long a scheduler is waited for [s]."""
 
@@ -67,11 +63,6 @@ def run(runner: str, job: Job) -> Iterator[tuple[int, bytes]]:
     return {SERIAL: _serial, PROCESSES: _processes, DASK: _dask, RAY: _ray}[runner](job)
 
 
-def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _serial(job: Job) -> Iterator[tuple[int, bytes]]:
     for number, chunks in job.tasks:
         yield number, work(job.packed, job.form, chunks.start, chunks.stop)
@@ -85,14 +76,7 @@ def _begin(packed: bytes) -> None:
     """Hold the sweep; an interrupt is for the process that asked, without which there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _sent["sweep"] = packed
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the one that asked is gone."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_S)
-    os._exit(1)
+    end_with_parent()
 
 
 def _work(form: str, first: int, last: int) -> bytes:

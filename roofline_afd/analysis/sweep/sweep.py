@@ -31,6 +31,7 @@ from roofline_afd.analysis.sweep.runners import SERIAL, Job, run
 from roofline_afd.analysis.sweep.store import FORMS, Store
 from roofline_afd.analysis.sweep.work import PARQUET, TABLE
 from roofline_afd.errors import InputError, nearest, shown, shown_path
+from roofline_afd.processes import cores
 from roofline_afd.serving.checks import choice, whole
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def sweep(question: Sweep, *, told: Callable[[Progress], None] | None = None) ->
         packed,
         form or TABLE,
         list(enumerate(tasks)),
-        whole("--workers", question.workers, most=1024) if question.workers else runners.cores(),
+        whole("--workers", question.workers, most=1024) if question.workers else cores(),
         question.scheduler,
     )
     if question.file is None:
