@@ -10,7 +10,7 @@ from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.purchase.questions import Purchase, Report, Sensitivity
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning, Simulation, UnderLoad
 from roofline_afd.analysis.sweep.questions import Sweep
-from roofline_afd.errors import InputError, naming_arguments
+from roofline_afd.errors import naming_arguments
 from roofline_afd.questions import asks
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def _at_each(
 ) -> pd.DataFrame:
     """Return predictions at each element of arrays."""
     from roofline_afd.analysis.sweep.elementwise import elementwise
+    from roofline_afd.errors import InputError
 
     if largest:
         raise InputError("arrays and largest_batch or largest_context exclude each other: see largest_batch")

@@ -15,9 +15,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def end_with_parent() -> None:
-    """Have this process end soon after the one that began it, however that ends."""
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+def end_with(parent: int) -> None:
+    """Have this process end soon after the one that began it, by its id, however and whenever that ends."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:

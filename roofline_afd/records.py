@@ -27,6 +27,7 @@ OWN = {
 
 @naming_arguments(OWN)
 def list_hardware(
+    name: str | None = None,
     *,
     kind: str = "system",
     vendor: str | None = None,
@@ -42,6 +43,8 @@ def list_hardware(
 
     Parameters
     ----------
+    name : str, optional
+        Only records whose id or name holds this.
     kind : str
         `system`, `accelerator`, `interconnect`, `calibration`, `engine` or `library`.
     vendor : str, optional
@@ -84,7 +87,7 @@ def list_hardware(
     from roofline_afd.catalogue.store import Catalogue
 
     catalogue = catalogue or Catalogue()
-    choose = Choose(vendor=vendor, network=network, least=least or {}, sort=sort)
+    choose = Choose(name=name, vendor=vendor, network=network, least=least or {}, sort=sort)
     held = held_of(catalogue, holds, engine=engine, context=context)
     return analyse(catalogue, kind=kind, choose=choose, holds=held).frame()
 
@@ -156,6 +159,7 @@ def validate_hardware(hardware_db: Sequence[str | Path] = ()) -> pd.DataFrame:
 
 @naming_arguments(OWN)
 def list_models(
+    name: str | None = None,
     *,
     vendor: str | None = None,
     least: Mapping[str, float] | None = None,
@@ -166,6 +170,8 @@ def list_models(
 
     Parameters
     ----------
+    name : str, optional
+        Only models whose id or name holds this.
     vendor : str, optional
         Only of vendors whose name holds this.
     least : mapping of str to float, optional
@@ -197,7 +203,7 @@ def list_models(
     from roofline_afd.analysis.listing.list import list_models as analyse
     from roofline_afd.catalogue.store import Catalogue
 
-    choose = Choose(vendor=vendor, least=least or {}, sort=sort)
+    choose = Choose(name=name, vendor=vendor, least=least or {}, sort=sort)
     return analyse(catalogue or Catalogue(), choose=choose).frame()
 
 

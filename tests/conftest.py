@@ -146,3 +146,11 @@ def ask(*arguments: str) -> dict[str, Any]:
     outcome = command(*arguments, "--format", "json")
     assert outcome.status == 0, outcome.err
     return outcome.answer
+
+
+def lives(process: int) -> bool:
+    """Return whether a process is there, and not only waits for its end to be taken note of."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

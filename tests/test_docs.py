@@ -49,7 +49,8 @@ def _lighter(words: list[str]) -> Sequence[str] | None:
     if words[0] in {"report", "deploy"}:  # made in their own tests, from the wheel, and by `make demo`
         return None
     one_plan = ONE_PLAN_OPTIONS if {"explore", "pareto"} & set(words) else ()
-    fewer = ("--max-devices", "16", *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
+    small = () if "--devices" in words else ("--max-devices", "16")
+    fewer = (*small, *ONE_PLAN_OPTIONS) if MOST_SEARCHES & set(words) else ()
     samples = ("--samples", "20") if {"sensitivity", "tornado"} & set(words) else ()
     return (*words, *one_plan, *fewer, *samples)
 

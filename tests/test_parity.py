@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 SHARED = {
-    *("format", "output", "force", "folder", "where", "save_answer", "series", "columns"),  # of the output
+    *(
+        "format",
+        "output",
+        "force",
+        "folder",
+        "where",
+        "save_answer",
+        "series",
+        "columns",
+        "all_columns",
+        "why",
+        "frontier",
+    ),  # output
     *("hardware_db", "model_db", "scenario", "set", "change"),  # what a catalogue and a scenario hold
     *("system", "model", "systems", "models"),  # what a scenario is about
 }

@@ -22,6 +22,8 @@ BRIEF = {
     "axes": "Input and its values: KEY=low:high[:step], a,b,c or @FILE",
     "batch": "Sequences of one (attention) device",
     "batch_tokens": "Tokens that the routers of all devices see in one batch",
+    "growth": "Also tell the fleet for so much more demand, in percent",
+    "budget": "Most the fleet may cost: USD a month, or to buy",
     "change": "What changes, as tpot_ms=30 or fp8_tflops=4500",
     "chunk_tokens": "Prompt tokens of a step and group; searched where absent",
     "coefficients": "Six times in us per layer, instead of a system",

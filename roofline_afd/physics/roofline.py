@@ -224,7 +224,7 @@ def compute_time(*, pairs_per_device: FloatLike, flops_per_pair: FloatLike, peak
     >>> round(float(compute_time(pairs_per_device=2846.08, flops_per_pair=88080384, peak=1.979e15)) * 1e6, 2)
     126.67
     """
-    return np.multiply(pairs_per_device, np.divide(flops_per_pair, peak))
+    return np.multiply(pairs_per_device, flops_per_pair) / peak
 
 
 def active_time(*, compute_time: FloatLike, weight_time: FloatLike) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from roofline_afd.processes import cores, end_with_parent
+from roofline_afd.processes import cores, end_with
 from roofline_afd.progress import steps
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
         workers,
         mp_context=multiprocessing.get_context("fork"),
         initializer=_begin,
-        initargs=(dict(tasks),),
+        initargs=(dict(tasks), os.getpid()),
     )
     try:
         with warnings.catch_warnings():  # idle threads of linear algebra, which are made for forks
@@ -87,7 +88,7 @@ class Ahead:
             return
         context = multiprocessing.get_context("fork")
         self._mine, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_send, args=(theirs, task), daemon=True)
+        self._process = context.Process(target=_send, args=(theirs, task, os.getpid()), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -114,10 +115,10 @@ class Ahead:
         return made
 
 
-def _send(connection: Connection, task: Callable[[], str]) -> None:
+def _send(connection: Connection, task: Callable[[], str], asker: int) -> None:
     """Make and send; say nothing where that fails, which is asked for again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    end_with(asker)
     with contextlib.suppress(Exception):
         connection.send(task())
 
@@ -128,11 +129,11 @@ def _forks_safely() -> bool:
     return forks and threading.active_count() == 1 and THREADED not in sys.modules
 
 
-def _begin(tasks: dict[str, Callable[[], Any]]) -> None:
+def _begin(tasks: dict[str, Callable[[], Any]], asker: int) -> None:
     """Hold the work; an interrupt is for the process that asked, and memory is freed when it ends."""
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    end_with(asker)
     _held.update(tasks)
 
 

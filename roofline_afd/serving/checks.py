@@ -112,3 +112,10 @@ def choice(name: str, value: object, valid: Sequence[str]) -> str:
     if value not in valid:
         raise InputError(f"{name} {shown(value)} is not valid{nearest(str(value)[:80], valid)}")
     return str(value)
+
+
+def an_id(what: str, value: object) -> str:
+    """Return an id; raises InputError where it is something else."""
+    if not isinstance(value, str):
+        raise InputError(f"{what} {shown(value)} is no id, and no {what} that was loaded")
+    return value

@@ -12,7 +12,7 @@ from roofline_afd.catalogue.hardware import System, load_system
 from roofline_afd.catalogue.models import Checkpoint, Model, load_model
 from roofline_afd.catalogue.precision import Precision, native, nearest_format, operand, precision
 from roofline_afd.errors import ARGUMENTS, InputError, naming_arguments, shown
-from roofline_afd.serving.checks import MAX_COUNT, choice, finite, option, whole
+from roofline_afd.serving.checks import MAX_COUNT, an_id, choice, finite, option, whole
 from roofline_afd.serving.published import quickest, sent_to
 
 if TYPE_CHECKING:
@@ -75,18 +75,11 @@ COUNTS = {
 
 
 def _as_system(value: System | str) -> System:
-    return value if isinstance(value, System) else load_system(_as_id("system", value))
+    return value if isinstance(value, System) else load_system(an_id("system", value))
 
 
 def _as_model(value: Model | str) -> Model:
-    return value if isinstance(value, Model) else load_model(_as_id("model", value))
-
-
-def _as_id(what: str, value: object) -> str:
-    """Return an id; raises InputError where it is something else."""
-    if not isinstance(value, str):
-        raise InputError(f"{what} {shown(value)} is no id, and no {what} that was loaded")
-    return value
+    return value if isinstance(value, Model) else load_model(an_id("model", value))
 
 
 def _as_engine(value: Engine | str) -> Engine:
@@ -314,7 +307,7 @@ class Scenario:
     def __attrs_post_init__(self) -> None:
         engine: object = self.engine
         if not isinstance(engine, Engine):
-            found = load_engine(_as_id("engine", engine), catalogue=self.system.parts.catalogue)
+            found = load_engine(an_id("engine", engine), catalogue=self.system.parts.catalogue)
             object.__setattr__(self, "engine", found)
         self._check_numbers()
         self._check_words()

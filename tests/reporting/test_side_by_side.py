@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from roofline_afd.reporting.side_by_side import side_by_side
-from tests.conftest import ROOT
+from tests.conftest import ROOT, lives
 
 PROGRAM = """
 import os
@@ -117,6 +117,6 @@ def test_workers_end_with_the_process_that_asked(how: int, tmp_path: Path) -> No
         assert asked.stdout is not None
         asked.stdout.read()  # ends when nobody holds it
     deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{each}").exists() for each in workers) and time.monotonic() < deadline:
+    while any(map(lives, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not [each for each in workers if Path(f"/proc/{each}").exists()]
+    assert not [each for each in workers if lives(each)]

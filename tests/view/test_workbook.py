@@ -115,7 +115,7 @@ def test_nested_values_are_columns_and_words_and_absent_ones_empty() -> None:
     assert [cell.value for cell in book["results"][2]] == ["a", "x, 1, -", None, 2, 3, None]
     summary = dict(book["summary"].iter_rows(min_row=2, values_only=True))
     assert summary == {"best.id": "a", "best.flips": "1.5", "empty": None, "next.1.id": "b", "next.2.id": "c"}
-    assert next(csv.reader(io.StringIO(as_csv(answer)))) == ["id", "parts", "none", "more"]
+    assert next(csv.reader(io.StringIO(as_csv(answer))))[:4] == ["id", "parts", "none", "more.b"]
 
 
 def test_numbers_have_as_many_places_as_they_need() -> None:

@@ -81,24 +81,12 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
         raise InputError("--batch and --largest-batch exclude each other: it is what is asked for")
     deployments = Deployments(scenario, mode)
     every = _ways(Deployments(attrs.evolve(scenario, batch=1), mode))
-    one = max(every, key=lambda each: _held(deployments, each))
-    most = min(_held(deployments, one), LARGEST_BATCH)
-    if most < 1:
-        raise refusal(memory_refusal(deployments, one, most), scenario)
-    binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
+    roomiest = max(every, key=lambda each: _held(deployments, each))
+    if _held(deployments, roomiest) < 1:
+        raise refusal(memory_refusal(deployments, roomiest, _held(deployments, roomiest)), scenario)
     counts = counts_asked(attrs.evolve(scenario, batch=OVERLAPPED), mode)
-    ways = [dataclasses.replace(one, microbatches=m) for m in counts]
-    sent = [float(np.asarray(most_sequences(deployments, way))) for way in ways]
-    if max(sent) < batch:
-        binding, batch = KERNELS, int(max(sent))
-    if scenario.tpot_ms is not None:
-        full = [
-            dataclasses.replace(way, batch=int(min(most, batch)))
-            for way, most in zip(ways, sent, strict=True)
-        ]
-        in_time = max(largest_batch_in_time(deployments, way, scenario.step_limit) for way in full)
-        if 1 <= in_time < batch:
-            binding, batch = LATENCY, in_time
+    ways = [dataclasses.replace(each, microbatches=m) for each in every for m in counts]
+    batch, binding = max((_most(deployments, way) for way in ways), key=lambda most: most[0])
     found = deployment_of(Deployments(attrs.evolve(scenario, batch=batch), mode))
     why = {None: "the most that are looked at", MEMORY: None}.get(binding, f"bound by {binding}")
     why = why or _terms(deployments, found)
@@ -110,11 +98,28 @@ def _largest_batch(scenario: Scenario, mode: str) -> Found:
     )
 
 
+def _most(deployments: Deployments, way: Deployment) -> tuple[int, str | None]:
+    """Return the largest batch of one way to serve, and what binds it."""
+    most = min(_held(deployments, way), LARGEST_BATCH)
+    binding, batch = MEMORY if most < LARGEST_BATCH else None, int(most)
+    sent = float(np.asarray(most_sequences(deployments, way)))
+    if sent < batch:
+        binding, batch = KERNELS, int(sent)
+    if deployments.scenario.tpot_ms is not None and batch >= 1:
+        limit = deployments.scenario.step_limit
+        in_time = largest_batch_in_time(deployments, dataclasses.replace(way, batch=batch), limit)
+        if 1 <= in_time < batch:
+            binding, batch = LATENCY, in_time
+    return batch, binding
+
+
 def _largest_context(scenario: Scenario, mode: str) -> Found:
     """Return the deployment with the longest context that memory holds its batch with."""
     deployments = Deployments(scenario, mode)
-    deployment = deployment_of(deployments)
-    context = largest_context(deployments, deployment)
+    ways = _ways(deployments)
+    reached = [largest_context(deployments, way) for way in ways]
+    context = max(reached)
+    deployment = ways[reached.index(context)]
     if context < 1:
         shortest = Deployments(attrs.evolve(scenario, context=1), mode)
         most = float(np.asarray(shortest.largest_batch(deployment)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import os
 import signal
 import socket
 from collections import deque
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from roofline_afd.analysis.sweep.questions import RUNNERS
 from roofline_afd.analysis.sweep.work import work
 from roofline_afd.errors import InputError, shown
-from roofline_afd.processes import end_with_parent
+from roofline_afd.processes import end_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,11 +73,11 @@ _sent: dict[str, bytes] = {}
 """The sweep of a process of a pool."""
 
 
-def _begin(packed: bytes) -> None:
+def _begin(packed: bytes, asker: int) -> None:
     """Hold the sweep; an interrupt is for the process that asked, without which there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _sent["sweep"] = packed
-    end_with_parent()
+    end_with(asker)
 
 
 def _work(form: str, first: int, last: int) -> bytes:
@@ -90,7 +91,7 @@ def _processes(job: Job) -> Iterator[tuple[int, bytes]]:
             job.workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(job.packed,),
+            initargs=(job.packed, os.getpid()),
         )
         try:
             for number, done in _windowed(pool, job, dict(left)):

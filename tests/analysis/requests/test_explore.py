@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from roofline_afd.analysis.requests.explore import explore, explored
 from roofline_afd.analysis.requests.questions import Exploration
-from roofline_afd.analysis.requests.reasons import NAMES
+from roofline_afd.analysis.requests.reasons import COARSE, NAMES
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InfeasibleError
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
@@ -182,7 +182,8 @@ def test_answer() -> None:
     assert best["deployment"] in summary["answer"]
     for other in set(summary["best_by_mode"]) - {best["mode"]}:
         share = summary["best_by_mode"][other]["tokens_per_s"] / best["tokens_per_s"] - 1
-        assert f"{NAMES[other]} {share:+.0%}" in summary["answer"]
+        figure = f"{share:+.0%}" if abs(share) >= COARSE else f"{share:+.1%}"
+        assert f"{NAMES[other]} {figure}" in summary["answer"]
     for row in found.rows():
         if row["binding"]:
             assert row["binding"] == summary["binding_by_mode"][row["mode"]]

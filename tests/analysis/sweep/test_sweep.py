@@ -23,7 +23,7 @@ from roofline_afd.analysis.sweep.questions import Sweep
 from roofline_afd.analysis.sweep.runners import Job, run
 from roofline_afd.analysis.sweep.store import Store
 from roofline_afd.errors import InfeasibleError, InputError
-from tests.conftest import ONE_PLAN, ROOT, command
+from tests.conftest import ONE_PLAN, ROOT, command, lives
 
 H800 = Scenario(system="h800", model="deepseek-v3")
 STAGE: dict[str, Any] = {"ffn_nodes": range(1, 41), "scale_out_gb_per_s": [25.0, 50.0, 100.0]}
@@ -339,9 +339,9 @@ def test_workers_end_with_the_process_that_asked(tmp_path: Path) -> None:
     asked.wait()
     assert workers
     deadline = time.monotonic() + 15
-    while any(Path(f"/proc/{each}").exists() for each in workers) and time.monotonic() < deadline:
+    while any(map(lives, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not [each for each in workers if Path(f"/proc/{each}").exists()]
+    assert not [each for each in workers if lives(each)]
 
 
 def test_blocks_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
