@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 import io
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -64,10 +65,15 @@ def as_markdown(answer: Answer, choice: Choice = TABLE) -> str:
     lines = ["| " + " | ".join(cell.translate(escape) for cell in row) + " |" for row in table]
     lines.insert(1, "|" + "---|" * len(grid.titles))
     sentence = answer.summary.get("answer")
-    above = [sentence, ""] if sentence else []
+    above = [_prose(sentence), ""] if sentence else []
     above += file_blocks(answer.files)
-    below = ["", *(f"- {note}" for note in answer.notes)] if answer.notes else []
+    below = ["", *(f"- {_prose(note)}" for note in answer.notes)] if answer.notes else []
     return "\n".join([*above, *lines, *below]) + "\n"
+
+
+def _prose(text: str) -> str:
+    """Return a sentence for Markdown: what could begin an element stands as it is, signs of order too."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split()))
 
 
 def file_blocks(files: Mapping[str, str]) -> list[str]:
@@ -323,9 +329,15 @@ def deliver(answer: Answer, form: Form) -> None:
         sys.stdout.write(screen.text)
         sys.stdout.flush()  # before the notes
     else:
-        sys.stdout.write(render(answer, chosen, choice=form.choice))
+        text = render(answer, chosen, choice=form.choice)
+        sys.stdout.write(_harmless(text) if terminal else text)
     if chosen in {"table", "csv"}:
         _tell(answer.notes, left_out, why=form.why)
+
+
+def _harmless(text: str) -> str:
+    """Return a text that cannot control a terminal, whatever names in it say."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
 
 
 def _has_style(stream: TextIO) -> bool:

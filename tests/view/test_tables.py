@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,16 @@ from roofline_afd.serving.scenario import Scenario
 from roofline_afd.view.cells import Choice, grid_of
 from roofline_afd.view.columns import column
 from roofline_afd.view.screen import notes_shown, screen_of
-from roofline_afd.view.tables import as_csv, as_markdown, as_table, choose_format, write_file, write_files
+from roofline_afd.view.tables import (
+    Form,
+    as_csv,
+    as_markdown,
+    as_table,
+    choose_format,
+    deliver,
+    write_file,
+    write_files,
+)
 from tests.conftest import ONE_PLAN
 
 ANSWER = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6)))
@@ -162,6 +172,32 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
         write_file(pipe, b"x", force=True)
     with pytest.raises(InputError, match="cannot be written: File name too long"):
         write_file(tmp_path / ("x" * 300 + ".csv"), b"x", force=True)
+
+
+def test_markdown_holds_no_element_of_others() -> None:
+    """Neither in cells nor in notes; signs of order stay."""
+    answer = dataclasses.replace(
+        ANSWER,
+        summary={"answer": "TPOT <= 50 ms of <img src=x onerror=alert(1)>"},
+        notes=["a < b, </script> and <!-- what follows"],
+    )
+    text = as_markdown(answer)
+    assert text.startswith("TPOT <= 50 ms of &lt;img")
+    assert "- a < b, &lt;/script> and &lt;!-- what follows" in text
+
+
+def test_terminals_are_not_controlled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names with signs that control a terminal are shown without them in every format."""
+    answer = dataclasses.replace(ANSWER, columns={"id": ["\x1b[31mred\x1b]0;x\x07"]}, table_keys=("id",))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for form in ("table", "csv", "markdown", "json"):
+        deliver(answer, Form(form))
+        shown = capsys.readouterr().out
+        assert "red" in shown
+        assert "\x1b" not in shown
+        assert "\x07" not in shown
 
 
 def test_several_files_are_written_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
