@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from roofline_afd.docstrings import docstring_of, documentation
-from roofline_afd.errors import naming_arguments
+from roofline_afd.errors import InputError, naming_arguments, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Q = TypeVar("Q")
 A = TypeVar("A")
+SUBJECT = "Scenario"
+"""Type of what most questions are about: files at the top know it by its name."""
 
 
 def option(
@@ -168,11 +170,17 @@ def asks(question: Callable[P, Q]) -> Callable[[Callable[[Q], A]], Callable[P, A
             except TypeError as error:
                 raise TypeError(f"{function.__name__}(): {error}") from None
             with naming_arguments(spelled):
-                return function(question(*given, **named))
+                asked_for = question(*given, **named)
+                for name in subjects:
+                    if type(getattr(asked_for, name)).__name__ != SUBJECT:
+                        raise InputError(f"{name} {shown(getattr(asked_for, name))} is no {SUBJECT}")
+                return function(asked_for)
 
+        fields = dataclasses.fields(question) if dataclasses.is_dataclass(question) else ()
+        subjects = [field.name for field in fields if field.type == SUBJECT]
         spelled = {
             option: field.name
-            for field in (dataclasses.fields(question) if dataclasses.is_dataclass(question) else ())
+            for field in fields
             for option in (
                 field.metadata.get("flag") or "--" + field.name.replace("_", "-"),
                 *field.metadata.get("also", ()),

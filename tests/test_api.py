@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
@@ -141,3 +141,11 @@ def test_weights_narrower_than_the_accelerator_computes() -> None:
     assert native.attrs["inputs"]["expert_operand_precision"] == "fp4"
     ampere = roofline(Scenario(system="a100", model="deepseek-v3", expert_precision="fp8"), ffn_nodes=[4])
     assert ampere.attrs["inputs"]["expert_operand_precision"] == "bf16"
+
+
+@pytest.mark.parametrize("wrong", ["h800", None, {"system": "h800"}])
+def test_what_is_no_question_is_told(wrong: Any) -> None:
+    asked = (roofline_afd.compare, roofline_afd.roofline, roofline_afd.explore, roofline_afd.plot.afd_vs_ep)
+    for function in asked:
+        with pytest.raises(InputError, match="is no Scenario"):
+            function(wrong)

@@ -111,7 +111,7 @@ def keys_of(answer: Answer, choice: Choice, rows: Sequence[Mapping[str, Any]]) -
     return tuple(found)
 
 
-def grid_of(answer: Answer, choice: Choice = TABLE) -> Grid:
+def grid_of(answer: Answer, choice: Choice = TABLE, *, most: int | None = None) -> Grid:
     """Return an answer as people read it; a record's many keys run downwards.
 
     Parameters
@@ -120,6 +120,8 @@ def grid_of(answer: Answer, choice: Choice = TABLE) -> Grid:
         What is shown.
     choice : Choice
         Its columns; of a record, its keys.
+    most : int, optional
+        Rows that are shown at most; all where absent [1].
 
     Returns
     -------
@@ -135,6 +137,7 @@ def grid_of(answer: Answer, choice: Choice = TABLE) -> Grid:
         inner = [{**row, **dict.fromkeys((f"{key}_kind" for key in RESULTS), "estimated")} for row in inner]
     if answer.table_rows is not None:
         inner = [inner[index] for index in answer.table_rows]
+    inner = inner[:most]
     titles = tuple(column(key).title for key in keys)
     body = tuple(tuple(_marked(row, key) for key in keys) for row in inner)
     return Grid(keys, titles, body, chosen=bool(choice.names))

@@ -27,6 +27,8 @@ MOST_SIDES, FEWEST_LINES = 3, 6
 """Rows up to which a table may be turned on its side, and columns from which that is worth it."""
 READABLE = 100
 """Characters of a line of prose where no terminal says how wide it is."""
+MOST_ROWS = 1000
+"""Rows of a table for people: more are for programs [1]."""
 NOTES = 3
 """Notes that are shown unasked."""
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
@@ -62,7 +64,7 @@ def screen_of(
     Screen
         The text, and what was left out of it.
     """
-    grid = grid_of(answer, choice)
+    grid = grid_of(answer, choice, most=MOST_ROWS)
     sentence = answer.summary.get("answer")
     parts = []
     if sentence:
@@ -72,6 +74,10 @@ def screen_of(
     if sentence and not grid.body:
         return Screen("\n".join(parts))
     lines, left_out = _table(grid, width, styled=styled)
+    shown = next(iter(answer.columns.values()), ()) if answer.table_rows is None else answer.table_rows
+    rows = len(shown)
+    if len(grid.body) == MOST_ROWS < rows:
+        lines = [*lines, f"... {rows - MOST_ROWS:,} more rows: --format csv has all"]
     parts.append("\n".join(line.rstrip() for line in lines) + "\n")
     return Screen("\n".join(parts), left_out)
 

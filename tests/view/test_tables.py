@@ -200,6 +200,16 @@ def test_terminals_are_not_controlled(
         assert "\x07" not in shown
 
 
+def test_tables_are_for_people() -> None:
+    """A thousand rows, and how many there are more; csv has all."""
+    many = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 3001)))
+    lines = as_table(many).splitlines()
+    assert lines[-1] == "... 2,000 more rows: --format csv has all"
+    assert len(lines) < 1010
+    assert len(as_csv(many).splitlines()) == 3001
+    assert "more rows" not in as_table(ANSWER)
+
+
 def test_several_files_are_written_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full after the first: neither files nor the folders made for them are left."""
     files = {"one.toml": "1", "two.toml": "2" * 100}
