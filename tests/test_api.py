@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import altair as alt
 import numpy as np
@@ -15,6 +15,8 @@ from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import ask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
 
@@ -144,8 +146,13 @@ def test_weights_narrower_than_the_accelerator_computes() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["h800", None, {"system": "h800"}])
-def test_what_is_no_question_is_told(wrong: Any) -> None:
-    asked = (roofline_afd.compare, roofline_afd.roofline, roofline_afd.explore, roofline_afd.plot.afd_vs_ep)
+def test_what_is_no_question_is_told(wrong: object) -> None:
+    asked: tuple[Callable[..., object], ...] = (
+        roofline_afd.compare,
+        roofline_afd.roofline,
+        roofline_afd.explore,
+        roofline_afd.plot.afd_vs_ep,
+    )
     for function in asked:
         with pytest.raises(InputError, match="is no Scenario"):
             function(wrong)

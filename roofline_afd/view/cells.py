@@ -43,6 +43,8 @@ class Grid:
     """Columns at the left that say what a line is of: they stay whatever the width."""
     chosen: bool = False
     """Whether its columns were asked for by name, so that none may go."""
+    more: int = 0
+    """Rows that are not shown [1]."""
 
 
 def flat_rows(answer: Answer) -> list[dict[str, Any]]:
@@ -137,10 +139,11 @@ def grid_of(answer: Answer, choice: Choice = TABLE, *, most: int | None = None) 
         inner = [{**row, **dict.fromkeys((f"{key}_kind" for key in RESULTS), "estimated")} for row in inner]
     if answer.table_rows is not None:
         inner = [inner[index] for index in answer.table_rows]
+    more = 0 if most is None else max(len(inner) - most, 0)
     inner = inner[:most]
     titles = tuple(column(key).title for key in keys)
     body = tuple(tuple(_marked(row, key) for key in keys) for row in inner)
-    return Grid(keys, titles, body, chosen=bool(choice.names))
+    return Grid(keys, titles, body, chosen=bool(choice.names), more=more)
 
 
 def _marked(row: Mapping[str, Any], key: str) -> str:

@@ -74,10 +74,8 @@ def screen_of(
     if sentence and not grid.body:
         return Screen("\n".join(parts))
     lines, left_out = _table(grid, width, styled=styled)
-    shown = next(iter(answer.columns.values()), ()) if answer.table_rows is None else answer.table_rows
-    rows = len(shown)
-    if len(grid.body) == MOST_ROWS < rows:
-        lines = [*lines, f"... {rows - MOST_ROWS:,} more rows: --format csv has all"]
+    if grid.more:
+        lines = [*lines, f"... {grid.more:,} more rows: --format csv has all"]
     parts.append("\n".join(line.rstrip() for line in lines) + "\n")
     return Screen("\n".join(parts), left_out)
 

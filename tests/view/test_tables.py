@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roofline_afd.analysis.answer import Asked, Decisive
+from roofline_afd.analysis.answer import Asked, Decisive, object_columns
 from roofline_afd.analysis.bounds.questions import Roofline
 from roofline_afd.analysis.bounds.roofline import roofline
 from roofline_afd.analysis.decode.compare import compare
@@ -190,7 +190,9 @@ def test_terminals_are_not_controlled(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Names with signs that control a terminal are shown without them in every format."""
-    answer = dataclasses.replace(ANSWER, columns={"id": ["\x1b[31mred\x1b]0;x\x07"]}, table_keys=("id",))
+    answer = dataclasses.replace(
+        ANSWER, columns=object_columns([{"id": "\x1b[31mred\x1b]0;x\x07"}]), table_keys=("id",)
+    )
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for form in ("table", "csv", "markdown", "json"):
         deliver(answer, Form(form))
