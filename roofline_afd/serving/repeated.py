@@ -233,7 +233,7 @@ def _layout(deployments: Deployments) -> tuple[object, ...]:
         for side in (deployments.attention, deployments.ffn)
     ]
     kept = (field.name for field in attrs.fields(type(scenario)) if field.name not in RATES)
-    return (*sides, *(getattr(scenario, name) for name in kept))
+    return (*sides, deployments.held_tokens, *(getattr(scenario, name) for name in kept))
 
 
 def _whole_waves(deployments: Deployments, batches: Numbers, m: Numbers) -> Iterator[Numbers]:

@@ -98,7 +98,8 @@ class Reducer:
             self._count(value, held, size)
             return
         keys = self.given[:2] if self.name == PARETO else self.given[:1]
-        signed = [columns[key] if self.signs[key] > 0 else -columns[key] for key in keys]
+        plain = (np.asarray(columns[key], dtype=np.float64) for key in keys)
+        signed = [value if self.signs[key] > 0 else -value for key, value in zip(keys, plain, strict=True)]
         tops = [float(value.max()) for value in signed]
         if any(map(math.isnan, tops)):
             for value in signed:

@@ -52,6 +52,23 @@ def test_points_of_the_roofline_are_those_of_the_command() -> None:
         assert held["feasible"].tolist() == own["feasible"].tolist()
 
 
+def test_attention_devices_beside_systems_that_hold_both_sides() -> None:
+    """How far a domain reaches depends on both axes: each point is what its own question says."""
+    axes = {"system": ["h800", "gb200-nvl72"], "attention_devices": [8, 40], "ffn_nodes": [1, 8, 16]}
+    table = sweep(H800, axes=axes, of="roofline", metrics=["hfu", "feasible"], runner="serial")
+    for row in table.to_dict("records"):
+        senders = int(row["attention_devices"])
+        asked = Scenario(system=row["system"], model="deepseek-v3", attention_devices=senders)
+        own = roofline(asked, ffn_nodes=[int(row["ffn_nodes"])]).iloc[0]
+        assert row["feasible"] == own["feasible"], row
+        assert row["hfu"] == pytest.approx(own["hfu"], rel=1e-12), row
+
+
+def test_a_yes_or_no_is_kept_as_a_number_is() -> None:
+    for reduce in ("top:2:feasible", "best:feasible", "pareto:feasible,hfu"):
+        assert len(sweep(H800, axes=STAGE, of="roofline", reduce=reduce, runner="serial"))
+
+
 def test_axes_that_meet_in_one_number_are_searched_one_by_one() -> None:
     """TPOT and accept length set the stage budget together: each point is still its own."""
     axes = {"ffn_nodes": [1, 4, 16], "tpot_ms": [20, 50], "accept_length": [1.0, 1.7]}

@@ -80,10 +80,10 @@ class Provisions:
         metrics: Sequence[str],
     ) -> Evaluator:
         """Return the ratio recommended for one question."""
-        del axes, metrics
-        own = _own(Provisioning) | {"batch"}
         from roofline_afd.analysis.requests.provisioning import provision
 
+        del axes, metrics
+        own = _own(Provisioning) | {"batch"}
         asked, rest = _split(outer, own)
         try:
             found = provision(Provisioning(scenario=changed(scenario, rest), **asked)).summary
@@ -109,10 +109,10 @@ class Explorations:
         metrics: Sequence[str],
     ) -> Evaluator:
         """Return the best mode of one question."""
-        del axes, metrics
-        own = _own(Exploration)
         from roofline_afd.analysis.requests.explore import explore
 
+        del axes, metrics
+        own = _own(Exploration)
         asked, rest = _split(outer, own)
         try:
             best = explore(Exploration(changed(scenario, rest), **asked)).summary["best_under_slo"]

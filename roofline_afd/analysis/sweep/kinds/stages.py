@@ -48,7 +48,10 @@ class Stages:
         """Return the axes whose values enter the stage as numbers."""
         if all(axis.key != FFN_NODES for axis in axes):
             raise InputError("a sweep of the roofline needs --axis ffn_nodes=RANGE")
-        return [axis.key for axis in axes if axis.key == FFN_NODES or _is_open(scenario, axis)]
+        found = [axis.key for axis in axes if axis.key == FFN_NODES or _is_open(scenario, axis)]
+        if any(axis.key in {"system", *WHOLE_DESIGN} for axis in axes):  # a domain may hold both sides
+            found = [key for key in found if key != "attention_devices"]
+        return found
 
     def evaluator(
         self,
