@@ -54,7 +54,11 @@ def test_points_of_the_roofline_are_those_of_the_command() -> None:
 
 def test_attention_devices_beside_systems_that_hold_both_sides() -> None:
     """How far a domain reaches depends on both axes: each point is what its own question says."""
-    axes = {"system": ["h800", "gb200-nvl72"], "attention_devices": [8, 40], "ffn_nodes": [1, 8, 16]}
+    axes: dict[str, Any] = {
+        "system": ["h800", "gb200-nvl72"],
+        "attention_devices": [8, 40],
+        "ffn_nodes": [1, 8, 16],
+    }
     table = sweep(H800, axes=axes, of="roofline", metrics=["hfu", "feasible"], runner="serial")
     for row in table.to_dict("records"):
         senders = int(row["attention_devices"])
