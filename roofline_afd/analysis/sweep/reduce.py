@@ -114,7 +114,7 @@ class Reducer:
             return
         kept = [np.broadcast_to(value, shape)[at] for value in signed]
         if self.name == PARETO:
-            rows = _frontier(*kept)
+            rows = _frontier(kept[0], kept[1])
         elif self._many == 1:
             rows = np.array([np.argmax(kept[0])])
         else:
