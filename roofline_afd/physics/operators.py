@@ -112,6 +112,8 @@ def operator_time(
     computing = np.divide(needed, np.multiply(peak, compute_efficiency))
     moving = np.divide(streamed, np.multiply(memory_bandwidth, memory_efficiency))
     time = fixed + np.maximum(computing, moving)
+    if np.greater(bytes_moved, 0).all():  # the most common, and quicker to see than to sort out
+        return time
     return np.where(np.add(flops, bytes_moved) > 0, time, 0.0)[()]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from roofline_afd.catalogue.attention import Attention
     from roofline_afd.catalogue.hardware import System
-    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
+    from roofline_afd.physics.arrays import BoolLike, Count, FloatArray, FloatLike
     from roofline_afd.serving.domains import Lying
     from roofline_afd.serving.sizes import Layers, Side, Sizes
 
@@ -207,7 +207,8 @@ def _ep_exchange(
     up, out = layers.bandwidths("attention", sent.operator)
     usable = up * _exchange_share(system, devices)
     busiest = traffic.Traffic(flow.scale_up_bytes * fullest, flow.scale_out_bytes * fullest)
-    time, arguments = _transfer(layers, sent, busiest, (usable, out), devices)
+    crosses = np.greater(traffic.domains_used(devices=devices, domain_devices=domain), 1.0)
+    time, arguments = _transfer(layers, sent, busiest, (usable, out), devices, crosses=crosses)
     routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
     return flow, time, {**routing, **hits, **where, **arguments, "imbalance": fullest}
 
@@ -286,7 +287,7 @@ def _afd_exchange(
     whole_f, whole_out = layers.bandwidths("ffn", sent.operator)
     up_f, out_f = whole_f / fullest, whole_out / fullest
     share = _device_share(ffn, devices)
-    limits = _limits(ffn, min(up_a, whole_f), devices)
+    limits = _limits(ffn, np.minimum(up_a, whole_f), devices)
     if "bisection_bandwidth" in limits:  # each domain that holds both groups has a middle of its own
         used = traffic.domains_used(devices=devices, domain_devices=ffn.scale_up_domain_devices)
         middles = np.where(lying.around, 1.0, used)
@@ -312,9 +313,10 @@ def _afd_exchange(
         "sending_devices": np.where(together, near_devices, far_devices),
         "receiving_devices": receivers,
     }
-    busiest = [np.minimum(each, receivers / fullest) for each in (near_devices, far_devices)]
     bandwidths = (np.where(together, up, forwarding), out)
-    time, arguments = _transfer(layers, sent, flow, bandwidths, devices, busiest=busiest)
+    crosses = np.greater(copies["scale_out_copies"], 0.0)
+    busiest = (near_devices, far_devices, receivers / fullest)
+    time, arguments = _transfer(layers, sent, flow, bandwidths, devices, crosses=crosses, busiest=busiest)
     used = {
         "sending_bandwidth": np.where(together, up_a, out_a),
         "receiving_bandwidth": np.where(together, up_f, out_f),
@@ -330,18 +332,20 @@ def _transfer(
     bandwidths: tuple[FloatArray, FloatArray],
     devices: FloatLike,
     *,
-    busiest: Sequence[FloatLike] = (1.0, 1.0),
+    crosses: BoolLike,
+    busiest: Sequence[FloatLike] = (1.0, 1.0, 1.0),
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in.
 
-    Of a flow between groups as many devices share the messages as the smaller one has.
+    Of a flow between groups as many devices share the messages as the smaller one has: `busiest` are those
+    that send within a domain and beyond it, and those that receive.
     """
     link = layers.calibration("attention").link
     (up, _), (out, _) = (leg.of(sent.operator) for leg in (link.up, link.out))
     inside = {"latency_up": up, "latency_growth": link.up.growth, "devices": devices}
     if layers.transport == "node" and link.transport != "node":  # two hops, of kernels that make one
         out = out + network.group_latency(latency=up, devices=devices, latency_growth=link.up.growth)
-    latency = network.exchange_latency(**inside, latency_out=out, crosses=np.greater(flow.scale_out_bytes, 0))
+    latency = network.exchange_latency(**inside, latency_out=out, crosses=crosses)
     if sent.operator == "dispatch":
         latency = latency + link.up.prepare_s
     message = traffic.vector_bytes(**sent.vector)
@@ -354,17 +358,19 @@ def _transfer(
         "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.out.growth),
     }
     if link.up.message_s:
-        arguments["scale_up_messages"] = np.divide(flow.scale_up_bytes, message * busiest[0])
+        ends = np.minimum(busiest[0], busiest[2])
+        arguments["scale_up_messages"] = np.divide(flow.scale_up_bytes, message * ends)
         arguments["scale_up_message_time"] = link.up.message_s
     if link.out.message_s:
-        arguments["scale_out_messages"] = np.divide(flow.scale_out_bytes, message * busiest[1])
+        ends = np.minimum(busiest[1], busiest[2])
+        arguments["scale_out_messages"] = np.divide(flow.scale_out_bytes, message * ends)
         arguments["scale_out_message_time"] = link.out.message_s
     time = network.transfer_time(**arguments)
     growth = {"latency_growth": link.up.growth, "scale_penalty": link.out.growth}
     return time, {"devices": devices, **growth, **arguments}
 
 
-def _limits(system: System, bandwidth: float, devices: FloatArray) -> dict[str, FloatArray]:
+def _limits(system: System, bandwidth: FloatLike, devices: FloatArray) -> dict[str, FloatArray]:
     """Return what a fabric without a switch carries between two devices, and in all across its middle.
 
     Of what many devices exchange, or two interleaved groups send, a quarter crosses the middle each way.
