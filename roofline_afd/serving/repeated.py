@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
+from roofline_afd.serving.batches import WIDE
 from roofline_afd.serving.bounds import group_bounds
 from roofline_afd.serving.candidates import (
     blocks_of,
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 GUESSES = 8
 """Shapes tried first: what they reach rules most others out."""
 AT_ONCE = 64
-"""Batches of every shape that are timed in one go: a call costs more than the numbers in it."""
-MOST_PAIRS = 1 << 20
+LEAST_AT_ONCE = 8
+"""Batches of every shape that are timed in one go: a call costs more than the numbers in it, of few shapes."""
+MOST_PAIRS = 1 << 16
 """Pairs of a question and a shape that are held at once [1]."""
 
 RATES = {"system", "attention_system", "ffn_system", "tpot_ms", "gap_ms"}
@@ -212,7 +214,7 @@ class RepeatedSearch:
     def _best(self, asked: Stack, pairs: Pairs, most: Numbers) -> Numbers:
         """Return the throughput of shapes of one family of plans.
 
-        The largest batch that is quick enough is found among whole micro-batches, `AT_ONCE` of them timed in
+        The largest batch that is quick enough is found among whole micro-batches, several of them timed in
         one go between the largest known to be quick enough and the least known not to be. Where memory ends
         between two multiples, all of it is tried too; and where processors work in waves, whole ones.
         """
@@ -225,7 +227,8 @@ class RepeatedSearch:
         quick, slow = np.zeros(most.shape), whole + 1.0
         while (active := np.flatnonzero(slow - quick > 1)).size:
             width = (slow - quick)[active, None]
-            shares = np.arange(1, AT_ONCE + 1) / (AT_ONCE + 1)
+            at_once = int(np.clip(WIDE // active.size, LEAST_AT_ONCE, AT_ONCE))
+            shares = np.arange(1, at_once + 1) / (at_once + 1)
             tried = quick[active, None] + np.clip(np.round(width * shares), 1, width - 1)
             own = which[active, None], rows[active, None]
             steps, rates = self._timed(asked, own, tried * m[active, None])
