@@ -36,7 +36,7 @@ GUESSES = 8
 """Shapes tried first: what they reach rules most others out."""
 AT_ONCE = 64
 LEAST_AT_ONCE = 8
-"""Batches of every shape that are timed in one go: a call costs more than the numbers in it, of few shapes."""
+"""Batches of every shape that are timed in one go: of few shapes a call costs more than its numbers."""
 MOST_PAIRS = 1 << 16
 """Pairs of a question and a shape that are held at once [1]."""
 
