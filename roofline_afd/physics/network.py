@@ -80,6 +80,8 @@ def transfer_time(
 
 def _seconds(volume: FloatLike, rate: FloatLike) -> FloatArray:
     """Return volume over rate; 0 for no volume, even over a link that is absent."""
+    if not np.ndim(volume) and not volume:
+        return 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.true_divide(volume, rate)
         return found if np.greater(rate, 0).all() else np.where(np.greater(volume, 0), found, 0.0)
@@ -248,11 +250,9 @@ def group_bandwidth(
     ...                       receiving_bandwidth=448e9, pairwise_bandwidth=64e9)) / 1e9
     1024.0
     """
-    ends = np.minimum(
-        np.multiply(sending_devices, sending_bandwidth), np.multiply(receiving_devices, receiving_bandwidth)
-    )
     links = np.multiply(sending_devices, receiving_devices) * np.multiply(1.0, pairwise_bandwidth)
-    return np.minimum(np.minimum(ends, links), bisection_bandwidth) * 1.0
+    most = np.minimum(np.minimum(np.multiply(sending_devices, sending_bandwidth), links), bisection_bandwidth)
+    return np.minimum(most * 1.0, np.multiply(receiving_devices, receiving_bandwidth))
 
 
 def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArray:
