@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.sweep.grids import Grid
-from roofline_afd.analysis.sweep.metrics import COMPARE, METRICS, MODES, REFUSED, WINNERS, kind_of
+from roofline_afd.analysis.sweep.metrics import COMPARE, METRICS, MODES, PREDICT, REFUSED, WINNERS, kind_of
+from roofline_afd.analysis.sweep.reduce import NONE
 from roofline_afd.errors import InfeasibleError, InputError
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind, Places
     from roofline_afd.serving.scenario import Scenario
 
-CHUNK_POINTS = {COMPARE: 32}
-"""Points of a chunk of what is searched: as many as keep what is done once a search small [1]."""
+CHUNK_POINTS = {COMPARE: 32, PREDICT: 1 << 20}
+"""Points of a chunk: as many as keep what is done once a search, or once for all batches, small [1]."""
 MOST_CHUNK_POINTS = 1 << 17
-"""The same of others, whose columns stay near the core [1]."""
+"""The same of others, whose columns stay near the core, and of rows that are written [1]."""
 _BLANK: dict[str, Any] = {"feasible": False, "winner": 0.0, "mode": 0.0}
 """Metrics of what is infeasible; the others have no number."""
 _REFUSED: dict[str, Any] = {
@@ -66,6 +67,7 @@ class Spec:
     def grid(self) -> Grid:
         """All points."""
         points = CHUNK_POINTS.get(self.of, MOST_CHUNK_POINTS)
+        points = min(points, MOST_CHUNK_POINTS) if self.reduce[0] == NONE else points
         return Grid(tuple(axis.size for axis in self.axes), self.n_outer, points)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.one import OVERLAPPED, counts_asked, plans_asked
-from roofline_afd.analysis.sweep.grids import cropped, held_block, pieces
+from roofline_afd.analysis.sweep.grids import cropped, held_block, pieces, put
 from roofline_afd.errors import InputError
 from roofline_afd.serving.candidates import admitted
 from roofline_afd.serving.checks import option, whole
@@ -136,7 +136,7 @@ def _predicted(
         inside = {name: None if value is None else cropped(value, own) for name, value in at.items()}
         timed = _timed(deployments, _deployment(deployments, plan, inside), cropped(fits, own), wanted)
         for name, column in timed.items():
-            found[name][np.ix_(*own)] = column
+            put(found[name], own, column)
     return found
 
 
