@@ -11,7 +11,7 @@ import numpy as np
 from roofline_afd.analysis.answer import Answer, Decisive, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of
-from roofline_afd.analysis.decode.verdict import UNDECIDED
+from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.analysis.purchase.break_even import WIDEST, break_even, distance
 from roofline_afd.analysis.purchase.questions import METRICS, RATIO
 from roofline_afd.analysis.purchase.samples import draws, sampled
@@ -162,6 +162,8 @@ def _answer(
         if row["swing"] is None or row["swing"] > UNMOVED * middle or row["break_even"] is not None
     ]
     flip = _nearest_flip(rows)
+    verdict = verdict_of(variation.sides)
+    error = load_ratio_error(scenario.system.parts.catalogue)
     summary: dict[str, Any] = {
         "winner": base.winner,
         "metric": metric,
@@ -174,7 +176,8 @@ def _answer(
         "nearest_break_even": flip,
         "samples": len(found),
         "seed": question.seed,
-        **sampled(found, load_ratio_error(scenario.system.parts.catalogue), question.seed),
+        **verdict.keys(),
+        **sampled(found, error, question.seed, estimated_share=verdict.estimated_share),
     }
     sought = question.break_evens
     some = sought if sought is not None and sought < len(rows) else None
@@ -193,6 +196,7 @@ def _answer(
         columns=object_columns([*rows, *paired]),
         summary=summary,
         notes=[
+            *([verdict.note] if verdict.note else []),
             *_notes(rows, zeros, given, found, shown=len(moved), some=some),
             *dict.fromkeys(
                 note for side in variation.sides.values() for note in notes_of(side.deployments, [side.row])
@@ -245,16 +249,14 @@ def _notes(
         f"break_even: where the other mode wins, up to {WIDEST:g}-fold either way; not of certain inputs",
     ]
     if found:
-        notes.append(
+        notes += [
             f"{len(found)} samples: inputs drawn independently, evenly on logarithms between low and high; "
             "parameters fitted as one table are off together, all faster or all slower; intervals hold the "
-            "middle 90 %; ranges that end at a bound pull them to one side"
-        )
-        notes.append(
-            "the error of predicted AFD / EP itself, as published pairs show it, is in its probability and "
-            "its interval; fitted parameters are drawn besides, so that both err to the wide side; intervals "
-            "of EP and of AFD are of inputs alone"
-        )
+            "middle 90 %; ranges that end at a bound pull them to one side",
+            "the error of predicted AFD / EP itself, as published pairs show it and as compare has it, is in "
+            "its probability and its interval; fitted parameters are drawn besides, so that both err to the "
+            "wide side; intervals of EP and of AFD are of inputs alone",
+        ]
     if some is not None:
         notes.append(f"break-evens are looked for of the {some} inputs that move the metric most")
     out = sum(rates.winner is None for rates in found)
@@ -279,16 +281,20 @@ def _sentence(
 ) -> str:
     """Return what matters most, and what would change the verdict."""
     ratio, winner = summary[RATIO], NAMES[summary["winner"]]
-    lead = f"{winner} is ahead" if ratio is None else f"{winner} is ahead (AFD / EP {ratio:.2f})"
-    if summary["probability_afd_wins"] is not None:
-        chance, share = summary["probability_afd_wins"], summary["afd_ahead_share"]
+    lead = f"{winner} is ahead"
+    if ratio is not None:
+        lead += f" (AFD / EP {ratio:.2f}"
+        lead += f", AFD ahead with probability {chance(summary['probability_afd_wins'])}"
+        lead += ", too close to call)" if summary["too_close_to_call"] else ")"
+    share = summary["afd_ahead_share"]
+    if share is not None:
         share = share if summary["winner"] == AFD else 1.0 - share
         known, drawn = summary["feasible_samples"], summary["samples"]
         lead += f" and stays so in {share:.0%} of "
         lead += f"{drawn} samples" if known == drawn else f"the {known} of {drawn} samples that either serves"
-        lead += f"; with the error of the model AFD is ahead with probability {chance:.2f}"
-        if UNDECIDED < chance < 1.0 - UNDECIDED:
-            lead += ", too close to call"
+        varied = summary["probability_afd_wins_sampled"]
+        if ratio is not None and chance(varied) != chance(summary["probability_afd_wins"]):
+            lead += f"; AFD with probability {chance(varied)} where inputs vary too"
     interval = summary["intervals"] and summary["intervals"][RATIO]
     share = interval["feasible_share"] if interval else 1.0
     both = "them" if share == 1.0 else f"the {share:.0%} that both serve"
