@@ -80,8 +80,8 @@ def sampled(
     Returns
     -------
     dict
-        `feasible_samples`, `probability_afd_wins_sampled`, `afd_ahead_share` (of the samples as predicted) and
-        `intervals`: all None where nothing was sampled.
+        `feasible_samples`, `probability_afd_wins_sampled`, `afd_ahead_share` (of the samples as predicted)
+        and `intervals`: all None where nothing was sampled.
     """
     if not found:
         return dict.fromkeys(SAMPLED_KEYS)

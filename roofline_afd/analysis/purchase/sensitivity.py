@@ -249,14 +249,16 @@ def _notes(
         f"break_even: where the other mode wins, up to {WIDEST:g}-fold either way; not of certain inputs",
     ]
     if found:
-        notes += [
+        notes.append(
             f"{len(found)} samples: inputs drawn independently, evenly on logarithms between low and high; "
             "parameters fitted as one table are off together, all faster or all slower; intervals hold the "
-            "middle 90 %; ranges that end at a bound pull them to one side",
-            "the error of predicted AFD / EP itself, as published pairs show it and as compare has it, is in "
+            "middle 90 %; ranges that end at a bound pull them to one side"
+        )
+        notes.append(
+            "the error of predicted AFD / EP itself, as published pairs show it and compare tells it, is in "
             "its probability and its interval; fitted parameters are drawn besides, so that both err to the "
-            "wide side; intervals of EP and of AFD are of inputs alone",
-        ]
+            "wide side; intervals of EP and of AFD are of inputs alone"
+        )
     if some is not None:
         notes.append(f"break-evens are looked for of the {some} inputs that move the metric most")
     out = sum(rates.winner is None for rates in found)

@@ -58,7 +58,7 @@ def test_clear_cases_leave_the_error_of_the_model() -> None:
     The probability is that of the ratio itself, as `compare` tells it; the interval, 90 % of samples, that of
     its distribution, widened by what was never measured.
     """
-    scenario = Scenario(**H800)
+    scenario = Scenario(**H800 | {"system": "mi355x", "max_devices": 32})
     summary = moved(scenario, samples=100, uncertainty=pinned(scenario)).summary
     verdict = compare(scenario).summary
     for key in ("probability_afd_wins", "afd_over_ep_low", "afd_over_ep_high", "estimated_share"):
