@@ -65,8 +65,21 @@ def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, A
                 row |= _sure(found) | {"why": None}
             except InputError as error:
                 row |= _outcome(0.0, 0.0, None) | dict.fromkeys(SURE) | {"why": str(error)}
-            rows.append(row)
+            rows.append(row | {"remark": _remark(row)})
     return rows
+
+
+def _remark(row: Mapping[str, Any]) -> str | None:
+    """Return what a row says besides its numbers."""
+    if row["why"]:
+        return str(row["why"])
+    if row["winner"] is None:
+        return "neither mode has a feasible deployment"
+    if row["afd_over_ep"] is None:
+        return f"only {NAMES[row['winner']]} has a feasible deployment"
+    if row["changes_winner"]:
+        return "the winner changes" + (", but too close to call" if row["too_close_to_call"] else "")
+    return None
 
 
 def _set(scenario: Scenario, field: str, value: object) -> Scenario:

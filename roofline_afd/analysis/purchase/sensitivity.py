@@ -33,6 +33,8 @@ FEWEST_SAMPLES, MOST_SAMPLES = 20, 100_000
 MOST_PAIRED = 20
 UNMOVED = 1e-4
 """Share of the metric below which an input is left out of tables."""
+APART = 0.05
+"""Probabilities that differ by less are not told twice."""
 NAMED = 3
 """Inputs that the answer names."""
 TABLE_KEYS = (
@@ -295,8 +297,8 @@ def _sentence(
         lead += f" and stays so in {share:.0%} of "
         lead += f"{drawn} samples" if known == drawn else f"the {known} of {drawn} samples that either serves"
         varied = summary["probability_afd_wins_sampled"]
-        if ratio is not None and chance(varied) != chance(summary["probability_afd_wins"]):
-            lead += f"; AFD with probability {chance(varied)} where inputs vary too"
+        if ratio is not None and abs(varied - summary["probability_afd_wins"]) >= APART:
+            lead += f" (AFD with probability {chance(varied)} where inputs vary too)"
     interval = summary["intervals"] and summary["intervals"][RATIO]
     share = interval["feasible_share"] if interval else 1.0
     both = "them" if share == 1.0 else f"the {share:.0%} that both serve"
@@ -305,9 +307,7 @@ def _sentence(
     )
     top = [row for row in rows[:NAMED] if row["input"] in summary["matters_most"]]
     name = METRIC_NAMES[summary["metric"]]
-    matters = ", ".join(
-        f"{row['input']} ({_number(row['metric_low'])} to {_number(row['metric_high'])})" for row in top
-    )
+    matters = ", ".join(str(row["input"]) for row in top)
     said_most = f"{name} rests most on {matters}" if top else f"no input moves {name}"
     flip = summary["nearest_break_even"]
     flippers = summary["changes_winner"]
@@ -330,9 +330,3 @@ def _sentence(
             f"{flip['break_even']:.4g}" + (f" {flip['unit']}" if flip["unit"] != "1" else "")
         )
     return f"{lead}. {middle}{said_most}; {verdict}."
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "infeasible"
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"  # noqa: PLR2004
