@@ -155,7 +155,10 @@ def test_levers_are_a_table_below_the_answer() -> None:
     lines = as_table(answer, width=80).splitlines()
     head = next(place for place, line in enumerate(lines) if line.startswith("option"))
     assert lines[head].split() == ["option", "EP", "remark"]
-    assert lines[head + 2 :] == ["--kernels separate  1941  -", "--kernels fused        -  never timed"]
+    assert lines[head + 2 : head + 4] == [
+        "--kernels separate  1941  -",
+        "--kernels fused        -  never timed",
+    ]
 
 
 def test_texts_of_records_cannot_colour_a_terminal() -> None:
