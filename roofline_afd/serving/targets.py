@@ -17,7 +17,7 @@ from roofline_afd.serving.candidates import blocks_of, deployments_of, shapes_in
 from roofline_afd.serving.deployment import Deployments
 from roofline_afd.serving.limits import SAME
 from roofline_afd.serving.plans import plans_of
-from roofline_afd.serving.search import FIRST, deployment_at
+from roofline_afd.serving.search import CHUNK, FIRST, deployment_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +120,8 @@ class _Search:
                 rows, places, bounds = rows[kept], places[kept], bounds[kept]
                 kept = self._rivals(taken(self.found, rows), limits[places], known[places] * (1.0 - SAME))
                 rows, places, bounds = rows[kept], places[kept], bounds[kept]
-                now = _first_of(places, FIRST) if first else np.ones(rows.shape, dtype=bool)
+                few = not first or rows.size <= CHUNK
+                now = np.ones(rows.shape, dtype=bool) if few else _first_of(places, FIRST)
                 settle(rows[now], places[now])
                 rows, places, bounds, first = rows[~now], places[~now], bounds[~now], False
         elif others.size:

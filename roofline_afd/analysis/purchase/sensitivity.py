@@ -307,7 +307,13 @@ def _sentence(
     )
     top = [row for row in rows[:NAMED] if row["input"] in summary["matters_most"]]
     name = METRIC_NAMES[summary["metric"]]
-    matters = ", ".join(str(row["input"]) for row in top)
+    ends = [
+        f" ({_number(row['metric_low'])} to {_number(row['metric_high'])})"
+        if rank == 0 or row["swing"] is None
+        else ""
+        for rank, row in enumerate(top)
+    ]
+    matters = ", ".join(f"{row['input']}{told}" for row, told in zip(top, ends, strict=True))
     said_most = f"{name} rests most on {matters}" if top else f"no input moves {name}"
     flip = summary["nearest_break_even"]
     flippers = summary["changes_winner"]
@@ -330,3 +336,9 @@ def _sentence(
             f"{flip['break_even']:.4g}" + (f" {flip['unit']}" if flip["unit"] != "1" else "")
         )
     return f"{lead}. {middle}{said_most}; {verdict}."
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "infeasible"
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"  # noqa: PLR2004
