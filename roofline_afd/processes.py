@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
+import signal
 import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from multiprocessing.process import BaseProcess
 
 PARENT_S = 0.5
 """How often a worker looks whether the process that asked is still there [s]."""
@@ -18,6 +26,29 @@ def cores() -> int:
 def end_with(parent: int) -> None:
     """Have this process end soon after the one that began it, by its id, however and whenever that ends."""
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def end_workers(others: Collection[BaseProcess]) -> None:
+    """End the processes that this one has begun, but for some others."""
+    for worker in multiprocessing.active_children():
+        if worker not in others:
+            worker.terminate()
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Begin processes that an interrupt of the terminal, which all of them get, does not reach.
+
+    They end with the one that asked. That one hears of an interrupt at the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watch(parent: int) -> None:

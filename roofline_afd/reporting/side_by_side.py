@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from roofline_afd.processes import cores, end_with
+from roofline_afd.processes import cores, end_with, end_workers
 from roofline_afd.progress import steps
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
     except BrokenProcessPool:  # a worker was killed: without it, here
         made = {name: task() for name, task in tasks.items()}
     except BaseException:
-        for worker in multiprocessing.active_children():
-            if worker not in others:
-                worker.terminate()
+        end_workers(others)
         raise
     finally:
         pool.shutdown(cancel_futures=True)

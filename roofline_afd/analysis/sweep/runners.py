@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
 import socket
+import threading
+import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.analysis.sweep.questions import RUNNERS
 from roofline_afd.analysis.sweep.work import work
 from roofline_afd.errors import InputError, shown
-from roofline_afd.processes import end_with
+from roofline_afd.processes import deaf_to_interrupts, end_with, end_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
 
 SERIAL, PROCESSES, DASK, RAY = RUNNERS
@@ -28,6 +33,18 @@ AHEAD = 3
 """Tasks that each worker has waiting."""
 CONNECT_S = 10.0
 """How long a scheduler is waited for [s]."""
+LOOK_S = 5.0
+"""How often a cluster that gives nothing is looked after [s]."""
+PATIENCE_S = 30.0
+"""How long a cluster may be without anything that works [s]."""
+PAUSE_S = 0.1
+"""Between two looks at a client that connects again [s]."""
+RUNNING = "running"
+"""Status of a client of Dask that has its scheduler."""
+
+
+class LostError(Exception):
+    """What did the work is gone, and does not come back."""
 
 
 class Job(NamedTuple):
@@ -85,7 +102,7 @@ def _work(form: str, first: int, last: int) -> bytes:
 
 
 def _processes(job: Job) -> Iterator[tuple[int, bytes]]:
-    left = dict(job.tasks)
+    left, others = dict(job.tasks), multiprocessing.active_children()
     for attempt in range(RETRIES + 1):
         pool = ProcessPoolExecutor(
             job.workers,
@@ -97,9 +114,12 @@ def _processes(job: Job) -> Iterator[tuple[int, bytes]]:
             for number, done in _windowed(pool, job, dict(left)):
                 del left[number]
                 yield number, done
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
             if attempt == RETRIES:
-                raise
+                raise LostError(f"its processes ended {attempt + 1} times, as if killed") from error
+        except BaseException:  # nobody asks for the rest
+            end_workers(others)
+            raise
         else:
             return
         finally:
@@ -113,7 +133,8 @@ def _windowed(pool: ProcessPoolExecutor, job: Job, tasks: dict[int, range]) -> I
     while waiting or running:
         while waiting and len(running) < AHEAD * job.workers:
             number, chunks = waiting.popleft()
-            running[pool.submit(_work, job.form, chunks.start, chunks.stop)] = number
+            with deaf_to_interrupts():
+                running[pool.submit(_work, job.form, chunks.start, chunks.stop)] = number
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             yield running.pop(future), future.result()
@@ -128,49 +149,114 @@ def _module(name: str, extra: str) -> ModuleType:
         ) from error
 
 
+class _Patience:
+    """How long a cluster is waited for in which nothing works.
+
+    Parameters
+    ----------
+    works : callable
+        Whether anything does.
+    """
+
+    def __init__(self, works: Callable[[], bool]) -> None:
+        self._works = works
+        self._since: float | None = None
+
+    def look(self) -> None:
+        """Raise LostError where nothing has worked for too long."""
+        now = time.monotonic()
+        if self._works():
+            self._since = None
+            return
+        self._since = now if self._since is None else self._since
+        if now - self._since > PATIENCE_S:
+            raise LostError("no worker of the cluster is left")
+
+
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Keep a library's own words off the terminal: what ends a sweep is told in one line."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _dask(job: Job) -> Iterator[tuple[int, bytes]]:
-    distributed = _module("distributed", DASK)
+    with _silent("distributed"):
+        yield from _on_dask(job, _module("distributed", DASK))
+
+
+def _on_dask(job: Job, distributed: ModuleType) -> Iterator[tuple[int, bytes]]:
     cluster = None
     try:
         _answers(job.scheduler)
         if job.scheduler is None:
-            cluster = distributed.LocalCluster(
-                n_workers=job.workers, threads_per_worker=1, dashboard_address=None
-            )
+            with deaf_to_interrupts():
+                cluster = distributed.LocalCluster(
+                    n_workers=job.workers, threads_per_worker=1, dashboard_address=None
+                )
         client = distributed.Client(cluster or job.scheduler, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(
             f"--scheduler {shown(job.scheduler)} cannot be reached: start one with `dask scheduler`"
         ) from error
     try:
-        sweep = client.scatter(job.packed, broadcast=True, hash=False)
-        waiting = deque((number, chunks, RETRIES) for number, chunks in job.tasks)
-        pending = distributed.as_completed(loop=client.loop)
-        running: dict[str, tuple[int, range, int]] = {}
-        window = AHEAD * max(len(client.scheduler_info()["workers"]), job.workers, 1)
-        while waiting or running:
-            while waiting and len(running) < window:
-                number, chunks, tries = waiting.popleft()
-                future = client.submit(
-                    work, sweep, job.form, chunks.start, chunks.stop, pure=False, retries=RETRIES
-                )
-                running[future.key] = number, chunks, tries
-                pending.add(future)
-            future = next(pending)
-            number, chunks, tries = running.pop(future.key)
-            try:
-                done = future.result()
-            except (CancelledError, distributed.scheduler.KilledWorker):  # its worker took the result along
-                if not tries:
-                    raise
-                sweep = client.scatter(job.packed, broadcast=True, hash=False)
-                waiting.appendleft((number, chunks, tries - 1))
-                continue
-            yield number, done
+        yield from _through_client(job, client, distributed)
+    except (OSError, RuntimeError, CancelledError) as error:
+        if client.status == RUNNING:
+            raise
+        raise LostError("the scheduler is gone") from error
     finally:
         client.close()
         if cluster is not None:
             cluster.close()
+
+
+def _through_client(job: Job, client: Any, distributed: ModuleType) -> Iterator[tuple[int, bytes]]:  # noqa: ANN401
+    """Yield what tasks give, a few of them waiting for each worker of a scheduler."""
+    sweep = client.scatter(job.packed, broadcast=True, hash=False)
+    waiting = deque((number, chunks, RETRIES) for number, chunks in job.tasks)
+    ended: SimpleQueue[Any] = SimpleQueue()
+    running: dict[str, tuple[Any, int, range, int]] = {}
+    patience = _Patience(lambda: client.status == RUNNING and client.scheduler_info()["workers"])
+    window = AHEAD * max(len(client.scheduler_info()["workers"]), job.workers, 1)
+    while waiting or running:
+        while waiting and len(running) < window:
+            number, chunks, tries = waiting.popleft()
+            future = client.submit(
+                work, sweep, job.form, chunks.start, chunks.stop, pure=False, retries=RETRIES
+            )
+            running[future.key] = future, number, chunks, tries
+            future.add_done_callback(ended.put)
+        try:
+            future = ended.get(timeout=LOOK_S)
+        except Empty:
+            patience.look()
+            continue
+        _, number, chunks, tries = running.pop(future.key)
+        try:
+            done = future.result()
+        except (CancelledError, distributed.scheduler.KilledWorker):  # its worker took the result along
+            if not tries:
+                raise
+            _wait_for(client)
+            sweep = client.scatter(job.packed, broadcast=True, hash=False)
+            waiting.appendleft((number, chunks, tries - 1))
+            continue
+        yield number, done
+
+
+def _wait_for(client: Any) -> None:  # noqa: ANN401 - of Dask
+    """Wait a while for a client that connects to its scheduler again."""
+    until = time.monotonic() + CONNECT_S
+    while client.status != RUNNING and time.monotonic() < until:
+        time.sleep(PAUSE_S)
+    if client.status != RUNNING:
+        raise LostError("the scheduler is gone")
 
 
 def _answers(address: str | None) -> None:
@@ -186,27 +272,46 @@ def _ray(job: Job) -> Iterator[tuple[int, bytes]]:
     ray = _module("ray", RAY)
     try:
         _answers(job.scheduler)
-        if job.scheduler is None:
-            ray.init(
-                num_cpus=job.workers, include_dashboard=False, log_to_driver=False, logging_level="error"
-            )
-        else:
-            ray.init(address=job.scheduler, log_to_driver=False, logging_level="error")
+        own: dict[str, Any] = {"num_cpus": job.workers, "include_dashboard": False}
+        where = own if job.scheduler is None else {"address": job.scheduler}
+        with _same_signals():
+            ray.init(**where, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError, ConnectionError) as error:
         raise InputError(
             f"--scheduler {shown(job.scheduler)} cannot be reached: start one with `ray start --head`"
         ) from error
     try:
-        task = ray.remote(max_retries=RETRIES)(work)
-        sweep = ray.put(job.packed)
-        waiting, running = deque(job.tasks), dict[Any, int]()
-        window = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        while waiting or running:
-            while waiting and len(running) < window:
-                number, chunks = waiting.popleft()
-                running[task.remote(sweep, job.form, chunks.start, chunks.stop)] = number
-            done, _ = ray.wait(list(running))
-            for each in done:
-                yield running.pop(each), ray.get(each)
+        yield from _through_ray(job, ray)
+    except ray.exceptions.RayTaskError:  # what a task itself raised
+        raise
+    except ray.exceptions.RayError as error:
+        raise LostError("what the cluster held is gone") from error
     finally:
         ray.shutdown()
+
+
+def _through_ray(job: Job, ray: Any) -> Iterator[tuple[int, bytes]]:  # noqa: ANN401 - a module without types
+    """Yield what tasks give, a few of them waiting for each processor of a cluster."""
+    task = ray.remote(max_retries=RETRIES)(work)
+    sweep = ray.put(job.packed)
+    waiting, running = deque(job.tasks), dict[Any, int]()
+    patience = _Patience(lambda: any(node["Alive"] and node["Resources"].get("CPU") for node in ray.nodes()))
+    window = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    while waiting or running:
+        while waiting and len(running) < window:
+            number, chunks = waiting.popleft()
+            running[task.remote(sweep, job.form, chunks.start, chunks.stop)] = number
+        done, _ = ray.wait(list(running), timeout=LOOK_S)
+        if not done:
+            patience.look()
+        for each in done:
+            yield running.pop(each), ray.get(each)
+
+
+@contextlib.contextmanager
+def _same_signals() -> Iterator[None]:
+    """Keep what this process does when it is asked to end: Ray would have it end otherwise."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
