@@ -23,8 +23,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def end_with(parent: int) -> None:
-    """Have this process end soon after the one that began it, by its id, however and whenever that ends."""
+def work_for(parent: int) -> None:
+    """Leave interrupts to the process that began this one, by its id, and end when that asks or ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, though a library may be at work
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from roofline_afd.cli import limited
 from roofline_afd.errors import InfeasibleError, RooflineAfdError, naming_options
 
 if TYPE_CHECKING:
@@ -159,7 +160,22 @@ def _heed_signals() -> None:
 def main() -> None:
     """Run the command line of this process."""
     gc.set_threshold(RARELY)
-    _heed_signals()
-    status = run()
+    memory = limited.limit()
+    status = _main() if memory is None else _within(memory)
     gc.freeze()  # what is left at the end is not searched for circles once more
     sys.exit(status)
+
+
+def _main() -> int:
+    _heed_signals()
+    return run()
+
+
+def _within(memory: int) -> int:
+    """Run the command line in limited memory, and return its exit status."""
+    if memory >= limited.LEAST_BYTES:
+        status = limited.watched(_main)
+        if status is not None:
+            return status
+    _say(_lacking(MemoryError()))
+    return BAD_USAGE

@@ -6,11 +6,13 @@ with the others; what became of it is written to standard output.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from importlib import import_module
@@ -51,7 +53,7 @@ def begin(case: dict[str, Any], folder: Path) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[1:] = case["words"]
     if "more_mb" in case:
-        limit = _held("VmSize") + case["more_mb"] * 2**20
+        limit = _held("VmSize") + int(case["more_mb"] * 2**20)
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
     try:
         main()
@@ -62,6 +64,8 @@ def begin(case: dict[str, Any], folder: Path) -> int:
 
         traceback.print_exc()
         status = 71
+    threading._shutdown()  # type: ignore[attr-defined]  # as at the end of a program, but for the tests' own
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import ROOT
 
 LINUX = Path("/proc/self/stat").exists()
@@ -32,13 +33,25 @@ LONG = {
     "explore": ("explore", *ASK, *LENGTHS, "--devices", "64", "--output", "x.md"),
     "load": ("load", *ASK, *LENGTHS, "--devices", "64", "--output", "x.csv"),
     "procure": ("procure", "--systems", "h800,h20,b200", *ASK[2:], "--demand", "1e6", "--output", "x.xlsx"),
-    "deploy": ("deploy", *ASK, *LENGTHS, "--devices", "64", "--folder", "made", "--output", "x.json"),
+    "deploy": (
+        "deploy",
+        *ASK,
+        *LENGTHS,
+        "--devices",
+        "64",
+        "--for",
+        "vllm",
+        "--folder",
+        "made",
+        "--output",
+        "x.json",
+    ),
     "report": ("report", "--systems", "h800,h20", *ASK[2:], "--demand", "1e6", "--output", "x.html"),
     "picture": ("plot", "hfu-map", *ASK, "--output", "x.html", "--save-answer", "x.json"),
     "validate": ("validate", "--output", "x.csv"),
     "calibrate": (
         "calibrate",
-        str(ROOT / "hardware_db" / "measurements" / "exchanges.csv"),
+        "../operators.csv",
         "--output",
         "made",
     ),
@@ -49,13 +62,13 @@ LONG = {
     ),
 }
 """What takes long, with every kind of file that it writes."""
-AFTER_S = {"sweep": 2.0}
+AFTER_S = {"sweep": 1.2}
 """Seconds of work after which they are asked to end, where the workers of a command begin late."""
 KEPT = {"sweep in one process": "x.csv.parts"}
 """What stays so that a command goes on where it stopped."""
 
 
-def forked(cases: list[dict[str, Any]], folder: Path, together: int = 4) -> list[dict[str, Any]]:
+def forked(cases: list[dict[str, Any]], folder: Path, together: int = 2) -> list[dict[str, Any]]:
     """Run commands in processes forked of one, and return what became of each."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.forked"],
@@ -75,10 +88,11 @@ def forked(cases: list[dict[str, Any]], folder: Path, together: int = 4) -> list
 def test_long_commands_end_when_they_are_asked_to(tmp_path: Path) -> None:
     """By the user at the terminal, and by whoever ends processes."""
     cases = [
-        {"name": name, "words": words, "signal": number, "after_s": AFTER_S.get(name, 0.15)}
+        {"name": name, "words": words, "signal": number, "after_s": AFTER_S.get(name, 0.1)}
         for name, words in LONG.items()
         for number in ("SIGINT", "SIGTERM")
     ]
+    synthetic(tmp_path / "operators.csv")
     for case, told in zip(cases, forked(cases, tmp_path), strict=True):
         status, word = (130, "interrupted") if case["signal"] == "SIGINT" else (143, "terminated")
         assert (told["status"], told["said"]) == (status, f"roofline-afd: error: {word}\n"), (case, told)

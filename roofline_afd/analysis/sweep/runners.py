@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from roofline_afd.analysis.sweep.questions import RUNNERS
 from roofline_afd.analysis.sweep.work import work
 from roofline_afd.errors import InputError, shown
-from roofline_afd.processes import deaf_to_interrupts, end_with, end_workers
+from roofline_afd.processes import deaf_to_interrupts, end_workers, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -91,10 +91,9 @@ _sent: dict[str, bytes] = {}
 
 
 def _begin(packed: bytes, asker: int) -> None:
-    """Hold the sweep; an interrupt is for the process that asked, without which there is nothing to do."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Hold the sweep for the process that asked, without which there is nothing to do."""
+    work_for(asker)
     _sent["sweep"] = packed
-    end_with(asker)
 
 
 def _work(form: str, first: int, last: int) -> bytes:
