@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import logging
 import multiprocessing
 import os
-import signal
 import socket
-import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ProcessPoolExecutor, wait
@@ -19,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from roofline_afd.analysis.sweep.questions import RUNNERS
 from roofline_afd.analysis.sweep.work import work
-from roofline_afd.errors import InputError, shown
+from roofline_afd.errors import InputError, RooflineAfdError, shown
 from roofline_afd.processes import deaf_to_interrupts, end_workers, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
     from types import ModuleType
 
 SERIAL, PROCESSES, DASK, RAY = RUNNERS
@@ -39,6 +38,7 @@ PATIENCE_S = 30.0
 """How long a cluster may be without anything that works [s]."""
 PAUSE_S = 0.1
 """Between two looks at a client that connects again [s]."""
+NOBODY = "no worker of the cluster is left"
 RUNNING = "running"
 """Status of a client of Dask that has its scheduler."""
 
@@ -143,9 +143,11 @@ def _module(name: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(
-            f"--runner {extra} needs {name.partition('.')[0]}: pip install 'roofline-afd[{extra}]'"
-        ) from error
+        raise _missing(name, extra) from error
+
+
+def _missing(name: str, extra: str) -> InputError:
+    return InputError(f"--runner {extra} needs {name}: pip install 'roofline-afd[{extra}]'")
 
 
 class _Patience:
@@ -169,24 +171,28 @@ class _Patience:
             return
         self._since = now if self._since is None else self._since
         if now - self._since > PATIENCE_S:
-            raise LostError("no worker of the cluster is left")
+            raise LostError(NOBODY)
 
 
 @contextlib.contextmanager
 def _silent(name: str) -> Iterator[None]:
     """Keep a library's own words off the terminal: what ends a sweep is told in one line."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    known = [each for each in logging.root.manager.loggerDict if each.partition(".")[0] == name]
+    loggers = [logging.getLogger(each) for each in known]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
 
 
 def _dask(job: Job) -> Iterator[tuple[int, bytes]]:
+    distributed = _module("distributed", DASK)
     with _silent("distributed"):
-        yield from _on_dask(job, _module("distributed", DASK))
+        yield from _on_dask(job, distributed)
 
 
 def _on_dask(job: Job, distributed: ModuleType) -> Iterator[tuple[int, bytes]]:
@@ -205,6 +211,8 @@ def _on_dask(job: Job, distributed: ModuleType) -> Iterator[tuple[int, bytes]]:
         ) from error
     try:
         yield from _through_client(job, client, distributed)
+    except TimeoutError as error:  # nobody to hand the sweep to
+        raise LostError(NOBODY) from error
     except (OSError, RuntimeError, CancelledError) as error:
         if client.status == RUNNING:
             raise
@@ -239,9 +247,9 @@ def _through_client(job: Job, client: Any, distributed: ModuleType) -> Iterator[
         _, number, chunks, tries = running.pop(future.key)
         try:
             done = future.result()
-        except (CancelledError, distributed.scheduler.KilledWorker):  # its worker took the result along
+        except (CancelledError, distributed.scheduler.KilledWorker) as error:  # its worker took it along
             if not tries:
-                raise
+                raise LostError(f"its workers ended {RETRIES + 1} times, as if killed") from error
             _wait_for(client)
             sweep = client.scatter(job.packed, broadcast=True, hash=False)
             waiting.appendleft((number, chunks, tries - 1))
@@ -268,13 +276,53 @@ def _answers(address: str | None) -> None:
 
 
 def _ray(job: Job) -> Iterator[tuple[int, bytes]]:
-    ray = _module("ray", RAY)
+    """Yield what tasks give, by a process that speaks to Ray: Ray ends it where it loses its own node."""
+    if importlib.util.find_spec(RAY) is None:
+        raise _missing(RAY, RAY)
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe(duplex=False)
+    driver = context.Process(target=_drive, args=(theirs, job, os.getpid()))
+    with deaf_to_interrupts():
+        driver.start()
+    theirs.close()
+    try:
+        while (told := mine.recv()) is not None:
+            if isinstance(told, Exception):
+                raise told
+            yield told
+    except EOFError as error:
+        raise LostError("the node that led to the cluster is gone") from error
+    finally:
+        driver.terminate()
+        driver.join(CONNECT_S)
+        driver.kill()
+        driver.join()
+        mine.close()
+
+
+def _drive(asker: Connection, job: Job, parent: int) -> None:
+    """Send what tasks give, and None when all are done; or what went wrong."""
+    work_for(parent)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # which Ray fills with its own words
+        os.dup2(nowhere, stream)
+    try:
+        for told in _on_ray(job, _module("ray", RAY)):
+            asker.send(told)
+    except (RooflineAfdError, LostError) as error:
+        asker.send(error)
+    except Exception as error:  # noqa: BLE001 - another process is to tell it
+        asker.send(RuntimeError(f"{type(error).__name__}: {error}"))
+    else:
+        asker.send(None)
+
+
+def _on_ray(job: Job, ray: Any) -> Iterator[tuple[int, bytes]]:  # noqa: ANN401 - a module without types
     try:
         _answers(job.scheduler)
         own: dict[str, Any] = {"num_cpus": job.workers, "include_dashboard": False}
         where = own if job.scheduler is None else {"address": job.scheduler}
-        with _same_signals():
-            ray.init(**where, log_to_driver=False, logging_level="error")
+        ray.init(**where, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError, ConnectionError) as error:
         raise InputError(
             f"--scheduler {shown(job.scheduler)} cannot be reached: start one with `ray start --head`"
@@ -305,12 +353,3 @@ def _through_ray(job: Job, ray: Any) -> Iterator[tuple[int, bytes]]:  # noqa: AN
             patience.look()
         for each in done:
             yield running.pop(each), ray.get(each)
-
-
-@contextlib.contextmanager
-def _same_signals() -> Iterator[None]:
-    """Keep what this process does when it is asked to end: Ray would have it end otherwise."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if before is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
