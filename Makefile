@@ -15,7 +15,7 @@ COMPARED := --model deepseek-v3 --tpot-ms 50
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	@$(PIP) "pip>=25.1" uv
+	@$(PIP) "pip>=26.2" uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group dev 2>/dev/null \
 	  || $(PIP) --editable . --group dev
 	@touch $@

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.serving.scenario import Scenario
 
 SCHEMA = 1
@@ -413,6 +414,11 @@ def _published(scenario: Scenario) -> str:
     )
 
 
+def left_out(catalogue: Catalogue) -> list[str]:
+    """Return the note on the faulty records that a catalogue is without, if there are any."""
+    return [Decisive(catalogue.left_out)] if catalogue.left_out else []
+
+
 def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list[str]:
     """Return the notes every answer owes its reader: defaults taken, values set, estimates, weakest kind.
 
@@ -429,7 +435,7 @@ def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list
         One sentence each.
     """
     used = list(quantities)
-    notes = []
+    notes: list[str] = left_out(scenario.system.parts.catalogue)
     unset = [
         f"{name.replace('_', ' ')} {chosen.id}"
         for name, chosen in (

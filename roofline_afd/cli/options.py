@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,6 +135,8 @@ class Output:
 
         progress.clear()
         deliver(answer, self.form())
+        for note in answer.notes:
+            _untold.pop(note, None)
 
     def form(self) -> Form:
         """Return how an answer is delivered."""
@@ -280,9 +284,22 @@ class Databases:
         from roofline_afd.catalogue.store import Catalogue  # not for --help
 
         found = Catalogue(self.hardware_db or (), self.model_db or (), collect_faults=collect_faults)
-        for fault in () if collect_faults else found.faults:
-            print(f"note: left out, as nothing here needs it: {fault}", file=sys.stderr)  # noqa: T201
+        if found.left_out:
+            _untold[found.left_out] = None
         return found
+
+
+_untold: dict[str, None] = {}
+"""Notes on faulty records that catalogues are without, until an answer tells them."""
+
+
+@contextlib.contextmanager
+def telling_what_is_left_out() -> Iterator[None]:
+    """Tell at the end of a command which faulty records were left out, where no answer has told it."""
+    _untold.clear()
+    yield
+    for note in _untold:
+        print(f"note: {note}", file=sys.stderr)  # noqa: T201
 
 
 Where = Annotated[
