@@ -23,13 +23,11 @@ from typing import Any
 
 from roofline_afd.processes import cores
 from tests.conftest import ROOT
-from tests.fuzz.campaign import Block, Report, blocks, worked
+from tests.fuzz.campaign import Block, Report, Violation, blocks, worked
 from tests.fuzz.hostile import weighted
 from tests.fuzz.page import FIGURES, write_page
 from tests.fuzz.questions import commands
 
-SIZE = 50
-"""Questions of a block."""
 FOUND = ROOT / "build" / "fuzz"
 """Where files are kept that show what does not hold."""
 SLOW = ("report", "explore", "load", "sensitivity", "plot", "procure", "simulate")
@@ -53,10 +51,9 @@ def main() -> int:
         block
         for begin in seeds
         for block in (
-            *blocks(commands(), given.questions // len(seeds), files=False, begin=begin, size=SIZE),
-            *blocks(weighted(), given.files // len(seeds), files=True, begin=begin, size=SIZE),
+            *blocks(_only(commands(), given.only), given.questions // len(seeds), files=False, begin=begin),
+            *blocks(_only(weighted(), given.only), given.files // len(seeds), files=True, begin=begin),
         )
-        if block.about.startswith(given.only)
     ]
     random.Random(seeds[0]).shuffle(asked)
     asked.sort(key=lambda block: not block.about.startswith(SLOW))
@@ -72,6 +69,13 @@ def main() -> int:
     return 1 if figures["violations"] else 0
 
 
+def _only(shares: tuple[tuple[str, float], ...], begin: str) -> tuple[tuple[str, float], ...]:
+    """Return the shares of those that begin so, together one."""
+    own = [(name, share) for name, share in shares if name.startswith(begin)]
+    whole = sum(share for _, share in own)
+    return tuple((name, share / whole) for name, share in own)
+
+
 def _reports(asked: list[Block], processes: int) -> tuple[list[Report], list[str]]:
     """Return what came of each block, and what was asked when a process died."""
     reports: list[Report] = []
@@ -83,6 +87,8 @@ def _reports(asked: list[Block], processes: int) -> tuple[list[Report], list[str
                 for done in as_completed(running):
                     report = done.result()
                     reports.append(report)
+                    for violation in report.violations:
+                        _show(violation)
                     _progress(reports, len(asked))
             except BrokenProcessPool:
                 died = [path.read_text("utf-8") for path in Path(folder).glob("asker-*/asked")]
@@ -152,13 +158,17 @@ def _tell(figures: dict[str, Any]) -> None:
         f"\n{whole:,} asked in {figures['wall_s']:.0f} s, {whole / figures['wall_s']:.1f} a second, "
         f"{figures['cpu_s']:.0f} s of CPU, {figures['memory_mb']} MB; {len(figures['violations'])} violations"
     )
-    for number, each in enumerate(figures["violations"]):
-        print(f"\nVIOLATION {each['check']}: {each['text']}\n  {each['line']}")
-        for name, text in each["files"].items():
-            path = FOUND / str(number) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8", "replace")
-            print(f"  with {path}")
+
+
+def _show(violation: Violation) -> None:
+    """Print what did not hold, and keep the files that show it."""
+    print(f"\nVIOLATION {violation.check}: {violation.text}\n  {violation.line}")
+    for name, text in violation.files.items():
+        path = FOUND / f"{violation.block.about}-{violation.block.seed}-{violation.number}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8", "replace")
+        print(f"  with {path}")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

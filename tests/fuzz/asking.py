@@ -125,7 +125,9 @@ def asked(words: Sequence[str], *, terminal: bool = False, limit_s: float = LIMI
 def place(error: BaseException) -> str:
     """Return what was raised, and where."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "roofline_afd" in frame.filename or "tests" in frame.filename] or frames
+    own = [
+        frame for frame in frames if "roofline_afd" in frame.filename or "tests" in frame.filename
+    ] or frames
     last = own[-1]
     where = f"{last.filename.rpartition('roofline_afd/')[2]}:{last.lineno}"
     return f"{type(error).__name__} at {where}: {str(error)[:200]}"

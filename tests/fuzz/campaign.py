@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 AGAIN, EVERY_FORMAT, LOOSER = 1 / 10, 1 / 10, 1 / 4
 """Shares of questions with an answer that are asked again, in every format, and with a looser limit."""
+SIZE = 50
+"""Questions of a block."""
 TOGETHER = 5
 """Cases drawn as one list."""
 TRIES = 40
@@ -59,6 +61,8 @@ class Violation:
     line: str
     files: dict[str, str]
     block: Block
+    number: int
+    """Which question of the block."""
 
 
 @dataclasses.dataclass
@@ -277,7 +281,9 @@ def worked(block: Block, folder: str) -> Report:
                 seen.add(alike)
                 small = asker.brought_down(case, fault.check, own) if len(seen) < 6 else case
                 files = {name: data.decode("utf-8", "replace")[:20_000] for name, data in small.files.items()}
-                report.violations.append(Violation(fault.check, fault.text, line_of(small), files, block))
+                report.violations.append(
+                    Violation(fault.check, fault.text, line_of(small), files, block, number)
+                )
     return report
 
 
@@ -300,9 +306,7 @@ def _asker(folder: Path) -> NotingAsker:
     return _ASKERS[os.getpid()]
 
 
-def blocks(
-    shares: Sequence[tuple[str, float]], count: int, *, files: bool, begin: int, size: int
-) -> list[Block]:
+def blocks(shares: Sequence[tuple[str, float]], count: int, *, files: bool, begin: int) -> list[Block]:
     """Return blocks that ask so many questions, by shares."""
     made = []
     for index, (about, share) in enumerate(shares):
@@ -310,7 +314,7 @@ def blocks(
         part = 0
         while left > 0:
             number = begin * 100_003 + index * 1009 + part * 7 + (500_000 if files else 0)
-            made.append(Block(about, files, number, min(size, left)))
-            left -= size
+            made.append(Block(about, files, number, min(SIZE, left)))
+            left -= SIZE
             part += 1
     return made

@@ -405,8 +405,8 @@ def _trace(draw: st.DrawFn) -> Case:
                 ("provision", (straight, read, ("--horizon", "100"))),
                 ("simulate", (straight, read, *short)),
                 ("simulate", (straight, read, *short, ("--replay", "in-order"))),
-                ("explore", (*ONE, read, ("--devices", "16"))),
-                ("explore", (*ONE, read, ("--devices", "16"), ("--request-rate", "trace"))),
+                ("explore", (*ONE, read, ("--devices", "8"), ("--modes", "agg"))),
+                ("explore", (*ONE, read, ("--devices", "8"), ("--modes", "pd"), ("--request-rate", "trace"))),
                 (
                     "procure",
                     (("--systems", "h800"), ONE[1], read, ("--requests-per-s", "trace"), SMALL_SEARCH),

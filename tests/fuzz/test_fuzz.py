@@ -64,7 +64,7 @@ def test_the_same_seed_asks_the_same() -> None:
 
 def test_shares_are_kept() -> None:
     for shares in (commands(), weighted()):
-        made = blocks(shares, 1000, files=False, begin=1, size=50)
+        made = blocks(shares, 1000, files=False, begin=1)
         assert 950 < sum(block.count for block in made) < 1050
         assert {block.about for block in made} == {name for name, _ in shares}
         assert len({(block.about, block.seed) for block in made}) == len(made)
