@@ -150,7 +150,7 @@ class Asker:
         return found, outcome
 
     def understood(self, case: Case, number: int) -> tuple[Findings, Outcome]:
-        """Ask and check a question; an answer that the checker stumbles over is a fault, of one or the other."""
+        """Ask and check a question; an answer that the checker stumbles over is a fault, of either."""
         try:
             return self.check(case, random.Random(number))
         except Exception as error:  # noqa: BLE001 - whatever it is
@@ -160,7 +160,7 @@ class Asker:
             return found, outcome
 
     def form(self, case: Case, chance: random.Random) -> str:
-        """Return the format that a question is asked in; empty where it has none, or a file's suffix says it."""
+        """Return the format that a question is asked in; empty where it has none, or a suffix says it."""
         flags = {unit[0] for unit in case.units}
         if case.command.startswith("plot ") or case.command == "report" or "--output" in flags:
             return ""
@@ -189,7 +189,7 @@ class Asker:
                 checker.no_worse(found, check, answer, found_after, said)
 
     def brought_down(self, case: Case, check: str, seed_: int) -> Case:
-        """Return a shorter question with the same fault: options, then lines of files, left out one by one."""
+        """Return a shorter question with the same fault: options are left out one by one."""
         tries = iter(range(TRIES))
 
         def still(other: Case) -> bool:
@@ -223,6 +223,8 @@ def loosened(case: Case, answer: dict[str, Any], chance: random.Random) -> Itera
             ways.append(
                 ("more devices are never worse", "--max-devices", f"{min(2 * inputs['max_devices'], 64)}", "")
             )
+    if flags & {"--largest-batch", "--largest-context"}:
+        return  # more of either asks for more
     sides = {inputs.get("attention_system"), inputs.get("ffn_system"), inputs["system"]}
     if not flags & {"--set", "--base-set", "--scenario"} and len(sides - {None}) == 1:
         for key in RESOURCES:

@@ -208,7 +208,7 @@ def _one_mode(found: Findings, row: Mapping[str, Any], inputs: Mapping[str, Any]
     whole, each, devices = row.get("tokens_per_s"), row.get("tokens_per_s_per_device"), inputs.get("devices")
     if whole is None or each is None:
         return
-    said = f"{row['mode']}: {whole} tokens/s, {each} a device of {devices}, {row.get('concurrent_requests')} at once"
+    said = f"{row['mode']}: {whole} tokens/s, {each} a device, {row.get('concurrent_requests')} at once"
     if devices:  # those bought, idle ones too
         found.expect("devices add up", _same(whole, each * devices), said)
     if row.get("requests_per_s") is not None and inputs.get("osl"):

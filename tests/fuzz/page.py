@@ -36,29 +36,30 @@ TEXT = """<!-- Written by `make fuzz`; do not edit. -->
 
 # Nothing breaks it
 
-`make fuzz` asks {questions:,} random questions and has {files:,} hostile files read, and holds every answer to
-one checker (`tests/fuzz/checker.py`). A tenth of it runs on every change, with a seed that stays and one that
-turns with the day; it prints both, and `python -m tests.fuzz --seeds N` asks the same again.
+`make fuzz` asks {questions:,} random questions and has {files:,} hostile files read, and holds every answer
+to one checker (`tests/fuzz/checker.py`). A tenth of it runs on every change, with a seed that stays and one
+that turns with the day; it prints both, and `python -m tests.fuzz --seeds N` asks the same again.
 
-Questions are made of the option table of the command line: a new option is asked about without a line written.
-They begin with an example of the help, or with what must be given; then come up to six options, with values
-that pages give them, others of their kind, and, in three questions of ten, what nobody means: numbers beyond
-bounds, markup, signs that control terminals. Files are valid ones with values, keys, lines and bytes changed.
-What does not hold is brought down to a short command line, to copy.
+Questions are made of the option table of the command line: a new option is asked about without a line
+written. They begin with an example of the help, or with what must be given; then come up to six options, with
+values that pages give them, others of their kind, and, in two questions of ten, what nobody means: numbers
+beyond bounds, markup, signs that control terminals. Files are valid ones with values, keys, lines and bytes
+changed. What does not hold is brought down to a short command line, to copy.
 
-The last campaign (seed {seeds}): **{whole:,} asked, {faulty} found that did not hold**, in {minutes:.0f} minutes on
-{processes} processes, {rate:.0f} a second; the largest process held {memory_mb:,} MB.
+The last campaign (seed {seeds}): **{whole:,} asked, {faulty} that did not hold**, in {minutes:.0f} minutes
+on {processes} processes, {rate:.0f} a second; the largest process held {memory_mb:,} MB.
 
 ## What is promised, and how often it was looked at
 
-No question may take longer than {limit:.0f} s, on searches of a few dozen devices, or add more than {most:,.0f} MB to a
-process.
+No question may take longer than {limit:.0f} s, on searches of a few dozen devices, or add more than
+{most:,.0f} MB to a process.
 
 {checks}
 
 More of a resource, or a looser limit, is held to be never worse where the model says so: in `compare` and
-`predict`, for the throughput of a device under each mode. It is not held where a choice is not searched over: a
-longer draft changes what is computed, and more devices of one deployment may lie worse over domains.
+`predict`, for the throughput of a device under each mode. It is not held where a choice is not searched
+over: a longer draft changes what is computed, more devices of one deployment may lie worse over domains, and
+with more memory the largest batch or context is another one.
 
 ## Questions
 

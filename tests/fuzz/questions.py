@@ -200,7 +200,7 @@ def questions(draw: st.DrawFn, command: str) -> Case:
     """
     options = options_of(command)
     units = draw(_begun(command))
-    hostile = draw(st.integers(0, 9)) < 3
+    hostile = draw(st.integers(0, 9)) >= 8
     for option in draw(st.lists(st.sampled_from(options), max_size=6)):
         if option.kind == "path" and draw(st.integers(0, 2)):
             continue

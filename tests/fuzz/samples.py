@@ -35,7 +35,9 @@ max_devices = 16
 accept_length = 1.7
 set = ["scale_out_gb_per_s=100", "memory_gb=96"]
 """
-OPERATORS = """id,operator,system,precision,m,n,k,groups,tokens_per_expert,batch,context_tokens,latency_us,note,source
+OPERATORS = (
+    "id,operator,system,precision,m,n,k,groups,tokens_per_expert,batch,context_tokens,latency_us,note,source"
+    """
 a1,gemm,h800,bf16,64,4096,7168,,,,,21.5,,mine
 a2,gemm,h800,bf16,128,4096,7168,,,,,23.1,,mine
 a3,gemm,h800,bf16,4096,4096,7168,,,,,420,,mine
@@ -45,6 +47,7 @@ g2,grouped_gemm,h800,fp8,,4096,7168,8,256,,,140,,mine
 d1,mla_decode,h800,bf16,,,,,,64,4096,180,,mine
 d2,mla_decode,h800,bf16,,,,,,128,4096,340,,mine
 """
+)
 COUNTS = "".join(f"{100 + 7 * expert % 50}\n" for expert in range(256))
 ONE = ("--system", "h800", "--model", "mixtral-8x7b")
 SMALL = (*ONE, "--max-devices", "8")

@@ -44,7 +44,7 @@ BOUNDING: Mapping[str, tuple[str, ...]] = {
     "replications": (),
     "runner": (),
 }
-"""Of these, those that are given wherever a command has them, but for beside others: work is less with them."""
+"""Of these, those that are given wherever a command has them, but for beside others that bound it too."""
 REQUESTS = "isl"
 """An option of commands that search over whole requests, which need the bound on devices most."""
 PLAIN = "number"

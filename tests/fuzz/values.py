@@ -206,5 +206,5 @@ def values(draw: st.DrawFn, option: Option, *, hostile: bool) -> str:
     if option.kind in {"number", "whole"}:
         kept = harvested().get(option.flag, ())
         by_kind = wholes() if option.kind == "whole" else numbers()
-        return draw(st.one_of(st.sampled_from(kept), by_kind) if kept else by_kind)
+        return draw(st.sampled_from(kept) if kept and draw(st.integers(0, 2)) else by_kind)
     return draw(grammatical(option))
