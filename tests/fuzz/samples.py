@@ -93,19 +93,24 @@ def configs() -> tuple[str, ...]:
 
 
 @functools.cache
-def answers() -> tuple[str, ...]:
-    """Return kept answers: as JSON, and those that pictures are drawn of."""
-    found = [command(*words, "--format", "json").out for words in KEPT]
+def answer(number: int) -> str:
+    """Return a kept answer: as JSON, and after those as pictures are drawn of them."""
+    if number < len(KEPT):
+        return command(*KEPT[number], "--format", "json").out
     with tempfile.TemporaryDirectory() as folder:
-        for kind, *words in PICTURES:
-            kept, drawn = Path(folder) / f"{kind}.json", Path(folder) / "drawn.json"
-            command("plot", kind, *words, "--save-answer", str(kept), "--output", str(drawn), "--force")
-            found.append(kept.read_text("utf-8"))
-    return tuple(found)
+        kept, drawn = Path(folder) / "kept.json", Path(folder) / "drawn.json"
+        asked = PICTURES[number - len(KEPT)]
+        command("plot", *asked, "--save-answer", str(kept), "--output", str(drawn))
+        return kept.read_text("utf-8")
 
 
-def write(folder: Path) -> None:
-    """Write one valid file of each kind."""
+def answers() -> tuple[str, ...]:
+    """Return all kept answers."""
+    return tuple(map(answer, range(len(KEPT) + len(PICTURES))))
+
+
+def write(folder: Path, *, kept: bool = True) -> None:
+    """Write one valid file of each kind; kept answers where wanted, which must be asked for."""
     mine = records()["system h800"][1].replace('"h800"', '"mine"', 1)
     model = records()["model deepseek-v3"][1].replace('"deepseek-v3"', '"mine-v3"', 1)
     for name, text in {
@@ -120,7 +125,7 @@ def write(folder: Path) -> None:
         "grid.csv": "context,tokens_per_s_per_device\n1024,900\n2048,800\n4096,700\n",
         "hardware/mine.toml": mine,
         "models/mine-v3.toml": model,
-        **{f"answer-{number}.json": text for number, text in enumerate(answers())},
+        **{f"answer-{number}.json": text for number, text in enumerate(answers() if kept else ())},
     }.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def test_plain_numbers_end_in_k_wherever_they_are() -> None:
 
 
 def _kept(change: Callable[[dict[str, Any]], None], tmp_path: Path, number: int = 0) -> str:
-    answer = json.loads(samples.answers()[number])
+    answer = json.loads(samples.answer(number))
     change(answer)
     file = tmp_path / "kept.json"
     file.write_text(json.dumps(answer), "utf-8")
