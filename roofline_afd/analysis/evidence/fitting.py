@@ -73,6 +73,8 @@ def fit(
     measured: NDArray[np.float64],
     bounds: tuple[Bounds, ...],
     shapes: Sequence[str] = (),
+    *,
+    stacks: bool = False,
 ) -> Fit:
     """Fit parameters to measured times, and again with each fifth of the rows held out, in several splits.
 
@@ -86,6 +88,8 @@ def fit(
         One per parameter.
     shapes : sequence of str
         Name of each row's shape: each is held out whole, once; none where absent.
+    stacks : bool
+        Whether `times` takes several sets of parameters, (sets, parameters), and returns (sets, rows).
 
     Returns
     -------
@@ -93,20 +97,20 @@ def fit(
         Parameters and signed errors; the same rows in the same order always give the same.
     """
     rows = np.arange(measured.size)
-    parameters = best(times, measured, bounds, rows)
+    parameters = best(times, measured, bounds, rows, stacks=stacks)
     held_out = np.empty((SPLITS, measured.size))
     shuffle = np.random.default_rng(0)
     for split in held_out:
         order = shuffle.permutation(rows)
         for fold in range(min(FOLDS, measured.size)):
             out = order[fold::FOLDS]
-            split[out] = _unseen(times, measured, bounds, out, parameters)
+            split[out] = _unseen(times, measured, bounds, out, parameters, stacks=stacks)
     unseen = np.full(measured.size, np.nan)
     names = np.array(list(shapes))
     for name in sorted(set(shapes)):
         out = np.flatnonzero(names == name)
         if measured.size - out.size > len(bounds):
-            unseen[out] = _unseen(times, measured, bounds, out, parameters)
+            unseen[out] = _unseen(times, measured, bounds, out, parameters, stacks=stacks)
     errors = times(parameters, rows) / measured - 1
     return Fit(tuple(map(float, parameters)), errors, held_out, unseen)
 
@@ -117,10 +121,13 @@ def _unseen(
     bounds: tuple[Bounds, ...],
     out: NDArray[np.intp],
     start: NDArray[np.float64],
+    *,
+    stacks: bool,
 ) -> NDArray[np.float64]:
     """Return the errors on some rows of a fit to all others."""
     kept = np.setdiff1d(np.arange(measured.size), out)
-    return times(best(times, measured, bounds, kept, start=start), out) / measured[out] - 1
+    found = best(times, measured, bounds, kept, start=start, stacks=stacks)
+    return times(found, out) / measured[out] - 1
 
 
 def best(
@@ -130,13 +137,19 @@ def best(
     rows: NDArray[np.intp],
     *,
     start: NDArray[np.float64] | None = None,
+    stacks: bool = False,
 ) -> NDArray[np.float64]:
     """Return the parameters of the least cost that searches from several places find, `start` first."""
     low = np.array([bound.low for bound in bounds])
     span = np.array([bound.high for bound in bounds]) - low
 
     def misfit(position: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.log(times(low + span * position, rows) / measured[rows])
+        parameters = low + span * position
+        if parameters.ndim == 1 or stacks:
+            predicted = times(parameters, rows)
+        else:
+            predicted = np.stack([times(each, rows) for each in parameters])
+        return np.log(predicted / measured[rows])
 
     first = (np.array([bound.start for bound in bounds]) if start is None else start) - low
     first, starts = first / span, STARTS if start is None else AGAIN
@@ -192,9 +205,6 @@ def _slopes(
     position: NDArray[np.float64],
     current: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    columns = []
-    for index in range(position.size):
-        step = np.zeros_like(position)
-        step[index] = -DIFFERENCE if position[index] > 1 / 2 else DIFFERENCE
-        columns.append((misfit(position + step) - current) / step[index])
-    return np.stack(columns, axis=1)
+    steps = np.where(position > 1 / 2, -DIFFERENCE, DIFFERENCE)
+    moved = misfit(position + np.diag(steps))
+    return np.ascontiguousarray(((moved - current) / steps[:, None]).T)

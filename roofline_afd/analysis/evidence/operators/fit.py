@@ -327,7 +327,8 @@ def fit_group(
     fitted, estimated = _parameters(group, wanted)
     if not fitted:
         return None
-    if group.table == "link":
+    link = group.table == "link"
+    if link:
         base = {key: defaults[key] for key in (*UP_KEYS, *OUT_KEYS)}
         estimated |= {key: FROM_DEFAULT for key in base if law and key not in law}
         base |= {key: value.value for key, value in held.items()}
@@ -343,13 +344,13 @@ def fit_group(
     def times(parameters: NDArray[np.float64], rows: NDArray[np.intp]) -> NDArray[np.float64]:
         if last[0] is not rows:
             last[:] = rows, _subset(group.work, rows)
-        values = {**base, **dict(zip(fitted, parameters.tolist(), strict=True))}
-        return times_of(group, last[1], values)
+        each = parameters.tolist() if parameters.ndim == 1 else parameters.T[..., None, None]
+        return times_of(group, last[1], {**base, **dict(zip(fitted, each, strict=True))})
 
     bounds = tuple(BOUNDS[key] for key in fitted)
-    found = fit(times, group.measured, bounds, [] if group.table == "link" else shapes_of(group.rows))
+    found = fit(times, group.measured, bounds, [] if link else shapes_of(group.rows), stacks=link)
     values = {**base, **dict(zip(fitted, found.parameters, strict=True))}
-    if group.table == "link" and len(group.rows) < MEASURED_ROWS:
+    if link and len(group.rows) < MEASURED_ROWS:
         few = f"{FITTED}, {len(group.rows)} of them: fewer than {MEASURED_ROWS} make an estimate"
         estimated |= {key: few for key in fitted if key not in estimated}
     for key in fitted:

@@ -64,7 +64,7 @@ class Exchange:
         return np.asarray((self.scale_out_bytes > 0).any(axis=1))
 
     def times(self, link: LinkEfficiency) -> Array:
-        """Return the time of each row [s]."""
+        """Return the time of each row [s]; of several links, values (sets, 1, 1) each, (sets, rows)."""
         (up_d, share_up_d), (out_d, share_out_d) = (leg.of("dispatch") for leg in (link.up, link.out))
         (up_c, share_up_c), (out_c, share_out_c) = (leg.of("combine") for leg in (link.up, link.out))
         devices = self.devices[:, None]
@@ -86,7 +86,7 @@ class Exchange:
             scale_up_message_time=link.up.message_s,
             scale_out_message_time=link.out.message_s,
         )
-        return np.asarray(np.sum(parts, axis=1))
+        return np.asarray(np.sum(parts, axis=-1))
 
 
 class Part(NamedTuple):
