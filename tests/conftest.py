@@ -104,12 +104,12 @@ def require(*, present: bool, what: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's overlays, format and terminal out of the tests."""
     for name in ("ROOFLINE_AFD_FORMAT", "ROOFLINE_AFD_HARDWARE_DB", "ROOFLINE_AFD_MODEL_DB"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name, value in (("TERM", "dumb"), ("NO_COLOR", "1"), ("COLUMNS", "120")):
+    plain = {"XDG_CONFIG_HOME": "/nonexistent", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "120"}
+    for name, value in plain.items():
         monkeypatch.setenv(name, value)
 
 

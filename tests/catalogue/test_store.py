@@ -49,6 +49,7 @@ def test_overlay_adds_a_system(tmp_path: Path) -> None:
 def test_overlay_from_elsewhere(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "config" / "roofline-afd" / "hardware_db" if way == "user folder" else tmp_path / "db"
     _write(folder / "mine.toml", ACCELERATOR.format(fp8=2000))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     other = _write(tmp_path / "other" / "my-node.toml", SYSTEM)
     if way == "environment":
         monkeypatch.setenv("ROOFLINE_AFD_HARDWARE_DB", os.pathsep.join([str(folder), str(other)]))
