@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import tomllib
 from collections import Counter
@@ -10,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError, shown, shown_path
 
+try:
+    import fcntl
+except ImportError:  # a system without it
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MOST_DOTS = 50
@@ -56,6 +64,42 @@ def file_bytes(file: Path, *, most: int, name: str = "") -> bytes:
     if len(raw) > most:
         raise InputError(f"{called} is larger than {most:,} bytes")
     return raw
+
+
+@contextlib.contextmanager
+def folder_held(folder: Path, *, wait: bool) -> Iterator[None]:
+    """Keep other runs of this program out of a folder that is written to, where the system can.
+
+    The system lets go of it however this process ends.
+
+    Parameters
+    ----------
+    folder : Path
+        One that exists.
+    wait : bool
+        Whether to wait until another lets go of it.
+
+    Raises
+    ------
+    BlockingIOError
+        If another has it, and is not waited for.
+    OSError
+        If it cannot be opened.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system that cannot
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def toml_of(raw: bytes, *, name: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from roofline_afd.catalogue.store import Catalogue
     from roofline_afd.serving.scenario import Scenario
 
 SCHEMA = 1
@@ -217,8 +218,11 @@ def read_answer(text: str | bytes, *, name: str) -> Answer:
         raise InputError(f"{name} has schema {held['schema']!r:.20}; this version reads {SCHEMA}")
     parts = {part: held.get(part, kind()) for part, kind in PARTS.items()}
     faulty = [part for part, kind in PARTS.items() if not isinstance(parts[part], kind)]
-    if faulty or not all(isinstance(row, dict) for row in parts["results"]):
-        raise InputError(f"{name}: {(faulty or ['results'])[0]} of the answer is not what it should be")
+    faulty = faulty or [
+        part for part, kind in (("results", dict), ("notes", str)) if not _all(parts[part], kind)
+    ]
+    if faulty:
+        raise InputError(f"{name}: {faulty[0]} of the answer is not what it should be")
     return Answer(
         command=held["command"],
         inputs=parts["inputs"],
@@ -227,6 +231,10 @@ def read_answer(text: str | bytes, *, name: str) -> Answer:
         notes=parts["notes"],
         picture=parts["picture"],
     )
+
+
+def _all(values: Iterable[object], kind: type) -> bool:
+    return all(isinstance(value, kind) for value in values)
 
 
 def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:
@@ -413,6 +421,11 @@ def _published(scenario: Scenario) -> str:
     )
 
 
+def left_out(catalogue: Catalogue) -> list[str]:
+    """Return the note on the faulty records that a catalogue is without, if there are any."""
+    return [Decisive(catalogue.left_out)] if catalogue.left_out else []
+
+
 def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list[str]:
     """Return the notes every answer owes its reader: defaults taken, values set, estimates, weakest kind.
 
@@ -429,7 +442,7 @@ def provenance_notes(scenario: Scenario, quantities: Iterable[Quantity]) -> list
         One sentence each.
     """
     used = list(quantities)
-    notes = []
+    notes: list[str] = left_out(scenario.system.parts.catalogue)
     unset = [
         f"{name.replace('_', ' ')} {chosen.id}"
         for name, chosen in (

@@ -28,6 +28,10 @@ class RecordError(InputError):
         more = f"; and {len(self.faults) - 3} more faults" if len(self.faults) > 3 else ""  # noqa: PLR2004
         super().__init__(f"{file}: {'; '.join(self.faults[:3])}{more}")
 
+    def __reduce__(self) -> tuple[type[RecordError], tuple[str, tuple[str, ...]]]:
+        """Return what makes it again in another process."""
+        return type(self), (self.file, self.faults)
+
 
 def read_record(path: Traversable | Path, *, file: str, checked: bool = True) -> Record:
     """Read and check one TOML record.

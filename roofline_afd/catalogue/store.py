@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 import functools
 import os
-import tomllib
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.catalogue.reading import RecordError, read_record
+from roofline_afd.catalogue.reading import MAX_RECORD_BYTES, RecordError, read_record
 from roofline_afd.catalogue.schema import FOLDERS, database_of
+from roofline_afd.documents import file_bytes, toml_of
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 
 if TYPE_CHECKING:
@@ -23,6 +26,29 @@ if TYPE_CHECKING:
 ENVIRONMENT = {"hardware_db": "ROOFLINE_AFD_HARDWARE_DB", "model_db": "ROOFLINE_AFD_MODEL_DB"}
 """Environment variables with more overlay paths, separated as PATH is."""
 MAX_OVERLAY_ENTRIES = 20_000
+_FIELD = r"""(?m)^[ \t]{0,9}%s[ \t]{0,9}=[ \t]{0,9}["']([^"'\n]{1,100})["']"""
+"""A field of a record that is no TOML."""
+_QUOTED = re.compile(rb"""["']([^"'\n]{1,100})["']""")
+
+
+@dataclasses.dataclass(frozen=True)
+class Faulty:
+    """A faulty record of a folder: only questions that need it are refused."""
+
+    error: RecordError
+    database: str
+    kind: str | None
+    """None where the record does not tell it."""
+    id: str
+    """What the record says it is, else the name of its file."""
+    names: frozenset[str]
+    """Other names of it, plain."""
+    words: frozenset[str]
+    """Words in quotes: what it may be about."""
+
+    def may_be(self, record: str) -> bool:
+        """Return whether it may be a record of a kind."""
+        return self.kind == record or (self.kind is None and self.database == database_of(record))
 
 
 def user_folder(database: str) -> Path:
@@ -65,8 +91,6 @@ def _overlay_files(path: Path, flag: str) -> Iterator[Path]:
             file = Path(folder) / name
             if not name.lower().endswith(".toml"):
                 continue
-            if not file.is_file():
-                raise InputError(f"{flag} {shown_path(file)} is no regular file")
             found = True
             yield file
     if not found:
@@ -91,8 +115,8 @@ class Catalogue:
     ------
     InputError
         If an overlay cannot be read, or a file that is named is faulty or uses a known id without
-        `replaces = true`. Such files within a folder are left out, and noted in `faults`: only questions
-        that name them are refused.
+        `replaces = true`. Such files within a folder are left out, in `faults` and in the notes of answers:
+        only questions that need them are refused.
     """
 
     def __init__(
@@ -103,9 +127,8 @@ class Catalogue:
         collect_faults: bool = False,
     ) -> None:
         self.faults: list[RecordError] = []
-        """Faulty records of folders, which stop only questions that name them."""
-        self._faulty: dict[tuple[str | None, str], RecordError] = {}
-        """By kind, where it is told, and id."""
+        """What is wrong with records of folders, which stop only questions that need them."""
+        self._faulty: list[Faulty] = []
         self._collect = collect_faults
         self._naming: dict[tuple[str, str], list[Record]] = {}
         self._shipped = _shipped()
@@ -115,8 +138,9 @@ class Catalogue:
             ("model_db", "--model-db", model_db),
         ):
             own = user_folder(database)
-            if own.is_dir() and any(own.rglob("*.toml")):
-                self._overlay(database, own, str(own))
+            with contextlib.suppress(PermissionError):  # of a home that is another's
+                if own.is_dir() and any(own.rglob("*.toml")):
+                    self._overlay(database, own, str(own))
             variable = ENVIRONMENT[database]
             for listed in filter(None, os.environ.get(variable, "").split(os.pathsep)):
                 self._overlay(database, Path(listed), variable)
@@ -124,14 +148,31 @@ class Catalogue:
                 self._overlay(database, Path(path), flag)
 
     def _overlay(self, database: str, path: Path, flag: str) -> None:
+        below = tuple(self._faulty)
         for file in _overlay_files(path, flag):
             try:
-                self._add(database, read_record(file, file=str(file)))
+                record = read_record(file, file=str(file))
+                self._add(database, record)
             except RecordError as error:
                 if not self._collect and not path.is_dir():  # a file that is named is meant
                     raise
                 self.faults.append(error)
-                self._faulty.setdefault(_told(file), error)
+                self._faulty.append(_faulty(error, database, file))
+            else:
+                hidden = [each for each in below if each.may_be(record.record) and each.id == record.id]
+                self._faulty = [each for each in self._faulty if each not in hidden]
+
+    @property
+    def left_out(self) -> str:
+        """What is said of faulty records of folders; empty where there is none."""
+        if self._collect or not self.faults:
+            return ""
+        first, *others = self.faults
+        if not others:
+            return f"left out, as it is faulty: {first}"
+        return (
+            f"left out, as they are faulty: {len(others) + 1:,} records, which validate lists; first {first}"
+        )
 
     def _add(self, database: str, record: Record) -> None:
         key = (record.record, record.id)
@@ -188,7 +229,10 @@ class Catalogue:
         return sorted({name for kind, name in (*self._shipped, *self._records) if kind == record})
 
     def find(self, record: str, name: str) -> Record | None:
-        """Return a record, or None where the id is unknown."""
+        """Return a record, or None where the id is unknown; raise RecordError where it is that of a fault."""
+        fault = self._fault(record, name)
+        if fault is not None:
+            raise fault
         key = (record, name)
         if key not in self._records and key in self._shipped:
             self._records[key] = _read(key, checked=self._collect)
@@ -215,9 +259,6 @@ class Catalogue:
             If the id is unknown; names the nearest ones.
         """
         for spoken in (name, _plain(name)):
-            fault = self._faulty.get((record, spoken), self._faulty.get((None, spoken)))
-            if fault is not None and not self._collect:
-                raise fault
             found = self.find(record, spoken)
             if found is not None:
                 return found
@@ -226,8 +267,17 @@ class Catalogue:
         of_name = names.get(spoken) or names.get(spoken.rpartition("/")[2])
         if of_name is not None:
             return self.record(record, of_name)
+        for each in () if self._collect else self._faulty:
+            if each.may_be(record) and {spoken, spoken.rpartition("/")[2]} & each.names:
+                raise each.error
         near = nearest(spoken.rpartition("/")[2][:80], [each for each in names if "/" not in each])
         raise InputError(f"unknown {record} {shown(name)}{near}")
+
+    def _fault(self, record: str, name: str) -> RecordError | None:
+        """Return the fault of the record with an id; None where it has none, or all are collected."""
+        if self._collect:
+            return None
+        return next((each.error for each in self._faulty if each.may_be(record) and each.id == name), None)
 
     def _names(self, record: str) -> dict[str, str]:
         """Return every name of the records of a kind, plain, and the id that it is for; ids come first."""
@@ -242,16 +292,24 @@ class Catalogue:
         return names
 
     def records(self, record: str) -> Iterable[Record]:
-        """Yield every record of a kind, by id."""
-        return (self.record(record, name) for name in self.ids(record))
+        """Yield every record of a kind, by id; faulty ones of folders are left out."""
+        sound = (name for name in self.ids(record) if self._fault(record, name) is None)
+        return (self.record(record, name) for name in sound)
 
     def naming(self, record: str, word: str) -> Iterable[Record]:
-        """Return the records of a kind whose text holds a word in quotes, by id; others are not read."""
+        """Return the records of a kind whose text holds a word in quotes, by id; others are not read.
+
+        Raises RecordError where a faulty one may do so: what it says of the word cannot be told.
+        """
         if (record, word) not in self._naming:
-            self._naming[record, word] = list(self._named(record, f'"{word}"'.encode()))
+            self._naming[record, word] = list(self._named(record, word))
         return self._naming[record, word]
 
-    def _named(self, record: str, key: bytes) -> Iterable[Record]:
+    def _named(self, record: str, word: str) -> Iterable[Record]:
+        for each in () if self._collect else self._faulty:
+            if each.may_be(record) and word in each.words:
+                raise each.error
+        key = f'"{word}"'.encode()
         for name in self.ids(record):
             if (record, name) in self._records or key in _text((record, name)):
                 yield self.record(record, name)
@@ -282,14 +340,29 @@ def _text(key: tuple[str, str]) -> bytes:
     return _shipped()[key][1].read_bytes()
 
 
-def _told(file: Path) -> tuple[str | None, str]:
-    """Return the kind and id that a faulty record gives itself; else no kind, and the name of its file."""
-    try:
-        held = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        held = {}
+def _faulty(error: RecordError, database: str, file: Path) -> Faulty:
+    """Return what can be told of a faulty record."""
+    raw, held = b"", {}
+    with contextlib.suppress(InputError):
+        raw = file_bytes(file, most=MAX_RECORD_BYTES)
+        held = toml_of(raw, name=error.file)
+    if not held:
+        text = raw.decode("utf-8", errors="replace")
+        found = {key: re.search(_FIELD % key, text) for key in ("record", "id")}
+        held = {key: match[1] for key, match in found.items() if match}
     kind, name = held.get("record"), held.get("id")
-    return kind if isinstance(kind, str) else None, name if isinstance(name, str) else file.stem
+    listed = [held.get(key) for key in ("aliases", "hugging_face_ids")]
+    others = [
+        _plain(each) for many in listed if isinstance(many, list) for each in many if isinstance(each, str)
+    ]
+    return Faulty(
+        error,
+        database,
+        kind if isinstance(kind, str) and kind in {*FOLDERS, "model"} else None,
+        name if isinstance(name, str) else file.stem,
+        frozenset((*others, *(each.rpartition("/")[2] for each in others))),
+        frozenset(word.decode("utf-8", errors="replace") for word in _QUOTED.findall(raw)),
+    )
 
 
 def same_name(name: str, other: str) -> bool:

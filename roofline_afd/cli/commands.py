@@ -20,7 +20,14 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from roofline_afd.cli import helping, making, progress, reading, spreading
-from roofline_afd.cli.options import HARDWARE_PANEL, OUTPUT_PANEL, QUESTION_PANEL, Output, Picture
+from roofline_afd.cli.options import (
+    HARDWARE_PANEL,
+    OUTPUT_PANEL,
+    QUESTION_PANEL,
+    Output,
+    Picture,
+    telling_what_is_left_out,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -257,12 +264,12 @@ def _built(
             found = [parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY)]
         spread |= {option.name: option for option in found}
 
+    @telling_what_is_left_out()
     def command(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
         shared = dict(values)
         made: dict[str, object] = {}
-        for key, (group, named) in sorted(
-            groups.items(), key=lambda item: making.reads_catalogue(item[1][0])
-        ):
+        order = sorted(groups.items(), key=lambda item: making.reads_catalogue(item[1][0]))
+        for key, (group, named) in order:
             held = {option: shared[option] for option in named}
             made[key] = making.make(group, held, readers)
             if isinstance(made[key], Output | Picture):

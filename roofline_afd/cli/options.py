@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,6 +135,8 @@ class Output:
 
         progress.clear()
         deliver(answer, self.form())
+        for note in answer.notes:
+            _untold.pop(note, None)
 
     def form(self) -> Form:
         """Return how an answer is delivered."""
@@ -280,9 +284,22 @@ class Databases:
         from roofline_afd.catalogue.store import Catalogue  # not for --help
 
         found = Catalogue(self.hardware_db or (), self.model_db or (), collect_faults=collect_faults)
-        for fault in () if collect_faults else found.faults:
-            print(f"note: left out, as nothing here needs it: {fault}", file=sys.stderr)  # noqa: T201
+        if found.left_out:
+            _untold[found.left_out] = None
         return found
+
+
+_untold: dict[str, None] = {}
+"""Notes on faulty records that catalogues are without, until an answer tells them."""
+
+
+@contextlib.contextmanager
+def telling_what_is_left_out() -> Iterator[None]:
+    """Tell at the end of a command which faulty records were left out, where no answer has told it."""
+    _untold.clear()
+    yield
+    for note in _untold:
+        print(f"note: {note}", file=sys.stderr)  # noqa: T201
 
 
 Where = Annotated[
@@ -355,7 +372,7 @@ class Baseline(Serving):
 
 def _form(option: Any) -> str:  # noqa: ANN401 - an option of typer
     """Return what a scenario file gives for an option: a flag, files, a list, or one value."""
-    if option.is_flag:
+    if getattr(option, "is_flag", False):  # no argument is one
         return "flag"
     if not option.multiple:
         return "one"

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import warnings
@@ -14,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from roofline_afd.processes import cores, end_with
+from roofline_afd.processes import cores, end_workers, work_for
 from roofline_afd.progress import steps
 
 if TYPE_CHECKING:
@@ -63,9 +62,7 @@ def side_by_side(tasks: Mapping[str, Callable[[], Made]]) -> dict[str, Made]:
     except BrokenProcessPool:  # a worker was killed: without it, here
         made = {name: task() for name, task in tasks.items()}
     except BaseException:
-        for worker in multiprocessing.active_children():
-            if worker not in others:
-                worker.terminate()
+        end_workers(others)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -117,8 +114,7 @@ class Ahead:
 
 def _send(connection: Connection, task: Callable[[], str], asker: int) -> None:
     """Make and send; say nothing where that fails, which is asked for again."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with(asker)
+    work_for(asker)
     with contextlib.suppress(Exception):
         connection.send(task())
 
@@ -130,10 +126,9 @@ def _forks_safely() -> bool:
 
 
 def _begin(tasks: dict[str, Callable[[], Any]], asker: int) -> None:
-    """Hold the work; an interrupt is for the process that asked, and memory is freed when it ends."""
+    """Hold the work; memory is freed when it ends."""
     gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with(asker)
+    work_for(asker)
     _held.update(tasks)
 
 

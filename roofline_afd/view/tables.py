@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from roofline_afd.analysis.answer import Asked
+from roofline_afd.documents import folder_held
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.cells import TABLE, Choice, flat_rows, grid_of, keys_of
 from roofline_afd.view.screen import notes_shown, screen_of, told_beside
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "csv", "markdown")
 XLSX = "xlsx"
 """The format that only files have; it takes the optional dependencies of the same name."""
+SCRIPT = ".sh"
+"""Suffix of files that may be run."""
 SUFFIXES = {
     ".json": "json",
     ".csv": "csv",
@@ -221,24 +224,26 @@ def write_files(folder: Path, files: Mapping[str, str], *, force: bool, option: 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{option} {shown_path(folder)} cannot be made: {error.strerror}") from error
+    contents = {folder / name: text.encode() for name, text in files.items()}
     try:
-        for name in files:
-            check_output(folder / name, force=force, option=option)
-        _place({folder / name: text.encode() for name, text in files.items()}, force=force, option=option)
-    except BaseException:
+        with folder_held(folder, wait=True):  # never some files of one run and some of another
+            for path in contents:
+                check_output(path, force=force, option=option)
+            _place(contents, force=force, option=option)
+    except BaseException as error:
         with contextlib.suppress(OSError):  # one that was not empty, after all
             for each in made:
                 each.rmdir()
+        if isinstance(error, OSError):
+            raise InputError(f"{option} {shown_path(folder)} cannot be written: {error.strerror}") from error
         raise
-    for name in files:
-        if name.endswith(".sh"):
-            (folder / name).chmod(0o777 & ~_umask())
     print(f"wrote {', '.join(files)} to {shown_path(folder)}", file=sys.stderr)  # noqa: T201
 
 
 def _place(contents: Mapping[Path, bytes], *, force: bool, option: str) -> None:
     """Write files beside where they go, and put them there once all of them are whole."""
     written: list[tuple[Path, Path]] = []
+    placed: list[Path] = []
     path = Path()
     try:
         for given, content in contents.items():
@@ -247,13 +252,16 @@ def _place(contents: Mapping[Path, bytes], *, force: bool, option: str) -> None:
             written.append((Path(name), path))
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-            Path(name).chmod(0o666 & ~_umask())
+            Path(name).chmod((0o777 if path.suffix == SCRIPT else 0o666) & ~_umask())
         for temporary, path in written:
             if force:
                 temporary.replace(path)
             else:
                 os.link(temporary, path)
+                placed.append(path)
     except FileExistsError as error:
+        for each in placed:
+            each.unlink(missing_ok=True)
         raise InputError(f"{option} {shown_path(path)} exists; --force replaces it") from error
     except OSError as error:
         raise InputError(f"{option} {shown_path(path)} cannot be written: {error.strerror}") from error

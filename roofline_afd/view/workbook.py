@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
 import re
+import sys
+import tempfile
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -114,8 +117,22 @@ def as_xlsx(answer: Answer) -> bytes:
     Raises
     ------
     InputError
-        If there are more rows or columns than a sheet holds.
+        If there are more rows or columns than a sheet holds, or the disk has no room for them meanwhile.
     """
+    failed, before = "", sys.unraisablehook
+    sys.unraisablehook = lambda _: None  # a sheet that could not be written is closed once more
+    try:
+        try:
+            return _written(answer)
+        except OSError as error:
+            failed = str(error.strerror or error)
+        gc.collect()  # such a sheet
+    finally:
+        sys.unraisablehook = before
+    raise InputError(f"the workbook cannot be written in {tempfile.gettempdir()}: {failed}")
+
+
+def _written(answer: Answer) -> bytes:
     from openpyxl import Workbook  # an extra
 
     book = Workbook(write_only=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, Decisive, left_out, object_columns
 from roofline_afd.analysis.listing.holds import SHOWN, Held, holding, notes_on
 from roofline_afd.analysis.listing.rows import check_kind, hardware_row, model_row, note_estimates
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InfeasibleError, InputError, nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from roofline_afd.catalogue.records import Record
     from roofline_afd.catalogue.store import Catalogue
 
 TABLE_KEYS = {
@@ -223,13 +224,15 @@ def list_hardware(
     check_kind(kind)
     if holds is not None and kind != "system":
         raise InputError(f"--holds applies to systems, not to the kind {kind}")
-    rows = [hardware_row(catalogue, record, full=False) for record in catalogue.records(kind)]
+    rows, notes = _rows(catalogue, kind, lambda record: hardware_row(catalogue, record, full=False))
     if holds is None:
-        return _listed("hardware list", kind, rows, choose or Choose())
-    return _holding(catalogue, rows, choose or Choose(), holds)
+        return _listed("hardware list", kind, rows, choose or Choose(), notes)
+    return _holding(catalogue, rows, choose or Choose(), holds, notes)
 
 
-def _holding(catalogue: Catalogue, rows: list[dict[str, Any]], choose: Choose, holds: Held) -> Answer:
+def _holding(
+    catalogue: Catalogue, rows: list[dict[str, Any]], choose: Choose, holds: Held, notes: list[str]
+) -> Answer:
     """List the systems that hold a model."""
     incomplete = [row["id"] for row in rows if row["missing"]]
     found, unheld = [], []
@@ -244,7 +247,7 @@ def _holding(catalogue: Catalogue, rows: list[dict[str, Any]], choose: Choose, h
     if not found:
         raise InfeasibleError(f"no system holds {holds.model.id} with a context of {holds.context:,} tokens")
     found.sort(key=lambda row: (row["devices_needed"], row["memory_needed_gb"]))
-    answer = _listed("hardware list", "system", found, choose)
+    answer = _listed("hardware list", "system", found, choose, notes)
     asked = {"holds": holds.model.id, "engine": holds.engine.id, "context": holds.context}
     return dataclasses.replace(
         answer,
@@ -277,11 +280,24 @@ def list_models(catalogue: Catalogue, *, choose: Choose | None = None) -> Answer
     InfeasibleError
         If nothing passes the filters; names what comes nearest.
     """
-    rows = [model_row(record, full=False) for record in catalogue.records("model")]
-    return _listed("models list", "model", rows, choose or Choose())
+    rows, notes = _rows(catalogue, "model", lambda record: model_row(record, full=False))
+    return _listed("models list", "model", rows, choose or Choose(), notes)
 
 
-def _listed(command: str, kind: str, rows: list[dict[str, Any]], choose: Choose) -> Answer:
+def _rows(
+    catalogue: Catalogue, kind: str, row_of: Callable[[Record], dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return records as rows, and notes on those that are left out: faulty, or made of what is."""
+    rows, notes = [], left_out(catalogue)
+    for record in catalogue.records(kind):
+        try:
+            rows.append(row_of(record))
+        except InputError as error:
+            notes.append(Decisive(f"left out: {error}"))
+    return rows, notes
+
+
+def _listed(command: str, kind: str, rows: list[dict[str, Any]], choose: Choose, notes: list[str]) -> Answer:
     chosen = choose.among(rows, kind)
     columns = object_columns(chosen)
     return Answer(
@@ -289,6 +305,6 @@ def _listed(command: str, kind: str, rows: list[dict[str, Any]], choose: Choose)
         {"kind": kind, **dataclasses.asdict(choose)},
         columns,
         {"records": len(chosen), "of": len(rows)},
-        note_estimates(chosen),
+        [*notes, *note_estimates(chosen)],
         tuple(key for key in TABLE_KEYS[kind] if key in columns),
     )

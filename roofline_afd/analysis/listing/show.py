@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, left_out, object_columns
 from roofline_afd.analysis.listing.rows import (
     HARDWARE_KINDS,
     check_kind,
@@ -79,7 +79,7 @@ def show_hardware(
         whole = parts[:1] if parts[0].record == "system" else parts  # a system shows its parts already
         rows += [hardware_row(catalogue, record, full=True) for record in whole]
     inputs = {"ids": list(names), "kind": kind}
-    return _shown("hardware show", inputs, rows, where=where)
+    return _shown("hardware show", inputs, rows, left_out(catalogue), where=where)
 
 
 def show_models(catalogue: Catalogue, names: Sequence[str], *, where: bool = False) -> Answer:
@@ -107,7 +107,7 @@ def show_models(catalogue: Catalogue, names: Sequence[str], *, where: bool = Fal
     """
     rows = [model_row(catalogue.record("model", name), full=True) for name in dict.fromkeys(names)]
     inputs = {"ids": list(names)}
-    return _shown("models show", inputs, rows, where=where)
+    return _shown("models show", inputs, rows, left_out(catalogue), where=where)
 
 
 def imported_model(found: Imported) -> Answer:
@@ -138,7 +138,9 @@ def imported_model(found: Imported) -> Answer:
     return Answer("models import", {}, columns, summary, [*found.notes, *told], IMPORTED_KEYS)
 
 
-def _shown(command: str, inputs: dict[str, Any], rows: list[dict[str, Any]], *, where: bool) -> Answer:
+def _shown(
+    command: str, inputs: dict[str, Any], rows: list[dict[str, Any]], left: list[str], *, where: bool
+) -> Answer:
     """Return rows as an answer whose tables show this provenance of each value."""
     beside = ("file", "kind", "source") if where else ("record", "unit", "kind", "note")
-    return Answer(command, inputs, object_columns(rows), {}, note_estimates(rows), beside)
+    return Answer(command, inputs, object_columns(rows), {}, [*left, *note_estimates(rows)], beside)

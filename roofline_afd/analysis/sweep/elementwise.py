@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer
+from roofline_afd.analysis.answer import Answer, left_out
 from roofline_afd.analysis.decode.changes import SUBJECTS
 from roofline_afd.analysis.sweep.axes import Axis
 from roofline_afd.analysis.sweep.metrics import METRICS, kind_of
@@ -77,6 +77,7 @@ def elementwise(
             "feasible_points": feasible,
             "answer": f"{feasible:,} of {size:,} points are feasible.",
         },
+        notes=left_out(scenario.system.parts.catalogue),
         table_keys=(*inputs, *metrics),
     )
 

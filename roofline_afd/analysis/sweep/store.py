@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.sweep.work import CSV, PARQUET
+from roofline_afd.documents import folder_held
 from roofline_afd.errors import InputError, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+    from typing import Self
 
 MARK = "sweep.json"
 PARTS = ".parts"
@@ -20,7 +23,7 @@ FORMS = {".csv": CSV, ".parquet": PARQUET}
 
 
 class Store:
-    """Parts of a sweep in a folder beside its file, one for each task that is done.
+    """Parts of a sweep in a folder beside its file, one for each task that is done; one run writes at a time.
 
     Parameters
     ----------
@@ -34,20 +37,42 @@ class Store:
     Raises
     ------
     InputError
-        If the folder cannot be written, or holds parts that are not taken or are of another sweep.
+        If the folder cannot be written, another run writes it, or it holds parts that are not taken or are of
+        another sweep.
     """
 
     def __init__(self, output: Path, digest: str, *, resume: bool) -> None:
         self.output = output
         self.folder = output.with_name(output.name + PARTS)
+        self._held = contextlib.ExitStack()
         try:
             self._open(digest, resume=resume)
         except OSError as error:
+            self._held.close()
             raise self._unwritable(error) from error
+        except BaseException:
+            self._held.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return this store."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let other runs write the folder."""
+        self._held.close()
 
     def _open(self, digest: str, *, resume: bool) -> None:
         mark = self.folder / MARK
-        if self.folder.exists() and not resume:
+        self.folder.mkdir(parents=False, exist_ok=True)
+        try:
+            self._held.enter_context(folder_held(self.folder, wait=False))
+        except BlockingIOError as error:
+            raise InputError(
+                f"{shown_path(self.folder)} is being written by another sweep: wait for it, or give another "
+                "--output"
+            ) from error
+        if not resume and any(self.folder.iterdir()):
             if not mark.is_file():
                 raise InputError(f"{shown_path(self.folder)} is no folder of a sweep: remove it")
             done = len(self.done())
@@ -56,8 +81,7 @@ class Store:
                     f"{shown_path(self.folder)} holds {done:,} finished blocks: go on with --resume, or "
                     "remove it"
                 )
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=False, exist_ok=True)
+            mark.unlink()
         if mark.is_file():
             try:
                 held = json.loads(mark.read_text("utf-8"))["sweep"]

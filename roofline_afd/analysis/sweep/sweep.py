@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pickle
@@ -9,7 +10,7 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from roofline_afd.analysis.answer import Answer, Decisive, object_columns
+from roofline_afd.analysis.answer import Answer, Decisive, left_out, object_columns
 from roofline_afd.analysis.decode.changes import SUBJECTS, changed
 from roofline_afd.analysis.sweep import runners
 from roofline_afd.analysis.sweep.axes import axes_of
@@ -27,7 +28,7 @@ from roofline_afd.analysis.sweep.reduce import (
     better,
     reduction_of,
 )
-from roofline_afd.analysis.sweep.runners import SERIAL, Job, run
+from roofline_afd.analysis.sweep.runners import SERIAL, Job, LostError, run
 from roofline_afd.analysis.sweep.store import FORMS, Store
 from roofline_afd.analysis.sweep.work import PARQUET, TABLE
 from roofline_afd.errors import InputError, nearest, shown, shown_path
@@ -35,7 +36,7 @@ from roofline_afd.processes import cores
 from roofline_afd.serving.checks import choice, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from pathlib import Path
 
     from roofline_afd.analysis.sweep.axes import Axis
@@ -167,10 +168,8 @@ def _form(file: Path | None) -> str | None:
 
 
 def _tried(spec: Spec, plan: Plan) -> None:
-    """Compute the first points, so that what cannot be meant is refused before any work."""
-    plan.strict = True
-    next(plan.chunks(range(1)))
-    plan.strict = False
+    """Compute the first point, so that what cannot be meant is refused before any work."""
+    plan.tried()
     for index, axis in enumerate(spec.axes[: spec.n_outer]):
         if axis.key not in SUBJECTS:
             continue
@@ -198,7 +197,7 @@ def _task_points(spec: Spec) -> int:
 
 def _done(
     runner: str, job: Job, spec: Spec, told: Callable[[Progress], None] | None, before: int
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     """Yield what tasks give, and tell how far the sweep is."""
     grid = spec.grid
     begun, points = time.monotonic(), before
@@ -215,7 +214,11 @@ def _in_memory(
     spec: Spec, runner: str, job: Job, told: Callable[[Progress], None] | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return rows, and what is said of all points."""
-    found = dict(_done(runner, job, spec, told, 0))
+    try:
+        with contextlib.closing(_done(runner, job, spec, told, 0)) as parts:
+            found = dict(parts)
+    except LostError as error:
+        raise InputError(f"--runner {runner}: {error}; --output FILE keeps what is done") from error
     if spec.reduce[0] == NONE:
         parts = (pickle.loads(found[number]) for number in range(len(job.tasks)))  # noqa: S301 - of our workers
         rows = [
@@ -240,19 +243,26 @@ def _to_file(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Write rows, or keep the states of a reduction, part by part, so that a run that ends early goes on."""
     assert question.file is not None  # noqa: S101 - the caller's
-    store = Store(question.file, spec.digest, resume=question.resume)
-    kept = store.done()
-    left = [(number, chunks) for number, chunks in job.tasks if number not in kept]
-    before = round(spec.grid.points * len(kept) / max(len(job.tasks), 1))
-    for number, part in _done(runner, job._replace(tasks=left), spec, told, before):
-        store.keep(number, part)
-    if spec.reduce[0] != NONE:
-        found = _joined(spec, (store.read(number) for number in range(len(job.tasks))))
-        store.drop()
-        return found
-    header = [*(axis.key for axis in spec.axes), *spec.metrics]
-    store.assemble(job.form, header, len(job.tasks))
-    return [], {"points": spec.grid.points, "file": str(question.file)}
+    with Store(question.file, spec.digest, resume=question.resume) as store:
+        kept = store.done()
+        left = [(number, chunks) for number, chunks in job.tasks if number not in kept]
+        before = round(spec.grid.points * len(kept) / max(len(job.tasks), 1))
+        try:
+            with contextlib.closing(_done(runner, job._replace(tasks=left), spec, told, before)) as parts:
+                for number, part in parts:
+                    store.keep(number, part)
+        except LostError as error:
+            done = len(store.done())
+            raise InputError(
+                f"--runner {runner}: {error}; {done:,} finished blocks are kept for --resume"
+            ) from error
+        if spec.reduce[0] != NONE:
+            found = _joined(spec, (store.read(number) for number in range(len(job.tasks))))
+            store.drop()
+            return found
+        header = [*(axis.key for axis in spec.axes), *spec.metrics]
+        store.assemble(job.form, header, len(job.tasks))
+        return [], {"points": spec.grid.points, "file": str(question.file)}
 
 
 def _joined(spec: Spec, parts: Iterator[bytes]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -298,7 +308,11 @@ def _answer(spec: Spec, found: tuple[list[dict[str, Any]], dict[str, Any]], runn
         },
         columns=object_columns(rows) if rows else {},
         summary={**told, "answer": _sentence(spec, rows, told)},
-        notes=[f"axes, the last one fastest: {sizes}", *_notes(spec, told)],
+        notes=[
+            f"axes, the last one fastest: {sizes}",
+            *left_out(spec.scenario.system.parts.catalogue),
+            *_notes(spec, told),
+        ],
         table_keys=tuple(rows[0]) if rows else (),
         picture={
             "of": spec.of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, left_out, object_columns
 from roofline_afd.analysis.evidence.operators.families import family_of
 from roofline_afd.analysis.evidence.operators.fit import FittedTable, Group, fit_group, groups_of
 from roofline_afd.analysis.evidence.operators.record import record_text
@@ -80,7 +80,7 @@ def calibrate(
         name: record_text(name, held, catalogue=catalogue, date=date, shipped=shipped)
         for name, held in sorted(records.items())
     }
-    return written, _answer(tables, [*few, *(f"not fitted: {why}" for why in left)])
+    return written, _answer(tables, [*left_out(catalogue), *few, *(f"not fitted: {why}" for why in left)])
 
 
 def _earlier(group: Group, catalogue: Catalogue) -> dict[str, Quantity]:

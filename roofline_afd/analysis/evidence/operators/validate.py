@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, left_out, object_columns
 from roofline_afd.analysis.evidence.accuracy import estimated_note, files_of, medians, sentence, spread
 from roofline_afd.analysis.evidence.operators.every import predict_row
 from roofline_afd.analysis.evidence.operators.forwarded import implied_us
@@ -81,7 +81,7 @@ def validate_operators(rows: Sequence[Measurement], *, catalogue: Catalogue) -> 
         {"operators": files_of(row.place for row in rows)},
         object_columns(answers),
         summary,
-        notes,
+        [*left_out(catalogue), *notes],
         TABLE_KEYS,
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns
+from roofline_afd.analysis.answer import Answer, left_out, object_columns
 from roofline_afd.analysis.evidence.accuracy import (
     by_group,
     estimated_note,
@@ -129,7 +129,7 @@ def validate_services(rows: Sequence[ServiceMeasurement], *, catalogue: Catalogu
         {"services": files_of(row.place for row in rows)},
         object_columns(answers),
         summary,
-        _notes(answers, summary),
+        [*left_out(catalogue), *_notes(answers, summary)],
         TABLE_KEYS,
     )
 
