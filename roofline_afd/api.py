@@ -262,7 +262,7 @@ def sensitivity(question: Sensitivity) -> pd.DataFrame:
     --------
     >>> from roofline_afd import Scenario
     >>> scenario = Scenario(system="h800", model="deepseek-v3", devices=32, batch=64, tensor_parallel=1)
-    >>> table = sensitivity(scenario, samples=0, uncertainty={"context": "50%"})
+    >>> table = sensitivity(scenario, samples=0, break_evens=0, uncertainty={"context": "50%"})
     >>> table["input"].iloc[0]
     'context'
     >>> table[["low", "high"]].iloc[0].tolist()
@@ -496,6 +496,19 @@ def deploy_answer(answer: Answer | Path, *, target: str, mode: str | None = None
     ------
     InputError
         If the answer cannot be read, or holds no deployment that the software runs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from roofline_afd.cli import run
+    >>> asked = "predict --system h200 --model deepseek-v3 --devices 16 --batch 32 --output"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "answer.json"
+    ...     _ = run([*asked.split(), str(file)])
+    ...     table = deploy_answer(file, target="vllm")
+    >>> "--max-num-seqs 32" in table.attrs["summary"]["files"]["serve.sh"]
+    True
     """
     from roofline_afd.analysis.deploy.deploy import deploy as analyse
     from roofline_afd.analysis.kept import answer_of, scenario_of
@@ -576,6 +589,16 @@ def report(question: Report) -> bytes:
         If the question contradicts itself.
     InfeasibleError
         If no candidate serves the demand.
+
+    Examples
+    --------
+    A page takes some seconds: `Path("report.html").write_bytes(report(candidates, demand=1e6))`, or with
+    `form="pdf"` a pdf; other forms are refused before any work.
+
+    >>> from roofline_afd import Scenario
+    >>> report([Scenario(system="h200", model="deepseek-v3")], demand=1e6, form="docx")
+    Traceback (most recent call last):
+    roofline_afd.errors.InputError: form 'docx' is not valid; valid: html, pdf
     """
     from roofline_afd.reporting.page import report as make
 

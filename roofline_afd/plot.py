@@ -54,7 +54,7 @@ def roofline(question: RooflinePicture) -> alt.LayerChart:
     >>> from roofline_afd import Scenario
     >>> chart = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=[1, 2, 8])
     >>> chart.to_dict()["height"]
-    420
+    440
     """
     from roofline_afd.analysis.bounds.roofline import roofline_picture
     from roofline_afd.view.charts.roofline import roofline_chart
@@ -139,7 +139,7 @@ def breakdown(question: Breakdown) -> alt.LayerChart:
     --------
     >>> from roofline_afd import Scenario
     >>> chart = breakdown(Scenario(system="h800", model="deepseek-v3", devices=64, batch=64))
-    >>> "H800" in str(chart.to_dict()["title"])
+    >>> "H800" in chart.to_dict()["title"]["subtitle"][0]
     True
     """
     from roofline_afd.analysis.decode.breakdown import breakdown as analyse
@@ -168,10 +168,9 @@ def afd_vs_ep(question: Frontier) -> alt.LayerChart:
     Examples
     --------
     >>> from roofline_afd import Scenario
-    >>> scenario = Scenario(system="b200", model="gpt-oss-120b", max_devices=8, tensor_parallel=1)
-    >>> chart = afd_vs_ep(scenario, targets_ms=[10, 20, 40])
-    >>> chart.to_dict()["width"]
-    760
+    >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tensor_parallel=1)
+    >>> afd_vs_ep(scenario, targets_ms=[10, 40]).to_dict()["height"]
+    440
     """
     from roofline_afd.analysis.decode.curves import frontier
     from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
@@ -197,10 +196,10 @@ def hfu_map(question: Map) -> alt.LayerChart:
     Examples
     --------
     >>> from roofline_afd import Scenario
-    >>> scenario = Scenario(system="b200", model="gpt-oss-120b", max_devices=8, tensor_parallel=1)
+    >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tensor_parallel=1)
     >>> chart = hfu_map(scenario, x=("context", [2048, 8192]), y=("tpot_ms", [20, 50]))
-    >>> chart.to_dict()["width"]
-    760
+    >>> chart.to_dict()["height"]
+    440
     """
     from roofline_afd.analysis.decode.maps import grid
     from roofline_afd.view.charts.hfu_map import hfu_map_chart
@@ -229,8 +228,7 @@ def pareto(question: ParetoPicture) -> alt.LayerChart:
     --------
     >>> from roofline_afd import Scenario
     >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tensor_parallel=1)
-    >>> chart = pareto(scenario, workload="chat", modes=["agg", "pd"])
-    >>> chart.to_dict()["width"]
+    >>> pareto(scenario, workload="chat", modes=["agg"]).to_dict()["width"]
     760
     """
     from roofline_afd.analysis.requests.pareto import pareto_picture
@@ -258,8 +256,8 @@ def pareto_panels(question: ParetoPanels) -> alt.VConcatChart:
     >>> from roofline_afd import Scenario
     >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tensor_parallel=1)
     >>> chart = pareto_panels([scenario], workloads=["chat"], modes=["agg"])
-    >>> len(chart.to_dict()["vconcat"])
-    1
+    >>> chart.to_dict()["title"]["text"]
+    ['Aggregated serves most in 1 of 1 panel']
     """
     from roofline_afd.analysis.requests.pareto import panels_picture
     from roofline_afd.view.charts.pareto_panels import pareto_panels as panels
@@ -285,10 +283,10 @@ def ratio(question: Simulation) -> alt.VConcatChart:
 
     Examples
     --------
-    >>> chart = ratio(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=64,
-    ...               prompt_mean=100, decode_mean=50, r=[1, 2, 4], requests=500, replications=2)
-    >>> len(chart.to_dict()["vconcat"])
-    2
+    >>> chart = ratio(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=16,
+    ...               prompt_mean=100, decode_mean=50, r=[1, 2], requests=100, replications=2)
+    >>> "2 attention instances per FFN instance serve most" in chart.to_dict()["title"]["text"][0]
+    True
     """
     from roofline_afd.analysis.requests.ratio import ratio_picture
     from roofline_afd.view.charts.ratio import ratio_chart
@@ -315,11 +313,10 @@ def procurement(question: Purchase) -> alt.TopLevelMixin:
     Examples
     --------
     >>> from roofline_afd import Scenario
-    >>> fixed = {"model": "gpt-oss-120b", "max_devices": 4, "tensor_parallel": 1}
+    >>> fixed = {"model": "gpt-oss-120b", "devices": 4, "tensor_parallel": 1}
     >>> candidates = [Scenario(system=name, **fixed) for name in ("b200", "h200")]
-    >>> chart = procurement(candidates, demand=100_000)
-    >>> "b200" in str(chart.to_dict()["title"])
-    True
+    >>> procurement(candidates, demand=100_000).to_dict()["width"]
+    760.0
     """
     from roofline_afd.analysis.purchase.services import procure
     from roofline_afd.view.charts.procurement import procurement_chart
@@ -347,9 +344,9 @@ def load(question: LoadPicture) -> alt.VConcatChart:
     --------
     >>> from roofline_afd import Scenario
     >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tpot_ms=30, tensor_parallel=1)
-    >>> chart = load(scenario, mode="agg", isl=512, osl=64, rates=[5, 50])
+    >>> chart = load(scenario, mode="agg", isl=512, osl=64, rates=[5, 50], requests=200)
     >>> len(chart.to_dict()["vconcat"])
-    2
+    3
     """
     from roofline_afd.analysis.requests.under_load import under_load
     from roofline_afd.view.charts.load import load_chart
@@ -410,10 +407,12 @@ def tornado(question: Tornado) -> alt.LayerChart:
     Examples
     --------
     >>> from roofline_afd import Scenario
-    >>> scenario = Scenario(system="h800", model="deepseek-v3", devices=32, batch=64, tensor_parallel=1)
-    >>> chart = tornado(scenario, samples=0, uncertainty={"context": "50%"})
+    >>> plan = {"tensor_parallel": 1, "context_parallel": 1, "expert_tensor_parallel": 1}
+    >>> question = {"devices": 2, "batch": 64, "links": "nominal", "routing": "balanced", **plan}
+    >>> scenario = Scenario(system="b200", model="gpt-oss-20b", **question)
+    >>> chart = tornado(scenario, samples=0, break_evens=0, uncertainty={"context": "50%"})
     >>> chart.to_dict()["width"]
-    760
+    450
     """
     from roofline_afd.analysis.purchase.sensitivity import sensitivity
     from roofline_afd.view.charts.tornado import tornado_chart

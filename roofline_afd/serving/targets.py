@@ -78,9 +78,12 @@ def search_targets(scenario: Scenario, mode: str, targets_ms: Sequence[float]) -
     for start in range(0, len(limits), size):
         floor = picked[-1][1] if picked else 0.0  # what a tighter target reaches, a looser one does too
         picked += searching.best(np.array(limits[start : start + size]), floor)
-    places = np.argsort(order)
-    examined = int(np.sum(np.maximum(found.most, 0.0))) * len(limits)
-    return Targets(*zip(*(picked[place] for place in places), strict=True), examined=examined)
+    asked = [picked[order.index(place)] for place in range(len(order))]
+    return Targets(
+        best=tuple(best for best, _ in asked),
+        rates=tuple(rate for _, rate in asked),
+        examined=int(np.sum(np.maximum(found.most, 0.0))) * len(limits),
+    )
 
 
 class _Search:
@@ -151,8 +154,10 @@ class _Search:
         """Return the most promising shapes: as two groups do apart, or the plainest plan."""
         apart = self.apart[self.possible]
         if np.any(np.isfinite(apart)):
-            return self.possible[np.argsort(-apart, kind="stable")[:FIRST]]
-        return self.possible[self.found.plan[self.possible] == 0]
+            most: Rows = self.possible[np.argsort(-apart, kind="stable")[:FIRST]]
+            return most
+        plainest: Rows = self.possible[self.found.plan[self.possible] == 0]
+        return plainest
 
     def _steps(self, pairs: Candidates, batch: Numbers, *, least: bool = False) -> Numbers:
         """Return the time of a step of each candidate at some batch, or one that it is no less than [s]."""

@@ -144,6 +144,7 @@ COLUMNS = {
     "alpha_afd": Column("alpha AFD", form=PERCENT),
     "afd_rounding_penalty": Column("rounding penalty", form=PERCENT),
     "rounding_loss": Column("rounding loss", form=".2%"),
+    "ffn_us": Column("FFN", "us"),
     "change": Column("difference"),
     "change_fraction": Column("change", form="+.1%"),
     "total_params": Column("total params", form=BILLIONS),

@@ -83,6 +83,11 @@ def test_examples_run(name: str) -> None:
         assert outcome.status == 0, (example, outcome.err)
 
 
+def test_the_example_of_launch_files_runs() -> None:
+    outcome = command("deploy", *shlex.split(EXAMPLES["deploy"][0]), "--tensor-parallel", "1")
+    assert outcome.status == 0, outcome.err
+
+
 @pytest.mark.parametrize(
     ("name", "default"),
     [

@@ -40,7 +40,7 @@ def test_shipped_services_are_validated_by_default() -> None:
         "ratio_test",
     }
     assert answer["summary"]["answer"].startswith(
-        f"{answer['summary']['n']} services predicted (tokens/s/device)"
+        f"{answer['summary']['n']} published services predicted (tokens/s per device)"
     )
 
 

@@ -154,7 +154,9 @@ def _labels(row: ServiceMeasurement) -> dict[str, str]:
 
 def _answer(summary: Mapping[str, Any]) -> str:
     """Return the headline, and in the same breath the rows it leaves out."""
-    text = f"{sentence(summary, what='services predicted (tokens/s/device)')} Counted: {summary['counted']}."
+    alone = "no engine named" in summary["counted"]
+    text = sentence(summary, what="published services predicted (tokens/s per device)")
+    text += f" Counted are levels that set no constant, {'of no named engine' if alone else 'as timed'}."
     alike, device = summary["like_for_like"], summary["device_basis"]
     if alike["n"] > summary["n"]:
         text += (
@@ -163,8 +165,8 @@ def _answer(summary: Mapping[str, Any]) -> str:
         )
     if device["n"]:
         text += (
-            f" Not counted: {device['n']} timed by the wall clock on engines whose host pause is not "
-            f"modelled, predicted without it, median error {device['median_abs_error']:.1%}."
+            f" Left out: {device['n']} timed by a client of an engine whose pauses are not modelled, median "
+            f"error without them {device['median_abs_error']:.1%}."
         )
     return text
 

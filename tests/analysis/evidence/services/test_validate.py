@@ -144,11 +144,11 @@ def test_the_headline_names_its_rows_and_hides_no_others() -> None:
     assert (summary["like_for_like"]["n"], summary["device_basis"]["n"]) == (alike, len(paused))
     assert {row["engine"] for row in paused} == {"fastafd"}
     for part in (
-        f"{summary['n']} services predicted (tokens/s/device), median error",
-        "Counted: use absolute, role check, no engine named.",
+        f"{summary['n']} published services predicted (tokens/s per device), median error",
+        "Counted are levels that set no constant, of no named engine.",
         f"With services of named engines, predicted as timed: {alike}, median error",
         f": {alike}, median error {summary['like_for_like']['median_abs_error']:.1%}",
-        f"Not counted: {len(paused)} timed by the wall clock on engines whose host pause is not modelled",
+        f"Left out: {len(paused)} timed by a client of an engine whose pauses are not modelled",
     ):
         assert part in summary["answer"]
 
@@ -195,6 +195,7 @@ def test_rows_of_named_engines_count_where_there_are_no_others(tmp_path: Path) -
     assert (summary["n"], summary["counted_rows"]) == (1, ["mine"])
     assert summary["counted"] == "use absolute, role check, engine named, predicted as timed"
     assert summary["device_basis"]["n"] == 1
+    assert "Counted are levels that set no constant, as timed." in summary["answer"]
     assert "With services of named engines" not in summary["answer"]
 
 
