@@ -171,7 +171,9 @@ def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
         if not path.parent.is_dir():
             raise InputError(f"{option} {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
         if not os.access(path.parent, os.W_OK):
-            raise InputError(f"{option} {shown_path(path)} cannot be written: its folder is not yours to write")
+            raise InputError(
+                f"{option} {shown_path(path)} cannot be written: its folder is not yours to write"
+            )
     except OSError as error:
         raise InputError(f"{option} {shown(str(path))} cannot be written: {error.strerror}") from error
     except RuntimeError as error:  # a loop of links, as pathlib tells it
