@@ -149,8 +149,8 @@ def _written(answer: Answer) -> bytes:
         )
     if len(rows) * len(keys) > MOST_CELLS:
         raise InputError(
-            f"{len(rows):,} rows of {len(keys):,} columns are more than the {MOST_CELLS:,} cells that a workbook "
-            "is written with: write .csv"
+            f"{len(rows):,} rows of {len(keys):,} columns are more than the {MOST_CELLS:,} cells that a "
+            "workbook is written with: write .csv"
         )
     titles = _titles(keys)
     columns = [[row.get(key) for row in rows] for key in keys]

@@ -15,6 +15,7 @@ from roofline_afd.analysis.sweep.store import Store
 from roofline_afd.documents import folder_held
 from roofline_afd.errors import InputError
 from roofline_afd.view.tables import write_file, write_files
+from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import command
 
 ASK = ("--system", "h800", "--model", "deepseek-v3")
@@ -49,35 +50,58 @@ WRITES = {
     "kept answer": (*PLOT, "--save-answer", "x.json"),
     "series": (*SIMULATE, "--series", "x.csv"),
     "launch files": ("deploy", *ASK, "--devices", "32", "--batch", "8", "--for", "vllm", "--folder", "made"),
+    "records": ("calibrate", "../times.csv", "--output", "made"),
     "rows of a sweep": (*SWEEP, "--output", "x.csv"),
     "rows of a sweep as parquet": (*SWEEP, "--output", "x.parquet"),
     "what a sweep is reduced to": (*SWEEP, "--reduce", "best:hfu", "--output", "x.json"),
 }
 
 
+def _folder(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to an empty folder, with what the command reads beside it."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    if what == "records":
+        synthetic(tmp_path / "times.csv")
+    return folder
+
+
 @pytest.mark.parametrize("what", WRITES)
 def test_a_full_disk_leaves_nothing(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for finished blocks of a sweep, which are told and go on."""
-    monkeypatch.chdir(tmp_path)
+    folder = _folder(what, tmp_path, monkeypatch)
     with _full_disk(70):
         done = command(*WRITES[what])
     assert done.status == 2, done.err
     assert done.out == "" or what in {"kept answer", "series"}
     assert "cannot be written" in done.complaint
     assert "File too large" in done.complaint
-    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert set(left) <= {"sweep.json"}
+    left = [path.name for path in folder.rglob("*")]
+    assert set(left) <= {"sweep.json", "x.csv.parts", "x.parquet.parts", "x.json.parts"}
 
 
 @pytest.mark.parametrize("what", WRITES)
 def test_a_place_below_a_file_is_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a folder that must not be written to, which the superuser may."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("", "utf-8")
+    folder = _folder(what, tmp_path, monkeypatch)
+    (folder / "file").write_text("", "utf-8")
     done = command(*WRITES[what][:-1], f"file/{WRITES[what][-1]}")
     assert (done.status, done.out) == (2, "")
     assert "file" in done.complaint
-    assert [path.name for path in tmp_path.rglob("*")] == ["file"]
+    assert [path.name for path in folder.rglob("*")] == ["file"]
+
+
+def test_a_folder_of_others_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the superuser's is to anybody else."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    done = command(
+        "report", "--systems", "h800", *ASK[2:], "--demand", "1e6", "--output", str(tmp_path / "x.html")
+    )
+    assert (done.status, done.out) == (2, "")
+    assert "its folder is not yours to write" in done.complaint
 
 
 def test_two_write_a_folder_one_after_the_other(tmp_path: Path) -> None:
