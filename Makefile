@@ -7,9 +7,12 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade
 QUESTION := --system h800 --model deepseek-v3 --tpot-ms 50 --accept-length 1.7 --gap-ms 15
 FAST := tests/physics tests/known_values tests/catalogue tests/simulation tests/analysis/listing tests/test_api.py tests/test_parity.py \
   tests/test_questions.py tests/test_nomenclature.py tests/test_units.py
+QUESTIONS ?= 20000
+FILES ?= 5000
+SEEDS ?= 1
 COMPARED := --model deepseek-v3 --tpot-ms 50
 
-.PHONY: demo test test-fast lint docs site bench performance clean
+.PHONY: demo test test-fast lint docs site bench fuzz fuzz-tenth performance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml
@@ -57,6 +60,12 @@ site: $(READY)  ## make the site of the documentation in build/site, to be read 
 bench: $(READY)  ## measure speed and memory
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-json=benchmarks/.measured.json
 	$(BIN)/python benchmarks/table.py benchmarks/.measured.json
+
+fuzz: $(READY)  ## ask random questions and read hostile files, and write docs/robustness.md: 25 minutes on two cores
+	$(BIN)/python -m tests.fuzz --questions $(QUESTIONS) --files $(FILES) --seeds $(SEEDS) --write
+
+fuzz-tenth: $(READY)  ## a tenth of it, with a seed that stays and that of the day
+	$(BIN)/python -m tests.fuzz --questions 2000 --files 500 --seeds 1,$$(date -u +%Y%m%d)
 
 performance: $(READY)  ## measure how sweeps scale, and write docs/performance.md
 	$(BIN)/python benchmarks/sweeps.py

@@ -249,7 +249,7 @@ def sensitivity(question: Sensitivity) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row per input, those that move the metric most first; `attrs["summary"]` holds `winner`,
-        `probability_afd_wins`, `intervals` and `nearest_break_even`.
+        `probability_afd_wins` as of `compare`, `intervals` and `nearest_break_even`.
 
     Raises
     ------

@@ -48,6 +48,13 @@ def roofline(question: RooflinePicture) -> alt.LayerChart:
     ------
     InputError
         If a node count or the scenario is out of bounds.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> chart = roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=[1, 2, 8])
+    >>> chart.to_dict()["height"]
+    420
     """
     from roofline_afd.analysis.bounds.roofline import roofline_picture
     from roofline_afd.view.charts.roofline import roofline_chart
@@ -127,6 +134,13 @@ def breakdown(question: Breakdown) -> alt.LayerChart:
         If a size is out of bounds.
     InfeasibleError
         If no fabric of the system connects the devices.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> chart = breakdown(Scenario(system="h800", model="deepseek-v3", devices=64, batch=64))
+    >>> "H800" in str(chart.to_dict()["title"])
+    True
     """
     from roofline_afd.analysis.decode.breakdown import breakdown as analyse
     from roofline_afd.view.charts.breakdown import breakdown_chart
@@ -150,6 +164,14 @@ def afd_vs_ep(question: Frontier) -> alt.LayerChart:
         If the range is reversed or the scenario is out of bounds.
     InfeasibleError
         If neither mode has a feasible deployment.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="b200", model="gpt-oss-120b", max_devices=8, tensor_parallel=1)
+    >>> chart = afd_vs_ep(scenario, targets_ms=[10, 20, 40])
+    >>> chart.to_dict()["width"]
+    760
     """
     from roofline_afd.analysis.decode.curves import frontier
     from roofline_afd.view.charts.afd_vs_ep import afd_vs_ep_chart
@@ -171,6 +193,14 @@ def hfu_map(question: Map) -> alt.LayerChart:
     ------
     InputError
         If a key is unknown, a value out of bounds, or there are too many points.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="b200", model="gpt-oss-120b", max_devices=8, tensor_parallel=1)
+    >>> chart = hfu_map(scenario, x=("context", [2048, 8192]), y=("tpot_ms", [20, 50]))
+    >>> chart.to_dict()["width"]
+    760
     """
     from roofline_afd.analysis.decode.maps import grid
     from roofline_afd.view.charts.hfu_map import hfu_map_chart
@@ -194,6 +224,14 @@ def pareto(question: ParetoPicture) -> alt.LayerChart:
         If the question contradicts itself.
     InfeasibleError
         If no mode has a feasible deployment.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tensor_parallel=1)
+    >>> chart = pareto(scenario, workload="chat", modes=["agg", "pd"])
+    >>> chart.to_dict()["width"]
+    760
     """
     from roofline_afd.analysis.requests.pareto import pareto_picture
     from roofline_afd.view.charts.pareto import pareto_chart
@@ -214,6 +252,14 @@ def pareto_panels(question: ParetoPanels) -> alt.VConcatChart:
     ------
     InputError
         If the question contradicts itself, names nothing, or too much.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tensor_parallel=1)
+    >>> chart = pareto_panels([scenario], workloads=["chat"], modes=["agg"])
+    >>> len(chart.to_dict()["vconcat"])
+    1
     """
     from roofline_afd.analysis.requests.pareto import panels_picture
     from roofline_afd.view.charts.pareto_panels import pareto_panels as panels
@@ -236,6 +282,13 @@ def ratio(question: Simulation) -> alt.VConcatChart:
         If a value is out of bounds, a file is faulty, or sources exclude each other.
     InfeasibleError
         If memory, devices or the latency target leave no ratio.
+
+    Examples
+    --------
+    >>> chart = ratio(coefficients=(0.00165, 50, 0.083, 100, 0.022, 20), layers=61, batch=64,
+    ...               prompt_mean=100, decode_mean=50, r=[1, 2, 4], requests=500, replications=2)
+    >>> len(chart.to_dict()["vconcat"])
+    2
     """
     from roofline_afd.analysis.requests.ratio import ratio_picture
     from roofline_afd.view.charts.ratio import ratio_chart
@@ -258,6 +311,15 @@ def procurement(question: Purchase) -> alt.TopLevelMixin:
         If the question contradicts itself, or a value is out of bounds.
     InfeasibleError
         If no candidate serves the demand.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> fixed = {"model": "gpt-oss-120b", "max_devices": 4, "tensor_parallel": 1}
+    >>> candidates = [Scenario(system=name, **fixed) for name in ("b200", "h200")]
+    >>> chart = procurement(candidates, demand=100_000)
+    >>> "b200" in str(chart.to_dict()["title"])
+    True
     """
     from roofline_afd.analysis.purchase.services import procure
     from roofline_afd.view.charts.procurement import procurement_chart
@@ -280,6 +342,14 @@ def load(question: LoadPicture) -> alt.VConcatChart:
         If the question contradicts itself, or a value is out of bounds.
     InfeasibleError
         If no deployment meets the limits without waiting.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tpot_ms=30, tensor_parallel=1)
+    >>> chart = load(scenario, mode="agg", isl=512, osl=64, rates=[5, 50])
+    >>> len(chart.to_dict()["vconcat"])
+    2
     """
     from roofline_afd.analysis.requests.under_load import under_load
     from roofline_afd.view.charts.load import load_chart
@@ -300,6 +370,20 @@ def sweep(question: Swept) -> alt.LayerChart:
     ------
     InputError
         If the file cannot be read, lacks a column, or has too many values for a picture.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import roofline_afd as ra
+    >>> scenario = ra.Scenario(system="h800", model="deepseek-v3")
+    >>> axes = {"ffn_nodes": [1, 2, 8], "scale_out_gb_per_s": [25, 50, 100]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "sweep.csv"
+    ...     _ = ra.sweep(scenario, axes=axes, of="roofline", file=file)
+    ...     chart = sweep(file=file, metric="hfu", x="ffn_nodes", by="scale_out_gb_per_s")
+    >>> chart.to_dict()["height"]
+    360
     """
     from roofline_afd.analysis.sweep.swept import swept
     from roofline_afd.view.charts.sweep import sweep_chart
@@ -322,6 +406,14 @@ def tornado(question: Tornado) -> alt.LayerChart:
         If a key is unknown, or a range is none.
     InfeasibleError
         If nothing is feasible, or the metric has no value.
+
+    Examples
+    --------
+    >>> from roofline_afd import Scenario
+    >>> scenario = Scenario(system="h800", model="deepseek-v3", devices=32, batch=64, tensor_parallel=1)
+    >>> chart = tornado(scenario, samples=0, uncertainty={"context": "50%"})
+    >>> chart.to_dict()["width"]
+    760
     """
     from roofline_afd.analysis.purchase.sensitivity import sensitivity
     from roofline_afd.view.charts.tornado import tornado_chart

@@ -61,6 +61,9 @@ SPELLINGS = {
 }
 """Other spellings of the same unit in use; letter case always matters, since it tells bits from bytes."""
 
+SUFFIXES = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30}
+"""What may follow a plain number: thousands, millions, billions, trillions; Ki, Mi, Gi in powers of 1024."""
+
 MOST_CHARACTERS = 400
 """Characters of a number with its unit: those of the largest one written out, and room to spare [1]."""
 _NUMBER_AND_UNIT = re.compile(
@@ -97,7 +100,7 @@ def parse_number(text: str, *, unit: str) -> float:
     Parameters
     ----------
     text : str
-        `"50"`, `"50 GB/s"`, `"400 Gb/s"`; a bare number is taken in `unit`.
+        `"50"`, `"50 GB/s"`, `"400 Gb/s"`; a bare number is taken in `unit`, and a pure one may end as `"8k"`.
     unit : str
         The unit of the result, a key of `UNITS`.
 
@@ -127,6 +130,8 @@ def parse_number(text: str, *, unit: str) -> float:
         return number
     given = SPELLINGS.get(match[2], match[2])
     dimension, factor = UNITS[unit]
+    if dimension == "1" and given.lower() in SUFFIXES:
+        return number * SUFFIXES[given.lower()]
     if given in UNITS and UNITS[given][0] == dimension:
         return number * UNITS[given][1] / factor
     valid = [name for name, (its, _) in UNITS.items() if its == dimension]

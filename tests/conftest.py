@@ -46,6 +46,8 @@ TOGETHER = {
     "tests/analysis/evidence/operators/test_collectives.py": "published",
     "tests/analysis/evidence/operators/test_calibrate.py": "published",
     "tests/analysis/evidence/operators/test_record.py": "published",
+    "tests/fuzz/test_found.py": "samples",
+    "tests/fuzz/test_fuzz.py": "samples",
     "tests/analysis/purchase/test_break_even.py": "close call",
     "tests/analysis/purchase/test_samples.py": "close call",
     "tests/analysis/purchase/test_swings.py": "close call",

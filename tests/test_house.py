@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import tomllib
@@ -36,6 +37,7 @@ WINGS = ["bounds", "decode", "requests", "purchase", "sweep", "evidence", "listi
 """Of `analysis`, each may use those before it."""
 
 
+@functools.cache
 def _imports(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -46,6 +48,7 @@ def _imports(path: Path) -> set[str]:
     return names
 
 
+@functools.cache
 def _graph() -> dict[str, set[str]]:
     """Return what each file of the package imports of it: at the top, in functions, for types alone."""
     modules = {

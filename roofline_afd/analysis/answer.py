@@ -218,8 +218,11 @@ def read_answer(text: str | bytes, *, name: str) -> Answer:
         raise InputError(f"{name} has schema {held['schema']!r:.20}; this version reads {SCHEMA}")
     parts = {part: held.get(part, kind()) for part, kind in PARTS.items()}
     faulty = [part for part, kind in PARTS.items() if not isinstance(parts[part], kind)]
-    if faulty or not all(isinstance(row, dict) for row in parts["results"]):
-        raise InputError(f"{name}: {(faulty or ['results'])[0]} of the answer is not what it should be")
+    faulty = faulty or [
+        part for part, kind in (("results", dict), ("notes", str)) if not _all(parts[part], kind)
+    ]
+    if faulty:
+        raise InputError(f"{name}: {faulty[0]} of the answer is not what it should be")
     return Answer(
         command=held["command"],
         inputs=parts["inputs"],
@@ -228,6 +231,10 @@ def read_answer(text: str | bytes, *, name: str) -> Answer:
         notes=parts["notes"],
         picture=parts["picture"],
     )
+
+
+def _all(values: Iterable[object], kind: type) -> bool:
+    return all(isinstance(value, kind) for value in values)
 
 
 def describe_inputs(scenario: Scenario, quantities: Iterable[Quantity]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,46 @@ from roofline_afd.catalogue.engines import IDEAL, load_engine
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.catalogue.models import load_model
 from roofline_afd.catalogue.records import GIVEN
-from roofline_afd.errors import InputError, shown, shown_path
+from roofline_afd.errors import InputError, shown_path
 from roofline_afd.serving.checks import choice
 from roofline_afd.serving.scenario import Scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from roofline_afd.analysis.answer import Answer
     from roofline_afd.catalogue.store import Catalogue
 
 SOURCES = ("predict", "compare", "explore")
 """Commands whose kept answers hold a deployment."""
 LARGEST_FILE = 256_000_000
+
+
+@contextmanager
+def taken_from(given: Answer | Path | None, *, what: str) -> Iterator[None]:
+    """Let what a kept answer lacks, or holds in another form than this program wrote, be an error of it.
+
+    Parameters
+    ----------
+    given : Answer, Path or None
+        The answer or its file; None where there is none, and nothing to blame.
+    what : str
+        What reads the answer, as messages call it.
+
+    Raises
+    ------
+    InputError
+        In place of what Python raises where a value is absent or of another type.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if given is None or isinstance(error, InputError):
+            raise
+        file = f" {shown_path(given)}" if isinstance(given, str | Path) else ""
+        raise InputError(
+            f"--from{file}: the answer lacks what {what} needs ({type(error).__name__}: {error})"
+        ) from error
 
 
 def answer_of(given: Answer | Path) -> Answer:
@@ -64,6 +94,12 @@ def scenario_of(answer: Answer, catalogue: Catalogue | None = None) -> Scenario:
     values = inputs.get("values")
     if not isinstance(inputs.get("system"), str) or not isinstance(values, dict):
         raise InputError("--from: the answer does not hold its question: keep it with --format json")
+    with taken_from(answer, what="the question"):
+        return _scenario(inputs, values, catalogue)
+
+
+def _scenario(inputs: Mapping[str, Any], values: Mapping[str, Any], catalogue: Catalogue | None) -> Scenario:
+    """Return the question of the inputs of an answer, and of the catalogue values among them."""
     overrides: dict[str, dict[str, float]] = {}
     for name, value in values.items():
         if value.get("kind") == GIVEN:
@@ -82,16 +118,13 @@ def scenario_of(answer: Answer, catalogue: Catalogue | None = None) -> Scenario:
         name = given.pop(side, inputs["system"])
         if name != inputs["system"]:
             given[side] = system(name)
-    try:
-        return Scenario(
-            system=system(inputs["system"]),
-            model=load_model(
-                inputs.get("model_asked_as", inputs["model"]),
-                overrides=overrides.get(inputs["model"], {}),
-                catalogue=catalogue,
-            ),
-            engine=engine,
-            **given,
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"--from: the answer does not hold its question: {shown(str(error))}") from error
+    return Scenario(
+        system=system(inputs["system"]),
+        model=load_model(
+            inputs.get("model_asked_as", inputs["model"]),
+            overrides=overrides.get(inputs["model"], {}),
+            catalogue=catalogue,
+        ),
+        engine=engine,
+        **given,
+    )

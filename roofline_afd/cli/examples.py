@@ -44,7 +44,7 @@ EXAMPLES = {
         "-s b200,h200 -m deepseek-v3 --requests-per-s 50 --isl 4096 --osl 512",
     ),
     "deploy": (
-        f"--for vllm {ONE} --engine vllm --devices 16 --batch 64 --mode ep",
+        f"--for vllm {ONE} --engine vllm --devices 32 --batch 64 --mode ep",
         "--for sglang --from answer.json --folder launch",
     ),
     "sweep": (

@@ -132,7 +132,7 @@ def help_of(path: str, text: str, parameters: Sequence[Any]) -> str:
     usage = [path, *map(_named, named)]
     usage += [f"{_flags(each)[-1]} {each.metavar}" for each in needed]
     lines = [*textwrap.wrap(f"Usage: {' '.join([*usage, '[OPTIONS]'])}", width, subsequent_indent=" " * 7)]
-    lines += ["", *textwrap.wrap(text, width)]
+    lines += ["", *textwrap.wrap(text, width, break_on_hyphens=False)]
     groups: dict[str, list[tuple[int, Any]]] = {panel: [] for panel in PANELS}
     for order, each in enumerate(parameters):
         if getattr(each, "hidden", False) or each.name == "help":
@@ -173,7 +173,8 @@ def group_help(path: str, text: str, parameters: Sequence[Any], commands: Mappin
     """
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     column = INDENT + max(map(len, commands)) + INDENT
-    lines = [f"Usage: {path} COMMAND [OPTIONS]", "", *textwrap.wrap(text, width), "", "Options:"]
+    said = textwrap.wrap(text, width, break_on_hyphens=False)
+    lines = [f"Usage: {path} COMMAND [OPTIONS]", "", *said, "", "Options:"]
     for each in parameters:
         if not getattr(each, "hidden", False):
             lines += _option(path.partition(" ")[2], each, width)
@@ -189,6 +190,7 @@ def group_help(path: str, text: str, parameters: Sequence[Any], commands: Mappin
                 width,
                 initial_indent=f"{' ' * INDENT}{name}".ljust(column),
                 subsequent_indent=" " * column,
+                break_on_hyphens=False,
             )
     return "\n".join([*lines, ""])
 

@@ -372,7 +372,7 @@ class Baseline(Serving):
 
 def _form(option: Any) -> str:  # noqa: ANN401 - an option of typer
     """Return what a scenario file gives for an option: a flag, files, a list, or one value."""
-    if option.is_flag:
+    if getattr(option, "is_flag", False):  # no argument is one
         return "flag"
     if not option.multiple:
         return "one"

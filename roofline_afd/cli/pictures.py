@@ -9,6 +9,7 @@ from typing import Any
 
 from roofline_afd.analysis.answer import Answer, read_answer
 from roofline_afd.analysis.files import file_text
+from roofline_afd.analysis.kept import taken_from
 from roofline_afd.cli import progress
 from roofline_afd.cli.options import Picture
 from roofline_afd.documents import json_of
@@ -93,14 +94,7 @@ def deliver(answers: Answer | list[Answer], chart: str, picture: Picture) -> Non
     """
     module, _, function = chart.partition(":")
     draw = getattr(import_module(f"roofline_afd.view.charts.{module}"), function)
-    try:
+    with taken_from(picture.answer, what="the picture"):
         drawn: Any = draw(answers)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if picture.answer is None or isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"--from {shown_path(picture.answer)}: the answer lacks what the picture needs "
-            f"({type(error).__name__}: {error})"
-        ) from error
     progress.clear()
     deliver_chart(drawn, output=picture.output, force=picture.force)

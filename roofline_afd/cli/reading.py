@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from roofline_afd.errors import InputError, shown
+from roofline_afd.units import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ANSWERED = "roofline_afd.answered"
 """Key of a context in which nothing must be given, since an answer is."""
-
-
-SUFFIXES = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30}
-"""What may follow a number: thousands, millions, billions, trillions; Ki, Mi and Gi in powers of 1024."""
 
 
 def number(text: str | float) -> float:

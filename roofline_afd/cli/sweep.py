@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from roofline_afd.analysis.sweep.questions import Sweep
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.options import Output, Streamed
+from roofline_afd.cli.progress import SILENT_S
 from roofline_afd.progress import listening
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def _axes(texts: Sequence[str]) -> list[str]:
 
 def _told(progress: Progress) -> None:
     """Tell on a terminal how far a sweep is."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and progress.seconds >= SILENT_S:
         share = progress.points / progress.total
-        text = f"{share:6.1%}  {progress.points:,} points, {progress.rate:,.3g} a second"
+        text = f"{share:6.1%}  {progress.points:,} points, {progress.rate:,.0f} a second"
         end = "" if progress.points < progress.total else "\n"
         print(f"\r{text}, {progress.left:,.0f} s left   ", end=end, file=sys.stderr)  # noqa: T201
 

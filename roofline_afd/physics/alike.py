@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -70,20 +71,62 @@ def pass_alike(
     >>> round(float(ready[-1]) * 1e3, 3)
     54.4
     """
-    whole = [np.asarray(time, dtype=float) for time in kind]
-    linked = np.isfinite(_sum(whole))
-    every = bool(np.all(linked))
-    times = whole if every else [np.where(linked, time, 0.0) for time in whole]
-    loop, longest = _sum(times), _longest(times)
-    cycle = np.maximum(loop, len(ready) * longest)
-    run = _Run(times, len(ready), layers, longest, loop, cycle, loop + (layers - 2) * cycle)
+    linked, run = _run(kind, layers, len(ready))
     came = [np.maximum(ready[0], free[0]), *ready[1:]]
     wanted = range(len(ready) - 1 if last else 0, len(ready))
     ends = {index: _end(run, came, free, index) for index in wanted}
     freed = {} if last else {stage: _freed(run, came, free, stage) for stage in range(len(free))}
     for places, found in ((ready, ends), (free, freed)):
         for place, end in found.items():
-            places[place] = end if every else np.where(linked, end, np.inf)
+            places[place] = end if linked is None else np.where(linked, end, np.inf)
+
+
+def begin_alike(
+    *, kind: Sequence[FloatLike], layers: int, microbatches: int
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Return when micro-batches are through layers alike that come first, and when each stage is free.
+
+    Parameters
+    ----------
+    microbatches
+        As in `nomenclature`.
+    kind : sequence of float or array
+        Time of each stage of a layer, of one micro-batch [s].
+    layers : int
+        Layers, n, two at least [1].
+
+    Returns
+    -------
+    ready, free : list of array
+        Of every micro-batch, and of every stage, from the beginning of the first [s].
+
+    Notes
+    -----
+    ready_i = i t + S + (n - 1) c, and free_s what lies up to stage s and
+    max((m - 1) t + S + (n - 2) c, (n m - 1) T), as in `pass_alike`: nothing came before
+
+    References
+    ----------
+    This project; longest ways of a flow shop that is entered again.
+
+    Examples
+    --------
+    >>> ready, free = begin_alike(kind=(3e-4, 1e-4, 1e-4, 2e-4), layers=3, microbatches=3)
+    >>> round(float(ready[-1]) * 1e3, 3), round(float(free[0]) * 1e3, 3)
+    (3.1, 2.7)
+    """
+    linked, run = _run(kind, layers, microbatches)
+    first = run.rounds + run.cycle
+    ready = [first + index * run.longest if index else first for index in range(microbatches)]
+    ways = (microbatches - 1) * run.longest + run.rounds
+    upto, slowest = (itertools.accumulate(run.times, each) for each in (np.add, np.maximum))
+    free = [
+        way + np.maximum(ways, (layers * microbatches - 1) * each)
+        for way, each in zip(upto, slowest, strict=True)
+    ]
+    if linked is not None:
+        ready, free = ([np.where(linked, end, np.inf) for end in ends] for ends in (ready, free))
+    return ready, free
 
 
 class _Run(NamedTuple):
@@ -99,8 +142,20 @@ class _Run(NamedTuple):
     """What takes a way through one more round of stages at least, but for its own micro-batches."""
 
 
+def _run(kind: Sequence[FloatLike], layers: int, microbatches: int) -> tuple[NDArray[np.bool_] | None, _Run]:
+    """Return layers alike, and where links connect their stages; None for everywhere."""
+    whole = [np.asarray(time, dtype=float) for time in kind]
+    linked = np.isfinite(_sum(whole))
+    every = bool(np.all(linked))
+    times = whole if every else [np.where(linked, time, 0.0) for time in whole]
+    loop, longest = _sum(times), _longest(times)
+    cycle = np.maximum(loop, microbatches * longest)
+    run = _Run(times, microbatches, layers, longest, loop, cycle, loop + (layers - 2) * cycle)
+    return None if every else linked, run
+
+
 def _sum(times: Iterable[FloatArray]) -> FloatArray:
-    return functools.reduce(np.add, times, 0.0)
+    return functools.reduce(np.add, times)
 
 
 def _longest(times: Iterable[FloatArray]) -> FloatArray:
@@ -121,9 +176,10 @@ def _end(run: _Run, came: Sequence[FloatArray], free: Sequence[FloatArray], inde
         for each in reversed(came[index + 1 : m - 1]):
             back = np.maximum(back, each) - run.longest
         end = np.maximum(end, back + run.rounds + m * run.longest)
+    further = run.rounds + index * run.longest
     for stage in range(1, last):
         after = run.times[stage:]
-        way = np.maximum(run.rounds + index * run.longest, (index + m * (n - 1)) * _longest(after))
+        way = np.maximum(further, (index + m * (n - 1)) * _longest(after))
         end = np.maximum(end, free[stage] + _sum(after) + way)
     return end
 

@@ -116,6 +116,8 @@ def spread_padded_share(*, rows: FloatLike, tile_rows: FloatLike) -> FloatArray:
     """
     given = np.maximum(rows, LEAST_ROWS)
     filled = np.maximum(tile_rows, np.minimum(1.5 * given, given + tile_rows))
+    if np.greater(tile_rows, 1).all():
+        return filled / given
     return np.where(np.greater(tile_rows, 1), filled, given) / given
 
 

@@ -71,21 +71,26 @@ def transfer_time(
     >>> round(float(t) * 1e6, 1)
     510.0
     """
-    inner = np.maximum(
-        _seconds(scale_up_bytes, scale_up), np.multiply(scale_up_messages, scale_up_message_time)
-    )
-    outer = np.maximum(
-        _seconds(scale_out_bytes, scale_out) * slowdown,
-        np.multiply(scale_out_messages, scale_out_message_time),
-    )
-    moving = np.maximum(inner, outer)
-    return np.where(moving > 0, np.add(latency, moving), 0.0)[()]
+    inner = _paced(_seconds(scale_up_bytes, scale_up), scale_up_messages, scale_up_message_time)
+    outer = _seconds(scale_out_bytes, scale_out) * slowdown
+    moving = np.maximum(inner, _paced(outer, scale_out_messages, scale_out_message_time))
+    some, time = np.greater(moving, 0), np.add(latency, moving)
+    return time if some.all() else np.where(some, time, 0.0)[()]
 
 
 def _seconds(volume: FloatLike, rate: FloatLike) -> FloatArray:
     """Return volume over rate; 0 for no volume, even over a link that is absent."""
+    if not np.ndim(volume) and not volume:
+        return 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.greater(volume, 0), np.true_divide(volume, rate), 0.0)
+        found = np.true_divide(volume, rate)
+        return found if np.greater(rate, 0).all() else np.where(np.greater(volume, 0), found, 0.0)
+
+
+def _paced(seconds: FloatArray, messages: FloatLike, each: FloatLike) -> FloatArray:
+    """Return the time of a volume, or of its messages where these take longer."""
+    alone = isinstance(each, float) and each == 0.0
+    return seconds if alone else np.maximum(seconds, np.multiply(messages, each))
 
 
 def scale_out_slowdown(*, devices: FloatLike, scale_penalty: FloatLike) -> FloatArray:
@@ -245,11 +250,9 @@ def group_bandwidth(
     ...                       receiving_bandwidth=448e9, pairwise_bandwidth=64e9)) / 1e9
     1024.0
     """
-    ends = np.minimum(
-        np.multiply(sending_devices, sending_bandwidth), np.multiply(receiving_devices, receiving_bandwidth)
-    )
     links = np.multiply(sending_devices, receiving_devices) * np.multiply(1.0, pairwise_bandwidth)
-    return np.minimum(np.minimum(ends, links), bisection_bandwidth) * 1.0
+    most = np.minimum(np.minimum(np.multiply(sending_devices, sending_bandwidth), links), bisection_bandwidth)
+    return np.minimum(most * 1.0, np.multiply(receiving_devices, receiving_bandwidth))
 
 
 def mesh_pair_bandwidth(*, bandwidth: FloatLike, devices: FloatLike) -> FloatArray:

@@ -112,6 +112,8 @@ def operator_time(
     computing = np.divide(needed, np.multiply(peak, compute_efficiency))
     moving = np.divide(streamed, np.multiply(memory_bandwidth, memory_efficiency))
     time = fixed + np.maximum(computing, moving)
+    if np.greater(bytes_moved, 0).all():  # the most common, and quicker to see than to sort out
+        return time
     return np.where(np.add(flops, bytes_moved) > 0, time, 0.0)[()]
 
 
@@ -193,7 +195,7 @@ def gemm_flops(*, m: FloatLike, n: FloatLike, k: FloatLike) -> FloatArray:
     >>> float(gemm_flops(m=64, n=2112, k=7168))
     1937768448.0
     """
-    return np.multiply(2.0, m) * n * k
+    return np.multiply(m, np.multiply(2.0, n) * k)
 
 
 def gemm_bytes(
@@ -232,10 +234,8 @@ def gemm_bytes(
     >>> float(gemm_bytes(m=64, n=2112, k=7168, input_bytes=1, weight_bytes=1, output_bytes=2))
     15867904.0
     """
-    tokens = np.multiply(1.0, m)
-    return tokens * (np.multiply(k, input_bytes) + np.multiply(n, output_bytes)) + (
-        np.multiply(1.0, k) * n * weight_bytes
-    )
+    columns, rows = np.multiply(1.0, n), np.multiply(1.0, k)
+    return np.multiply(m, rows * input_bytes + columns * output_bytes) + rows * columns * weight_bytes
 
 
 def experts_touched(
@@ -312,7 +312,7 @@ def grouped_gemm_flops(*, pairs: FloatLike, n: FloatLike, k: FloatLike) -> Float
     >>> float(grouped_gemm_flops(pairs=512, n=4096, k=7168))
     30064771072.0
     """
-    return np.multiply(2.0, pairs) * n * k
+    return np.multiply(pairs, np.multiply(2.0, n) * k)
 
 
 def grouped_gemm_bytes(

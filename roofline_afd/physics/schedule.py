@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from roofline_afd.physics.alike import FEWEST, pass_alike
+from roofline_afd.physics.alike import FEWEST, begin_alike, pass_alike
 from roofline_afd.physics.pipeline import pipeline_layers_time
 
 if TYPE_CHECKING:
@@ -200,7 +200,10 @@ def ordered_layers_time(
     ready: list[NDArray[np.float64]] = [np.zeros(shape)] * microbatches
     free: list[NDArray[np.float64]] = [np.zeros(shape)] * len(LayerTimes._fields)
     prefix, pattern, repeats, rest = repeated(order)
-    _follow(kinds, prefix, turns, ready, free)
+    if len(set(prefix)) == 1 < len(prefix) and turns is ONE_GROUP:
+        ready, free = begin_alike(kind=kinds[prefix[0]], layers=len(prefix), microbatches=microbatches)
+    else:
+        _follow(kinds, prefix, turns, ready, free)
     if len(pattern) == 1 and repeats >= FEWEST and turns is ONE_GROUP:
         pass_alike(kind=kinds[pattern[0]], layers=repeats, ready=ready, free=free, last=not rest)
         _follow(kinds, rest, turns, ready, free)

@@ -433,4 +433,5 @@ def group_traffic(
             width=width, bytes_per_element=bytes_per_element, scale_bytes_per_element=scale_bytes_per_element
         ),
     )
-    return Traffic(volume * scale_up_copies, volume * scale_out_copies)
+    both = (scale_up_copies, scale_out_copies)
+    return Traffic(*(volume * each if np.ndim(each) or each else 0.0 for each in both))

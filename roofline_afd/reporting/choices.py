@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from roofline_afd.analysis.decode.sides import NAMES, Successive
+from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.analysis.prices import PURCHASE
 from roofline_afd.analysis.purchase.candidates import candidate_name
 from roofline_afd.analysis.purchase.costs import CNY
-from roofline_afd.errors import RooflineAfdError
+from roofline_afd.errors import InputError, RooflineAfdError
 from roofline_afd.physics.economics import HOURS_PER_YEAR
 from roofline_afd.reporting.names import named, names_of
 from roofline_afd.serving.deployment import MODES
+from roofline_afd.serving.targets import search_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,21 +53,28 @@ def grid_of(scenario: Scenario) -> dict[str, Any]:
     asked = scenario.latency_ms
     targets = [asked if times == 1 else float(f"{asked * times:.3g}") for times in TARGETS]
     coarse = attrs.evolve(scenario, max_devices=min(scenario.max_devices, GRID_DEVICES), granularity="node")
-    search = Successive()
-
-    def rates(context: int, target: float) -> tuple[float, float]:
-        try:
-            return search.rates(attrs.evolve(coarse, context=context, tpot_ms=target))
-        except RooflineAfdError:  # a context or a target that the question does not allow
-            return 0.0, 0.0
-
-    base = rates(scenario.context, asked)
-    found = [[rates(context, target) for target in targets] for context in contexts]
-    relative = {
-        mode: [[each[place] / base[place] if base[place] else 0.0 for each in row] for row in found]
-        for place, mode in enumerate(MODES)
-    }
+    place = contexts.index(scenario.context), targets.index(asked)
+    relative = {}
+    for mode in MODES:
+        rates = [_rates(attrs.evolve(coarse, context=context), mode, targets) for context in contexts]
+        base = rates[place[0]][place[1]]
+        relative[mode] = [[rate / base if base else 0.0 for rate in row] for row in rates]
     return {"contexts": contexts, "targets": targets, "rates": relative}
+
+
+def _rates(scenario: Scenario, mode: str, targets: Sequence[float]) -> list[float]:
+    """Return the throughput of a mode under each target; 0 where the question does not allow that."""
+    allowed = []
+    for target in targets:
+        with contextlib.suppress(InputError):
+            attrs.evolve(scenario, tpot_ms=target)
+            allowed.append(target)
+    try:
+        found = search_targets(scenario, mode, allowed).rates if allowed else ()
+    except RooflineAfdError:
+        return [0.0] * len(targets)
+    known = dict(zip(allowed, found, strict=True))
+    return [known.get(target, 0.0) for target in targets]
 
 
 def choices_of(case: Case, grids: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

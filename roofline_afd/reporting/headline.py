@@ -160,7 +160,7 @@ def cards(case: Case, moved: Answer, verdict: str) -> str:
         shown.append(
             (
                 f"{probability:.0%}",
-                "probability that AFD serves more than EP, inputs varied and the error of the model counted",
+                "probability that AFD serves more than EP, from the errors of published pairs",
             )
         )
     return _cards(shown)
@@ -218,7 +218,7 @@ def doubt(case: Case, moved: Answer, verdict: str) -> str:
     """
     if case.pair:
         return ""
-    chance, samples = moved.summary["probability_afd_wins"], moved.summary["samples"]
+    chance, samples = moved.summary["probability_afd_wins_sampled"], moved.summary["samples"]
     missed = samples - (moved.summary["feasible_samples"] or 0)
     best = case.best if case.requests is None else case.requests.best
     parts = []
@@ -229,10 +229,9 @@ def doubt(case: Case, moved: Answer, verdict: str) -> str:
         )
     if verdict.startswith(CLOSE_CALL):
         parts.append(f"EP or AFD on it: {verdict[0].lower()}{verdict[1:].partition(';')[0]}.")
-    if chance is not None and max(chance, 1.0 - chance) < SURE:
+    elif chance is not None and max(chance, 1.0 - chance) < SURE:
         parts.append(
-            f"Unsure of EP or AFD: with uncertain inputs, and the error of the model itself, AFD serves more "
-            f"with probability {chance:.2f}."
+            f"Unsure of EP or AFD where inputs vary: AFD then serves more with probability {chance:.2f}."
         )
     if missed > (1.0 - SURE) * samples:
         parts.append(

@@ -100,7 +100,7 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def picture(drawn: bytes, about: str, *, title: str = "", below: str = "") -> str:
-    """Return an image as a figure that narrow screens enlarge when it is touched.
+    """Return an image as a figure that scrolls on narrow screens, and is seen whole there when touched.
 
     Parameters
     ----------
@@ -122,5 +122,5 @@ def picture(drawn: bytes, about: str, *, title: str = "", below: str = "") -> st
     image = f'<img alt="{html.escape(about)}" src="data:image/svg+xml;base64,{data}">'
     above = f'<p class="finding">{html.escape(title)}</p>' if title else ""
     told = f"<figcaption>{html.escape(below)}</figcaption>" if below else ""
-    enlarge = '<input type="checkbox" aria-label="Enlarge the picture">'
-    return f'<figure>{above}<label class="picture">{enlarge}{image}</label>{told}</figure>'
+    whole = '<input type="checkbox" aria-label="Fit the picture to a narrow screen">'
+    return f'<figure>{above}<label class="picture">{whole}{image}</label>{told}</figure>'

@@ -190,24 +190,10 @@ def _modes(case: Case, verdict: str) -> str:
 
 
 def _levers(levers: Sequence[Mapping[str, Any]]) -> str:
-    rows = [{**row, "remark": _remark(row)} for row in levers]
     return paragraph(
         "One choice changed at a time, for EP and AFD alike, all else as asked and searched anew. Rates are "
         "tokens/s per device; the probability is that AFD serves more."
-    ) + table(rows, LEVER_KEYS)
-
-
-def _remark(row: Mapping[str, Any]) -> str | None:
-    """Return what a lever's row says besides its numbers."""
-    if row["why"]:
-        return str(row["why"])
-    if row["winner"] is None:
-        return "neither mode has a feasible deployment"
-    if row["afd_over_ep"] is None:
-        return f"only {NAMES[row['winner']]} has a feasible deployment"
-    if row["changes_winner"]:
-        return "the winner changes" + (", but too close to call" if row["too_close_to_call"] else "")
-    return None
+    ) + table(levers, LEVER_KEYS)
 
 
 def _sliders(specification: Mapping[str, Any] | None, still: str) -> str:

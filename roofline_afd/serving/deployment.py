@@ -280,8 +280,7 @@ class Deployments:
             return self._longest_caches(deployment)
         if operator.side == "network" or operator.efficiency == "link":
             routed = operator.part == "experts" and not operator.name.endswith("_dense")
-            leaves = np.greater(operator.arguments.get("scale_out_bytes", 0.0), 0.0)
-            slower: FloatArray = np.where(leaves, self.slowdown, 1.0)[()]
+            slower: FloatArray = np.where(operator.arguments.get("crosses", False), self.slowdown, 1.0)[()]
             return slower / (self.scenario.sigma_ep if routed else 1.0)
         routed = operator.name in {"experts_up", "experts_down", "experts_handling", "experts_fused"}
         return 1.0 / self.scenario.sigma_ep if routed else 1.0
@@ -309,24 +308,25 @@ class Deployments:
         once: FloatArray = 0.0
         parts: dict[tuple[str, bool], FloatArray] = {}
         for item in self.operators(deployment, query_tokens=query_tokens, prompt=prompt):
-            time = item.time * self.in_service(item, deployment)
+            factor = self.in_service(item, deployment)
+            time = item.time if isinstance(factor, float) and factor == 1.0 else item.time * factor
             side = item.name.partition("_")[0] if item.side == "network" else item.side
             if item.part == "head":
-                once = once + time
+                once = steps.added(once, time)
             elif item.part in kinds:
-                mixing[item.part, side] = mixing.get((item.part, side), 0.0) + time
+                mixing[item.part, side] = steps.added(mixing.get((item.part, side), 0.0), time)
             elif item.part == "residual":
                 common = common + time * (item.layers / model.layers)
             else:
                 dense = item.part == "dense" or item.name.endswith("_dense")
-                parts[side, dense] = parts.get((side, dense), 0.0) + time
+                parts[side, dense] = steps.added(parts.get((side, dense), 0.0), time)
         order = layer_order(model)
         blocks = []
         beside = {"ffn" if core else "attention": common}
         kinds_times = self._mixing(mixing)
         for (kind, dense), count in zip(order.kinds, order.counts, strict=True):
             attention, ffn, dispatch, combine = (
-                kinds_times[kind][side] + beside.get(side, 0.0) + parts.get((side, dense), 0.0)
+                steps.added(kinds_times[kind][side], beside.get(side, 0.0), parts.get((side, dense), 0.0))
                 for side in STAGES
             )
             blocks.append(Block(float(count), attention, ffn, dispatch, combine, dense=dense))

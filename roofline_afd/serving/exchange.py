@@ -16,14 +16,17 @@ from roofline_afd.serving.collectives import all_reduce, moved
 from roofline_afd.serving.domains import FULL, lying_of
 from roofline_afd.serving.fan_out import places_hit
 from roofline_afd.serving.sizes import ACTIVATION_BYTES, FUSED, SCALE_BYTES, any_shared, where_shared
+from roofline_afd.serving.steps import added
 from roofline_afd.serving.timing import Operator, operand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from roofline_afd.catalogue.attention import Attention
     from roofline_afd.catalogue.hardware import System
-    from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
+    from roofline_afd.physics.arrays import BoolLike, Count, FloatArray, FloatLike
     from roofline_afd.serving.domains import Lying
     from roofline_afd.serving.sizes import Layers, Side, Sizes
 
@@ -81,11 +84,11 @@ def network_operators(layers: Layers, sizes: Sizes) -> Iterator[Operator]:
                 else _afd_exchange(layers, sizes, sent, lying)
             )
             link = layers.calibration("attention").link
-            leaves = bool(np.any(np.asarray(flow.scale_out_bytes) > 0))
+            leaves = bool(np.any(arguments["crosses"]))
             kind = max(link.kind, link.kind_out, key=KINDS.index) if leaves else link.kind
             if layers.transport != link.transport and only is None:
                 kind = ESTIMATED
-            moved = flow.scale_up_bytes + flow.scale_out_bytes
+            moved = added(*flow)
             yield Operator(
                 *(name + suffix, "network", "experts", count, 0.0, moved, time, "link", kind), arguments
             )
@@ -121,9 +124,8 @@ def crossing_operators(layers: Layers, whole: Attention, sizes: Sizes) -> Iterat
     ):
         vector = {"width": width, "bytes_per_element": size, "scale_bytes_per_element": scale}
         flow, time, arguments = _afd_exchange(layers, sizes, Sent(name, vector, 1.0), lying)
-        moved_bytes = flow.scale_up_bytes + flow.scale_out_bytes
         yield Operator(
-            *(name, "network", whole.name, whole.layers, 0.0, moved_bytes, time, "link", ESTIMATED),
+            *(name, "network", whole.name, whole.layers, 0.0, added(*flow), time, "link", ESTIMATED),
             arguments,
         )
 
@@ -207,7 +209,8 @@ def _ep_exchange(
     up, out = layers.bandwidths("attention", sent.operator)
     usable = up * _exchange_share(system, devices)
     busiest = traffic.Traffic(flow.scale_up_bytes * fullest, flow.scale_out_bytes * fullest)
-    time, arguments = _transfer(layers, sent, busiest, (usable, out), devices)
+    crosses = np.greater(traffic.domains_used(devices=devices, domain_devices=domain), 1.0)
+    time, arguments = _transfer(layers, sent, busiest, (usable, out), devices, crosses=crosses)
     routing = {"top_k": model.top_k, "routed_experts": model.routed_experts, "tokens": sizes.sent}
     return flow, time, {**routing, **hits, **where, **arguments, "imbalance": fullest}
 
@@ -280,13 +283,15 @@ def _afd_exchange(
         "scale_up_copies": near * inside + crossing.share * forwarded,
         "scale_out_copies": crossing.share * outside,
     }
+    if not np.any(copies["scale_up_copies"]):  # as where each group has nodes of its own
+        copies["scale_up_copies"] = 0.0
     flow = traffic.group_traffic(**copies, **sent.vector)
     up_a, out_a = layers.bandwidths("attention", sent.operator)
     fullest = _fullest(layers, sizes, sent)
     whole_f, whole_out = layers.bandwidths("ffn", sent.operator)
     up_f, out_f = whole_f / fullest, whole_out / fullest
     share = _device_share(ffn, devices)
-    limits = _limits(ffn, min(up_a, whole_f), devices)
+    limits = _limits(ffn, np.minimum(up_a, whole_f), devices)
     if "bisection_bandwidth" in limits:  # each domain that holds both groups has a middle of its own
         used = traffic.domains_used(devices=devices, domain_devices=ffn.scale_up_domain_devices)
         middles = np.where(lying.around, 1.0, used)
@@ -294,14 +299,16 @@ def _afd_exchange(
     forwarding = np.multiply(receivers, up_f)
     if layers.transport == "node":
         forwarding = forwarding * _exchange_share(ffn, receivers)
-    up_a, up_f = up_a * share, up_f * share
-    up = network.group_bandwidth(
-        sending_devices=near_devices,
-        receiving_devices=receivers,
-        sending_bandwidth=up_a,
-        receiving_bandwidth=up_f,
-        **limits,
-    )
+    up: FloatArray = forwarding
+    if np.any(together):
+        up_a, up_f = up_a * share, up_f * share
+        up = network.group_bandwidth(
+            sending_devices=near_devices,
+            receiving_devices=receivers,
+            sending_bandwidth=up_a,
+            receiving_bandwidth=up_f,
+            **limits,
+        )
     out = network.group_bandwidth(
         sending_devices=far_devices,
         receiving_devices=receivers,
@@ -309,18 +316,24 @@ def _afd_exchange(
         receiving_bandwidth=out_f,
     )
     ends = {
-        "sending_devices": np.where(together, near_devices, far_devices),
+        "sending_devices": _where(together, near_devices, far_devices),
         "receiving_devices": receivers,
     }
-    busiest = [np.minimum(each, receivers / fullest) for each in (near_devices, far_devices)]
-    bandwidths = (np.where(together, up, forwarding), out)
-    time, arguments = _transfer(layers, sent, flow, bandwidths, devices, busiest=busiest)
+    bandwidths = (_where(together, up, forwarding), out)
+    crosses = np.greater(copies["scale_out_copies"], 0.0)
+    busiest = (near_devices, far_devices, receivers, fullest)
+    time, arguments = _transfer(layers, sent, flow, bandwidths, devices, crosses=crosses, busiest=busiest)
     used = {
-        "sending_bandwidth": np.where(together, up_a, out_a),
-        "receiving_bandwidth": np.where(together, up_f, out_f),
-        **{key: np.where(together, value, np.inf) for key, value in limits.items()},
+        "sending_bandwidth": _where(together, up_a, out_a),
+        "receiving_bandwidth": _where(together, up_f, out_f),
+        **{key: _where(together, value, np.inf) for key, value in limits.items()},
     }
     return flow, time, {**copies, **sent.vector, **ends, **used, **arguments}
+
+
+def _where(together: NDArray[np.bool_], near: FloatLike, far: FloatLike) -> FloatArray:
+    """Return what holds where devices of both groups lie together, and what does where none do."""
+    return np.where(together, near, far) if np.any(together) else far
 
 
 def _transfer(
@@ -330,18 +343,20 @@ def _transfer(
     bandwidths: tuple[FloatArray, FloatArray],
     devices: FloatLike,
     *,
-    busiest: Sequence[FloatLike] = (1.0, 1.0),
+    crosses: BoolLike,
+    busiest: Sequence[FloatLike] = (1.0, 1.0, 1.0, 1.0),
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Return the time of a flow, with scale-out's latency where it is crossed, and the numbers put in.
 
-    Of a flow between groups as many devices share the messages as the smaller one has.
+    Of a flow between groups as many devices share the messages as the smaller one has: `busiest` are those
+    that send within a domain and beyond it, those that receive, and what the fullest gets over the mean.
     """
     link = layers.calibration("attention").link
     (up, _), (out, _) = (leg.of(sent.operator) for leg in (link.up, link.out))
     inside = {"latency_up": up, "latency_growth": link.up.growth, "devices": devices}
     if layers.transport == "node" and link.transport != "node":  # two hops, of kernels that make one
         out = out + network.group_latency(latency=up, devices=devices, latency_growth=link.up.growth)
-    latency = network.exchange_latency(**inside, latency_out=out, crosses=np.greater(flow.scale_out_bytes, 0))
+    latency = network.exchange_latency(**inside, latency_out=out, crosses=crosses)
     if sent.operator == "dispatch":
         latency = latency + link.up.prepare_s
     message = traffic.vector_bytes(**sent.vector)
@@ -354,17 +369,19 @@ def _transfer(
         "slowdown": network.scale_out_slowdown(devices=devices, scale_penalty=link.out.growth),
     }
     if link.up.message_s:
-        arguments["scale_up_messages"] = np.divide(flow.scale_up_bytes, message * busiest[0])
+        ends = np.minimum(busiest[0], busiest[2] / busiest[3])
+        arguments["scale_up_messages"] = np.divide(flow.scale_up_bytes, message * ends)
         arguments["scale_up_message_time"] = link.up.message_s
     if link.out.message_s:
-        arguments["scale_out_messages"] = np.divide(flow.scale_out_bytes, message * busiest[1])
+        ends = np.minimum(busiest[1], busiest[2] / busiest[3])
+        arguments["scale_out_messages"] = np.divide(flow.scale_out_bytes, message * ends)
         arguments["scale_out_message_time"] = link.out.message_s
     time = network.transfer_time(**arguments)
     growth = {"latency_growth": link.up.growth, "scale_penalty": link.out.growth}
-    return time, {"devices": devices, **growth, **arguments}
+    return time, {"devices": devices, "crosses": crosses, **growth, **arguments}
 
 
-def _limits(system: System, bandwidth: float, devices: FloatArray) -> dict[str, FloatArray]:
+def _limits(system: System, bandwidth: FloatLike, devices: FloatArray) -> dict[str, FloatArray]:
     """Return what a fabric without a switch carries between two devices, and in all across its middle.
 
     Of what many devices exchange, or two interleaved groups send, a quarter crosses the middle each way.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
+from roofline_afd.serving.batches import WIDE
 from roofline_afd.serving.bounds import group_bounds
 from roofline_afd.serving.candidates import (
     blocks_of,
@@ -18,20 +19,26 @@ from roofline_afd.serving.candidates import (
 )
 from roofline_afd.serving.deployment import EP
 from roofline_afd.serving.plans import plans_of
+from roofline_afd.serving.stacked import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from roofline_afd.serving.batches import Numbers, Rows
     from roofline_afd.serving.deployment import Deployments
     from roofline_afd.serving.search import Found
     from roofline_afd.serving.sizes import Plan
 
+    Pairs = tuple[Rows, Rows]
+    """Questions of a stack, and shapes of each, by their places."""
+
 GUESSES = 8
 """Shapes tried first: what they reach rules most others out."""
 AT_ONCE = 64
-"""Batches of every shape that are timed in one go: a call costs more than the numbers in it."""
-
+LEAST_AT_ONCE = 8
+"""Batches of every shape that are timed in one go: of few shapes a call costs more than its numbers."""
+MOST_PAIRS = 1 << 16
+"""Pairs of a question and a shape that are held at once [1]."""
 
 RATES = {"system", "attention_system", "ffn_system", "tpot_ms", "gap_ms"}
 """Fields of a question that leave plans and shapes alone, but for what `_layout` takes of its systems."""
@@ -68,7 +75,7 @@ class RepeatedSearch:
         self.plans = plans
         """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
-        self._guessed: tuple[Deployments, Numbers, float] | None = None
+        self._guessed: tuple[tuple[Deployments, ...], Numbers, Numbers] | None = None
         self._layouts: list[tuple[tuple[object, ...], bool]] = []
         """What the latest questions were laid out from, and whether their shapes were those of the first."""
 
@@ -93,130 +100,168 @@ class RepeatedSearch:
 
     def guess(self, deployments: Deployments) -> float:
         """Return what the shapes reach that won before: no more than the best [tokens/s per device]."""
-        return self._guess(deployments)[1]
+        return float(self._guess(Stack([deployments]))[1][0])
 
     def rate(self, deployments: Deployments, *, at_least: float = 0.0) -> float:
-        """Return the throughput of the best deployment; 0 where none is feasible.
+        """Return the throughput of the best deployment of a question; parameters are those of `rates`."""
+        return self.rates([deployments], at_least=at_least)[0]
+
+    def rates(self, questions: Sequence[Deployments], *, at_least: float = 0.0) -> list[float]:
+        """Return the throughput of the best deployment of each question; 0 where none is feasible.
 
         Parameters
         ----------
-        deployments : Deployments
-            The question.
+        questions : sequence of Deployments
+            Questions that differ from each other in `stacked.NUMBERS` alone.
         at_least : float
             What matters: shapes that cannot exceed it are left out [tokens/s per device].
 
         Returns
         -------
-        float
+        list of float
             Output tokens; where not above `at_least`, of the best shapes that won before [tokens/s per
             device].
         """
-        most, best = self._guess(deployments)
-        floor = max(best, at_least)
-        possible = np.flatnonzero(most >= 1)
-        bound = group_bounds(deployments, taken(self.shapes._replace(most=most), possible), self.plans)
-        others = self._rivals(deployments, possible[bound > floor], most, floor)
-        others = others[~np.isin(others, self.first)]
-        more = self._rates(deployments, others, most[others])
-        if np.max(more, initial=0.0) > best:
-            winner = others[int(np.argmax(more))]
-            self.first = np.array([winner, *self.first[: GUESSES - 1]])
-            best = float(np.max(more))
-        return best
+        together = max(MOST_PAIRS // max(self.shapes.most.size, 1), 1)
+        found: list[float] = []
+        for start in range(0, len(questions), together):
+            found += self._rates(Stack(questions[start : start + together]), at_least).tolist()
+        return found
 
-    def _guess(self, deployments: Deployments) -> tuple[Numbers, float]:
-        """Return the batch that memory allows each shape, and what those reach that won before."""
-        if self._guessed is not None and self._guessed[0] is deployments:
+    def _rates(self, asked: Stack, at_least: float) -> Numbers:
+        most, best = self._guess(asked)
+        floor = np.maximum(best, at_least)
+        possible = (self._bounds(asked, most) > floor[:, None]) & (most >= 1)
+        possible[:, self.first] = False
+        which, rows = np.nonzero(possible)
+        which, rows = self._rivals(asked, (which, rows), most, floor)
+        rates = self._reached(asked, (which, rows), most)
+        reached = best.copy()
+        np.maximum.at(reached, which, rates)
+        winners = rows[(rates > best[which]) & (rates == reached[which])]
+        self.first = np.array(list(dict.fromkeys([*winners.tolist(), *self.first.tolist()]))[:GUESSES])
+        return reached
+
+    def _guess(self, asked: Stack) -> tuple[Numbers, Numbers]:
+        """Return the batch that memory allows each shape, a row per question, and what winners reach."""
+        if self._guessed is not None and self._guessed[0] == asked.questions:
             return self._guessed[1:]
-        shapes = self.shapes
+        shapes, deployments = self.shapes, asked.first
         plans = self.plans = self.plans or plans_of(deployments)
         holders = shapes.attention_devices if deployments.mode == EP else shapes.ffn_devices
         redundant = redundant_of(deployments, plans, shapes.plan, holders)
         self.shapes = shapes._replace(redundant_experts=redundant)
-        most = largest_batches(deployments, self.shapes, plans)
+        known: dict[float, Numbers] = {}
+        for each in asked.questions:
+            if each.held_tokens not in known:
+                known[each.held_tokens] = largest_batches(each, self.shapes, plans)
+        most = np.array([known[each.held_tokens] for each in asked.questions])
         fixed = deployments.scenario.batch
         if fixed is not None:
             most = np.where(most >= fixed, float(fixed), 0.0)
-        guesses = self.first[most[self.first] >= 1]
-        best = float(np.max(self._rates(deployments, guesses, most[guesses]), initial=0.0))
-        self._guessed = deployments, most, best
+        which, places = np.nonzero(most[:, self.first] >= 1)
+        best = np.zeros(len(asked.questions))
+        np.maximum.at(best, which, self._reached(asked, (which, self.first[places]), most))
+        self._guessed = asked.questions, most, best
         return most, best
 
-    def _rates(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
-        """Return the throughput of shapes at the best batch that memory and latency allow each."""
-        found = np.zeros(rows.shape)
-        for places in blocks_of(self.shapes.plan[rows], self.plans):
-            found[places] = self._best(deployments, rows[places], most[places])
+    def _bounds(self, asked: Stack, most: Numbers) -> Numbers:
+        """Return what shapes cannot exceed, a row per question: of those that hold as much the quickest's."""
+        found = np.empty(most.shape)
+        tokens = np.array([each.held_tokens for each in asked.questions])
+        for each in np.unique(tokens):
+            which = np.flatnonzero(tokens == each)
+            shapes = self.shapes._replace(most=most[which[0]])
+            found[which] = group_bounds(asked.quickest(which), shapes, self.plans)
         return found
 
-    def _rivals(self, deployments: Deployments, rows: Rows, most: Numbers, best: float) -> Rows:
-        """Return the shapes that may beat a throughput.
+    def _families(self, pairs: Pairs) -> Iterator[tuple[Rows, Pairs]]:
+        """Yield pairs of a question and a shape by their plans, with their places."""
+        which, rows = pairs
+        for places in blocks_of(self.shapes.plan[rows], self.plans):
+            yield places, (which[places], rows[places])
+
+    def _reached(self, asked: Stack, pairs: Pairs, most: Numbers) -> Numbers:
+        """Return the throughput of shapes at the best batch that memory and latency allow each."""
+        found = np.zeros(pairs[0].shape)
+        for places, own in self._families(pairs):
+            found[places] = self._best(asked, own, most[own])
+        return found
+
+    def _rivals(self, asked: Stack, pairs: Pairs, most: Numbers, best: Numbers) -> Pairs:
+        """Return the shapes that may beat a throughput, of each question.
 
         To reach it within the latency target a shape needs a batch of at least so many; since a step never
         grows faster than the batch, but where one more sequence begins a wave of processors, one that is too
         slow with that batch, and stays behind with whole waves below it, does so with any.
         """
-        limit = deployments.scenario.step_limit
-        kept = []
-        for places in blocks_of(self.shapes.plan[rows], self.plans):
-            own = rows[places]
-            m = self.shapes.microbatches[own]
-            one = deployments_of(deployments, taken(self.shapes, own), self.plans, batch=np.ones(own.size))
-            each = np.asarray(deployments.tokens_per_s_per_device(one, np.full(own.shape, limit)))
-            needed = np.maximum(np.floor(best / each / m), 1.0) * m
+        kept = np.zeros(pairs[0].shape, dtype=bool)
+        deployments = asked.first
+        for places, own in self._families(pairs):
+            which, rows = own
+            limit = asked.limits[which]
+            m = self.shapes.microbatches[rows]
+            one = deployments_of(deployments, taken(self.shapes, rows), self.plans, batch=np.ones(rows.size))
+            each = np.asarray(deployments.tokens_per_s_per_device(one, limit))
+            needed = np.maximum(np.floor(best[which] / each / m), 1.0) * m
             held = np.ceil(most[own] / m) * m
             tried = np.minimum(needed, held)
             batches = np.array([tried, *_whole_waves(deployments, tried, m)])
-            steps, rates = self._timed(deployments, own, batches, least=True)
-            ahead = (steps[0] <= limit) & (held >= needed) | np.any(rates > best, axis=0)
-            kept.append(own[ahead])
-        return np.concatenate([np.zeros(0, dtype=np.intp), *kept])
+            steps, rates = self._timed(asked, own, batches, least=True)
+            kept[places] = (steps[0] <= limit) & (held >= needed) | np.any(rates > best[which], axis=0)
+        return pairs[0][kept], pairs[1][kept]
 
-    def _best(self, deployments: Deployments, rows: Rows, most: Numbers) -> Numbers:
+    def _best(self, asked: Stack, pairs: Pairs, most: Numbers) -> Numbers:
         """Return the throughput of shapes of one family of plans.
 
-        The largest batch that is quick enough is found among whole micro-batches, `AT_ONCE` of them timed in
+        The largest batch that is quick enough is found among whole micro-batches, several of them timed in
         one go between the largest known to be quick enough and the least known not to be. Where memory ends
         between two multiples, all of it is tried too; and where processors work in waves, whole ones.
         """
-        limit = deployments.scenario.step_limit
+        which, rows = pairs
+        limit = asked.limits[which]
         m = self.shapes.microbatches[rows]
-        if deployments.scenario.batch is not None:
-            return self._timed(deployments, rows, most)[1]
+        if asked.first.scenario.batch is not None:
+            return self._timed(asked, pairs, most)[1]
         best, whole = np.zeros(most.shape), np.floor(most / m)
         quick, slow = np.zeros(most.shape), whole + 1.0
         while (active := np.flatnonzero(slow - quick > 1)).size:
             width = (slow - quick)[active, None]
-            shares = np.arange(1, AT_ONCE + 1) / (AT_ONCE + 1)
+            at_once = int(np.clip(WIDE // active.size, LEAST_AT_ONCE, AT_ONCE))
+            shares = np.arange(1, at_once + 1) / (at_once + 1)
             tried = quick[active, None] + np.clip(np.round(width * shares), 1, width - 1)
-            steps, rates = self._timed(deployments, rows[active, None], tried * m[active, None])
-            fits = steps <= limit
+            own = which[active, None], rows[active, None]
+            steps, rates = self._timed(asked, own, tried * m[active, None])
+            fits = steps <= limit[active, None]
             quick[active] = np.max(tried, axis=1, where=fits, initial=0.0).clip(quick[active])
             slow[active] = np.min(tried, axis=1, where=~fits, initial=np.inf).clip(max=slow[active])
             best[active] = np.maximum(best[active], np.max(rates, axis=1))
         partly = (quick == whole) & (most > whole * m)
-        if not deployments.grains and not partly.any():  # all that could be better was tried
+        grains = asked.first.grains
+        if not grains and not partly.any():  # all that could be better was tried
             return best
         rest = np.where(partly, most, quick * m)
-        batches = np.array([rest, *_whole_waves(deployments, quick * m, m)])
-        rates = self._timed(deployments, rows, np.maximum(batches, 1.0))[1]
+        batches = np.array([rest, *_whole_waves(asked.first, quick * m, m)])
+        rates = self._timed(asked, pairs, np.maximum(batches, 1.0))[1]
         rates[1:, quick < 1] = 0.0
         rates[0, rest < 1] = 0.0
         found: Numbers = np.maximum(best, np.max(rates, axis=0))
         return found
 
     def _timed(
-        self, deployments: Deployments, rows: Rows, batches: Numbers, *, least: bool = False
+        self, asked: Stack, pairs: Pairs, batches: Numbers, *, least: bool = False
     ) -> tuple[Numbers, Numbers]:
         """Return the steps of shapes [s], and their throughput, 0 where the latency target is missed.
 
         Or steps that none is below, and what is then not exceeded.
         """
+        which, rows = pairs
+        deployments = asked.of(which)
         deployment = deployments_of(deployments, taken(self.shapes, rows), self.plans, batch=batches)
         steps = np.asarray(deployments.step(deployment, least=least).time)
         with np.errstate(invalid="ignore"):
             rates = np.asarray(deployments.tokens_per_s_per_device(deployment, steps))
-        return steps, np.where(steps <= deployments.scenario.step_limit, rates, 0.0)
+        return steps, np.where(steps <= asked.limits[which], rates, 0.0)
 
 
 def _layout(deployments: Deployments) -> tuple[object, ...]:

@@ -286,6 +286,15 @@ class Layers:
             object.__setattr__(found, "together", self.together.sharing(1, 1, devices[-1]))
         return found
 
+    def on(self, attention: System, ffn: System | None) -> Layers:
+        """Return the same layers on systems that differ from theirs in rates, which may be arrays."""
+        found = copy.copy(self)
+        object.__setattr__(found, "attention", attention)
+        object.__setattr__(found, "ffn", ffn)
+        if self.together is not None:
+            object.__setattr__(found, "together", self.together.on(found.system("ffn"), None))
+        return found
+
     @property
     def shared_side(self) -> Side:
         """Side of shared experts: of the attention where only a narrower vector reaches the FFN side."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,6 +38,12 @@ class Step(NamedTuple):
     time: FloatArray
     once: FloatArray
     blocks: tuple[Block, ...]
+
+
+def added(*parts: FloatArray) -> FloatArray:
+    """Return the sum of times, or of bytes; what is nothing costs nothing to add."""
+    some = [part for part in parts if not (isinstance(part, float) and part == 0.0)]
+    return functools.reduce(operator.add, some) if some else 0.0
 
 
 def ep_layers(blocks: Sequence[Block], microbatches: FloatArray) -> FloatArray:

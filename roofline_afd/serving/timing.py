@@ -233,7 +233,8 @@ class Clock(NamedTuple):
         """Return a product of every token with the same weights, which are read once."""
         weights = weights or self.layers.formats.others
         system = self.layers.system(self.side)
-        rows, columns = np.multiply(tokens, item.groups), item.n
+        alone = isinstance(item.groups, int) and item.groups == 1
+        rows, columns = tokens if alone else np.multiply(tokens, item.groups), item.n
         form = operand_of(system, weights, self.layers.formats.others)
         formats = {
             "input_bytes": precision(form).bytes,
@@ -241,7 +242,7 @@ class Clock(NamedTuple):
             "output_bytes": ACTIVATION_BYTES,
         }
         shape = {"n": columns, "k": item.k}
-        if isinstance(item.groups, int) and item.groups == 1:
+        if alone:
             flops = operators.gemm_flops(m=rows, **shape)
             bytes_moved = operators.gemm_bytes(m=rows, **shape, **formats)
         else:

@@ -140,9 +140,20 @@ def _elementwise(of_one: Callable[[int, int], float], first: FloatLike, second: 
 def _both(load: ExpertLoad, places: FloatLike, redundant_experts: FloatLike) -> tuple[FloatArray, FloatArray]:
     """Return imbalance by popularity, and the expected maximum of as many normal numbers as devices."""
     pairs, place = _pairs(places, redundant_experts)
-    found = np.array([(_imbalance(load, *pair), _kappa(pair[0])) for pair in pairs])
+    held = _held(load)
+    for pair in pairs:
+        if pair not in held:
+            held[pair] = _imbalance(load, *pair), _kappa(pair[0])
+    found = np.array([held[pair] for pair in pairs])
     known = found.reshape(-1, 2)[place]  # also of no element at all
     return known[..., 0], known[..., 1]
+
+
+@functools.lru_cache(maxsize=64)
+def _held(load: ExpertLoad) -> dict[tuple[int, int], tuple[float, float]]:
+    """Return what was found of a load by devices and redundant experts: it is looked up by these alone."""
+    del load
+    return {}
 
 
 _FAR = float(1 << 24)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError, nearest, shown
-from roofline_afd.view.columns import column
+from roofline_afd.view.columns import BILLIONS, column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,8 @@ RESULTS = ("hfu", "ofu", "temporal_sparsity", "pairs_per_device", "intensity")
 DAGGER = "\u2020"
 """Marks numbers that are, or rest on, an estimate."""
 PROVENANCE = ("unit", "kind", "source", "note", "record", "file")
+CHANGING = ("metric", "before", "after", "change")
+"""Columns of rows that tell of a metric each."""
 _PROVENANCE_ENDINGS = tuple(f"_{part}" for part in PROVENANCE)
 
 
@@ -146,9 +148,39 @@ def grid_of(answer: Answer, choice: Choice = TABLE, *, most: int | None = None) 
     return Grid(keys, titles, body, chosen=bool(choice.names), more=more)
 
 
+def grid_of_rows(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Grid:
+    """Return rows that are no results as people read them.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows, one at least.
+    keys : sequence of str
+        Columns; those without any value are left out.
+
+    Returns
+    -------
+    Grid
+        Texts.
+    """
+    used = tuple(key for key in keys if any(row.get(key) is not None for row in rows))
+    body = tuple(tuple(column(key).show(row.get(key)) for key in used) for row in rows)
+    return Grid(used, tuple(column(key).title for key in used), body)
+
+
 def _marked(row: Mapping[str, Any], key: str) -> str:
     dagger = DAGGER if row.get(f"{key}_kind") == "estimated" else ""
+    if key in CHANGING and {"metric", *CHANGING} <= set(row):  # each row has a metric of its own
+        mode, _, name = str(row["metric"]).rpartition(".")
+        own = column(name)
+        return f"{mode.upper()} {own.title}".lstrip() if key == "metric" else own.show(row[key])
     return column(key).show(row[key]) + dagger
+
+
+def _exact(row: Mapping[str, Any], key: str) -> str:
+    """Return a value of a record, counts to their last digit."""
+    value = row[key]
+    return f"{value:,}" if isinstance(value, int) and column(key).form == BILLIONS else _marked(row, key)
 
 
 def _record_lines(
@@ -162,7 +194,7 @@ def _record_lines(
     keys = dict.fromkeys(names) if names else keys
     if len(rows) > 1:
         lines = [
-            (key, _first(rows, f"{key}_unit"), *(_marked(row, key) if key in row else "-" for row in rows))
+            (key, _first(rows, f"{key}_unit"), *(_exact(row, key) if key in row else "-" for row in rows))
             for key in keys
             if key not in {"id", "prices"}
         ]
@@ -173,7 +205,7 @@ def _record_lines(
     for key in keys:
         if row[key] is not None and key != "prices":
             provenance = (str(row.get(f"{key}_{part}") or "") for part in with_provenance)
-            found.append((key, _marked(row, key), *provenance))
+            found.append((key, _exact(row, key), *provenance))
     for price in row.get("prices") or () if not names or "prices" in names else ():
         name = f"price, {price['basis']}" + (f" ({price['terms']})" if price["terms"] else "")
         dagger = DAGGER if price["kind"] == "estimated" else ""

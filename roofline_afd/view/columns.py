@@ -34,6 +34,8 @@ class Column:
     def _number(self, value: float) -> str:
         if value > self.most:
             return f">{self.most:{self.form.replace('1', '0')}}"
+        if self.form == BILLIONS:
+            return f"{value / 1e9:,.4g} B"
         plain = self.form == ".4g"
         if plain and math.isfinite(value) and abs(value) >= GROUPED_FROM:
             return f"{value:,.0f}"
@@ -47,6 +49,8 @@ class Column:
 GROUPED_FROM = 10_000
 """Plain numbers from here on are written in full, with their thousands apart."""
 PERCENT = ".1%"
+BILLIONS = "billions"
+"""Format of counts that nobody reads to the last digit: with a letter, as the field writes parameters."""
 COLUMNS = {
     "ffn_nodes": Column("FFN nodes", form=",d"),
     "pairs_per_device": Column("pairs per device", form=".1f"),
@@ -140,7 +144,10 @@ COLUMNS = {
     "alpha_afd": Column("alpha AFD", form=PERCENT),
     "afd_rounding_penalty": Column("rounding penalty", form=PERCENT),
     "rounding_loss": Column("rounding loss", form=".2%"),
+    "change": Column("difference"),
     "change_fraction": Column("change", form="+.1%"),
+    "total_params": Column("total params", form=BILLIONS),
+    "active_params": Column("active params", form=BILLIONS),
     "metric_low": Column("metric at low"),
     "metric_high": Column("metric at high"),
     "ep_tokens_per_s_per_device": Column("EP"),

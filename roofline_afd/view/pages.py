@@ -147,7 +147,7 @@ def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
     bytes
         The content; html carries every script it needs.
     """
-    specification = chart.to_dict()
+    specification = chart.to_dict(validate=False)  # tests hold charts to their schema
     if form == "json":
         return (json.dumps(specification, indent=1, allow_nan=False) + "\n").encode()
     if form == "html":

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from roofline_afd.analysis.answer import Asked, Decisive
-from roofline_afd.view.cells import TABLE, Choice, Grid, grid_of
+from roofline_afd.view.cells import TABLE, Choice, Grid, grid_of, grid_of_rows
 from roofline_afd.view.columns import GO_FIRST, UNBROKEN
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ READABLE = 100
 """Characters of a line of prose where no terminal says how wide it is."""
 MOST_ROWS = 1000
 """Rows of a table for people: more are for programs [1]."""
+BESIDE = {
+    "levers": (
+        *("option", "ep_tokens_per_s_per_device", "afd_tokens_per_s_per_device", "afd_over_ep"),
+        *("probability_afd_wins", "remark"),
+    )
+}
+"""Tables of a summary that are shown below that of the answer, and their columns."""
 NOTES = 3
 """Notes that are shown unasked."""
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
@@ -76,8 +83,27 @@ def screen_of(
     lines, left_out = _table(grid, width, styled=styled)
     if grid.more:
         lines = [*lines, f"... {grid.more:,} more rows: --format csv has all"]
+    for name, keys in BESIDE.items():
+        if rows := answer.summary.get(name):
+            lines = [*lines, *_drawn(grid_of_rows(rows, keys), width, styled=styled)]
     parts.append("\n".join(line.rstrip() for line in lines) + "\n")
     return Screen("\n".join(parts), left_out)
+
+
+def told_beside(answer: Answer) -> bool:
+    """Return whether a table below that of an answer tells what its notes were asked for.
+
+    Parameters
+    ----------
+    answer : Answer
+        Any.
+
+    Returns
+    -------
+    bool
+        Whether there is one.
+    """
+    return any(answer.summary.get(name) for name in BESIDE)
 
 
 def wrapped(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
@@ -284,10 +310,7 @@ def _widths(grid: Grid, width: int | None) -> list[int]:
 def _drawn(grid: Grid, width: int | None, *, styled: bool) -> list[str]:
     """Return the lines of a table as it is."""
     widths = _widths(grid, width)
-    right = [
-        all(row[index][:1].isdigit() or row[index][:1] in {"-", "+", ""} for row in grid.body)
-        for index in range(len(widths))
-    ]
+    right = [all(_is_number(row[index]) for row in grid.body) for index in range(len(widths))]
     head = _lines(grid.titles, widths)
     depth = max((len(each) for each in head), default=0)
     head = [[""] * (depth - len(each)) + each for each in head]  # titles stand on the rule
@@ -298,6 +321,11 @@ def _drawn(grid: Grid, width: int | None, *, styled: bool) -> list[str]:
         cells = _lines(row, widths)
         found += [_line(each, widths, right) for each in zip_longest(*cells, fillvalue="")]
     return [*found, ""]
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a cell stands to the right: a number, or nothing."""
+    return text in {"", "-"} or text.lstrip("+->")[:1].isdigit()
 
 
 def _lines(texts: Sequence[str], widths: Sequence[int]) -> list[list[str]]:

@@ -15,10 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from roofline_afd.analysis.answer import Asked
 from roofline_afd.documents import folder_held
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.cells import TABLE, Choice, flat_rows, grid_of, keys_of
-from roofline_afd.view.screen import notes_shown, screen_of
+from roofline_afd.view.screen import notes_shown, screen_of, told_beside
 from roofline_afd.view.workbook import as_xlsx, cell_value
 
 if TYPE_CHECKING:
@@ -344,7 +345,9 @@ def deliver(answer: Answer, form: Form) -> None:
         text = render(answer, chosen, choice=form.choice)
         sys.stdout.write(_harmless(text) if terminal else text)
     if chosen in {"table", "csv"}:
-        _tell(answer.notes, left_out, why=form.why)
+        beside = chosen == "table" and told_beside(answer)
+        notes = [note for note in answer.notes if not (beside and isinstance(note, Asked))]
+        _tell(notes, left_out, why=form.why)
 
 
 def _harmless(text: str) -> str:

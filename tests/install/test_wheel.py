@@ -37,11 +37,11 @@ follow_imports = skip
 """How it is checked: what others' packages hold of each other is theirs, and takes long."""
 
 
-def _run(*command: str | Path, cwd: Path) -> str:
+def _done(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))
     }
-    done = subprocess.run(
+    return subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,
@@ -50,8 +50,20 @@ def _run(*command: str | Path, cwd: Path) -> str:
         env=environment,
         timeout=600,
     )
+
+
+def _run(*command: str | Path, cwd: Path) -> str:
+    done = _done(*command, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def _install(what: str | Path, *, python: Path, cwd: Path) -> None:
+    """Install into an environment: by uv, or where it does not, by pip."""
+    uv = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, what)
+    if _done(*uv, cwd=cwd).returncode:
+        quick = ("--quiet", "--no-compile", "--disable-pip-version-check")
+        _run(python, "-m", "pip", "install", *quick, what, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +126,8 @@ def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> No
     """Installed with its own dependencies only the answer; with the extra plots a picture, and a report."""
     venv.create(tmp_path / "env", with_pip=True)
     binaries = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
-    installing = ("-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
-    _run(binaries / "python", *installing, wheel, cwd=tmp_path)
+    python = binaries / "python"
+    _install(wheel, python=python, cwd=tmp_path)
     question = ("--system", "h800", "--model", "deepseek-v3")
     answer = json.loads(
         _run(binaries / "roofline-afd", "roofline", *question, "--format", "json", cwd=tmp_path)
@@ -124,7 +136,7 @@ def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> No
     kept = _run(binaries / "roofline-afd", "plot", "dead-zone", *question, cwd=tmp_path)
     assert json.loads(kept)["title"]
     assert not list((tmp_path / "env").rglob("vl_convert"))
-    _run(binaries / "python", *installing, f"{wheel}[plots]", cwd=tmp_path)
+    _install(f"{wheel}[plots]", python=python, cwd=tmp_path)
     picture = tmp_path / "zone.svg"
     _run(binaries / "roofline-afd", "plot", "dead-zone", *question, "--output", picture, cwd=tmp_path)
     assert picture.read_bytes().startswith(b"<svg")
@@ -137,4 +149,4 @@ def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> No
         "from roofline_afd import Scenario, roofline\n"
         "print(roofline(Scenario(system='b200', model='kimi-k2')).attrs['summary']['hfu_floor'])"
     )
-    assert 0 < float(_run(binaries / "python", "-W", "error", "-c", script, cwd=tmp_path)) < 1
+    assert 0 < float(_run(python, "-W", "error", "-c", script, cwd=tmp_path)) < 1

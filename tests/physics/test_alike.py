@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from roofline_afd.physics.alike import FEWEST, pass_alike
+from roofline_afd.physics.alike import FEWEST, begin_alike, pass_alike
 
 Ends = list[NDArray[np.float64]]
 
@@ -53,6 +53,17 @@ def test_the_last_end_alone_is_the_same(
     pass_alike(kind=times, layers=layers, ready=every, free=free)
     pass_alike(kind=times, layers=layers, ready=alone, free=left, last=True)
     assert alone[-1] == every[-1]
+
+
+@given(times=TIMES, layers=st.integers(2, 9), microbatches=st.integers(1, 5))
+def test_what_comes_first_is_one_by_one(times: list[float], layers: int, microbatches: int) -> None:
+    """From the beginning of a step fewer layers are told at once."""
+    same_ready, same_free = _state([0.0] * 9, microbatches)
+    _followed(times, layers, same_ready, same_free)
+    ready, free = begin_alike(kind=times, layers=layers, microbatches=microbatches)
+    np.testing.assert_allclose([*ready, *free], [*same_ready, *same_free], rtol=1e-12)
+    never, _ = begin_alike(kind=[*times[:3], np.inf], layers=layers, microbatches=microbatches)
+    assert np.isinf(never).all()
 
 
 def test_what_no_link_connects_never_ends() -> None:

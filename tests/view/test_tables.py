@@ -118,6 +118,49 @@ def test_notes_that_decide_come_alone_and_once() -> None:
     assert all(line.startswith("      ") for line in long[1:])
 
 
+def test_rows_of_metrics_are_told_in_their_own_units() -> None:
+    rows = [
+        {
+            "metric": "afd_over_ep",
+            "before": 0.8788,
+            "after": 0.8949,
+            "change": 0.0161,
+            "change_fraction": 0.018,
+        },
+        {
+            "metric": "ep.hfu_all_devices",
+            "before": 0.21,
+            "after": 0.26,
+            "change": 0.05,
+            "change_fraction": 0.24,
+        },
+        {"metric": "afd.n_devices", "before": 96, "after": 104, "change": 8, "change_fraction": 0.083},
+    ]
+    answer = dataclasses.replace(
+        ANSWER, summary={}, notes=[], columns=object_columns(rows), table_keys=tuple(rows[0])
+    )
+    lines = as_table(answer, width=80).splitlines()
+    assert lines[0].split() == ["metric", "before", "after", "difference", "change"]
+    assert lines[2].split("  ")[0] == "AFD / EP"
+    assert lines[3].split() == ["EP", "HFU,", "all", "devices", "21.0%", "26.0%", "5.0%", "+24.0%"]
+    assert lines[4].split() == ["AFD", "devices", "96", "104", "8", "+8.3%"]
+    assert "ep.hfu_all_devices,0.21" in as_csv(answer)
+
+
+def test_levers_are_a_table_below_the_answer() -> None:
+    """Texts stand left though they begin with a dash; numbers and what is missing stand right."""
+    known = {"option": "--kernels separate", "ep_tokens_per_s_per_device": 1941.0, "remark": None}
+    refused = {"option": "--kernels fused", "ep_tokens_per_s_per_device": None, "remark": "never timed"}
+    answer = dataclasses.replace(ANSWER, summary={"levers": [known, refused]})
+    lines = as_table(answer, width=80).splitlines()
+    head = next(place for place, line in enumerate(lines) if line.startswith("option"))
+    assert lines[head].split() == ["option", "EP", "remark"]
+    assert lines[head + 2 : head + 4] == [
+        "--kernels separate  1941  -",
+        "--kernels fused        -  never timed",
+    ]
+
+
 def test_texts_of_records_cannot_colour_a_terminal() -> None:
     columns = {"id": np.array(["a\x1b[31mb\nc"], dtype=object)}
     answer = dataclasses.replace(ANSWER, summary={}, notes=[], columns=columns, table_keys=("id",))
@@ -145,7 +188,7 @@ def test_markdown_escapes_what_would_break_the_table() -> None:
         ("ffn_nodes", 12000, "12,000"),
         ("memory_gb", 80, "80"),
         ("memory_gb_per_s", 3350.0, "3350"),
-        ("total_params", 671025397760, "671,025,397,760"),
+        ("total_params", 671025397760, "671 B"),
         ("feasible", False, "no"),
         ("dead_zone_from", None, "-"),
         ("faults", [], "-"),

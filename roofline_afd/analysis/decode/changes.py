@@ -14,6 +14,7 @@ from roofline_afd.catalogue.schema import quantity_keys
 from roofline_afd.docstrings import documentation
 from roofline_afd.errors import InputError, nearest, shown
 from roofline_afd.serving.scenario import COUNTS, Scenario
+from roofline_afd.units import UNITS, parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +77,10 @@ def _plain(name: str, value: float | str) -> object:
         return value
     if name == "any_size" and value in YES_OR_NO:
         return YES_OR_NO[value]
+    unit = documentation(Scenario).parameters[name].unit
     try:
-        number = float(value)
-    except ValueError:
+        number = parse_number(value, unit=unit if unit in UNITS else "1")
+    except InputError:
         return value
     whole = name in COUNTS or name in {"draft_tokens", "redundant_experts"}
     return int(number) if whole and math.isfinite(number) and number.is_integer() else number

@@ -22,12 +22,14 @@ from roofline_afd.serving.checks import finite
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.scenario import SHORTEST_TPOT_MS, Scenario
 from roofline_afd.serving.search import search
+from roofline_afd.serving.targets import search_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from roofline_afd.analysis.decode.questions import Frontier
     from roofline_afd.catalogue.ratio_error import RatioError
+    from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.search import Found
 
 TARGETS = 20
@@ -88,7 +90,7 @@ def frontier(question: Frontier) -> Answer:
     if all(curve.unlimited is None for curve in curves.values()):
         raise InfeasibleError(f"no: {refusal_of(search_modes(attrs.evolve(scenario, tpot_ms=UNLIMITED_MS)))}")
     targets = _targets(scenario, curves) if asked is None else asked
-    points = {mode: curve.points(targets) for mode, curve in curves.items()}
+    points = {mode: curve.points(targets) for mode, curve in steps(curves.items())}
     if not any(points.values()):
         raise InfeasibleError(f"no: {refusal_of(search_modes(attrs.evolve(scenario, tpot_ms=targets[-1])))}")
     parts = _parts(curves, targets)
@@ -162,7 +164,7 @@ def frontier(question: Frontier) -> Answer:
 def _odds(curves: Mapping[str, Curve], targets: Sequence[float], error: RatioError) -> dict[float, Odds]:
     """Return how sure the ratio is at each target where both modes are feasible."""
     found = {}
-    for limit in steps(targets):
+    for limit in targets:
         ep, afd = (curves[mode].at(limit) for mode in (EP, AFD))
         if ep is not None and afd is not None:
             share = max(float(row["estimated_share"]) for row in (ep, afd))
@@ -229,7 +231,7 @@ def _given_targets(given: object) -> list[float]:
 
 
 class Curve:
-    """The best deployment of one mode at any latency target, each target searched once.
+    """The best deployment of one mode at any latency target, each target searched once, many together.
 
     Parameters
     ----------
@@ -259,26 +261,43 @@ class Curve:
 
     def _search(self, limit: float) -> dict[str, Any] | None:
         deployments, found = self._found(limit)
-        if found.best is None:
-            return None
-        row = row_of(deployments, found.best)
+        return None if found.best is None else self._row(deployments, found.best, limit)
+
+    def _row(self, deployments: Deployments, best: Deployment, limit: float) -> dict[str, Any]:
+        row = row_of(deployments, best)
         return {"mode": self.mode, "tpot_limit_ms": limit} | {key: row[key] for key in POINT_KEYS}
 
     def at(self, limit: float) -> dict[str, Any] | None:
         """Return the best under a latency target [ms], None where nothing is feasible."""
         if limit not in self._rows:
+            self._look([limit])
+        return self._rows[limit]
+
+    def _look(self, limits: Sequence[float]) -> None:
+        """Search targets that were not looked at yet."""
+        asked = []
+        for limit in dict.fromkeys(limits):
+            if limit in self._rows:
+                continue
             if self.unlimited is None or limit < self.least:
                 self._rows[limit] = None
             elif limit >= self.unlimited["tpot_ms"]:
                 self._rows[limit] = self.unlimited | {"tpot_limit_ms": limit}
             else:
-                self._rows[limit] = self._search(limit)
-        return self._rows[limit]
+                asked.append(limit)
+        if not asked:
+            return
+        found = search_targets(self.scenario, self.mode, asked)
+        self.examined += found.examined
+        for limit, best in zip(asked, found.best, strict=True):
+            question = Deployments(attrs.evolve(self.scenario, tpot_ms=limit), self.mode)
+            self._rows[limit] = None if best is None else self._row(question, best, limit)
 
     def points(self, targets: Sequence[float]) -> list[dict[str, Any]]:
         """Return the best at each target that a shorter one did not have already."""
+        self._look(targets)
         kept: list[dict[str, Any]] = []
-        for limit in steps(targets):
+        for limit in targets:
             row = self.at(limit)
             if row is not None and (not kept or _rate(row) > _rate(kept[-1])):
                 kept.append(row)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from roofline_afd.analysis.answer import Asked
-from roofline_afd.analysis.decode.sides import NAMES, search_modes
+from roofline_afd.analysis.decode.sides import NAMES, search_mode
 from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.errors import InputError
 from roofline_afd.progress import steps
@@ -33,6 +33,10 @@ LEVERS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("host and small kernels", "engine", ("ideal", "vllm")),
 )
 """Levers by name, the field of a question that each sets, and the values that are tried."""
+ONLY_AFD = ("afd_cut", "attention_groups")
+"""Fields of which EP knows nothing."""
+SEARCHED = ("afd_cut", "tensor_parallel", "context_parallel")
+"""Fields that are searched: where the best has a value, it is the best of those that have it too."""
 SURE = ("probability_afd_wins", "afd_over_ep_low", "afd_over_ep_high", "too_close_to_call")
 """Keys of a row that say how sure it is."""
 
@@ -60,13 +64,40 @@ def levers_of(scenario: Scenario, sides: Mapping[str, Side]) -> list[dict[str, A
         for value in values:
             row: dict[str, Any] = {"lever": name, "option": f"{option(field)} {value}"}
             try:
-                found = search_modes(_set(scenario, field, value))
+                changed = _set(scenario, field, value)
+                found = {
+                    mode: side if _moves_nothing(scenario, side, field, value) else search_mode(changed, mode)
+                    for mode, side in sides.items()
+                }
                 row |= _outcome(found[EP].rate or 0.0, found[AFD].rate or 0.0, before)
                 row |= _sure(found) | {"why": None}
             except InputError as error:
                 row |= _outcome(0.0, 0.0, None) | dict.fromkeys(SURE) | {"why": str(error)}
-            rows.append(row)
+            rows.append(row | {"remark": _remark(row)})
     return rows
+
+
+def _moves_nothing(scenario: Scenario, side: Side, field: str, value: object) -> bool:
+    """Return whether a mode's best stays what it is: it has that value, or a mode has no such choice."""
+    if field in ONLY_AFD and side.deployments.mode == EP:
+        return True
+    if getattr(scenario, field) == value:
+        return True
+    best = side.found.best
+    return best is not None and field in SEARCHED and getattr(best, field) == value
+
+
+def _remark(row: Mapping[str, Any]) -> str | None:
+    """Return what a row says besides its numbers."""
+    if row["why"]:
+        return str(row["why"])
+    if row["winner"] is None:
+        return "neither mode has a feasible deployment"
+    if row["afd_over_ep"] is None:
+        return f"only {NAMES[row['winner']]} has a feasible deployment"
+    if row["changes_winner"]:
+        return "the winner changes" + (", but too close to call" if row["too_close_to_call"] else "")
+    return None
 
 
 def _set(scenario: Scenario, field: str, value: object) -> Scenario:

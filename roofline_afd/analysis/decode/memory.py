@@ -60,6 +60,11 @@ def memory_of(deployments: Deployments, deployment: Deployment) -> dict[str, Any
     return {"memory": mine, "ffn_memory": theirs if deployment.ffn_devices is not None else None}
 
 
+def held_of(memory: Mapping[str, float]) -> float:
+    """Return what the parts of a breakdown take together [GB]."""
+    return sum(memory[f"{name}_gb"] for name in PARTS)
+
+
 def memory_notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return where the memory of each row's devices goes, a sentence a device."""
     notes = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.decode.memory import memory_of
+from roofline_afd.analysis.decode.memory import held_of, memory_of
 from roofline_afd.catalogue.calibration import ESTIMATED, SIBLING
 from roofline_afd.physics import operators, pipeline, roofline, stages, uneven
 from roofline_afd.serving.deployment import AFD, EP, Deployment, Deployments
@@ -64,7 +64,7 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
     step = deployments.step(deployment)
     time = float(np.asarray(step.time))
     rate = float(np.asarray(deployments.tokens_per_s_per_device(deployment, step.time)))
-    memory, ffn_memory = (float(np.asarray(value)) for value in deployments.memory(deployment))
+    memory = memory_of(deployments, deployment)
     bottleneck = bottleneck_of(deployments, deployment, step)
     shares = kind_shares(deployments, deployment)
     used = utilization(deployments, deployment, step)
@@ -100,9 +100,9 @@ def row_of(deployments: Deployments, deployment: Deployment, *, limited: bool = 
         "redundant_experts": int(np.asarray(deployment.redundant_experts)),
         "step_ms": time * 1e3,
         **{key: value for key, value in used.items() if key != "hfu_all_devices"},
-        "memory_gb": memory / 1e9,
-        "ffn_memory_gb": ffn_memory / 1e9 if afd else None,
-        **memory_of(deployments, deployment),
+        "memory_gb": held_of(memory["memory"]),
+        "ffn_memory_gb": held_of(memory["ffn_memory"]) if afd else None,
+        **memory,
         "estimated_share": shares.get(ESTIMATED, 0.0),
         "sibling_share": shares.get(SIBLING, 0.0),
         "breakdown": breakdown_of(deployments, deployment, step),

@@ -111,16 +111,35 @@ class Successive:
 
     def rates(self, scenario: Scenario) -> tuple[float, float]:
         """Return the same as `rates`, sooner where a question differs from the last in numbers alone."""
-        ep, afd = (self._rate(Deployments(scenario, mode)) for mode in MODES)
-        return ep, afd
+        return self.every([scenario])[0]
 
-    def _rate(self, deployments: Deployments) -> float:
-        mode = deployments.mode
-        if mode in self._known and self._known[mode].answers(deployments):
-            return self._known[mode].rate(deployments)
+    def every(self, scenarios: Sequence[Scenario]) -> list[tuple[float, float]]:
+        """Return the same of each question; they differ from each other in `stacked.NUMBERS` alone."""
+        ep, afd = (self._rates([Deployments(each, mode) for each in scenarios]) for mode in MODES)
+        return list(zip(ep, afd, strict=True))
+
+    def _rates(self, questions: Sequence[Deployments]) -> list[float]:
+        found = [0.0] * len(questions)
+        left = list(range(len(questions)))
+        while left:
+            known = self._known.get(questions[0].mode)
+            alike = [place for place in left if known is not None and known.answers(questions[place])]
+            if known is not None and alike:
+                for place, rate in zip(
+                    alike, known.rates([questions[place] for place in alike]), strict=True
+                ):
+                    found[place] = rate
+                left = [place for place in left if place not in alike]
+            else:
+                place = left.pop(0)
+                found[place] = self._searched(questions[place])
+        return found
+
+    def _searched(self, deployments: Deployments) -> float:
+        """Return the throughput of a question that differs in more, from which others start."""
         plans = plans_of(deployments)
         found = search(deployments, plans=plans)
-        self._known[mode] = RepeatedSearch(found, plans=plans)
+        self._known[deployments.mode] = RepeatedSearch(found, plans=plans)
         return 0.0 if found.best is None else rate_of(deployments, found.best)
 
 

@@ -16,6 +16,7 @@ from roofline_afd.analysis.deploy.launch.files import Launched
 from roofline_afd.analysis.deploy.pools import Pool, Service, pools_of
 from roofline_afd.analysis.deploy.targets import METRICS
 from roofline_afd.analysis.deploy.watch import Watched, watch_list
+from roofline_afd.analysis.kept import taken_from
 from roofline_afd.catalogue.calibration import load_service_constants
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.modes.question import AGG_AFD, PD_AFD
@@ -59,6 +60,11 @@ def deploy(question: Launch) -> Answer:
     InfeasibleError
         If no deployment that the software runs is feasible.
     """
+    with taken_from(question.answer, what="deploy"):
+        return _launched(question)
+
+
+def _launched(question: Launch) -> Answer:
     found = chosen(question)
     watched = _watched(found)
     scenario = watched.scenario

@@ -82,6 +82,7 @@ WORDS = {
     "estimated_share": "share of the operator time that rests on efficiencies never measured on these parts",
     "sibling_share": "share of it measured on a part of the same make, or in another number format",
     "probability_afd_wins": "how likely AFD serves more, from the errors of published pairs",
+    "probability_afd_wins_sampled": "the same where uncertain inputs vary too, in the mean over samples",
     "on_frontier": "no other row has both a shorter TPOT and more tokens per second",
     "at_load": "the row that serves the requests in flight that were asked about",
     "chunk_tokens": "tokens of prompts that a step takes in",

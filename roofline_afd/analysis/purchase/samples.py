@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.purchase.variation import Rates
     from roofline_afd.catalogue.ratio_error import RatioError
 
-SAMPLED_KEYS = ("feasible_samples", "probability_afd_wins", "afd_ahead_share", "intervals")
+SAMPLED_KEYS = ("feasible_samples", "probability_afd_wins_sampled", "afd_ahead_share", "intervals")
 MODEL = 1
 """Number of the random stream of the model's own error, beside that of inputs."""
 LOW_END, HIGH_END = 5.0, 95.0
@@ -55,13 +55,16 @@ def draws(inputs: Sequence[Input], samples: int, seed: int) -> list[dict[str, fl
     return [{key: values[index] for key, values in columns.items()} for index in range(samples)]
 
 
-def sampled(found: Sequence[Rates], error: RatioError, seed: int) -> dict[str, Any]:
+def sampled(
+    found: Sequence[Rates], error: RatioError, seed: int, *, estimated_share: float = 0.0
+) -> dict[str, Any]:
     """Return what samples say: an interval of each headline number, and how likely AFD wins.
 
     Inputs alone say how far the prediction moves; what is predicted may be off besides. So each sample's
-    ratio is taken with the error of predicted ratios: the probability is the mean over samples of that of
-    each, and the interval of the ratio is of samples with an error drawn each. Inputs that were never
-    measured are drawn already, so that the spread is not widened for them.
+    ratio is taken with the error of predicted ratios, as wide as that of the prediction itself: the
+    probability is the mean over samples of that of each, and the interval of the ratio is of samples with an
+    error drawn each. Inputs that were never measured are drawn besides: most move both modes alike, so that
+    draws of them leave out what is off in one mode alone.
 
     Parameters
     ----------
@@ -71,23 +74,30 @@ def sampled(found: Sequence[Rates], error: RatioError, seed: int) -> dict[str, A
         How far predicted ratios are off.
     seed : int
         Of the random numbers.
+    estimated_share : float
+        As that of the prediction itself [1].
 
     Returns
     -------
     dict
-        `feasible_samples`, `probability_afd_wins`, `afd_ahead_share` (of the samples as predicted) and
-        `intervals`: all None where nothing was sampled.
+        `feasible_samples`, `probability_afd_wins_sampled`, `afd_ahead_share` (of the samples as predicted)
+        and `intervals`: all None where nothing was sampled.
     """
     if not found:
         return dict.fromkeys(SAMPLED_KEYS)
     decided = [rates for rates in found if rates.winner]
     ratios = np.array([rates.afd / rates.ep for rates in found if rates.ep and rates.afd])
-    model: dict[str, Any] = {"bias": error.bias, "spread": error.spread, "degrees": error.degrees}
+    spread = float(
+        confidence.ratio_spread(
+            base=error.spread, estimated_share=estimated_share, estimated_error=error.estimated_error
+        )
+    )
+    model: dict[str, Any] = {"bias": error.bias, "spread": spread, "degrees": error.degrees}
     wins = sum(rates.winner == AFD and not rates.ep for rates in decided)
     likely = wins + float(np.sum(confidence.probability_ahead(ratio=ratios, **model)))
     order = np.random.default_rng([seed, MODEL]).permutation(ratios.size)
     drawn = (order + 0.5) / max(ratios.size, 1)  # as many slices of the distribution as samples, each once
-    off = error.bias + error.spread * confidence.student_quantile(probability=drawn, degrees=error.degrees)
+    off = error.bias + spread * confidence.student_quantile(probability=drawn, degrees=error.degrees)
     numbers = {
         "ep_tokens_per_s_per_device": [rates.ep for rates in found if rates.ep],
         "afd_tokens_per_s_per_device": [rates.afd for rates in found if rates.afd],
@@ -96,7 +106,7 @@ def sampled(found: Sequence[Rates], error: RatioError, seed: int) -> dict[str, A
     ahead = sum(rates.winner == AFD for rates in decided)
     return {
         "feasible_samples": len(decided),
-        "probability_afd_wins": likely / len(decided) if decided else None,
+        "probability_afd_wins_sampled": likely / len(decided) if decided else None,
         "afd_ahead_share": ahead / len(decided) if decided else None,
         "intervals": {key: _interval(values, len(found)) for key, values in numbers.items()},
     }

@@ -11,7 +11,7 @@ import numpy as np
 from roofline_afd.analysis.answer import Answer, Decisive, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.decode.sides import NAMES, refusal_of
-from roofline_afd.analysis.decode.verdict import UNDECIDED
+from roofline_afd.analysis.decode.verdict import chance, verdict_of
 from roofline_afd.analysis.purchase.break_even import WIDEST, break_even, distance
 from roofline_afd.analysis.purchase.questions import METRICS, RATIO
 from roofline_afd.analysis.purchase.samples import draws, sampled
@@ -33,6 +33,8 @@ FEWEST_SAMPLES, MOST_SAMPLES = 20, 100_000
 MOST_PAIRED = 20
 UNMOVED = 1e-4
 """Share of the metric below which an input is left out of tables."""
+APART = 0.05
+"""Probabilities that differ by less are not told twice."""
 NAMED = 3
 """Inputs that the answer names."""
 TABLE_KEYS = (
@@ -162,6 +164,8 @@ def _answer(
         if row["swing"] is None or row["swing"] > UNMOVED * middle or row["break_even"] is not None
     ]
     flip = _nearest_flip(rows)
+    verdict = verdict_of(variation.sides)
+    error = load_ratio_error(scenario.system.parts.catalogue)
     summary: dict[str, Any] = {
         "winner": base.winner,
         "metric": metric,
@@ -174,7 +178,8 @@ def _answer(
         "nearest_break_even": flip,
         "samples": len(found),
         "seed": question.seed,
-        **sampled(found, load_ratio_error(scenario.system.parts.catalogue), question.seed),
+        **verdict.keys(),
+        **sampled(found, error, question.seed, estimated_share=verdict.estimated_share),
     }
     sought = question.break_evens
     some = sought if sought is not None and sought < len(rows) else None
@@ -193,6 +198,7 @@ def _answer(
         columns=object_columns([*rows, *paired]),
         summary=summary,
         notes=[
+            *([verdict.note] if verdict.note else []),
             *_notes(rows, zeros, given, found, shown=len(moved), some=some),
             *dict.fromkeys(
                 note for side in variation.sides.values() for note in notes_of(side.deployments, [side.row])
@@ -251,9 +257,9 @@ def _notes(
             "middle 90 %; ranges that end at a bound pull them to one side"
         )
         notes.append(
-            "the error of predicted AFD / EP itself, as published pairs show it, is in its probability and "
-            "its interval; fitted parameters are drawn besides, so that both err to the wide side; intervals "
-            "of EP and of AFD are of inputs alone"
+            "the error of predicted AFD / EP itself, as published pairs show it and compare tells it, is in "
+            "its probability and its interval; fitted parameters are drawn besides, so that both err to the "
+            "wide side; intervals of EP and of AFD are of inputs alone"
         )
     if some is not None:
         notes.append(f"break-evens are looked for of the {some} inputs that move the metric most")
@@ -279,16 +285,20 @@ def _sentence(
 ) -> str:
     """Return what matters most, and what would change the verdict."""
     ratio, winner = summary[RATIO], NAMES[summary["winner"]]
-    lead = f"{winner} is ahead" if ratio is None else f"{winner} is ahead (AFD / EP {ratio:.2f})"
-    if summary["probability_afd_wins"] is not None:
-        chance, share = summary["probability_afd_wins"], summary["afd_ahead_share"]
+    lead = f"{winner} is ahead"
+    if ratio is not None:
+        lead += f" (AFD / EP {ratio:.2f}"
+        lead += f", AFD ahead with probability {chance(summary['probability_afd_wins'])}"
+        lead += ", too close to call)" if summary["too_close_to_call"] else ")"
+    share = summary["afd_ahead_share"]
+    if share is not None:
         share = share if summary["winner"] == AFD else 1.0 - share
         known, drawn = summary["feasible_samples"], summary["samples"]
         lead += f" and stays so in {share:.0%} of "
         lead += f"{drawn} samples" if known == drawn else f"the {known} of {drawn} samples that either serves"
-        lead += f"; with the error of the model AFD is ahead with probability {chance:.2f}"
-        if UNDECIDED < chance < 1.0 - UNDECIDED:
-            lead += ", too close to call"
+        varied = summary["probability_afd_wins_sampled"]
+        if ratio is not None and abs(varied - summary["probability_afd_wins"]) >= APART:
+            lead += f" (AFD with probability {chance(varied)} where inputs vary too)"
     interval = summary["intervals"] and summary["intervals"][RATIO]
     share = interval["feasible_share"] if interval else 1.0
     both = "them" if share == 1.0 else f"the {share:.0%} that both serve"
@@ -297,9 +307,13 @@ def _sentence(
     )
     top = [row for row in rows[:NAMED] if row["input"] in summary["matters_most"]]
     name = METRIC_NAMES[summary["metric"]]
-    matters = ", ".join(
-        f"{row['input']} ({_number(row['metric_low'])} to {_number(row['metric_high'])})" for row in top
-    )
+    ends = [
+        f" ({_number(row['metric_low'])} to {_number(row['metric_high'])})"
+        if rank == 0 or row["swing"] is None
+        else ""
+        for rank, row in enumerate(top)
+    ]
+    matters = ", ".join(f"{row['input']}{told}" for row, told in zip(top, ends, strict=True))
     said_most = f"{name} rests most on {matters}" if top else f"no input moves {name}"
     flip = summary["nearest_break_even"]
     flippers = summary["changes_winner"]

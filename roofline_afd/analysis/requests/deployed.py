@@ -14,7 +14,7 @@ from roofline_afd.analysis.decode.predict import refuse
 from roofline_afd.analysis.decode.questions import Prediction
 from roofline_afd.analysis.decode.rows import row_of
 from roofline_afd.analysis.decode.sides import search_mode, why_not
-from roofline_afd.analysis.kept import answer_of
+from roofline_afd.analysis.kept import answer_of, taken_from
 from roofline_afd.analysis.requests import explore
 from roofline_afd.analysis.requests.load import Service, service_of
 from roofline_afd.analysis.requests.modes import rates_of, rows_of
@@ -103,10 +103,9 @@ def deployed(question: UnderLoad) -> Deployed:
         If no deployment meets the limits without waiting.
     """
     if question.answer is not None:
-        kept = answer_of(question.answer)
-        if kept.command == "explore":
-            return _of_requests(question, kept)
-        return _decoding(question, kept)
+        with taken_from(question.answer, what="load"):
+            kept = answer_of(question.answer)
+            return _of_requests(question, kept) if kept.command == "explore" else _decoding(question, kept)
     if question.scenario.batch is not None:
         if all(getattr(question, name) is None for name in PROMPTS):
             return _decoding(question, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,30 @@ def cropped(values: Any, block: Sequence[NDArray[np.intp]]) -> Any:  # noqa: ANN
         if found.shape[axis] > 1 and places.size < found.shape[axis]:
             found = found.take(places, axis=axis)
     return found if np.ndim(values) else values
+
+
+def put(target: NDArray[Any], block: Sequence[NDArray[np.intp]], values: Any) -> None:  # noqa: ANN401
+    """Put values at the places of each axis, which are in order: quicker where these lie in a row."""
+    spans = [slice(int(places[0]), int(places[-1]) + 1) for places in block]
+    alone = all(part.stop - part.start == places.size for part, places in zip(spans, block, strict=True))
+    target[tuple(spans) if alone else np.ix_(*block)] = values
+
+
+def pieces(shape: Sequence[int], most: int) -> Iterator[tuple[slice, ...]]:
+    """Yield slices of each axis that make a grid whole, in pieces of at most so many points.
+
+    The longest axes are cut, the last one only where others do not suffice: it lies in a row in memory.
+    """
+    sizes = list(shape)
+    while math.prod(sizes) > most:
+        leading = sizes[:-1] if max(sizes[:-1], default=1) > 1 else sizes
+        axis = leading.index(max(leading))
+        sizes[axis] = -(-sizes[axis] // 2)
+    cuts = (
+        [slice(start, min(start + size, whole)) for start in range(0, whole, size)]
+        for whole, size in zip(shape, sizes, strict=True)
+    )
+    return itertools.product(*cuts)
 
 
 class Chunk(NamedTuple):

@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roofline_afd.analysis.sweep.grids import Grid
-from roofline_afd.analysis.sweep.metrics import METRICS, MODES, REFUSED, WINNERS, kind_of
+from roofline_afd.analysis.sweep.metrics import COMPARE, METRICS, MODES, PREDICT, REFUSED, WINNERS, kind_of
+from roofline_afd.analysis.sweep.reduce import NONE
 from roofline_afd.errors import InfeasibleError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from roofline_afd.analysis.sweep.axes import Axis
     from roofline_afd.analysis.sweep.grids import Chunk
-    from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind
+    from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind, Places
     from roofline_afd.serving.scenario import Scenario
 
-CHUNK_POINTS = 1 << 17
-"""Points of a chunk: as many as keep what is done once a chunk small, and its columns near the core [1]."""
+CHUNK_POINTS = {COMPARE: 32, PREDICT: 1 << 20}
+"""Points of a chunk: as many as keep what is done once a search, or once for all batches, small [1]."""
+MOST_CHUNK_POINTS = 1 << 17
+"""The same of others, whose columns stay near the core, and of rows that are written [1]."""
 _BLANK: dict[str, Any] = {"feasible": False, "winner": 0.0, "mode": 0.0}
 """Metrics of what is infeasible; the others have no number."""
 _REFUSED: dict[str, Any] = {
@@ -63,7 +66,9 @@ class Spec:
     @property
     def grid(self) -> Grid:
         """All points."""
-        return Grid(tuple(axis.size for axis in self.axes), self.n_outer, CHUNK_POINTS)
+        points = CHUNK_POINTS.get(self.of, MOST_CHUNK_POINTS)
+        points = min(points, MOST_CHUNK_POINTS) if self.reduce[0] == NONE else points
+        return Grid(tuple(axis.size for axis in self.axes), self.n_outer, points)
 
 
 def ordered(
@@ -99,31 +104,36 @@ class Plan:
         self.kind: Kind = kind_of(spec.of, spec.mode)
         self._held: tuple[tuple[int, ...], Evaluator] | None = None
         self._last: dict[int, tuple[range, NDArray[np.int64]]] = {}
-        self.strict = False
-        """Whether combinations that cannot be are refused; else they are blank."""
 
     def chunks(self, places: range) -> Iterator[tuple[Chunk, Columns]]:
         """Yield chunks by their places, each with its metrics, which broadcast to its shape."""
         for chunk in self.grid.of(places):
             yield chunk, self._metrics(chunk)
 
+    def tried(self) -> None:
+        """Compute the first point, and raise what refuses it."""
+        open_ = self.spec.grid.shape[self.spec.n_outer :]
+        self._evaluated((0,) * self.spec.n_outer, [np.zeros((1,) * len(open_), dtype=np.int64)] * len(open_))
+
     def _metrics(self, chunk: Chunk) -> Columns:
-        spec = self.spec
-        outer = chunk.lead[: spec.n_outer]
+        outer = chunk.lead[: self.spec.n_outer]
         try:
-            if self._held is None or self._held[0] != outer:
-                given = {axis.key: axis.value(place) for axis, place in zip(spec.axes, outer, strict=False)}
-                self._held = (
-                    outer,
-                    self.kind.evaluator(spec.scenario, given, spec.axes[spec.n_outer :], spec.metrics),
-                )
-            found = self._held[1](self.places(chunk))
+            found = self._evaluated(outer, self.places(chunk))
         except (InputError, InfeasibleError) as error:  # a combination that cannot be: others can
-            if self.strict:
-                raise
             blank = _REFUSED if isinstance(error, InputError) else _BLANK
-            found = {name: np.asarray(blank.get(name, np.nan)) for name in spec.metrics}
-        return {name: found[name] for name in spec.metrics}
+            found = {name: np.asarray(blank.get(name, np.nan)) for name in self.spec.metrics}
+        return {name: found[name] for name in self.spec.metrics}
+
+    def _evaluated(self, outer: tuple[int, ...], places: Sequence[Places]) -> Columns:
+        """Return the metrics of one outer combination at places of the open axes."""
+        spec = self.spec
+        if self._held is None or self._held[0] != outer:
+            given = {axis.key: axis.value(place) for axis, place in zip(spec.axes, outer, strict=False)}
+            self._held = (
+                outer,
+                self.kind.evaluator(spec.scenario, given, spec.axes[spec.n_outer :], spec.metrics),
+            )
+        return self._held[1](places)
 
     def places(self, chunk: Chunk) -> list[NDArray[np.int64]]:
         """Return the places of a chunk on the open axes, which broadcast against each other."""

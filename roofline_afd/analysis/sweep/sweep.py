@@ -168,10 +168,8 @@ def _form(file: Path | None) -> str | None:
 
 
 def _tried(spec: Spec, plan: Plan) -> None:
-    """Compute the first points, so that what cannot be meant is refused before any work."""
-    plan.strict = True
-    next(plan.chunks(range(1)))
-    plan.strict = False
+    """Compute the first point, so that what cannot be meant is refused before any work."""
+    plan.tried()
     for index, axis in enumerate(spec.axes[: spec.n_outer]):
         if axis.key not in SUBJECTS:
             continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.purchase.samples import draws, sampled
 from roofline_afd.analysis.purchase.uncertainty import uncertain_inputs
 from roofline_afd.analysis.purchase.variation import Rates
@@ -29,7 +30,7 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
         assert interval["low"] <= summary[key] <= interval["high"], key
         assert interval["low"] <= interval["median"] <= interval["high"]
         assert interval["feasible_share"] == 1
-    assert 0.2 < summary["probability_afd_wins"] < 1
+    assert 0.2 < summary["probability_afd_wins_sampled"] < 1
     scenario = Scenario(**CLOSE_CALL)
     given = pinned(scenario, "fp8_tflops", "context")
     one, same, other = (
@@ -54,12 +55,19 @@ def test_samples_that_nothing_serves_are_told() -> None:
 def test_clear_cases_leave_the_error_of_the_model() -> None:
     """Inputs without a range: every sample is the prediction, and what is left is the error of the ratio.
 
-    The probability is that of the ratio itself; the interval, 90 % of samples, that of its distribution.
+    The probability is that of the ratio itself, as `compare` tells it; the interval, 90 % of samples, that of
+    its distribution, widened by what was never measured.
     """
-    scenario = Scenario(**H800)
+    scenario = Scenario(**H800 | {"system": "mi355x", "max_devices": 32})
     summary = moved(scenario, samples=100, uncertainty=pinned(scenario)).summary
+    verdict = compare(scenario).summary
+    for key in ("probability_afd_wins", "afd_over_ep_low", "afd_over_ep_high", "estimated_share"):
+        assert summary[key] == verdict[key] > 0
+    assert summary["probability_afd_wins_sampled"] == pytest.approx(verdict["probability_afd_wins"])
     error, ratio = load_ratio_error(Catalogue()), summary["afd_over_ep"]
-    model = {"bias": error.bias, "spread": error.spread, "degrees": error.degrees}
+    spread = math.hypot(error.spread, error.estimated_error * verdict["estimated_share"])
+    assert spread > error.spread
+    model = {"bias": error.bias, "spread": spread, "degrees": error.degrees}
     assert summary["probability_afd_wins"] == pytest.approx(probability_ahead(ratio=ratio, **model))
     assert summary["afd_ahead_share"] == (1 if ratio > 1 else 0)
     ends = ratio_interval(ratio=ratio, coverage=0.9, **model)
@@ -71,13 +79,18 @@ def test_clear_cases_leave_the_error_of_the_model() -> None:
 
 
 def test_probability_is_the_mean_over_samples() -> None:
-    """By hand: ratios 1 and exp(t_0.9*s) have 0.5 and 0.9; a sample that only AFD serves has 1, EP's 0."""
+    """By hand: ratios 1 and exp(t_0.9*s) have 0.5 and 0.9; a sample that only AFD serves has 1, EP's 0.
+
+    A share of 0.8 never measured widens 0.1 to hypot(0.1, 0.3*0.8) = 0.26.
+    """
     error = RatioError(0.1, 0.0, 2, 0.3)
     ahead = math.exp(0.1 * 1.8856180831641267)
     found = sampled(
         [Rates(1.0, 1.0), Rates(1.0, ahead), Rates(0.0, 5.0), Rates(5.0, 0.0), Rates(0.0, 0.0)], error, 0
     )
-    assert found["probability_afd_wins"] == pytest.approx((0.5 + 0.9 + 1.0 + 0.0) / 4)
+    assert found["probability_afd_wins_sampled"] == pytest.approx((0.5 + 0.9 + 1.0 + 0.0) / 4)
+    wider = sampled([Rates(1.0, math.exp(0.26 * 1.8856180831641267))], error, 0, estimated_share=0.8)
+    assert wider["probability_afd_wins_sampled"] == pytest.approx(0.9)
     assert found["afd_ahead_share"] == 2 / 4
     assert found["feasible_samples"] == 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -26,17 +26,24 @@ from tests.view.charts.drawn import (
     title_of,
 )
 
-QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "160", *ONE_PLAN_OPTIONS)
-H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=160, **ONE_PLAN)
+if TYPE_CHECKING:
+    from roofline_afd.analysis.answer import Answer
+
+QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "48", *ONE_PLAN_OPTIONS)
+H800 = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=48, **ONE_PLAN)
 
 
 @pytest.fixture(scope="module")
-def curves() -> Any:  # noqa: ANN401
-    return plot.afd_vs_ep(H800)
+def found() -> Answer:
+    return frontier(Frontier(H800))
 
 
-def test_both_modes_are_drawn(curves: Any) -> None:  # noqa: ANN401
-    found = frontier(Frontier(H800))
+@pytest.fixture(scope="module")
+def curves(found: Answer) -> Any:  # noqa: ANN401
+    return afd_vs_ep_chart(found)
+
+
+def test_both_modes_are_drawn(curves: Any, found: Answer) -> None:  # noqa: ANN401
     layers = layers_of(curves)
     for mode, (color, dash, shape) in MODES.items():
         line = next(
@@ -112,7 +119,9 @@ def test_a_reversed_range_is_refused() -> None:
 
 @pytest.mark.parametrize("tpot_range", [None, (40, 60)])
 def test_a_kept_answer_draws_the_same(tpot_range: tuple[float, float] | None) -> None:
-    answer = frontier(Frontier(Scenario(system="h800", model="step-3", **ONE_PLAN), tpot_range=tpot_range))
+    answer = frontier(
+        Frontier(Scenario(system="h800", model="step-3", max_devices=48, **ONE_PLAN), tpot_range=tpot_range)
+    )
     draws_the_same_when_kept(afd_vs_ep_chart, answer)
 
 
@@ -125,9 +134,8 @@ def test_a_range_and_targets_exclude_each_other() -> None:
         plot.afd_vs_ep(H800, tpot_range=(20, 60), targets_ms=[50])
 
 
-def test_the_interval_of_the_ratio_is_a_band(curves: Any) -> None:  # noqa: ANN401
+def test_the_interval_of_the_ratio_is_a_band(curves: Any, found: Answer) -> None:  # noqa: ANN401
     """Its ends are those of the answer; it is drawn behind the curves, and cut where the chart ends."""
-    found = frontier(Frontier(H800))
     layers = layers_of(curves)
     band, level = (layer for layer in layers if layer["mark"]["type"] == "area")
     assert [layers.index(each) for each in (band, level)] == [0, 1]
@@ -158,6 +166,7 @@ def test_a_mode_that_nothing_like_was_measured_has_no_band() -> None:
     assert "No band of EP and AFD" in said_of(afd_vs_ep_chart(bare))
 
 
-def test_values_are_told(curves: Any) -> None:  # noqa: ANN401
-    for row in frontier(Frontier(H800)).rows():
-        assert f"{row['tokens_per_s_per_device']:,.0f} at {row['tpot_ms']:.3g} ms" in said_of(curves)
+def test_values_are_told(curves: Any, found: Answer) -> None:  # noqa: ANN401
+    said = said_of(curves)
+    for row in found.rows():
+        assert f"{row['tokens_per_s_per_device']:,.0f} at {row['tpot_ms']:.3g} ms" in said

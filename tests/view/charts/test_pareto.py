@@ -36,7 +36,7 @@ class _Picture:
     """A chart's specification, asked for its parts."""
 
     def __init__(self, chart: Any) -> None:  # noqa: ANN401 - any altair chart
-        self.specification = chart.to_dict() if not isinstance(chart, dict) else chart
+        self.specification = chart.to_dict(validate=False) if not isinstance(chart, dict) else chart
         self.layers: list[dict[str, Any]] = self.specification["layer"]
 
     def rows(self, layer: dict[str, Any]) -> list[dict[str, Any]]:

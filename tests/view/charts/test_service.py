@@ -67,7 +67,7 @@ def followed() -> Answer:
 
 def panels_of(chart: Any) -> list[list[dict[str, Any]]]:  # noqa: ANN401 - any altair chart
     """Return the layers of each panel, with their data in place."""
-    specification = chart.to_dict()
+    specification = chart.to_dict(validate=False)
     datasets = specification.get("datasets", {})
     return [layers_in({**panel, "datasets": datasets}) for panel in specification["vconcat"][:2]]
 

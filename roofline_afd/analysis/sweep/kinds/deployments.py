@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.one import OVERLAPPED, counts_asked, plans_asked
-from roofline_afd.analysis.sweep.grids import cropped, held_block
+from roofline_afd.analysis.sweep.grids import cropped, held_block, pieces, put
 from roofline_afd.errors import InputError
 from roofline_afd.serving.candidates import admitted
 from roofline_afd.serving.checks import option, whole
@@ -35,6 +35,8 @@ DEPLOYED = ("devices", "attention_devices", "ffn_devices", "batch", "microbatche
 """Inputs of one deployment, over which many are timed at once."""
 
 
+PIECE = 1 << 15
+"""Deployments timed at once: as many as keep what a step is made of near the core [1]."""
 NEEDED = ("step_ms", "feasible")
 """Metrics by which the quicker of two plans is told."""
 
@@ -129,10 +131,12 @@ def _predicted(
     block = held_block(np.broadcast_to(fits, shape))
     if block is None:
         return found
-    inside = {name: None if value is None else cropped(value, block) for name, value in at.items()}
-    timed = _timed(deployments, _deployment(deployments, plan, inside), cropped(fits, block), wanted)
-    for name, column in timed.items():
-        found[name][np.ix_(*block)] = column
+    for piece in pieces([places.size for places in block], PIECE):
+        own = [places[part] for places, part in zip(block, piece, strict=True)]
+        inside = {name: None if value is None else cropped(value, own) for name, value in at.items()}
+        timed = _timed(deployments, _deployment(deployments, plan, inside), cropped(fits, own), wanted)
+        for name, column in timed.items():
+            put(found[name], own, column)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Commands that search: one question after the other."""
+"""Commands that search: questions that differ in numbers alone together, others one after the other."""
 
 from __future__ import annotations
 
@@ -11,29 +11,42 @@ import numpy as np
 from roofline_afd.analysis.decode.changes import changed
 from roofline_afd.analysis.decode.sides import Successive
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning
-from roofline_afd.analysis.sweep.metrics import COMPARE, EXPLORE, METRICS, MODES, PROVISION
+from roofline_afd.analysis.sweep.metrics import (
+    COMPARE,
+    EXPLORE,
+    METRICS,
+    MODES,
+    PROVISION,
+    REFUSED,
+    WINNERS,
+)
 from roofline_afd.catalogue.ratio_error import load_ratio_error
-from roofline_afd.errors import InfeasibleError
+from roofline_afd.errors import InfeasibleError, InputError
 from roofline_afd.physics.confidence import probability_ahead
+from roofline_afd.serving.deployment import AFD, EP
 from roofline_afd.serving.scenario import Scenario
+from roofline_afd.serving.stacked import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from roofline_afd.analysis.sweep.axes import Axis
     from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind, Places
+    from roofline_afd.catalogue.ratio_error import RatioError
 
 
 class Comparisons:
-    """EP and AFD, each at its best: questions one after the other, those before a start for the next."""
-
-    def open_axes(self, scenario: Scenario, axes: Sequence[Axis]) -> list[str]:
-        """Return none: every question is searched."""
-        del scenario, axes
-        return []
+    """EP and AFD, each at its best: those that differ in numbers alone together, a start for those after."""
 
     def __init__(self) -> None:
         self.successive = Successive()
+
+    def open_axes(self, scenario: Scenario, axes: Sequence[Axis]) -> list[str]:
+        """Return the axes of numbers that searches of the same shapes are told apart by."""
+        del scenario
+        return [axis.key for axis in axes if axis.key in NUMBERS and axis.numbers is not None]
 
     def evaluator(
         self,
@@ -43,25 +56,47 @@ class Comparisons:
         metrics: Sequence[str],
     ) -> Evaluator:
         """Return what both modes serve."""
-        del axes, metrics
-        ep, afd = self.successive.rates(changed(scenario, outer) if outer else scenario)
-        both = ep > 0 and afd > 0
-        ratio = afd / ep if both else np.nan
-        error = load_ratio_error(scenario.system.parts.catalogue)
-        sure = 1.0 if afd else 0.0 if ep else np.nan
-        found = {
-            "afd_over_ep": ratio,
-            "ep_tokens_per_s_per_device": ep or np.nan,
-            "afd_tokens_per_s_per_device": afd or np.nan,
-            "best_tokens_per_s_per_device": max(ep, afd) or np.nan,
-            "probability_afd_wins": float(
-                probability_ahead(ratio=ratio, bias=error.bias, spread=error.spread, degrees=error.degrees)
-            )
-            if both
-            else sure,
-            "winner": float(2 if afd > ep else 1 if ep else 0),
-        }
-        return _constant(found)
+        del metrics
+
+        def question(places: Sequence[int]) -> Scenario | InputError:
+            values = {axis.key: axis.value(place) for axis, place in zip(axes, places, strict=True)}
+            try:
+                return changed(scenario, {**outer, **values})
+            except InputError as error:  # a combination that cannot be: others can
+                return error
+
+        def evaluate(places: Sequence[Places]) -> Columns:
+            shape = np.broadcast_shapes(*(place.shape for place in places))
+            every = [np.broadcast_to(place, shape).ravel().tolist() for place in places]
+            asked = [question(each) for each in zip(*every, strict=True)] if places else [question(())]
+            if len(asked) == 1 and isinstance(asked[0], InputError):
+                raise asked[0]
+            valid = {place: each for place, each in enumerate(asked) if isinstance(each, Scenario)}
+            rates = np.full((2, len(asked)), np.nan)
+            rates[:, list(valid)] = np.reshape(self.successive.every(list(valid.values())), (-1, 2)).T
+            error = load_ratio_error(scenario.system.parts.catalogue)
+            return {name: column.reshape(shape) for name, column in _compared(error, *rates).items()}
+
+        return evaluate
+
+
+def _compared(error: RatioError, ep: NDArray[np.float64], afd: NDArray[np.float64]) -> Columns:
+    """Return the metrics of rates, 0 where a mode has no deployment; NaN where there is no question."""
+    both = (ep > 0) & (afd > 0)
+    ratio = np.divide(afd, ep, out=np.full(ep.shape, np.nan), where=both)
+    sure = np.where(afd > 0, 1.0, np.where(ep > 0, 0.0, np.nan))
+    sure[both] = probability_ahead(
+        ratio=ratio[both], bias=error.bias, spread=error.spread, degrees=error.degrees
+    )
+    rates = {EP: np.where(ep > 0, ep, np.nan), AFD: np.where(afd > 0, afd, np.nan)}
+    refused = float(WINNERS.index(REFUSED))
+    return {
+        "afd_over_ep": ratio,
+        **{f"{mode}_tokens_per_s_per_device": rate for mode, rate in rates.items()},
+        "best_tokens_per_s_per_device": np.fmax(*rates.values()),
+        "probability_afd_wins": sure,
+        "winner": np.where(np.isnan(ep), refused, np.where(afd > ep, 2.0, np.where(ep > 0, 1.0, 0.0))),
+    }
 
 
 class Provisions:
