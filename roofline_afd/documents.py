@@ -12,11 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError, shown, shown_path
 
-try:
-    import fcntl
-except ImportError:  # a system without it
-    fcntl = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -86,7 +81,9 @@ def folder_held(folder: Path, *, wait: bool) -> Iterator[None]:
     OSError
         If it cannot be opened.
     """
-    if fcntl is None:
+    try:
+        import fcntl
+    except ImportError:  # a system without it
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
