@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -10,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from roofline_afd.cli import _failed
-from tests.conftest import ROOT
+from roofline_afd.catalogue import store
+from roofline_afd.cli import _failed, run
+from tests.conftest import ROOT, command
 from tests.faults.test_signals import ASK, AXES, LENGTHS, LINUX, forked
 
 SIGNS = ("compare", *ASK, "--max-devices", "16", "--format", "markdown")
@@ -73,3 +76,34 @@ def test_another_locale_gets_its_answer(where: str, tmp_path: Path) -> None:
     assert (process.returncode, out) == (0, b""), said
     assert said.count(b"\n") == 1
     assert (tmp_path / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("what", ["closed", "full", "read by nobody"])
+@pytest.mark.parametrize(("batch", "status"), [("8", 0), ("0", 2), ("1000000", 1)])
+def test_standard_error_that_takes_nothing(
+    what: str, batch: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answer and exit status are as if it were not."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    streams = {"closed": None, "full": Path("/dev/full").open("w"), "read by nobody": os.fdopen(writes, "w")}  # noqa: SIM115
+    out = io.StringIO()
+    with monkeypatch.context() as patched, contextlib.redirect_stdout(out):
+        patched.setattr(sys, "stderr", streams[what])
+        assert run(["predict", *ASK, "--devices", "128", "--batch", batch, "--format", "json"]) == status
+    assert bool(out.getvalue()) is (status == 0)
+    for each in streams.values():
+        with contextlib.suppress(OSError):
+            if each is not None:
+                each.close()
+
+
+def test_a_home_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What may not be looked into is as if it were not there."""
+
+    def refuse(self: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    shut = type("Shut", (type(tmp_path),), {"is_dir": refuse})
+    monkeypatch.setattr(store, "user_folder", lambda name: shut(tmp_path / name))
+    assert command("models", "list").status == 0
