@@ -181,6 +181,29 @@ def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
         raise InputError(f"{option} {shown(str(path))} cannot be written: {error}") from error
 
 
+def check_folder(folder: Path, *, option: str) -> None:
+    """Refuse a folder that files cannot go to, or that cannot be made, before any work is done for it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    option : str
+        How messages call where the folder was given.
+
+    Raises
+    ------
+    InputError
+        If it is a file, lies below one, or is another's.
+    """
+    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    if there.exists() and not there.is_dir():
+        below = "" if there == folder else f" cannot be made: {shown_path(there)}"
+        raise InputError(f"{option} {shown_path(folder)}{below} is no folder")
+    if there.exists() and not os.access(there, os.W_OK):
+        raise InputError(f"{option} {shown_path(folder)}: {shown_path(there)} is not yours to write")
+
+
 def write_file(path: Path, content: bytes, *, force: bool, option: str = "--output") -> None:
     """Write a file whole or not at all.
 

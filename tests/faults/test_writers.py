@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import resource
 import threading
@@ -11,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from roofline_afd import Catalogue, Scenario, load_system
+from roofline_afd.analysis.sweep import runners
+from roofline_afd.analysis.sweep import sweep as module
+from roofline_afd.analysis.sweep.questions import Sweep
+from roofline_afd.analysis.sweep.runners import Job, LostError
 from roofline_afd.analysis.sweep.store import Store
 from roofline_afd.documents import folder_held
 from roofline_afd.errors import InputError
 from roofline_afd.view.tables import write_file, write_files
 from tests.analysis.evidence.operators.times import synthetic
+from tests.catalogue.test_reading import ACCELERATOR
 from tests.conftest import command
 
 ASK = ("--system", "h800", "--model", "deepseek-v3")
@@ -46,7 +53,6 @@ WRITES = {
     "workbook": (*PREDICT, "--output", "x.xlsx"),
     "text": (*PREDICT, "--output", "x.txt"),
     "picture": (*PLOT, "--output", "x.json"),
-    "page": (*PLOT, "--output", "x.html"),
     "kept answer": (*PLOT, "--save-answer", "x.json"),
     "series": (*SIMULATE, "--series", "x.csv"),
     "launch files": ("deploy", *ASK, "--devices", "32", "--batch", "8", "--for", "vllm", "--folder", "made"),
@@ -163,3 +169,30 @@ def test_a_sweep_waits_for_no_other_program(tmp_path: Path) -> None:
         assert "is being written by another sweep" in command(*words, "--resume").complaint
     assert command(*words).status == 0
     assert len(output.read_text("utf-8").splitlines()) == 401
+
+
+def test_blocks_of_other_records_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of the user's that has changed meanwhile makes another sweep of the same question."""
+    asked = Sweep(
+        Scenario(system="h800", model="deepseek-v3"),
+        of="roofline",
+        axes={"ffn_nodes": [1, 2]},
+        runner="serial",
+    )
+    question = dataclasses.replace(asked, file=tmp_path / "x.csv")
+
+    def stops(_: str, job: Job) -> Iterator[tuple[int, bytes]]:
+        yield next(runners.run("serial", job))
+        raise LostError("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "run", stops)
+        with pytest.raises(InputError, match="1 finished blocks are kept"):
+            module.sweep(question)
+    (tmp_path / "mine.toml").write_text(ACCELERATOR.format(fp8=1), "utf-8")
+    system = load_system("h800", catalogue=Catalogue([tmp_path / "mine.toml"]))
+    other = dataclasses.replace(question, scenario=Scenario(system=system, model="deepseek-v3"), resume=True)
+    with pytest.raises(InputError, match="of another sweep"):
+        module.sweep(other)
+    module.sweep(dataclasses.replace(question, resume=True))
+    assert (tmp_path / "x.csv").exists()
