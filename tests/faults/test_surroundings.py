@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
@@ -107,3 +108,22 @@ def test_a_home_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     shut = type("Shut", (type(tmp_path),), {"is_dir": refuse})
     monkeypatch.setattr(store, "user_folder", lambda name: shut(tmp_path / name))
     assert command("models", "list").status == 0
+
+
+@pytest.mark.skipif(sys.getfilesystemencodeerrors() != "surrogateescape", reason="names of files are texts")
+def test_names_of_files_that_are_no_text(tmp_path: Path) -> None:
+    """As bytes of another locale: they are question marks where an answer names them."""
+    trace = tmp_path / "\udcff.csv"
+    trace.write_text("ContextTokens,GeneratedTokens\n5,6\n7,8\n9,3\n", "utf-8")
+    words = (
+        "provision",
+        "--coefficients",
+        ".00165,50,.083,100,.022,20",
+        "--batch",
+        "8",
+        "--trace",
+        str(trace),
+    )
+    done = command(*words, "--output", str(tmp_path / "x.json"))
+    assert done.status == 0, done.err
+    assert json.loads((tmp_path / "x.json").read_text("utf-8"))["inputs"]["trace"].endswith("/?.csv")
