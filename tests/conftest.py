@@ -65,6 +65,7 @@ BEGUN_FIRST = (
     "tests/analysis/deploy/test_launch.py",
     "tests/analysis/evidence/operators/test_c",
     "tests/browser/",
+    "tests/faults/",
     "tests/view/",
     "tests/reporting/",
     "tests/analysis/",

@@ -61,7 +61,7 @@ QUESTIONS = {
     "explain": ("hfu",),
     "validate": ("--operators", "times.csv"),
     "calibrate": ("times.csv",),
-    "plot": ("dead-zone", *ASK, "--ffn-nodes", "1:4", "--output", "x.svg"),
+    "plot": ("dead-zone", *ASK, "--ffn-nodes", "1:4", "--output", "x.json"),
     "hardware": ("list",),
     "models": ("show", "deepseek-v3"),
 }
