@@ -1,6 +1,7 @@
 # Each target does its own set-up: Python 3.11 or newer and make are all it needs.
 PYTHON ?= python3
 VENV := .venv
+export PYTHONDONTWRITEBYTECODE :=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade

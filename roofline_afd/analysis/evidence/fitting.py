@@ -158,9 +158,11 @@ def _search(
     position, damping = start, 1e-2
     current = misfit(position)
     cost = _cost(current)
+    slopes = None
     for _ in range(STEPS):
         weight = 1 / np.sqrt(1 + (current / OUTLIER) ** 2)
-        slopes = _slopes(misfit, position, current)
+        if slopes is None:
+            slopes = _slopes(misfit, position, current)
         gradient = slopes.T @ (weight * current)
         free = ~(((position <= 0) & (gradient > 0)) | ((position >= 1) & (gradient < 0)))
         if not free.any():
@@ -175,6 +177,7 @@ def _search(
         if lower < cost:
             fall = (cost - lower) / max(cost, 1e-300)
             position, current, cost, damping = moved, after, lower, max(damping / 4, 1e-9)
+            slopes = None
             if fall < SETTLED:
                 break
         elif damping > 1e9:  # noqa: PLR2004 - no step, however small, goes down: this is a minimum

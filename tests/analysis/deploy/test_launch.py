@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "documented"
 QUESTIONS: dict[str, dict[str, Any]] = {
-    "deepseek-v3 on h200": {"system": "h200", "model": "deepseek-v3", "tpot_ms": 50.0},
-    "qwen3 on gb200": {"system": "gb200-nvl72", "model": "qwen3-235b-a22b", "tpot_ms": 30.0},
+    "deepseek-v3 on h200": {"system": "h200", "model": "deepseek-v3", "tpot_ms": 50.0, "max_devices": 32},
+    "qwen3 on gb200": {
+        "system": "gb200-nvl72",
+        "model": "qwen3-235b-a22b",
+        "tpot_ms": 30.0,
+        "max_devices": 32,
+    },
 }
 REQUESTS: dict[str, Any] = {"isl": 4096, "osl": 1024, "ttft_ms": 2000.0}
 KUBERNETES = {
@@ -54,7 +59,7 @@ def documented(target: str) -> dict[str, str]:
 
 @functools.cache
 def _asked(target: str, question: str, requests: bool, more: tuple[tuple[str, Any], ...]) -> Answer:  # noqa: FBT001
-    devices = {"devices": 64 if "h200" in question else 16} if requests else {}
+    devices = {"devices": 32 if "h200" in question else 16} if requests else {}
     scenario = Scenario(**{**QUESTIONS[question], **devices, **dict(more)})
     return deploy(Launch(scenario, target=target, **(REQUESTS if requests else {})))
 

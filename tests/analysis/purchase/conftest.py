@@ -136,4 +136,4 @@ def answer() -> Answer:
 
 @pytest.fixture(scope="package")
 def close_call() -> Answer:
-    return moved(Scenario(**CLOSE_CALL), samples=40, seed=3)
+    return moved(Scenario(**CLOSE_CALL), samples=40, seed=3, break_evens=12)
