@@ -12,11 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from roofline_afd.errors import InputError, shown, shown_path
 
-try:
-    import fcntl
-except ImportError:  # a system without it
-    fcntl = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -66,6 +61,17 @@ def file_bytes(file: Path, *, most: int, name: str = "") -> bytes:
     return raw
 
 
+def utf8(text: str) -> bytes:
+    """Return a text as UTF-8, with question marks for what none is: bytes of the name of a file.
+
+    Examples
+    --------
+    >>> utf8(chr(0xDCFF) + ".csv")
+    b'?.csv'
+    """
+    return text.encode("utf-8", errors="replace")
+
+
 @contextlib.contextmanager
 def folder_held(folder: Path, *, wait: bool) -> Iterator[None]:
     """Keep other runs of this program out of a folder that is written to, where the system can.
@@ -86,7 +92,9 @@ def folder_held(folder: Path, *, wait: bool) -> Iterator[None]:
     OSError
         If it cannot be opened.
     """
-    if fcntl is None:
+    try:
+        import fcntl
+    except ImportError:  # a system without it
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)

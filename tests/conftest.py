@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +65,7 @@ BEGUN_FIRST = (
     "tests/analysis/deploy/test_launch.py",
     "tests/analysis/evidence/operators/test_c",
     "tests/browser/",
+    "tests/faults/",
     "tests/view/",
     "tests/reporting/",
     "tests/analysis/",
@@ -103,11 +105,23 @@ def require(*, present: bool, what: str) -> None:
         pytest.skip(f"{what} is absent")
 
 
+_connect = socket.socket.connect
+
+
+def _connect_here(opened: socket.socket, address: Any) -> None:  # noqa: ANN401 - one of any family
+    """Refuse to connect to another machine: no test needs one, since no command does."""
+    far = opened.family in {socket.AF_INET, socket.AF_INET6} and opened.type == socket.SOCK_STREAM
+    if far and not str(address[0]).startswith(("127.", "::1", "localhost")):
+        pytest.fail(f"connects to {address}")
+    _connect(opened, address)
+
+
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's overlays, format and terminal out of the tests."""
     for name in ("ROOFLINE_AFD_FORMAT", "ROOFLINE_AFD_HARDWARE_DB", "ROOFLINE_AFD_MODEL_DB"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket.socket, "connect", _connect_here)
     plain = {"XDG_CONFIG_HOME": "/nonexistent", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "120"}
     for name, value in plain.items():
         monkeypatch.setenv(name, value)

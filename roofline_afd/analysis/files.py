@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 LONGEST_LINE = 1_000_000
 """Bytes of a line where a file is read line by line."""
+BLOCK = 1 << 20
+"""Bytes that are looked at at once [1]."""
 MOST_LINES = 2_000_000
 """Lines of such a file, blank ones too [1]."""
 
@@ -85,23 +87,32 @@ def file_lines(file: Path, *, most: int) -> Iterator[tuple[int, str]]:
         If the file cannot be read, is too large, cut off, or a line is no text: names the line.
     """
     name = shown_path(file)
-    number = total = 0
+    number = 0
+    _check_size(file, most)
     with _opened(file) as stream:
         try:
             while raw := stream.readline(LONGEST_LINE + 1):
                 number += 1
-                total += len(raw)
                 if len(raw) > LONGEST_LINE:
                     raise InputError(f"{name}, row {number}: is longer than {LONGEST_LINE:,} bytes")
-                if total > most:
-                    raise _too_large(file, most)
-                if number > MOST_LINES:
-                    raise InputError(f"{name} has more than {MOST_LINES:,} lines: give a part of it")
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise InputError(f"{name}, row {number}: is not UTF-8 text") from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{name}, row {number + 1}: the gzip is cut off or damaged") from error
+
+
+def _check_size(file: Path, most: int) -> None:
+    """Refuse a file of too many bytes or lines before any line is read."""
+    total = lines = 0
+    with _opened(file) as stream, contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):
+        while block := stream.read(BLOCK):  # what is damaged is told with its line, as that is read
+            total += len(block)
+            lines += block.count(b"\n")
+            if total > most:
+                raise _too_large(file, most)
+            if lines > MOST_LINES:
+                raise InputError(f"{shown_path(file)} has more than {MOST_LINES:,} lines: give a part of it")
 
 
 def _too_large(file: Path, most: int) -> InputError:

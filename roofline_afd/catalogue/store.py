@@ -207,12 +207,20 @@ class Catalogue:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is not shipped: a copy in another process finds the rest where it finds the program."""
-        added = {
+        return {**vars(self), "_shipped": None, "_naming": {}, "_records": self._added()}
+
+    def _added(self) -> dict[tuple[str, str], Record]:
+        """Return the records that are not shipped."""
+        return {
             key: record
             for key, record in self._records.items()
             if key not in self._shipped or record is not _read(key, checked=self._collect)
         }
-        return {**vars(self), "_shipped": None, "_naming": {}, "_records": added}
+
+    @property
+    def added(self) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """What is laid over the shipped records: kind, id and entries of each."""
+        return [(*key, record.data) for key, record in sorted(self._added().items())]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state from another process."""

@@ -9,13 +9,13 @@ import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from roofline_afd.cli import limited
 from roofline_afd.errors import InfeasibleError, RooflineAfdError, naming_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PROGRAM = "roofline-afd"
 RARELY = 100_000
@@ -35,6 +35,34 @@ class _Ended(BaseException):
         super().__init__(signal.strsignal(number))
 
 
+class _Voice:
+    """Standard error: where it is closed, full or read by nobody, answers are as if it were not."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        if stream is None:
+            os.open(os.devnull, os.O_WRONLY)  # in its place, which a file opened later would take
+        self._stream = stream or io.StringIO()
+
+    def write(self, text: str) -> int:
+        """Write a text, or nothing."""
+        self._tried(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        self._tried(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
+        """Return what else a stream has."""
+        return getattr(self._stream, name)
+
+    def _tried(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except OSError:
+            _close(self._stream)
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
@@ -48,12 +76,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     int
         0 answered, 1 the answer is "no", 2 bad usage; 70 a fault of the program, 130 interrupted, 143 ended.
     """
-    if sys.stdout is None:
-        _say("standard output is closed")
-        return BAD_USAGE
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without our signs shows a question mark
             stream.reconfigure(errors="replace")
+    with contextlib.redirect_stderr(cast("TextIO", _Voice(sys.stderr))):
+        if sys.stdout is None:
+            _say("standard output is closed")
+            return BAD_USAGE
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         from roofline_afd.cli.app import app  # keeps the import of the package itself light
 
@@ -86,7 +119,6 @@ def _failed(error: Exception) -> int:
         return NO if isinstance(error, InfeasibleError) else BAD_USAGE
     if isinstance(error, BrokenPipeError):  # the reader has seen enough
         _close(sys.stdout)
-        _close(sys.stderr)
         return 0
     lacking = _lacking(error)
     if lacking or isinstance(error, OSError):
@@ -129,10 +161,7 @@ def _say(message: str) -> None:
     """Print an error as one line that no hostile text can break or colour."""
     line = " ".join(message.split())
     safe = "".join(char if char.isprintable() else "?" for char in line)
-    try:
-        print(f"{PROGRAM}: error: {safe}", file=sys.stderr)  # noqa: T201
-    except BrokenPipeError:  # nobody reads it: the exit status says it
-        _close(sys.stderr)
+    print(f"{PROGRAM}: error: {safe}", file=sys.stderr or io.StringIO())
 
 
 def _close(stream: TextIO) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from roofline_afd.cli.commands import register
 from roofline_afd.cli.options import OUTPUT_PANEL, Databases, Output
-from roofline_afd.errors import InputError, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +36,11 @@ class FolderOutput(Output):
 
     def check(self) -> None:
         """Refuse a bad format or a folder that is a file before any work is done."""
-        from roofline_afd.view.tables import choose_format  # not for --help
+        from roofline_afd.view.tables import check_folder, choose_format  # not for --help
 
         choose_format(self.format, None, terminal=sys.stdout.isatty())
-        if self.output is not None and self.output.exists() and not self.output.is_dir():
-            raise InputError(f"--output {shown_path(self.output)} is no folder")
+        if self.output is not None:
+            check_folder(self.output, option="--output")
 
     def write(self, records: Mapping[str, str]) -> None:
         """Write the records, all or, where one exists already and --force is not given, none."""

@@ -24,6 +24,7 @@ from roofline_afd.cli.options import (
     HARDWARE_PANEL,
     OUTPUT_PANEL,
     QUESTION_PANEL,
+    Folder,
     Output,
     Picture,
     telling_what_is_left_out,
@@ -272,7 +273,7 @@ def _built(
         for key, (group, named) in order:
             held = {option: shared[option] for option in named}
             made[key] = making.make(group, held, readers)
-            if isinstance(made[key], Output | Picture):
+            if isinstance(made[key], Folder | Output | Picture):
                 made[key].check()  # type: ignore[attr-defined]  # a bad file name is refused before the work
             if isinstance(made[key], Picture) and made[key].answer is not None:  # type: ignore[attr-defined]
                 function(**made)

@@ -12,6 +12,7 @@ import typer
 from roofline_afd.cli.commands import Shelf, register
 from roofline_afd.cli.hardware import NAMED_HELP, SORT_HELP, VENDOR_HELP
 from roofline_afd.cli.options import Databases, Minimums, Output, Where, minimum
+from roofline_afd.documents import utf8
 from roofline_afd.errors import InputError, shown_path
 
 NAME_HELP = "Ids or aliases of models; several are shown side by side."
@@ -143,7 +144,7 @@ def add(app: Shelf) -> None:
         found = read_config(held, model_id=id_ or stem, vendor=vendor, beside=beside, assumed=assume_format)
         text = found.record
         if output.is_record and output.output is not None:
-            write_file(output.output, text.encode(), force=output.force)
+            write_file(output.output, utf8(text), force=output.force)
             for note in found.notes:
                 print(f"note: {note}", file=sys.stderr)  # noqa: T201
             print(f"wrote {shown_path(output.output)}", file=sys.stderr)  # noqa: T201

@@ -250,6 +250,13 @@ class Folder:
         ),
     ] = None
 
+    def check(self) -> None:
+        """Refuse a folder that cannot be written to before any work is done."""
+        from roofline_afd.view.tables import check_folder  # not for --help
+
+        if self.folder is not None:
+            check_folder(self.folder, option="--folder")
+
     def deliver(self, answer: Answer, *, force: bool) -> None:
         """Write the files of an answer, all or none."""
         from roofline_afd.view.tables import write_files  # not for --help

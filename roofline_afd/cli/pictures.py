@@ -12,7 +12,7 @@ from roofline_afd.analysis.files import file_text
 from roofline_afd.analysis.kept import taken_from
 from roofline_afd.cli import progress
 from roofline_afd.cli.options import Picture
-from roofline_afd.documents import json_of
+from roofline_afd.documents import json_of, utf8
 from roofline_afd.errors import InputError, shown_path
 from roofline_afd.view.pages import deliver_chart
 from roofline_afd.view.tables import write_file
@@ -37,7 +37,7 @@ def keep(answers: Answer | list[Answer], picture: Picture) -> None:
         if isinstance(answers, list)
         else answers.json(picture=True)
     )
-    write_file(picture.save_answer, text.encode(), force=picture.force, option="--save-answer")
+    write_file(picture.save_answer, utf8(text), force=picture.force, option="--save-answer")
 
 
 def kept(file: Path, kind: str, of: str) -> Answer | list[Answer]:

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from roofline_afd.analysis.purchase.questions import HTML, PDF
+from roofline_afd.documents import utf8
 from roofline_afd.reporting.case import asked_for_pictures, case_of, moved_by, validated, verdict_on
 from roofline_afd.reporting.choices import choices_of, grid_of
 from roofline_afd.reporting.headline import about, answered, cards, doubt
@@ -107,7 +108,7 @@ def report(question: Report) -> bytes:
         choices=script_literal(found.choices),
         sliders=script_literal(found.sliders),
     )
-    return as_pdf(page.encode()) if question.form == PDF else page.encode()
+    return as_pdf(utf8(page)) if question.form == PDF else utf8(page)
 
 
 def _found(case: Case) -> Findings:

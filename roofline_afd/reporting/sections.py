@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from roofline_afd.analysis.decode.sides import NAMES
 from roofline_afd.analysis.purchase.limits import limits_of
 from roofline_afd.analysis.purchase.procurement import PREFILL_NOTE, SOLD_NOTE
+from roofline_afd.documents import utf8
 from roofline_afd.reporting.case import CURVE_DEVICES
 from roofline_afd.reporting.choices import choices_section
 from roofline_afd.reporting.markup import linked, paragraph, table
@@ -332,7 +333,7 @@ def _again(chosen: Scenario, command: Sequence[str] | None) -> str:
     line = f"<pre>{html.escape(shlex.join(command))}</pre>" if command else ""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "altair", "vl-convert-python"))
     held = scenario_text(chosen)
-    data = base64.b64encode(held.encode()).decode()
+    data = base64.b64encode(utf8(held)).decode()
     return (
         f"{line}<p>roofline-afd {__version__}, Python {sys.version.split()[0]}, {html.escape(packages)}.</p>"
         f'<p><a download="scenario.toml" href="data:application/toml;base64,{data}">The question about '

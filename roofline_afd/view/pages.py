@@ -8,6 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from roofline_afd.documents import utf8
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.tables import write_file
 
@@ -149,7 +150,7 @@ def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
     """
     specification = chart.to_dict(validate=False)  # tests hold charts to their schema
     if form == "json":
-        return (json.dumps(specification, indent=1, allow_nan=False) + "\n").encode()
+        return utf8(json.dumps(specification, indent=1, allow_nan=False) + "\n")
     if form == "html":
         page = PAGE.format(
             title=html.escape(_title(specification)),
@@ -157,7 +158,7 @@ def chart_bytes(chart: alt.TopLevelMixin, form: str) -> bytes:
             bundle=script_bundle(),
             specification=script_literal(specification),
         )
-        return page.encode()
+        return utf8(page)
     if form == "svg":
         return svg_bytes(specification)
     import vl_convert  # only for files
@@ -192,7 +193,7 @@ def svg_bytes(specification: dict[str, Any]) -> bytes:
         if text
     )
     start, opened, rest = drawn.partition(">")
-    return f'{start} role="img"{opened}{words}{rest}'.encode()
+    return utf8(f'{start} role="img"{opened}{words}{rest}')
 
 
 def deliver_chart(chart: alt.TopLevelMixin, *, output: Path | None, force: bool) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import io
 from typing import TYPE_CHECKING
 
+from roofline_afd.documents import utf8
 from roofline_afd.errors import InputError, shown_path
 from roofline_afd.view.tables import check_output, write_file
 
@@ -71,7 +72,7 @@ def write_series(columns: Mapping[str, NDArray[Any]], file: Path, *, force: bool
 
     frame = pd.DataFrame(dict(columns))
     if file.suffix.lower() == ".csv":
-        content = frame.to_csv(index=False, lineterminator="\n").encode()
+        content = utf8(frame.to_csv(index=False, lineterminator="\n"))
     else:
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)

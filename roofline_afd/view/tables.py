@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from roofline_afd.analysis.answer import Asked
-from roofline_afd.documents import folder_held
+from roofline_afd.documents import folder_held, utf8
 from roofline_afd.errors import InputError, nearest, shown, shown_path
 from roofline_afd.view.cells import TABLE, Choice, flat_rows, grid_of, keys_of
 from roofline_afd.view.screen import notes_shown, screen_of, told_beside
@@ -171,10 +171,37 @@ def check_output(path: Path, *, force: bool, option: str = "--output") -> None:
             raise InputError(f"{option} {shown_path(path)} exists; --force replaces it")
         if not path.parent.is_dir():
             raise InputError(f"{option} {shown_path(path)}: folder {shown_path(path.parent)} does not exist")
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(
+                f"{option} {shown_path(path)} cannot be written: its folder is not yours to write"
+            )
     except OSError as error:
         raise InputError(f"{option} {shown(str(path))} cannot be written: {error.strerror}") from error
     except RuntimeError as error:  # a loop of links, as pathlib tells it
         raise InputError(f"{option} {shown(str(path))} cannot be written: {error}") from error
+
+
+def check_folder(folder: Path, *, option: str) -> None:
+    """Refuse a folder that files cannot go to, or that cannot be made, before any work is done for it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    option : str
+        How messages call where the folder was given.
+
+    Raises
+    ------
+    InputError
+        If it is a file, lies below one, or is another's.
+    """
+    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    if there.exists() and not there.is_dir():
+        below = "" if there == folder else f" cannot be made: {shown_path(there)}"
+        raise InputError(f"{option} {shown_path(folder)}{below} is no folder")
+    if there.exists() and not os.access(there, os.W_OK):
+        raise InputError(f"{option} {shown_path(folder)}: {shown_path(there)} is not yours to write")
 
 
 def write_file(path: Path, content: bytes, *, force: bool, option: str = "--output") -> None:
@@ -224,7 +251,7 @@ def write_files(folder: Path, files: Mapping[str, str], *, force: bool, option: 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{option} {shown_path(folder)} cannot be made: {error.strerror}") from error
-    contents = {folder / name: text.encode() for name, text in files.items()}
+    contents = {folder / name: utf8(text) for name, text in files.items()}
     try:
         with folder_held(folder, wait=True):  # never some files of one run and some of another
             for path in contents:
@@ -328,7 +355,7 @@ def deliver(answer: Answer, form: Form) -> None:
     check_choice(form.choice, chosen)
     left_out: tuple[str, ...] = ()
     if form.output is not None:
-        content = as_xlsx(answer) if chosen == XLSX else render(answer, chosen, choice=form.choice).encode()
+        content = as_xlsx(answer) if chosen == XLSX else utf8(render(answer, chosen, choice=form.choice))
         write_file(form.output, content, force=form.force)
         print(f"wrote {shown_path(form.output)}", file=sys.stderr)  # noqa: T201
     elif chosen == "table" and terminal:

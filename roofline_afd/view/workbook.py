@@ -27,6 +27,8 @@ FORMULA = "=+-@\t\r"
 """Characters with which a spreadsheet takes a text for something to run."""
 MOST_ROWS, MOST_COLUMNS = 1_048_576, 16_384
 """Of a sheet, its header counted."""
+MOST_CELLS = 1_000_000
+"""Of a sheet: more take minutes to write [1]."""
 LONGEST_TEXT = 32_767
 """Characters of a cell."""
 NARROWEST, WIDEST = 9, 70
@@ -144,6 +146,11 @@ def _written(answer: Answer) -> bytes:
         raise InputError(
             f"{len(rows):,} rows of {len(keys):,} columns are more than a sheet of a workbook holds: "
             "write .csv"
+        )
+    if len(rows) * len(keys) > MOST_CELLS:
+        raise InputError(
+            f"{len(rows):,} rows of {len(keys):,} columns are more than the {MOST_CELLS:,} cells that a "
+            "workbook is written with: write .csv"
         )
     titles = _titles(keys)
     columns = [[row.get(key) for row in rows] for key in keys]

@@ -391,6 +391,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
+        assert process.wait() == 0
 
 
 @pytest.mark.parametrize("term", ["hfu", "OFU", "weight_time_us", "dead-zone", "stage_budget", "t_G"])

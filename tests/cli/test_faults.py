@@ -66,6 +66,16 @@ def test_numbers_that_are_none(text: str) -> None:
     assert command(*BASE, "--set", f"memory_gb={text}").status == 2
 
 
+def test_a_refusal_of_lengths_without_end() -> None:
+    """Prompts of a million tokens and one token out: what binds, and no number that is infinite."""
+    done = command(
+        *("explore", "--system", "h100-spectrum-x-400", "--model", "mixtral-8x7b", "--tpot-ms", "200"),
+        *("--microbatches", "4", "--devices", "7", "--workload", "chat", "--isl", "1000000", "--osl", "1"),
+    )
+    assert done.status == 1
+    assert "binding is prefill share of steps" in done.complaint
+
+
 def test_more_devices_than_a_search_may_have() -> None:
     asked = ("compare", "--system", "h800", "--model", "deepseek-v3", "--devices", "384")
     assert (

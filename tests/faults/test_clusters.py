@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from roofline_afd import Scenario, sweep
 from roofline_afd.analysis.sweep import runners
 from roofline_afd.analysis.sweep import sweep as module
+from roofline_afd.analysis.sweep.questions import Sweep
 from roofline_afd.analysis.sweep.runners import Job, LostError
 from roofline_afd.errors import InputError
 
@@ -135,3 +137,23 @@ def test_finished_blocks_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not file.exists()
     sweep(scenario, file=file, resume=True, **asked)
     assert len(file.read_bytes().splitlines()) == 1 + 40 * 8000
+
+
+def test_processes_that_are_killed_are_begun_again(tmp_path: Path) -> None:
+    """Their blocks are done by others: the same rows as of one process."""
+    files = [tmp_path / "killed.csv", tmp_path / "whole.csv"]
+    killed: list[int] = []
+
+    def kill(_: object) -> None:
+        for each in [] if killed else multiprocessing.active_children():
+            each.kill()
+            killed.append(each.pid or 0)
+
+    scenario = Scenario(system="h800", model="deepseek-v3")
+    for file, runner, told in zip(files, ("processes", "serial"), (kill, None), strict=True):
+        asked = Sweep(
+            scenario, of="roofline", metrics=["hfu"], axes=BLOCKS, runner=runner, workers=1, file=file
+        )
+        module.sweep(asked, told=told)
+    assert killed
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -7,6 +7,7 @@ import importlib.metadata
 import re
 import socket
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from roofline_afd.cli.app import COMMANDS
+from tests.analysis.evidence.operators.times import synthetic
 from tests.conftest import ONE_PLAN_OPTIONS, ROOT, command
 
 PACKAGE = ROOT / "roofline_afd"
@@ -48,7 +50,7 @@ QUESTIONS = {
     "sensitivity": (*ASK, "--devices", "16", *SMALL),
     "predict": (*ASK, "--devices", "128", "--batch", "8"),
     "roofline": (*ASK, "--ffn-nodes", "1:4"),
-    "imbalance": (*ASK, "--attention-nodes", "4", "--ffn-nodes", "2"),
+    "imbalance": (*ASK[2:], "--attention-nodes", "4", "--ffn-nodes", "2", "--zipf", "1", "--batches", "10"),
     "provision": (*TIMES, "--prompt-mean", "100", "--decode-mean", "50"),
     "simulate": (*TIMES, "--prompt-mean", "100", "--decode-mean", "50", "--requests", "100", "--r", "2"),
     "explore": (*ASK, *LENGTHS),
@@ -56,27 +58,29 @@ QUESTIONS = {
     "procure": ("--systems", "h800", *ASK[2:], "--demand", "1e4", *SMALL),
     "deploy": (*ASK, "--devices", "32", "--batch", "8", "--for", "vllm"),
     "sweep": (*ASK, "--of", "roofline", "--axis", "ffn_nodes=1:4"),
-    "report": ("--systems", "h800", *ASK[2:], "--demand", "1e4", *SMALL, "--output", "x.html"),
     "explain": ("hfu",),
-    "validate": ("services.csv",),
-    "calibrate": ("operators.csv",),
-    "plot": ("dead-zone", *ASK, "--ffn-nodes", "1:4", "--output", "x.svg"),
+    "validate": ("--operators", "times.csv"),
+    "calibrate": ("times.csv",),
+    "plot": ("dead-zone", *ASK, "--ffn-nodes", "1:4", "--output", "x.json"),
     "hardware": ("list",),
     "models": ("show", "deepseek-v3"),
 }
 
 
-def _calls(path: Path) -> set[str]:
-    return {
-        ast.unparse(node.func)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call)
-    }
+def _suspicious(words: set[str]) -> Iterator[tuple[str, ast.Module]]:
+    """Yield the files that hold one of some words: name and syntax."""
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text("utf-8")
+        if any(word in text for word in words):
+            yield path.relative_to(PACKAGE).as_posix(), ast.parse(text)
 
 
 def test_nothing_runs_what_a_file_says() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        calls, name = _calls(path), path.relative_to(PACKAGE).as_posix()
+    words = {f"{each}(" for each in RUNS_CODE | RUNS_DATA} | {"pickle", "subprocess"}
+    found = list(_suspicious(words))
+    assert found
+    for name, tree in found:
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert not calls & (RUNS_CODE | RUNS_DATA), name
         assert not any(call.startswith("subprocess.") for call in calls), name
         assert "pickle.loads" not in calls or name in OF_OUR_OWN, name
@@ -85,16 +89,21 @@ def test_nothing_runs_what_a_file_says() -> None:
 def test_one_file_alone_connects() -> None:
     """The one that hands work to a cluster which the user names."""
     found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for file, tree in _suspicious(CONNECTS):
+        for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if {name.partition(".")[0] for name in names} & CONNECTS:
-                found.add(path.relative_to(PACKAGE).as_posix())
+                found.add(file)
     assert found == {"analysis/sweep/runners.py"}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_asked() -> None:
+    """But for the report, which takes long: no test of it may connect to another machine, as no other may."""
+    assert {*QUESTIONS, "report"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_no_command_connects(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tried: list[object] = []
 
@@ -112,6 +121,7 @@ def test_no_command_connects(name: str, monkeypatch: pytest.MonkeyPatch, tmp_pat
     ):
         monkeypatch.setattr(owner, function, refuse)
     monkeypatch.chdir(tmp_path)
+    synthetic(tmp_path / "times.csv")
     done = command(name, *QUESTIONS[name])
     assert done.status in {0, 1}, done.err
     assert not tried

@@ -1,4 +1,4 @@
-"""Long commands that are asked to end: at once, in one line, nothing half-written, nobody left at work."""
+"""Commands that are asked to end, or short of memory: one line, nothing half-written, nobody left at work."""
 
 from __future__ import annotations
 
@@ -62,17 +62,40 @@ LONG = {
     ),
 }
 """What takes long, with every kind of file that it writes."""
-AFTER_S = {"sweep": 1.2}
+AFTER_S = {"sweep": 1.0}
 """Seconds of work after which they are asked to end, where the workers of a command begin late."""
 KEPT = {"sweep in one process": "x.csv.parts"}
 """What stays so that a command goes on where it stopped."""
 
 
-def forked(cases: list[dict[str, Any]], folder: Path, together: int = 2) -> list[dict[str, Any]]:
-    """Run commands in processes forked of one, and return what became of each."""
+BOTH = {"sweep in one process", "report", "explore"}
+"""Of which the user's own signal is tried, too; the others catch it where these do."""
+SHORT = (
+    (2, "explore", *ASK, *LENGTHS, "--devices", "64"),
+    (4, "explore", *ASK, *LENGTHS, "--devices", "64"),
+    (8, "roofline", *ASK, "--ffn-nodes", "1:100000"),
+    (0, "sweep", *ASK, "--of", "roofline", *AXES, "--reduce", "best:hfu", "--runner", "serial"),
+)
+"""Commands for which so many megabytes more than the program has loaded are too few."""
+ASKED = [
+    {"name": name, "words": words, "signal": number, "after_s": AFTER_S.get(name, 0.1)}
+    for name, words in LONG.items()
+    for number in ("SIGINT", "SIGTERM")
+    if number == "SIGTERM" or name in BOTH
+]
+CASES: list[dict[str, Any]] = [*ASKED, *({"words": words[1:], "more_mb": words[0]} for words in SHORT)]
+
+pytestmark = pytest.mark.skipif(not LINUX, reason="processes and their memory are not told as files")
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Run all of them in processes forked of one, and return what became of each."""
+    folder = tmp_path_factory.mktemp("ends")
+    synthetic(folder / "operators.csv")
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.forked"],
-        input=json.dumps({"cases": cases, "folder": str(folder), "together": together}),
+        input=json.dumps({"cases": CASES, "folder": str(folder), "together": 2}),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -84,16 +107,9 @@ def forked(cases: list[dict[str, Any]], folder: Path, together: int = 2) -> list
     return told
 
 
-@pytest.mark.skipif(not LINUX, reason="processes are not told as files")
-def test_long_commands_end_when_they_are_asked_to(tmp_path: Path) -> None:
+def test_long_commands_end_when_they_are_asked_to(ends: list[dict[str, Any]]) -> None:
     """By the user at the terminal, and by whoever ends processes."""
-    cases = [
-        {"name": name, "words": words, "signal": number, "after_s": AFTER_S.get(name, 0.1)}
-        for name, words in LONG.items()
-        for number in ("SIGINT", "SIGTERM")
-    ]
-    synthetic(tmp_path / "operators.csv")
-    for case, told in zip(cases, forked(cases, tmp_path), strict=True):
+    for case, told in zip(ASKED, ends, strict=False):
         status, word = (130, "interrupted") if case["signal"] == "SIGINT" else (143, "terminated")
         assert (told["status"], told["said"]) == (status, f"roofline-afd: error: {word}\n"), (case, told)
         kept = KEPT.get(str(case["name"]), "?")
@@ -101,3 +117,11 @@ def test_long_commands_end_when_they_are_asked_to(tmp_path: Path) -> None:
         assert not [file for file in told["files"] if file.endswith(".half")], (case, told)
         assert told["left"] == 0, (case, told)
         assert told["seconds"] < 10, (case, told)
+
+
+def test_short_memory_is_told(ends: list[dict[str, Any]]) -> None:
+    """Though libraries end a process for it without a word."""
+    for words, told in zip(SHORT, ends[len(ASKED) :], strict=True):
+        assert told["status"] == 2, (words, told)
+        assert told["said"].count("\n") == 1, (words, told)
+        assert "lift its limits" in told["said"]

@@ -251,6 +251,12 @@ def test_long_texts_and_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook, "MOST_ROWS", 5)
     with pytest.raises(InputError, match=r"5 rows of .* columns are more than a sheet"):
         as_xlsx(ANSWER)
+    monkeypatch.setattr(workbook, "MOST_ROWS", 100)
+    monkeypatch.setattr(workbook, "MOST_CELLS", 50)
+    with pytest.raises(
+        InputError, match=r"more than the 50 cells that a workbook is written with: write \.csv"
+    ):
+        as_xlsx(ANSWER)
 
 
 def test_an_answer_without_rows() -> None:

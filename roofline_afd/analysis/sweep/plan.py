@@ -14,6 +14,7 @@ from roofline_afd.analysis.sweep.grids import Grid
 from roofline_afd.analysis.sweep.metrics import COMPARE, METRICS, MODES, PREDICT, REFUSED, WINNERS, kind_of
 from roofline_afd.analysis.sweep.reduce import NONE
 from roofline_afd.errors import InfeasibleError, InputError
+from roofline_afd.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,8 +55,9 @@ class Spec:
 
     @cached_property
     def digest(self) -> str:
-        """What tells this sweep from any other."""
+        """What tells this sweep from any other, and from the same by another program or other records."""
         told = [self.of, self.mode, self.n_outer, self.metrics, self.reduce, repr(self.scenario)]
+        told += [__version__, repr(self.scenario.system.parts.catalogue.added)]
         held = hashlib.sha256(repr(told).encode())
         for axis in self.axes:
             held.update(repr((axis.key, axis.words)).encode())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from roofline_afd.analysis.sweep.questions import RUNNERS
 from roofline_afd.analysis.sweep.work import work
 from roofline_afd.errors import InputError, RooflineAfdError, shown
-from roofline_afd.processes import deaf_to_interrupts, end_workers, work_for
+from roofline_afd.processes import deaf, end_workers, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -132,7 +132,7 @@ def _windowed(pool: ProcessPoolExecutor, job: Job, tasks: dict[int, range]) -> I
     while waiting or running:
         while waiting and len(running) < AHEAD * job.workers:
             number, chunks = waiting.popleft()
-            with deaf_to_interrupts():
+            with deaf("SIGINT", "SIGTERM"):
                 running[pool.submit(_work, job.form, chunks.start, chunks.stop)] = number
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
@@ -200,9 +200,12 @@ def _on_dask(job: Job, distributed: ModuleType) -> Iterator[tuple[int, bytes]]:
     try:
         _answers(job.scheduler)
         if job.scheduler is None:
-            with deaf_to_interrupts():
+            with deaf("SIGINT"):
                 cluster = distributed.LocalCluster(
-                    n_workers=job.workers, threads_per_worker=1, dashboard_address=None
+                    n_workers=job.workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
                 )
         client = distributed.Client(cluster or job.scheduler, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
@@ -282,7 +285,7 @@ def _ray(job: Job) -> Iterator[tuple[int, bytes]]:
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe(duplex=False)
     driver = context.Process(target=_drive, args=(theirs, job, os.getpid()))
-    with deaf_to_interrupts():
+    with deaf("SIGINT", "SIGTERM"):
         driver.start()
     theirs.close()
     try:

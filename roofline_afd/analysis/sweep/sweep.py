@@ -215,8 +215,8 @@ def _in_memory(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return rows, and what is said of all points."""
     try:
-        with contextlib.closing(_done(runner, job, spec, told, 0)) as parts:
-            found = dict(parts)
+        with contextlib.closing(_done(runner, job, spec, told, 0)) as done:
+            found = dict(done)
     except LostError as error:
         raise InputError(f"--runner {runner}: {error}; --output FILE keeps what is done") from error
     if spec.reduce[0] == NONE:
