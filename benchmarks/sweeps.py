@@ -72,7 +72,7 @@ CASES = (
     ("roofline, the best", STAGE.replace("REDUCE", "best:hfu"), (10**6, 10**7, 10**8, 10**9), 9),
     ("roofline, Pareto of two", STAGE.replace("REDUCE", "pareto:hfu,active_time_us"), (10**8, 10**9), 17),
     ("predict of AFD, every operator", STEPS, (10**5, 10**6, 10**7), 9),
-    ("compare up to 64 devices", SEARCHES, (100, 500), 8),
+    ("compare up to 64 devices", SEARCHES, (100, 1000), 8),
 )
 """What is swept, how many points, and the bytes of results that each has."""
 

@@ -202,6 +202,13 @@ def _next_question() -> Callable[[], object]:
     return lambda: successive.rates(changed(scenario, {"scale_out_gb_per_s": float(next(rates))}))
 
 
+def _questions_alike() -> Callable[[], object]:
+    scenario = Scenario(system="h800", model="deepseek-v3", tpot_ms=50, max_devices=64)
+    questions = [changed(scenario, {"scale_out_gb_per_s": float(rate)}) for rate in np.linspace(25, 400, 64)]
+    successive = Successive()
+    return lambda: successive.every(questions)
+
+
 def _swept_roofline() -> Callable[[], object]:
     axes = {
         "ffn_nodes": range(1, 101),
@@ -243,6 +250,7 @@ COMPUTED: dict[str, Callable[[], Callable[[], object]]] = {
     "1e6 steps of AFD, every operator": _steps,
     "both searches up to 512 devices": _searches,
     "comparison after one alike": _next_question,
+    "64 comparisons alike, together": _questions_alike,
     "sweep of 1e7 points of the roofline, one process": _swept_roofline,
     "sweep of 1e6 predictions, one process": _swept_predictions,
     "follow 100,000 requests on 16 replicas": _followed,

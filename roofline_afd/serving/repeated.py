@@ -123,9 +123,13 @@ class RepeatedSearch:
             device].
         """
         together = max(MOST_PAIRS // max(self.shapes.most.size, 1), 1)
-        found: list[float] = []
-        for start in range(0, len(questions), together):
-            found += self._rates(Stack(questions[start : start + together]), at_least).tolist()
+        found = [0.0] * len(questions)
+        order = sorted(range(len(questions)), key=lambda place: questions[place].held_tokens)
+        for start in range(0, len(order), together):  # those side by side that memory holds alike
+            places = order[start : start + together]
+            rates = self._rates(Stack([questions[place] for place in places]), at_least)
+            for place, rate in zip(places, rates.tolist(), strict=True):
+                found[place] = rate
         return found
 
     def _rates(self, asked: Stack, at_least: float) -> Numbers:

@@ -25,7 +25,7 @@ from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.serving.deployment import AFD, EP, Deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.serving.deployment import Deployment
@@ -74,6 +74,10 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
     rows = [side.row for side in sides.values()]
     examined = sum(side.found.examined for side in sides.values())
     moved = levers_of(scenario, sides) if levers else None
+    beside = {
+        mode: [_shape(each, side.deployments) for each in (side.found.runner_up, side.found.smallest)]
+        for mode, side in sides.items()
+    }
     notes = [
         *([Decisive(why.lstrip(":; "))] if why else []),
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
@@ -87,7 +91,7 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
         *lever_notes(moved or []),
         *memory_notes(row for row in rows if row["feasible"]),
         *_unique(note for side in sides.values() for note in notes_of(side.deployments, [side.row])),
-        *_neighbours(sides),
+        *_neighbours(sides, beside),
         *provenance_notes(scenario, quantities),
     ]
     return Answer(
@@ -100,12 +104,8 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
             **verdict.keys(),
             "validated_error": constants.validated_error,
             "reason": f"{verdict_said}{why}.",
-            "runner_up": {
-                mode: _shape(side.found.runner_up, side.deployments) for mode, side in sides.items()
-            },
-            "smallest_nearly_as_good": {
-                mode: _shape(side.found.smallest, side.deployments) for mode, side in sides.items()
-            },
+            "runner_up": {mode: shape for mode, (shape, _) in beside.items()},
+            "smallest_nearly_as_good": {mode: shape for mode, (_, shape) in beside.items()},
             "levers": moved,
             "deployments_examined": examined,
             "answer": with_formats(f"{verdict_said}.{_lies(sides)}", scenario),
@@ -198,16 +198,16 @@ def _decider(sides: Mapping[str, Side]) -> str:
     return f"a timing of dispatch and combine over {most} devices in service"
 
 
-def _neighbours(sides: Mapping[str, Side]) -> list[str]:
+def _neighbours(
+    sides: Mapping[str, Side], beside: Mapping[str, Sequence[dict[str, Any] | None]]
+) -> list[str]:
     """Return a sentence per mode: the next best shape, and the smallest nearly as good."""
     notes: list[str] = []
     for mode, side in sides.items():
         if side.rate is None:
             continue
         parts = []
-        runner_up, smallest = (
-            _shape(each, side.deployments) for each in (side.found.runner_up, side.found.smallest)
-        )
+        runner_up, smallest = beside[mode]
         if runner_up:
             share = runner_up["tokens_per_s_per_device"] / side.rate
             less = f"{share - 1:.1%}" if share < 1 - EQUALLY_GOOD else "as good"

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind, Places
     from roofline_afd.serving.scenario import Scenario
 
-CHUNK_POINTS = {COMPARE: 32, PREDICT: 1 << 20}
-"""Points of a chunk: as many as keep what is done once a search, or once for all batches, small [1]."""
-MOST_CHUNK_POINTS = 1 << 17
-"""The same of others, whose columns stay near the core, and of rows that are written [1]."""
+CHUNK_POINTS = 1 << 17
+"""Points of a chunk: as many as keep what is done once a chunk small, and its columns near the core [1]."""
+PREDICTED_POINTS = 1 << 20
+"""Points of a chunk of predictions, but for rows that are written: what batches do not move is shared [1]."""
+COMPARED_POINTS = (8, 64)
+"""Points of a chunk of comparisons, least and most: as many as search together, in `FEWEST_CHUNKS` [1]."""
+FEWEST_CHUNKS = 16
 _BLANK: dict[str, Any] = {"feasible": False, "winner": 0.0, "mode": 0.0}
 """Metrics of what is infeasible; the others have no number."""
 _REFUSED: dict[str, Any] = {
@@ -68,9 +71,13 @@ class Spec:
     @property
     def grid(self) -> Grid:
         """All points."""
-        points = CHUNK_POINTS.get(self.of, MOST_CHUNK_POINTS)
-        points = min(points, MOST_CHUNK_POINTS) if self.reduce[0] == NONE else points
-        return Grid(tuple(axis.size for axis in self.axes), self.n_outer, points)
+        whole = Grid(tuple(axis.size for axis in self.axes), self.n_outer, CHUNK_POINTS)
+        if self.of == COMPARE:
+            least, most = COMPARED_POINTS
+            return whole._replace(chunk_points=min(max(whole.points // FEWEST_CHUNKS, least), most))
+        if self.of == PREDICT and self.reduce[0] != NONE:
+            return whole._replace(chunk_points=PREDICTED_POINTS)
+        return whole
 
 
 def ordered(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.analysis.sweep.axes import axes_of, axis_of
-from roofline_afd.analysis.sweep.grids import Grid
+from roofline_afd.analysis.sweep.grids import Grid, cropped, pieces, put
 from roofline_afd.analysis.sweep.reduce import Reducer, reduction_of
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.errors import InputError
@@ -111,6 +111,25 @@ def test_chunks_hold_every_point_once_in_order(shape: list[int], outer: int, chu
             assert held.size <= max(chunk, 1) or held.size == 1
             seen += held.tolist()
     assert seen == list(range(grid.points))
+
+
+@settings(max_examples=30)
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    most=st.integers(1, 60),
+    kept=st.sets(st.integers(0, 8), min_size=1),
+)
+def test_pieces_make_a_block_whole(shape: list[int], most: int, kept: set[int]) -> None:
+    """Every place of a block once, in pieces of at most so many; and nothing beside it."""
+    whole = np.zeros(shape, dtype=int)
+    block = [np.array(sorted({place % size for place in kept})) for size in shape]
+    for piece in pieces([places.size for places in block], most):
+        own = [places[part] for places, part in zip(block, piece, strict=True)]
+        assert math.prod(places.size for places in own) <= most
+        put(whole, own, cropped(whole, own) + 1)
+    expected = np.zeros(shape, dtype=int)
+    expected[np.ix_(*block)] = 1
+    assert (whole == expected).all()
 
 
 def _columns(values: list[tuple[float, float, bool]]) -> dict[str, Any]:

@@ -122,6 +122,18 @@ def test_points_of_comparisons_are_those_of_the_command() -> None:
         assert row["probability_afd_wins"] == pytest.approx(summary["probability_afd_wins"])
 
 
+def test_a_comparison_that_cannot_be_leaves_those_beside_it() -> None:
+    """One target leaves no time beside the gap: that question alone is refused."""
+    scenario = Scenario(system="h800", model="deepseek-v3", **SMALL)
+    axes = {"tpot_ms": [60.0, 30.0], "gap_ms": [1.0, 30.0]}
+    table = sweep(scenario, axes=axes, metrics=["winner", "best_tokens_per_s_per_device"], runner="serial")
+    refused = table["winner"] == "refused"
+    assert table[refused][["tpot_ms", "gap_ms"]].to_numpy().tolist() == [[30.0, 30.0]]
+    assert table["best_tokens_per_s_per_device"].isna().tolist() == refused.tolist()
+    with pytest.raises(InputError, match="leaves no time for the layers"):
+        sweep(scenario, axes={"tpot_ms": [30.0], "gap_ms": [30.0]}, runner="serial")
+
+
 def test_points_of_explorations_are_those_of_the_command() -> None:
     scenario = Scenario(system="b200", model="gpt-oss-20b", devices=4, tpot_ms=30, **ONE_PLAN)
     axes = {"isl": [512], "osl": [64], "ttft_ms": [1e-3, 500.0]}
