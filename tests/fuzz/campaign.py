@@ -34,6 +34,8 @@ SIZE = 50
 """Questions of a block."""
 TOGETHER = 5
 """Cases drawn as one list."""
+ESCAPED = ("terminal", "markdown", "csv")
+"""Formats in which names are escaped; pages are looked at wherever they are written."""
 TRIES = 40
 """Questions asked to bring one down that does not hold."""
 MORE = 1.5
@@ -134,13 +136,15 @@ class Asker:
         """Ask and check a question, and what follows from it."""
         found = Findings()
         form = self.form(case, chance)
-        more = () if form in {"", "terminal"} else ("--format", form)
-        outcome, here = self.ask(case, *more, terminal=form == "terminal")
+        outcome, here = self.ask(case, *_format(form), terminal=form == "terminal")
         checker.contract(found, outcome)
         if outcome.hung or outcome.status not in {0, 1}:
             return found, outcome
         if form in {"terminal", "csv", "markdown"}:
             checker.escaped(found, form, outcome.out)
+        for other in ESCAPED if case.every_form else ():
+            text = self.ask(case, *_format(other), terminal=other == "terminal")[0].out
+            checker.escaped(found, other, text)
         for page in (*here.glob("a.htm*"), *here.glob("a.md")):
             checker.escaped(found, "html" if page.suffix == ".html" else "markdown", page.read_text("utf-8"))
         if outcome.out and (form == "json" or (not form and outcome.out.startswith("{"))):
@@ -240,6 +244,11 @@ def loosened(case: Case, answer: dict[str, Any], chance: random.Random) -> Itera
 def _differing(one: str, other: str) -> str:
     at = next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
     return f"{one[max(at - 60, 0) : at + 60]!r} and {other[max(at - 60, 0) : at + 60]!r}"
+
+
+def _format(form: str) -> tuple[str, ...]:
+    """Return the option that asks for a format; a terminal takes its own."""
+    return () if form in {"", "terminal"} else ("--format", form)
 
 
 def line_of(case: Case) -> str:

@@ -79,6 +79,8 @@ class Case:
     command: str
     units: tuple[tuple[str, ...], ...]
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    every_form: bool = False
+    """Whether it is asked in each format that names are escaped in."""
 
     def words(self, here: str) -> list[str]:
         """Return the command line, in a folder."""

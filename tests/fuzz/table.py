@@ -34,6 +34,7 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "replications": ("1", "2"),
     "batches": ("1", "3", "10"),
     "runner": ("serial",),
+    "of": ("roofline", "predict", "roofline", "predict", "compare"),
 }
 """Options that say how much work there is, and what they mostly are here."""
 BOUNDING: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +44,7 @@ BOUNDING: Mapping[str, tuple[str, ...]] = {
     "requests": (),
     "replications": (),
     "runner": (),
+    "of": (),
 }
 """Of these, those that are given wherever a command has them, but for beside others that bound it too."""
 REQUESTS = "isl"
