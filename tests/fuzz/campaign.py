@@ -40,6 +40,8 @@ TRIES = 40
 """Questions asked to bring one down that does not hold."""
 MORE = 1.5
 """How much looser a limit is made, or more of a resource is given."""
+LONGEST_MS, MOST_DEVICES = 1e6, 64
+"""Looser limits than these are not asked for."""
 RESOURCES = ("memory_gb", "memory_gb_per_s", "scale_out_gb_per_s", "scale_up_gb_per_s")
 """Catalogue values of which more is never worse."""
 
@@ -79,8 +81,6 @@ class Report:
     seconds: float = 0.0
     slowest: float = 0.0
     slowest_line: str = ""
-    digests: list[tuple[list[str], str]] = dataclasses.field(default_factory=list)
-    """Questions whose answer another process is to give too, and what it was."""
 
 
 def drawn(strategy: SearchStrategy[Case], number: int, count: int) -> list[Case]:
@@ -221,23 +221,23 @@ def loosened(case: Case, answer: dict[str, Any], chance: random.Random) -> Itera
     """
     inputs = answer["inputs"]
     flags = {unit[0] for unit in case.units}
-    ways: list[tuple[str, str, str, str]] = []
+    if flags & {"--scenario", "--largest-batch", "--largest-context"}:
+        return  # a file may say more; the largest of either is another one
+    ways: list[tuple[str, str, str]] = []
     if case.command == "compare":
-        ways.append(("a longer TPOT is never worse", "--tpot-ms", f"{inputs['tpot_ms'] * MORE}", ""))
-        if "--devices" not in flags:
-            ways.append(
-                ("more devices are never worse", "--max-devices", f"{min(2 * inputs['max_devices'], 64)}", "")
-            )
-    if flags & {"--largest-batch", "--largest-context"}:
-        return  # more of either asks for more
+        tpot, devices = inputs["tpot_ms"] * MORE, 2 * inputs["max_devices"]
+        if tpot < LONGEST_MS:
+            ways.append(("a longer TPOT is never worse", "--tpot-ms", f"{tpot}"))
+        if "--devices" not in flags and devices <= MOST_DEVICES:
+            ways.append(("more devices are never worse", "--max-devices", f"{devices}"))
     sides = {inputs.get("attention_system"), inputs.get("ffn_system"), inputs["system"]}
-    if not flags & {"--set", "--base-set", "--scenario"} and len(sides - {None}) == 1:
+    if not flags & {"--set", "--base-set"} and len(sides - {None}) == 1:
         for key in RESOURCES:
             value = inputs["values"].get(key, {}).get("value")
             if value is not None:
-                ways.append((f"more {key} is never worse", "--set", f"{key}={value * MORE}", key))
-    for check, flag, value, _ in chance.sample(ways, min(len(ways), 1)):
-        units = tuple(unit for unit in case.units if unit[0] != flag or flag == "--set")
+                ways.append((f"more {key} is never worse", "--set", f"{key}={value * MORE}"))
+    for check, flag, value in chance.sample(ways, min(len(ways), 1)):
+        units = tuple(unit for unit in case.units if unit[0] != flag)
         yield check, dataclasses.replace(case, units=(*units, (flag, value))), f"{flag} {value}"
 
 

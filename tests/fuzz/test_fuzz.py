@@ -11,6 +11,7 @@ import pytest
 
 from tests.fuzz.campaign import Asker, blocks, drawn, line_of, loosened
 from tests.fuzz.hostile import KINDS, hostile_files, weighted
+from tests.fuzz.page import BEGIN, FIGURES, PAGE, text_of
 from tests.fuzz.questions import Case, commands, questions
 from tests.fuzz.table import COMMANDS, OUTSIDE, lines_of, options_of
 
@@ -46,6 +47,15 @@ def test_every_command_and_option_is_asked_about() -> None:
     for name, command in COMMANDS.items():
         asked = {option.name for option in options_of(name)}
         assert asked == {each.name for each in command.params} - set(OUTSIDE)
+
+
+def test_the_page_is_made_of_the_figures() -> None:
+    """Of the last campaign: `make fuzz` writes both."""
+    figures = json.loads(FIGURES.read_text("utf-8"))
+    assert PAGE.read_text("utf-8") == text_of(figures)
+    assert not figures["violations"]
+    assert {name for name in figures["by"] if not name.startswith(BEGIN)} == set(COMMANDS)
+    assert {name.removeprefix(BEGIN) for name in figures["by"]} - set(COMMANDS) == set(KINDS)
 
 
 def test_examples_are_understood() -> None:
