@@ -7,7 +7,7 @@ import functools
 import gzip
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -243,7 +243,7 @@ def _damaged(draw: st.DrawFn, data: bytes) -> bytes:
     )
 
 
-JSON_VALUES = (
+JSON_VALUES: tuple[Any, ...] = (
     *(-1, 0, 1, 2, 3, 0.5, 1e308, 5e-324, 10**19, 10**400, float("nan"), float("inf"), True, False, None, ""),
     *(
         " ",

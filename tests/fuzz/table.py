@@ -115,7 +115,8 @@ def lines_of(command: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
     }
     lines = []
     for text in EXAMPLES.get(command, ()):
-        words, units = shlex.split(text), []
+        words = shlex.split(text)
+        units: list[tuple[str, ...]] = []
         while words:
             flag, equals, value = words.pop(0).partition("=")
             if flag not in by_flag:

@@ -13,7 +13,8 @@ from tests.fuzz.campaign import Asker, blocks, drawn, line_of, loosened
 from tests.fuzz.hostile import KINDS, hostile_files, weighted
 from tests.fuzz.page import BEGIN, FIGURES, PAGE, text_of
 from tests.fuzz.questions import Case, commands, questions
-from tests.fuzz.table import COMMANDS, OUTSIDE, lines_of, options_of
+from tests.fuzz.table import OUTSIDE, lines_of, options_of
+from tests.test_parity import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
