@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-AGAIN, EVERY_FORMAT, LOOSER = 1 / 10, 1 / 10, 1 / 4
-"""Shares of questions with an answer that are asked again, in every format, and with a looser limit."""
+AGAIN, EVERY_FORMAT = 1 / 10, 1 / 10
+"""Shares of questions with an answer that are asked again, and in every format."""
+LOOSER = {"compare": 1 / 3, "predict": 1.0}
+"""Commands whose questions are asked with looser limits, or more of a resource, and the share of those."""
 SIZE = 50
 """Questions of a block."""
 TOGETHER = 5
@@ -187,7 +189,7 @@ class Asker:
         if chance.random() < EVERY_FORMAT and "--frontier" not in given:
             texts = {form: self.ask(case, "--format", form)[0].out for form in ("csv", "markdown", "table")}
             checker.formats(found, answer, texts)
-        if case.command in {"compare", "predict"} and outcome.status == 0 and chance.random() < LOOSER:
+        if outcome.status == 0 and chance.random() < LOOSER.get(case.command, 0.0):
             for check, changed, said in loosened(case, answer, chance):
                 after, _ = self.ask(changed, "--format", "json")
                 found_after = checker.strict_json(Findings(), after.out) if after.out else None
