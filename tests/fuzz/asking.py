@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-LIMIT_S = 60.0
-"""Wall time of a question: more is a hang [s]."""
+LIMIT_S = 40.0
+"""Processor time of a question: more is a hang [s]."""
+PATIENCE = 10
+"""Wall time of a question over its processor time, at most: other processes want cores too [1]."""
 MOST_MB = 1500.0
 """Memory that one question may add to the process [MB]."""
 
@@ -86,7 +88,7 @@ def asked(words: Sequence[str], *, terminal: bool = False, limit_s: float = LIMI
     terminal : bool
         Whether its output is said to be a terminal; progress is told where errors are, and they are not.
     limit_s : float
-        Wall time it may take; 0 for any [s].
+        Processor time it may take; 0 for any [s].
 
     Returns
     -------
@@ -100,10 +102,12 @@ def asked(words: Sequence[str], *, terminal: bool = False, limit_s: float = LIMI
         del signum, frame
         raise HungError
 
-    before = signal.signal(signal.SIGALRM, stop)
+    timers = ((signal.SIGPROF, signal.ITIMER_PROF, 1), (signal.SIGALRM, signal.ITIMER_REAL, PATIENCE))
+    before = [signal.signal(each, stop) for each, _, _ in timers]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun, used = time.perf_counter(), time.process_time()
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    for _, timer, longer in timers:
+        signal.setitimer(timer, limit_s * longer)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = run(list(words))
@@ -115,8 +119,9 @@ def asked(words: Sequence[str], *, terminal: bool = False, limit_s: float = LIMI
     except BaseException as error:  # noqa: BLE001 - it is what is looked for
         raised = place(error)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for (each, timer, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(each, handler)
     seconds, cpu_s = time.perf_counter() - begun, time.process_time() - used
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
     return Outcome(status, out.getvalue(), err.getvalue(), seconds, cpu_s, grown, raised, hung)

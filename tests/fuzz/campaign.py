@@ -28,16 +28,22 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-AGAIN, EVERY_FORMAT, LOOSER = 1 / 10, 1 / 10, 1 / 4
-"""Shares of questions with an answer that are asked again, in every format, and with a looser limit."""
+AGAIN, EVERY_FORMAT = 1 / 10, 1 / 10
+"""Shares of questions with an answer that are asked again, and in every format."""
+LOOSER = {"compare": 1 / 3, "predict": 1.0}
+"""Commands whose questions are asked with looser limits, or more of a resource, and the share of those."""
 SIZE = 50
 """Questions of a block."""
 TOGETHER = 5
 """Cases drawn as one list."""
+ESCAPED = ("terminal", "markdown", "csv")
+"""Formats in which names are escaped; pages are looked at wherever they are written."""
 TRIES = 40
 """Questions asked to bring one down that does not hold."""
 MORE = 1.5
 """How much looser a limit is made, or more of a resource is given."""
+LONGEST_MS, MOST_DEVICES = 1e6, 64
+"""Looser limits than these are not asked for."""
 RESOURCES = ("memory_gb", "memory_gb_per_s", "scale_out_gb_per_s", "scale_up_gb_per_s")
 """Catalogue values of which more is never worse."""
 
@@ -77,8 +83,6 @@ class Report:
     seconds: float = 0.0
     slowest: float = 0.0
     slowest_line: str = ""
-    digests: list[tuple[list[str], str]] = dataclasses.field(default_factory=list)
-    """Questions whose answer another process is to give too, and what it was."""
 
 
 def drawn(strategy: SearchStrategy[Case], number: int, count: int) -> list[Case]:
@@ -134,13 +138,15 @@ class Asker:
         """Ask and check a question, and what follows from it."""
         found = Findings()
         form = self.form(case, chance)
-        more = () if form in {"", "terminal"} else ("--format", form)
-        outcome, here = self.ask(case, *more, terminal=form == "terminal")
+        outcome, here = self.ask(case, *_format(form), terminal=form == "terminal")
         checker.contract(found, outcome)
         if outcome.hung or outcome.status not in {0, 1}:
             return found, outcome
         if form in {"terminal", "csv", "markdown"}:
             checker.escaped(found, form, outcome.out)
+        for other in ESCAPED if case.every_form else ():
+            text = self.ask(case, *_format(other), terminal=other == "terminal")[0].out
+            checker.escaped(found, other, text)
         for page in (*here.glob("a.htm*"), *here.glob("a.md")):
             checker.escaped(found, "html" if page.suffix == ".html" else "markdown", page.read_text("utf-8"))
         if outcome.out and (form == "json" or (not form and outcome.out.startswith("{"))):
@@ -183,7 +189,7 @@ class Asker:
         if chance.random() < EVERY_FORMAT and "--frontier" not in given:
             texts = {form: self.ask(case, "--format", form)[0].out for form in ("csv", "markdown", "table")}
             checker.formats(found, answer, texts)
-        if case.command in {"compare", "predict"} and outcome.status == 0 and chance.random() < LOOSER:
+        if outcome.status == 0 and chance.random() < LOOSER.get(case.command, 0.0):
             for check, changed, said in loosened(case, answer, chance):
                 after, _ = self.ask(changed, "--format", "json")
                 found_after = checker.strict_json(Findings(), after.out) if after.out else None
@@ -217,29 +223,34 @@ def loosened(case: Case, answer: dict[str, Any], chance: random.Random) -> Itera
     """
     inputs = answer["inputs"]
     flags = {unit[0] for unit in case.units}
-    ways: list[tuple[str, str, str, str]] = []
+    if flags & {"--scenario", "--largest-batch", "--largest-context"}:
+        return  # a file may say more; the largest of either is another one
+    ways: list[tuple[str, str, str]] = []
     if case.command == "compare":
-        ways.append(("a longer TPOT is never worse", "--tpot-ms", f"{inputs['tpot_ms'] * MORE}", ""))
-        if "--devices" not in flags:
-            ways.append(
-                ("more devices are never worse", "--max-devices", f"{min(2 * inputs['max_devices'], 64)}", "")
-            )
-    if flags & {"--largest-batch", "--largest-context"}:
-        return  # more of either asks for more
+        tpot, devices = inputs["tpot_ms"] * MORE, 2 * inputs["max_devices"]
+        if tpot < LONGEST_MS:
+            ways.append(("a longer TPOT is never worse", "--tpot-ms", f"{tpot}"))
+        if "--devices" not in flags and devices <= MOST_DEVICES:
+            ways.append(("more devices are never worse", "--max-devices", f"{devices}"))
     sides = {inputs.get("attention_system"), inputs.get("ffn_system"), inputs["system"]}
-    if not flags & {"--set", "--base-set", "--scenario"} and len(sides - {None}) == 1:
+    if not flags & {"--set", "--base-set"} and len(sides - {None}) == 1:
         for key in RESOURCES:
             value = inputs["values"].get(key, {}).get("value")
             if value is not None:
-                ways.append((f"more {key} is never worse", "--set", f"{key}={value * MORE}", key))
-    for check, flag, value, _ in chance.sample(ways, min(len(ways), 1)):
-        units = tuple(unit for unit in case.units if unit[0] != flag or flag == "--set")
+                ways.append((f"more {key} is never worse", "--set", f"{key}={value * MORE}"))
+    for check, flag, value in chance.sample(ways, min(len(ways), 1)):
+        units = tuple(unit for unit in case.units if unit[0] != flag)
         yield check, dataclasses.replace(case, units=(*units, (flag, value))), f"{flag} {value}"
 
 
 def _differing(one: str, other: str) -> str:
     at = next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
     return f"{one[max(at - 60, 0) : at + 60]!r} and {other[max(at - 60, 0) : at + 60]!r}"
+
+
+def _format(form: str) -> tuple[str, ...]:
+    """Return the option that asks for a format; a terminal takes its own."""
+    return () if form in {"", "terminal"} else ("--format", form)
 
 
 def line_of(case: Case) -> str:

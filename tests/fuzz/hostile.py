@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gzip
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -120,6 +121,28 @@ SCALARS = {
 KEYS = {"toml": r"(?m)^[\w.-]+(?= =)|(?<=[{,] )\w+(?= =)", "json": r'"[^"\n]*"(?=\s*:)', "csv": r"[^,\n]+"}
 
 
+NAMES = {"toml": r'(?<=")[^"\n]+(?=")', "json": r'(?<=: ")[^"\n]*(?=")', "csv": r"(?<=\n)[^,\n]+(?=,)"}
+"""Where files call things: strings, and the first column."""
+_PLAIN = (
+    MARKUP,
+    "a|b",
+    "</script>",
+    "`x`",
+    "[x](javascript:alert(1))",
+    "=1+1",
+    "@SUM(1)",
+    "-1+1",
+    "../x",
+    "a" * 300,
+)
+CALLED = {
+    "toml": (*_PLAIN, "\\u001b[31m", "\\u202e", "\\u0000", "\\n"),
+    "json": (*_PLAIN, "\\u001b[31m", "\\u202e", "\\u0000", "\\n"),
+    "csv": (*_PLAIN, "\x1b[31m", "\u202e", '"a\nb"', "\x9b31m"),
+}
+"""What nobody calls things."""
+
+
 @st.composite
 def mutated(draw: st.DrawFn, text: str, form: str, *, raw: bool = True) -> bytes:
     """Draw a mutation of a text.
@@ -144,7 +167,9 @@ def mutated(draw: st.DrawFn, text: str, form: str, *, raw: bool = True) -> bytes
         how = draw(st.integers(0, 9))
         if how <= 3:
             text = _nearby(draw, text)
-        elif how <= 5:
+        elif how == 4:
+            text = _replaced(draw, text, NAMES[form], st.sampled_from(CALLED[form]))
+        elif how == 5:
             text = _replaced(draw, text, SCALARS[form], _token(form))
         elif how == 6:
             text = _replaced(
@@ -218,7 +243,7 @@ def _damaged(draw: st.DrawFn, data: bytes) -> bytes:
     )
 
 
-JSON_VALUES = (
+JSON_VALUES: tuple[Any, ...] = (
     *(-1, 0, 1, 2, 3, 0.5, 1e308, 5e-324, 10**19, 10**400, float("nan"), float("inf"), True, False, None, ""),
     *(
         " ",
@@ -280,10 +305,12 @@ KINDS = (
     "counts",
     "answer",
     "grid",
+    "names",
 )
 """Kinds of files."""
 WEIGHTS = {"record": 4, "model": 3, "config": 4, "trace": 3, "scenario": 3, "answer": 3}
 """How often each comes; once where it is not named."""
+HARDWARE, MODELS = ("--hardware-db", f"{HERE}/mine.toml"), ("--model-db", f"{HERE}/mine.toml")
 SMALL_SEARCH = ("--max-devices", "16")
 ONE = (("--system", "h800"), ("--model", "qwen3-235b-a22b"))
 
@@ -345,6 +372,7 @@ def hostile_files(draw: st.DrawFn, kind: str) -> Case:
         "trace": _trace,
         "scenario": _scenario,
         "answer": _answer,
+        "names": _named,
     }
     if kind in made:
         return draw(made[kind]() if kind != "model" else _record(models=True))
@@ -457,6 +485,37 @@ def _answer(draw: st.DrawFn) -> Case:
         )
     )
     return _case(command, units, "kept.json", draw(mutated_json(text)))
+
+
+@st.composite
+def _named(draw: st.DrawFn) -> Case:
+    """Draw a valid file that calls one thing as nobody does."""
+    records = samples.records()
+    services, points = samples.rows_of("systems.csv", 2), samples.rows_of("serving_points.csv", 2)
+    system, model = (records[key][1] for key in ("system h800", "model mixtral-8x7b"))
+    mine, big = '"h800"', '"mixtral-8x7b"'
+    shown = ("--system", "mine"), ("--model", "mixtral-8x7b"), ("--ffn-nodes", "1:2")
+    name, form, text, command, units = draw(
+        st.sampled_from(
+            (
+                ("a.csv", "csv", services, "validate", ((f"{HERE}/a.csv",),)),
+                ("a.csv", "csv", points, "validate", (("--serving-points", f"{HERE}/a.csv"),)),
+                ("mine.toml", "toml", system.replace(mine, '"mine"', 1), "roofline", (*shown, HARDWARE)),
+                (
+                    "mine.toml",
+                    "toml",
+                    system.replace(mine, '"mine"', 1),
+                    "hardware show",
+                    (("mine",), HARDWARE),
+                ),
+                ("mine.toml", "toml", system.replace(mine, '"mine"', 1), "hardware list", (HARDWARE,)),
+                ("mine.toml", "toml", model.replace(big, '"mine"', 1), "models show", (("mine",), MODELS)),
+                ("mine.toml", "toml", model.replace(big, '"mine"', 1), "models list", (MODELS,)),
+            )
+        )
+    )
+    data = _replaced(draw, text, NAMES[form], st.sampled_from(CALLED[form])).encode("utf-8", "surrogatepass")
+    return dataclasses.replace(_case(command, units, name, data), every_form=True)
 
 
 @st.composite

@@ -28,6 +28,7 @@ FILES = {
     "counts": "counts of experts",
     "answer": "kept answers",
     "grid": "grids of sweeps",
+    "names": "files that call things what nobody does",
 }
 """Kinds of hostile files, in words."""
 
@@ -51,8 +52,8 @@ on {processes} processes, {rate:.0f} a second; the largest process held {memory_
 
 ## What is promised, and how often it was looked at
 
-No question may take longer than {limit:.0f} s, on searches of a few dozen devices, or add more than
-{most:,.0f} MB to a process.
+No question may take more than {limit:.0f} s of a processor, on searches of a few dozen devices, or add more
+than {most:,.0f} MB to a process.
 
 {checks}
 

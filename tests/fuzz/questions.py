@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from roofline_afd.catalogue.store import Catalogue
-from tests.fuzz.table import BOUNDING, COMMANDS, REQUESTS, SMALL, lines_of, options_of
+from tests.fuzz.table import BOUNDING, REQUESTS, SMALL, lines_of, options_of
 from tests.fuzz.values import hostile_texts, values
+from tests.test_parity import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,35 +21,35 @@ if TYPE_CHECKING:
 HERE = "{here}"
 """Stands for the folder of a question: what it reads and writes is in there."""
 SHARES: Mapping[str, float] = {
-    "compare": 8,
-    "predict": 22,
-    "roofline": 14,
-    "what-if": 6,
+    "compare": 5,
+    "predict": 28,
+    "roofline": 18,
+    "what-if": 4,
     "imbalance": 6,
-    "explain": 7,
+    "explain": 8,
     "provision": 5,
     "simulate": 3,
-    "explore": 3,
-    "load": 1,
+    "explore": 2,
+    "load": 0.6,
     "procure": 4,
-    "deploy": 4,
+    "deploy": 3,
     "sweep": 4,
-    "sensitivity": 1,
+    "sensitivity": 0.3,
     "report": 0.1,
     "models import": 1,
     "hardware list": 4,
-    "hardware show": 4,
+    "hardware show": 5,
     "hardware validate": 0.3,
     "models list": 3,
-    "models show": 3,
+    "models show": 4,
     "models validate": 0.3,
     "plot roofline": 1,
-    "plot hfu-map": 0.3,
-    "plot pareto-panels": 0.1,
-    "plot tornado": 0.3,
-    "plot load": 0.3,
+    "plot hfu-map": 0.1,
+    "plot pareto-panels": 0.05,
+    "plot tornado": 0.1,
+    "plot load": 0.1,
 }
-"""How often a command is asked, by its own share: slow ones seldom; 0.5 for one that is not named."""
+"""How often a command is asked, by its own share: slow ones seldom; 0.25 for one that is not named."""
 READ: Mapping[str, tuple[str, ...]] = {
     "trace": ("trace.csv", "trace.jsonl"),
     "scenario": ("scenario.toml",),
@@ -79,6 +80,8 @@ class Case:
     command: str
     units: tuple[tuple[str, ...], ...]
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    every_form: bool = False
+    """Whether it is asked in each format that names are escaped in."""
 
     def words(self, here: str) -> list[str]:
         """Return the command line, in a folder."""
@@ -150,8 +153,9 @@ def _begun(draw: st.DrawFn, command: str) -> list[tuple[str, ...]]:
     """Draw what a question begins with: an example of the help, or what must be given."""
     options = options_of(command)
     lines = lines_of(command)
-    if lines and draw(st.integers(0, 3)):
-        units = []
+    from_help = draw(st.integers(0, 3)) > 0
+    if lines and from_help:
+        units: list[tuple[str, ...]] = []
         for unit in draw(st.sampled_from(lines)):
             option = _named(unit, options)
             if option is None:
@@ -218,5 +222,5 @@ def questions(draw: st.DrawFn, command: str) -> Case:
 
 def commands() -> tuple[tuple[str, float], ...]:
     """Return every command and its share of the questions."""
-    whole = sum(SHARES.get(name, 0.5) for name in COMMANDS)
-    return tuple((name, SHARES.get(name, 0.5) / whole) for name in COMMANDS)
+    whole = sum(SHARES.get(name, 0.25) for name in COMMANDS)
+    return tuple((name, SHARES.get(name, 0.25) / whole) for name in COMMANDS)

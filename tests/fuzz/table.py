@@ -34,6 +34,7 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "replications": ("1", "2"),
     "batches": ("1", "3", "10"),
     "runner": ("serial",),
+    "of": ("roofline", "predict", "roofline", "predict", "compare"),
 }
 """Options that say how much work there is, and what they mostly are here."""
 BOUNDING: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +44,7 @@ BOUNDING: Mapping[str, tuple[str, ...]] = {
     "requests": (),
     "replications": (),
     "runner": (),
+    "of": (),
 }
 """Of these, those that are given wherever a command has them, but for beside others that bound it too."""
 REQUESTS = "isl"
@@ -113,7 +115,8 @@ def lines_of(command: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
     }
     lines = []
     for text in EXAMPLES.get(command, ()):
-        words, units = shlex.split(text), []
+        words = shlex.split(text)
+        units: list[tuple[str, ...]] = []
         while words:
             flag, equals, value = words.pop(0).partition("=")
             if flag not in by_flag:

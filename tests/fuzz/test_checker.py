@@ -17,18 +17,9 @@ from tests.fuzz.values import MARKUP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMPARED = ("compare", "--system", "h800", "--model", "qwen3-235b-a22b", "--max-devices", "16")
-EXPLORED = (
-    "explore",
-    "--system",
-    "h800",
-    "--model",
-    "qwen3-235b-a22b",
-    "--workload",
-    "chat",
-    "--devices",
-    "16",
-)
+SMALL = ("--system", "h800", "--model", "mixtral-8x7b", "--tensor-parallel", "1")
+COMPARED = ("compare", *SMALL, "--max-devices", "8")
+EXPLORED = ("explore", *SMALL, "--workload", "chat", "--devices", "8", "--modes", "agg,pd")
 ENDED = Outcome(0, "{}", "", 0.1, 0.1, 1.0)
 
 

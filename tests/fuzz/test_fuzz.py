@@ -11,8 +11,10 @@ import pytest
 
 from tests.fuzz.campaign import Asker, blocks, drawn, line_of, loosened
 from tests.fuzz.hostile import KINDS, hostile_files, weighted
+from tests.fuzz.page import BEGIN, FIGURES, PAGE, text_of
 from tests.fuzz.questions import Case, commands, questions
-from tests.fuzz.table import COMMANDS, OUTSIDE, lines_of, options_of
+from tests.fuzz.table import OUTSIDE, lines_of, options_of
+from tests.test_parity import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +48,14 @@ def test_every_command_and_option_is_asked_about() -> None:
     for name, command in COMMANDS.items():
         asked = {option.name for option in options_of(name)}
         assert asked == {each.name for each in command.params} - set(OUTSIDE)
+
+
+def test_the_page_is_made_of_the_figures() -> None:
+    """Of the last campaign: `make fuzz` writes both."""
+    figures = json.loads(FIGURES.read_text("utf-8"))
+    assert PAGE.read_text("utf-8") == text_of(figures)
+    assert not figures["violations"]
+    assert {name.removeprefix(BEGIN) for name in figures["by"]} <= {*COMMANDS, *KINDS}
 
 
 def test_examples_are_understood() -> None:

@@ -206,5 +206,6 @@ def values(draw: st.DrawFn, option: Option, *, hostile: bool) -> str:
     if option.kind in {"number", "whole"}:
         kept = harvested().get(option.flag, ())
         by_kind = wholes() if option.kind == "whole" else numbers()
-        return draw(st.sampled_from(kept) if kept and draw(st.integers(0, 2)) else by_kind)
+        known = draw(st.integers(0, 2)) > 0
+        return draw(st.sampled_from(kept) if kept and known else by_kind)
     return draw(grammatical(option))
