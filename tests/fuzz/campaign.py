@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 AGAIN, EVERY_FORMAT = 1 / 10, 1 / 10
 """Shares of questions with an answer that are asked again, and in every format."""
-LOOSER = {"compare": 1 / 3, "predict": 1.0}
+LOOSER = {"compare": 1 / 5, "predict": 1.0}
 """Commands whose questions are asked with looser limits, or more of a resource, and the share of those."""
 SIZE = 50
 """Questions of a block."""
@@ -42,7 +42,7 @@ TRIES = 40
 """Questions asked to bring one down that does not hold."""
 MORE = 1.5
 """How much looser a limit is made, or more of a resource is given."""
-LONGEST_MS, MOST_DEVICES = 1e6, 64
+LONGEST_MS, MOST_DEVICES = 1e6, 32
 """Looser limits than these are not asked for."""
 RESOURCES = ("memory_gb", "memory_gb_per_s", "scale_out_gb_per_s", "scale_up_gb_per_s")
 """Catalogue values of which more is never worse."""

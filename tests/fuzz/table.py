@@ -26,7 +26,7 @@ OUTSIDE = {
 }
 """Options that are not asked about, and why."""
 SMALL: Mapping[str, tuple[str, ...]] = {
-    "max_devices": ("8", "16", "16", "24", "32"),
+    "max_devices": ("8", "8", "16", "16", "24"),
     "devices": ("8", "16", "32", "64"),
     "samples": ("0", "2", "5"),
     "pairs": ("0", "1"),
