@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from roofline_afd.serving.batches import Numbers, Rows
-    from roofline_afd.serving.deployment import Deployments
+    from roofline_afd.serving.deployment import Deployment, Deployments
     from roofline_afd.serving.search import Found
     from roofline_afd.serving.sizes import Plan
 
@@ -44,6 +44,23 @@ RATES = {"system", "attention_system", "ffn_system", "tpot_ms", "gap_ms"}
 """Fields of a question that leave plans and shapes alone, but for what `_layout` takes of its systems."""
 LAYOUTS = 16
 """Questions that are remembered: plans and shapes are laid out anew for no other."""
+
+
+class Best(NamedTuple):
+    """What serves most: its throughput [tokens/s per device], 0 and None where nothing is feasible."""
+
+    rate: float
+    deployment: Deployment | None
+    late: bool
+    """Whether the latency target alone rules all out."""
+
+
+class Reached(NamedTuple):
+    """Of each of many the most, and the shape and batch that reach it; 0, -1 and 0 where none does."""
+
+    rate: Numbers
+    row: Rows
+    batch: Numbers
 
 
 class RepeatedSearch:
@@ -75,7 +92,7 @@ class RepeatedSearch:
         self.plans = plans
         """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
-        self._guessed: tuple[tuple[Deployments, ...], Numbers, Numbers] | None = None
+        self._guessed: tuple[tuple[Deployments, ...], Numbers, Reached] | None = None
         self._layouts: list[tuple[tuple[object, ...], bool]] = []
         """What the latest questions were laid out from, and whether their shapes were those of the first."""
 
@@ -100,7 +117,7 @@ class RepeatedSearch:
 
     def guess(self, deployments: Deployments) -> float:
         """Return what the shapes reach that won before: no more than the best [tokens/s per device]."""
-        return float(self._guess(Stack([deployments]))[1][0])
+        return float(self._guess(Stack([deployments]))[1].rate[0])
 
     def rate(self, deployments: Deployments, *, at_least: float = 0.0) -> float:
         """Return the throughput of the best deployment of a question; parameters are those of `rates`."""
@@ -122,31 +139,71 @@ class RepeatedSearch:
             Output tokens; where not above `at_least`, of the best shapes that won before [tokens/s per
             device].
         """
-        together = max(MOST_PAIRS // max(self.shapes.most.size, 1), 1)
         found = [0.0] * len(questions)
-        order = sorted(range(len(questions)), key=lambda place: questions[place].held_tokens)
-        for start in range(0, len(order), together):  # those side by side that memory holds alike
-            places = order[start : start + together]
-            rates = self._rates(Stack([questions[place] for place in places]), at_least)
-            for place, rate in zip(places, rates.tolist(), strict=True):
+        for places, asked in self._stacks(questions):
+            for place, rate in zip(places, self._most(asked, at_least).rate.tolist(), strict=True):
                 found[place] = rate
         return found
 
-    def _rates(self, asked: Stack, at_least: float) -> Numbers:
-        most, best = self._guess(asked)
+    def bests(self, questions: Sequence[Deployments]) -> list[Best]:
+        """Return the best deployment of each question, which are those of `rates`."""
+        found: dict[int, Best] = {}
+        for places, asked in self._stacks(questions):
+            every = self._most(asked, 0.0)
+            for which, place in enumerate(places):
+                rate, row = float(every.rate[which]), int(every.row[which])
+                if rate > 0:
+                    deployment = self._deployment(questions[place], row, every.batch[which])
+                    found[place] = Best(rate, deployment, late=False)
+                else:
+                    found[place] = Best(0.0, None, late=self._late(asked, which))
+        return [found[place] for place in range(len(questions))]
+
+    def _late(self, asked: Stack, which: int) -> bool:
+        """Return whether any shape that memory holds takes a step at all, where none is feasible."""
+        rows = np.flatnonzero(self._guess(asked)[0][which] >= 1)
+        batch = np.full(rows.size, float(asked.first.scenario.batch or 1))
+        return any(
+            np.isfinite(self._timed(asked, own, batch[places])[0]).any()
+            for places, own in self._families((np.full(rows.size, which), rows))
+        )
+
+    def _deployment(self, deployments: Deployments, row: int, batch: float) -> Deployment:
+        shapes, plans = self.shapes, self.plans
+        return deployments.deployment_of(
+            int(shapes.attention_devices[row]),
+            int(shapes.ffn_devices[row]),
+            batch=int(batch),
+            microbatches=int(shapes.microbatches[row]),
+            plan=plans[int(shapes.plan[row])],
+            redundant_experts=int(shapes.redundant_experts[row]),
+        )
+
+    def _stacks(self, questions: Sequence[Deployments]) -> Iterator[tuple[list[int], Stack]]:
+        """Yield questions as many together as pairs may be held, with their places."""
+        together = max(MOST_PAIRS // max(self.shapes.most.size, 1), 1)
+        order = sorted(range(len(questions)), key=lambda place: questions[place].held_tokens)
+        for start in range(0, len(order), together):  # those side by side that memory holds alike
+            places = order[start : start + together]
+            yield places, Stack([questions[place] for place in places])
+
+    def _most(self, asked: Stack, at_least: float) -> Reached:
+        most, guessed = self._guess(asked)
+        best = guessed.rate
         floor = np.maximum(best, at_least)
         possible = (self._bounds(asked, most) > floor[:, None]) & (most >= 1)
         possible[:, self.first] = False
         which, rows = np.nonzero(possible)
         which, rows = self._rivals(asked, (which, rows), most, floor)
-        rates = self._reached(asked, (which, rows), most)
-        reached = best.copy()
-        np.maximum.at(reached, which, rates)
-        winners = rows[(rates > best[which]) & (rates == reached[which])]
+        rates, batches = self._reached(asked, (which, rows), most)
+        others = _most_of(len(best), which, rows, rates, batches)
+        better = others.rate > best
+        reached = Reached(*(np.where(better, new, old) for new, old in zip(others, guessed, strict=True)))
+        winners = rows[(rates > best[which]) & (rates == reached.rate[which])]
         self.first = np.array(list(dict.fromkeys([*winners.tolist(), *self.first.tolist()]))[:GUESSES])
         return reached
 
-    def _guess(self, asked: Stack) -> tuple[Numbers, Numbers]:
+    def _guess(self, asked: Stack) -> tuple[Numbers, Reached]:
         """Return the batch that memory allows each shape, a row per question, and what winners reach."""
         if self._guessed is not None and self._guessed[0] == asked.questions:
             return self._guessed[1:]
@@ -164,8 +221,8 @@ class RepeatedSearch:
         if fixed is not None:
             most = np.where(most >= fixed, float(fixed), 0.0)
         which, places = np.nonzero(most[:, self.first] >= 1)
-        best = np.zeros(len(asked.questions))
-        np.maximum.at(best, which, self._reached(asked, (which, self.first[places]), most))
+        rows = self.first[places]
+        best = _most_of(len(asked.questions), which, rows, *self._reached(asked, (which, rows), most))
         self._guessed = asked.questions, most, best
         return most, best
 
@@ -185,12 +242,12 @@ class RepeatedSearch:
         for places in blocks_of(self.shapes.plan[rows], self.plans):
             yield places, (which[places], rows[places])
 
-    def _reached(self, asked: Stack, pairs: Pairs, most: Numbers) -> Numbers:
-        """Return the throughput of shapes at the best batch that memory and latency allow each."""
-        found = np.zeros(pairs[0].shape)
+    def _reached(self, asked: Stack, pairs: Pairs, most: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the throughput of shapes at the best batch that memory and latency allow each, and it."""
+        found = np.zeros((2, *pairs[0].shape))
         for places, own in self._families(pairs):
-            found[places] = self._best(asked, own, most[own])
-        return found
+            found[:, places] = self._best(asked, own, most[own])
+        return found[0], found[1]
 
     def _rivals(self, asked: Stack, pairs: Pairs, most: Numbers, best: Numbers) -> Pairs:
         """Return the shapes that may beat a throughput, of each question.
@@ -215,8 +272,8 @@ class RepeatedSearch:
             kept[places] = (steps[0] <= limit) & (held >= needed) | np.any(rates > best[which], axis=0)
         return pairs[0][kept], pairs[1][kept]
 
-    def _best(self, asked: Stack, pairs: Pairs, most: Numbers) -> Numbers:
-        """Return the throughput of shapes of one family of plans.
+    def _best(self, asked: Stack, pairs: Pairs, most: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the throughput of shapes of one family of plans, and the batch that reaches it.
 
         The largest batch that is quick enough is found among whole micro-batches, several of them timed in
         one go between the largest known to be quick enough and the least known not to be. Where memory ends
@@ -226,8 +283,8 @@ class RepeatedSearch:
         limit = asked.limits[which]
         m = self.shapes.microbatches[rows]
         if asked.first.scenario.batch is not None:
-            return self._timed(asked, pairs, most)[1]
-        best, whole = np.zeros(most.shape), np.floor(most / m)
+            return self._timed(asked, pairs, most)[1], most
+        best, batch, whole = np.zeros(most.shape), np.zeros(most.shape), np.floor(most / m)
         quick, slow = np.zeros(most.shape), whole + 1.0
         while (active := np.flatnonzero(slow - quick > 1)).size:
             width = (slow - quick)[active, None]
@@ -239,18 +296,24 @@ class RepeatedSearch:
             fits = steps <= limit[active, None]
             quick[active] = np.max(tried, axis=1, where=fits, initial=0.0).clip(quick[active])
             slow[active] = np.min(tried, axis=1, where=~fits, initial=np.inf).clip(max=slow[active])
-            best[active] = np.maximum(best[active], np.max(rates, axis=1))
+            top = np.argmax(rates, axis=1)[:, None]
+            highest = np.take_along_axis(rates, top, axis=1)[:, 0]
+            better = highest > best[active]
+            best[active[better]] = highest[better]
+            batch[active[better]] = (np.take_along_axis(tried, top, axis=1)[:, 0] * m[active])[better]
         partly = (quick == whole) & (most > whole * m)
         grains = asked.first.grains
         if not grains and not partly.any():  # all that could be better was tried
-            return best
+            return best, batch
         rest = np.where(partly, most, quick * m)
-        batches = np.array([rest, *_whole_waves(asked.first, quick * m, m)])
-        rates = self._timed(asked, pairs, np.maximum(batches, 1.0))[1]
+        batches = np.maximum(np.array([rest, *_whole_waves(asked.first, quick * m, m)]), 1.0)
+        rates = self._timed(asked, pairs, batches)[1]
         rates[1:, quick < 1] = 0.0
         rates[0, rest < 1] = 0.0
-        found: Numbers = np.maximum(best, np.max(rates, axis=0))
-        return found
+        tried_last = np.concatenate([best[None], rates]), np.concatenate([batch[None], batches])
+        top = np.argmax(tried_last[0], axis=0)[None]
+        found, reaching = (np.take_along_axis(each, top, axis=0)[0] for each in tried_last)
+        return found, reaching
 
     def _timed(
         self, asked: Stack, pairs: Pairs, batches: Numbers, *, least: bool = False
@@ -283,6 +346,16 @@ def _layout(deployments: Deployments) -> tuple[object, ...]:
     ]
     kept = (field.name for field in attrs.fields(type(scenario)) if field.name not in RATES)
     return (*sides, deployments.held_tokens, *(getattr(scenario, name) for name in kept))
+
+
+def _most_of(count: int, which: Rows, rows: Rows, rates: Numbers, batches: Numbers) -> Reached:
+    """Return the most that pairs of a question and a shape reach, of each question."""
+    found = Reached(np.zeros(count), np.full(count, -1), np.zeros(count))
+    order = np.argsort(rates, kind="stable")  # of many assigned to one place the last stays: the most
+    order = order[rates[order] > 0]
+    for column, values in zip(found, (rates, rows, batches), strict=True):
+        column[which[order]] = values[order]
+    return found
 
 
 def _whole_waves(deployments: Deployments, batches: Numbers, m: Numbers) -> Iterator[Numbers]:

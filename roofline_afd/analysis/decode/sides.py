@@ -16,7 +16,7 @@ from roofline_afd.serving.deployable import lifted, refused
 from roofline_afd.serving.deployment import AFD, EP, MODES, Deployments
 from roofline_afd.serving.limits import FABRIC, KERNELS, LATENCY, MEMORY, RATIO
 from roofline_afd.serving.plans import plans_of
-from roofline_afd.serving.repeated import RepeatedSearch
+from roofline_afd.serving.repeated import Best, RepeatedSearch
 from roofline_afd.serving.scenario import PLUGIN
 from roofline_afd.serving.search import Found, search
 from roofline_afd.units import rounded_up
@@ -115,32 +115,34 @@ class Successive:
 
     def every(self, scenarios: Sequence[Scenario]) -> list[tuple[float, float]]:
         """Return the same of each question; they differ from each other in `stacked.NUMBERS` alone."""
-        ep, afd = (self._rates([Deployments(each, mode) for each in scenarios]) for mode in MODES)
+        ep, afd = ([best.rate for best in each] for each in self.bests(scenarios).values())
         return list(zip(ep, afd, strict=True))
 
-    def _rates(self, questions: Sequence[Deployments]) -> list[float]:
-        found = [0.0] * len(questions)
+    def bests(self, scenarios: Sequence[Scenario]) -> dict[str, list[Best]]:
+        """Return the best deployment of each question, by mode."""
+        return {mode: self._bests([Deployments(each, mode) for each in scenarios]) for mode in MODES}
+
+    def _bests(self, questions: Sequence[Deployments]) -> list[Best]:
+        found: dict[int, Best] = {}
         left = list(range(len(questions)))
         while left:
             known = self._known.get(questions[0].mode)
             alike = [place for place in left if known is not None and known.answers(questions[place])]
             if known is not None and alike:
-                for place, rate in zip(
-                    alike, known.rates([questions[place] for place in alike]), strict=True
-                ):
-                    found[place] = rate
-                left = [place for place in left if place not in alike]
+                found |= zip(alike, known.bests([questions[place] for place in alike]), strict=True)
+                left = [place for place in left if place not in found]
             else:
                 place = left.pop(0)
                 found[place] = self._searched(questions[place])
-        return found
+        return [found[place] for place in range(len(questions))]
 
-    def _searched(self, deployments: Deployments) -> float:
-        """Return the throughput of a question that differs in more, from which others start."""
+    def _searched(self, deployments: Deployments) -> Best:
+        """Return the best of a question that differs in more, from which others start."""
         plans = plans_of(deployments)
         found = search(deployments, plans=plans)
         self._known[deployments.mode] = RepeatedSearch(found, plans=plans)
-        return 0.0 if found.best is None else rate_of(deployments, found.best)
+        rate = 0.0 if found.best is None else rate_of(deployments, found.best)
+        return Best(rate, found.best, late=found.refusal == LATENCY)
 
 
 def rate_of(deployments: Deployments, deployment: Deployment) -> float:

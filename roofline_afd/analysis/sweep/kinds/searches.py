@@ -9,7 +9,9 @@ import attrs
 import numpy as np
 
 from roofline_afd.analysis.decode.changes import changed
+from roofline_afd.analysis.decode.rows import kind_shares
 from roofline_afd.analysis.decode.sides import Successive
+from roofline_afd.analysis.decode.verdict import odds_of
 from roofline_afd.analysis.requests.questions import Exploration, Provisioning
 from roofline_afd.analysis.sweep.metrics import (
     COMPARE,
@@ -20,10 +22,10 @@ from roofline_afd.analysis.sweep.metrics import (
     REFUSED,
     WINNERS,
 )
+from roofline_afd.catalogue.calibration import ESTIMATED
 from roofline_afd.catalogue.ratio_error import load_ratio_error
 from roofline_afd.errors import InfeasibleError, InputError
-from roofline_afd.physics.confidence import probability_ahead
-from roofline_afd.serving.deployment import AFD, EP
+from roofline_afd.serving.deployment import AFD, EP, Deployments
 from roofline_afd.serving.scenario import Scenario
 from roofline_afd.serving.stacked import NUMBERS
 
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.sweep.axes import Axis
     from roofline_afd.analysis.sweep.metrics import Columns, Evaluator, Kind, Places
     from roofline_afd.catalogue.ratio_error import RatioError
+    from roofline_afd.serving.repeated import Best
+
+SURE = "probability_afd_wins"
+"""The metric that needs the deployments themselves."""
 
 
 class Comparisons:
@@ -56,7 +62,6 @@ class Comparisons:
         metrics: Sequence[str],
     ) -> Evaluator:
         """Return what both modes serve."""
-        del metrics
 
         def question(places: Sequence[int]) -> Scenario | InputError:
             values = {axis.key: axis.value(place) for axis, place in zip(axes, places, strict=True)}
@@ -72,31 +77,56 @@ class Comparisons:
             if len(asked) == 1 and isinstance(asked[0], InputError):
                 raise asked[0]
             valid = {place: each for place, each in enumerate(asked) if isinstance(each, Scenario)}
-            rates = np.full((2, len(asked)), np.nan)
-            rates[:, list(valid)] = np.reshape(self.successive.every(list(valid.values())), (-1, 2)).T
             error = load_ratio_error(scenario.system.parts.catalogue)
-            return {name: column.reshape(shape) for name, column in _compared(error, *rates).items()}
+            found = _compared(error, list(valid.values()), self.successive, sure=SURE in metrics)
+            columns = {}
+            for name, values in found.items():
+                columns[name] = np.full(
+                    len(asked), float(WINNERS.index(REFUSED)) if name == "winner" else np.nan
+                )
+                columns[name][list(valid)] = values
+            return {name: column.reshape(shape) for name, column in columns.items()}
 
         return evaluate
 
 
-def _compared(error: RatioError, ep: NDArray[np.float64], afd: NDArray[np.float64]) -> Columns:
-    """Return the metrics of rates, 0 where a mode has no deployment; NaN where there is no question."""
+def _compared(
+    error: RatioError, asked: Sequence[Scenario], successive: Successive, *, sure: bool
+) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics of questions, NaN where a mode has no deployment."""
+    found = successive.bests(asked)
+    ep, afd = (np.array([best.rate for best in found[mode]]) for mode in (EP, AFD))
     both = (ep > 0) & (afd > 0)
     ratio = np.divide(afd, ep, out=np.full(ep.shape, np.nan), where=both)
-    sure = np.where(afd > 0, 1.0, np.where(ep > 0, 0.0, np.nan))
-    sure[both] = probability_ahead(
-        ratio=ratio[both], bias=error.bias, spread=error.spread, degrees=error.degrees
-    )
     rates = {EP: np.where(ep > 0, ep, np.nan), AFD: np.where(afd > 0, afd, np.nan)}
-    refused = float(WINNERS.index(REFUSED))
     return {
         "afd_over_ep": ratio,
         **{f"{mode}_tokens_per_s_per_device": rate for mode, rate in rates.items()},
         "best_tokens_per_s_per_device": np.fmax(*rates.values()),
-        "probability_afd_wins": sure,
-        "winner": np.where(np.isnan(ep), refused, np.where(afd > ep, 2.0, np.where(ep > 0, 1.0, 0.0))),
+        SURE: _odds(error, asked, found, ratio) if sure else np.full(ep.shape, np.nan),
+        "winner": np.where(afd > ep, 2.0, np.where(ep > 0, 1.0, 0.0)),
     }
+
+
+def _odds(
+    error: RatioError,
+    asked: Sequence[Scenario],
+    found: Mapping[str, Sequence[Best]],
+    ratio: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the probability that AFD is ahead, as `compare` tells it; NaN where it tells none."""
+    sure = np.full(ratio.shape, np.nan)
+    for place, (scenario, ep, afd) in enumerate(zip(asked, found[EP], found[AFD], strict=True)):
+        if ep.deployment is not None and afd.deployment is not None:
+            share = max(
+                kind_shares(Deployments(scenario, mode), best.deployment).get(ESTIMATED, 0.0)
+                for mode, best in ((EP, ep), (AFD, afd))
+                if best.deployment is not None
+            )
+            sure[place] = odds_of(error, ratio=float(ratio[place]), estimated_share=share).probability
+        elif (ep.rate or afd.rate) and not (ep.late or afd.late):
+            sure[place] = float(afd.rate > 0)
+    return sure
 
 
 class Provisions:
