@@ -180,7 +180,7 @@ def _target_layers(target: float, low: float, high: float, x: alt.X) -> list[alt
         base.mark_rule(color=FAINT, strokeWidth=1.2),
         base.mark_text(
             align="left" if left else "right", dx=6 if left else -6, color=FAINT, fontSize=12, baseline="top"
-        ).encode(y=alt.value(2), text="label:N"),
+        ).encode(y=alt.YValue(2), text=alt.Text("label:N")),
     ]
 
 
@@ -280,6 +280,6 @@ def _end_names(rows: list[dict[str, Any]], high: float, top: float, x: alt.X, y:
     names: alt.Chart = (
         alt.Chart(chart_data(placed))
         .mark_text(align="left", dx=16, fontSize=13, fontWeight="bold")
-        .encode(x, y, text="label:N", color=alt.Color("color:N", scale=None))
+        .encode(x, y, text=alt.Text("label:N"), color=alt.Color("color:N", scale=None))
     )
     return names

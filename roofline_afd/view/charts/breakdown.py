@@ -89,7 +89,7 @@ def breakdown_chart(answer: Answer) -> alt.LayerChart:
     layers.append(
         alt.Chart(chart_data(rows))
         .mark_text(align="left", dx=6, fontSize=11, color=INK)
-        .encode(x, y, text="label:N")
+        .encode(x, y, text=alt.Text("label:N"))
     )
     height = max(ROW * len(rows), 5 * ROW)
     layers += _key(answer.summary["shares"], height)
@@ -155,10 +155,10 @@ def _key(shares: dict[str, float], height: int) -> list[alt.Chart]:
         base = alt.Chart(chart_data([{"label": f"{name} {share:.0%}"}]))
         layers += [
             base.mark_point(shape="square", size=150, filled=True, color=color, opacity=1).encode(
-                x=alt.value(right - 110), y=alt.value(at)
+                x=alt.XValue(right - 110), y=alt.YValue(at)
             ),
             base.mark_text(align="left", fontSize=12, color=INK).encode(
-                x=alt.value(right - 96), y=alt.value(at), text="label:N"
+                x=alt.XValue(right - 96), y=alt.YValue(at), text=alt.Text("label:N")
             ),
         ]
     return layers

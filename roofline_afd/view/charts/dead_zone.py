@@ -169,11 +169,11 @@ def _refused(rows: list[dict[str, Any]], low: float, high: float) -> list[alt.Ch
         why = f"infeasible: {own[0]['binding']}"
         if LETTER_WIDTH * len(why) > ends[1] - ends[0]:
             why = "infeasible" if LETTER_WIDTH * len("infeasible") <= ends[1] - ends[0] else ""
-        base = alt.Chart(chart_data([{"label": why}])).encode(x=alt.value(ends[0]), y=alt.value(HEIGHT - 3))
+        base = alt.Chart(chart_data([{"label": why}])).encode(x=alt.XValue(ends[0]), y=alt.YValue(HEIGHT - 3))
         layers += [
-            base.mark_rule(color=FAINT, strokeWidth=5).encode(x2=alt.value(ends[1])),
+            base.mark_rule(color=FAINT, strokeWidth=5).encode(x2=alt.X2Value(ends[1])),
             base.mark_text(align="left", baseline="bottom", dx=4, dy=-6, fontSize=12, color=FAINT).encode(
-                text="label:N"
+                text=alt.Text("label:N")
             ),
         ]
     return layers
@@ -185,7 +185,7 @@ def _too_long(rows: list[dict[str, Any]], x: alt.X, y: alt.Y) -> list[alt.Chart]
     if not values:
         return []
     color = SERIES[2].color
-    names = alt.Chart(chart_data(values[:1])).encode(x, y, text="label:N")
+    names = alt.Chart(chart_data(values[:1])).encode(x, y, text=alt.Text("label:N"))
     return [
         alt.Chart(chart_data(values))
         .mark_point(shape="triangle-up", size=90, stroke=color, fill=GROUND, opacity=1, dy=-6)
@@ -233,12 +233,12 @@ def _regime_layers(regimes: list[dict[str, Any]], low: float, high: float) -> li
                 fontStyle="italic",
                 baseline="bottom",
                 fontWeight="bold" if name["name"] == DEAD_ZONE else "normal",
-            ).encode(x=alt.value(name["at"]), y=alt.value(height), text="name:N")
+            ).encode(x=alt.XValue(name["at"]), y=alt.YValue(height), text=alt.Text("name:N"))
         )
         if name["line"]:
             layers.append(
                 base.mark_rule(color=FAINT, strokeWidth=0.8).encode(
-                    x=alt.value(name["foot"]), y=alt.value(height + 1), y2=alt.value(0)
+                    x=alt.XValue(name["foot"]), y=alt.YValue(height + 1), y2=alt.Y2Value(0)
                 )
             )
     return layers
@@ -281,7 +281,7 @@ def _end_labels(rows: list[dict[str, Any]], high: float, top: float) -> alt.Char
         .encode(
             alt.X("ffn_nodes:Q"),
             alt.Y("share:Q"),
-            text="label:N",
+            text=alt.Text("label:N"),
             color=alt.Color("color:N", scale=None),
         )
     )

@@ -233,7 +233,7 @@ def _step_layers(
         "label": f"x{edge['factor']:.2g}",
     }
     base = alt.Chart(chart_data([row for row in band if row["tokens"] == frame.at])).encode(x)
-    names = alt.Chart(chart_data([middle])).encode(x, y, text="label:N")
+    names = alt.Chart(chart_data([middle])).encode(x, y, text=alt.Text("label:N"))
     height = frame.height * math.log(edge["factor"]) / math.log(frame.y[1] / frame.y[0])
     place = {"align": "center"} if height >= SHORT_STEP else {"align": "left", "dx": BESIDE}
     form: dict[str, Any] = {**place, "fontSize": 13, "fontWeight": "bold"}
@@ -310,8 +310,8 @@ def _end_names(
     return [
         alt.Chart(chart_data(names))
         .mark_text(**ends_at, fontWeight="bold")
-        .encode(x, y, text="label:N", color=alt.Color("color:N", scale=None)),
-        alt.Chart(chart_data(head)).mark_text(**ends_at, color=FAINT).encode(x, y, text="label:N"),
+        .encode(x, y, text=alt.Text("label:N"), color=alt.Color("color:N", scale=None)),
+        alt.Chart(chart_data(head)).mark_text(**ends_at, color=FAINT).encode(x, y, text=alt.Text("label:N")),
     ]
 
 

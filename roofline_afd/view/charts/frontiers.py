@@ -249,14 +249,14 @@ def limit_layers(drawn: Drawn, frame: Frame, x: alt.X, *, named: bool) -> list[a
     base = alt.Chart(data)
     layers = [
         base.mark_rect(color=PANE, aria=False).encode(
-            alt.X("from:Q"), alt.X2(f"{SPEED}:Q"), y=alt.value(0), y2=alt.value(frame.height)
+            alt.X("from:Q"), alt.X2(f"{SPEED}:Q"), y=alt.YValue(0), y2=alt.Y2Value(frame.height)
         ),
         base.mark_rule(color=FAINT, strokeWidth=1.2).encode(x),
     ]
     if named:
         layers.append(
             base.mark_text(align="left", baseline="bottom", dx=6, color=FAINT, fontSize=12).encode(
-                x, y=alt.value(frame.height - 5), text="label:N"
+                x, y=alt.YValue(frame.height - 5), text=alt.Text("label:N")
             )
         )
     return layers
@@ -345,7 +345,7 @@ def best_layers(drawn: Drawn, frame: Frame, x: alt.X, y: alt.Y, *, named: bool) 
                 color=INK,
                 fontSize=13,
                 fontWeight="bold",
-            ).encode(text="label:N")
+            ).encode(text=alt.Text("label:N"))
         )
     return layers
 

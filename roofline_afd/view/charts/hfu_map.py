@@ -278,11 +278,13 @@ def _numbers(
         edge = alt.Chart(chart_data(edged)).mark_text(
             fontSize=11, stroke=GROUND, strokeWidth=5, strokeJoin="round"
         )
-        layers.append(edge.encode(_at(across, "x"), _at(up, "y"), text="label:N"))
+        layers.append(edge.encode(_at(across, "x"), _at(up, "y"), text=alt.Text("label:N")))
     layers.append(
         alt.Chart(chart_data(labels))
         .mark_text(fontSize=11)
-        .encode(_at(across, "x"), _at(up, "y"), text="label:N", color=alt.Color("color:N", scale=None))
+        .encode(
+            _at(across, "x"), _at(up, "y"), text=alt.Text("label:N"), color=alt.Color("color:N", scale=None)
+        )
     )
     return layers
 

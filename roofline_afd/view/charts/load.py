@@ -104,7 +104,7 @@ def _panel(rows: list[dict[str, Any]], answer: Answer, key: str, title: str, col
         layers += [
             alt.Chart(chart_data(points))
             .mark_area(color=color, opacity=0.12, clip=True)
-            .encode(x, alt.Y("low:Q", scale=scale, axis=axis), y2="high:Q"),
+            .encode(x, alt.Y("low:Q", scale=scale, axis=axis), y2=alt.Y2("high:Q")),
             alt.Chart(chart_data(points))
             .mark_line(color=color, strokeDash=dash, strokeWidth=1.8, clip=True)
             .encode(x, y),
@@ -119,7 +119,7 @@ def _panel(rows: list[dict[str, Any]], answer: Answer, key: str, title: str, col
             alt.Chart(chart_data([{"value": limit}])).mark_rule(color=FAINT, strokeDash=[4, 4]).encode(y),
             alt.Chart(chart_data([{"value": limit, "text": f"at most {limit:,.4g} ms"}]))
             .mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=FAINT, fontSize=12)
-            .encode(y, x=alt.value(0), text="text:N"),
+            .encode(y, x=alt.XValue(0), text=alt.Text("text:N")),
         ]
     return alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=HEIGHT)
 
@@ -132,6 +132,6 @@ def _names(names: list[dict[str, Any]], top: float, color: str) -> list[alt.Char
     return [
         alt.Chart(chart_data([{"text": name["text"]}]))
         .mark_text(align="left", dx=8, color=color, fontSize=12)
-        .encode(x=alt.value(WIDTH - NAMES), y=alt.value(name["y"]), text="text:N")
+        .encode(x=alt.XValue(WIDTH - NAMES), y=alt.YValue(name["y"]), text=alt.Text("text:N"))
         for name in placed
     ]

@@ -75,10 +75,10 @@ def _key_layers(drawn: Drawn) -> list[alt.Chart]:
         alt.Chart(chart_data([{}]))
         .mark_rect(fill=GROUND)
         .encode(
-            x=alt.value(left - 8),
-            x2=alt.value(WIDTH),
-            y=alt.value(0),
-            y2=alt.value(KEY_LINE * len(order)),
+            x=alt.XValue(left - 8),
+            x2=alt.X2Value(WIDTH),
+            y=alt.YValue(0),
+            y2=alt.Y2Value(KEY_LINE * len(order)),
         )
     ]
     for place, mode in enumerate(order):
@@ -88,14 +88,14 @@ def _key_layers(drawn: Drawn) -> list[alt.Chart]:
         base = alt.Chart(chart_data([{"label": f"{drawn.names[mode]} {amount(first[drawn.key])}"}]))
         layers += [
             base.mark_rule(color=color, strokeDash=dash, strokeWidth=2.2).encode(
-                x=alt.value(left), x2=alt.value(left + SAMPLE), y=alt.value(at)
+                x=alt.XValue(left), x2=alt.X2Value(left + SAMPLE), y=alt.YValue(at)
             ),
             base.mark_point(shape=shape, size=50, stroke=color, fill=color, opacity=1).encode(
-                x=alt.value(left + SAMPLE / 2), y=alt.value(at)
+                x=alt.XValue(left + SAMPLE / 2), y=alt.YValue(at)
             ),
             base.mark_text(
                 align="left", baseline="middle", color=color, fontSize=13, fontWeight="bold"
-            ).encode(x=alt.value(left + SAMPLE + 8), y=alt.value(at), text="label:N"),
+            ).encode(x=alt.XValue(left + SAMPLE + 8), y=alt.YValue(at), text=alt.Text("label:N")),
         ]
     return layers
 

@@ -136,10 +136,10 @@ def _empty_panel(why: str, title: str) -> alt.LayerChart:
     words = alt.Chart(chart_data([{"label": lines}]))
     layers = [
         words.mark_rect(fill=PANE, stroke=None).encode(
-            x=alt.value(0), x2=alt.value(PANEL_WIDTH), y=alt.value(0), y2=alt.value(PANEL_HEIGHT)
+            x=alt.XValue(0), x2=alt.X2Value(PANEL_WIDTH), y=alt.YValue(0), y2=alt.Y2Value(PANEL_HEIGHT)
         ),
         words.mark_text(align="left", baseline="top", fontSize=11, lineHeight=15, color=INK).encode(
-            x=alt.value(8), y=alt.value(10), text="label:N"
+            x=alt.XValue(8), y=alt.YValue(10), text=alt.Text("label:N")
         ),
     ]
     text = ["Nothing is feasible", "\N{NO-BREAK SPACE}"]  # as many lines as the others
@@ -157,14 +157,14 @@ def _key(modes: Sequence[str], names: Mapping[str, str]) -> alt.LayerChart:
         base = alt.Chart(chart_data([{"label": names[mode]}]))
         layers += [
             base.mark_rule(color=color, strokeDash=dash, strokeWidth=2.2).encode(
-                x=alt.value(left), x2=alt.value(left + SAMPLE), y=alt.value(8), y2=alt.value(8)
+                x=alt.XValue(left), x2=alt.X2Value(left + SAMPLE), y=alt.YValue(8), y2=alt.Y2Value(8)
             ),
             base.mark_point(shape=shape, size=50, stroke=color, fill=color, opacity=1).encode(
-                x=alt.value(left + SAMPLE / 2), y=alt.value(8)
+                x=alt.XValue(left + SAMPLE / 2), y=alt.YValue(8)
             ),
             base.mark_text(
                 align="left", baseline="middle", color=color, fontSize=13, fontWeight="bold"
-            ).encode(x=alt.value(left + SAMPLE + 8), y=alt.value(8), text="label:N"),
+            ).encode(x=alt.XValue(left + SAMPLE + 8), y=alt.YValue(8), text=alt.Text("label:N")),
         ]
         left += SAMPLE + KEY_LETTER * len(names[mode]) + 40
     return alt.LayerChart(layer=layers).properties(width=left, height=16)

@@ -194,7 +194,7 @@ def _bars(
                 .encode(
                     x,
                     y,
-                    x2="zero:Q",
+                    x2=alt.X2("zero:Q"),
                     fill=alt.Fill("fill:N", scale=None),
                     stroke=alt.Stroke("fill:N", scale=None),
                 )
@@ -204,7 +204,7 @@ def _bars(
         layers.append(
             alt.Chart(chart_data(own))
             .mark_text(align="left", dx=6, color=INK, fontSize=12, fontWeight="bold" if best else "normal")
-            .encode(x, y, text="label:N")
+            .encode(x, y, text=alt.Text("label:N"))
         )
     return layers
 
@@ -249,12 +249,12 @@ def _columns(rows: Sequence[Mapping[str, Any]], key: str, places: Places, y: alt
                 layers.append(
                     alt.Chart(chart_data(own))
                     .mark_text(align=align, fontSize=12, color=INK, fontWeight="bold" if best else "normal")
-                    .encode(y, x=alt.value(at), text="text:N")
+                    .encode(y, x=alt.XValue(at), text=alt.Text("text:N"))
                 )
         layers.append(
             alt.Chart(chart_data([{"text": title}]))
             .mark_text(align=align, baseline="bottom", fontSize=12, color=FAINT)
-            .encode(x=alt.value(at), y=alt.value(-HEADER), text="text:N")
+            .encode(x=alt.XValue(at), y=alt.YValue(-HEADER), text=alt.Text("text:N"))
         )
     return layers
 
@@ -284,7 +284,7 @@ def _without_bar(rows: Sequence[Mapping[str, Any]], key: str, places: Places, y:
     named: alt.Chart = (
         alt.Chart(chart_data(shown))
         .mark_text(align="left", fontSize=12, fontStyle="italic", color=FAINT)
-        .encode(y, x=alt.value(places.bars + 6), text="text:N")
+        .encode(y, x=alt.XValue(places.bars + 6), text=alt.Text("text:N"))
     )
     return named
 
@@ -307,8 +307,8 @@ def _hover(rows: Sequence[Mapping[str, Any]], answer: Answer, places: Places, y:
         .mark_rect(fill=GROUND, fillOpacity=0)
         .encode(
             y,
-            x=alt.value(0),
-            x2=alt.value(places.end),
+            x=alt.XValue(0),
+            x2=alt.X2Value(places.end),
             tooltip=[
                 alt.Tooltip(f"{key}:N", title=TITLES.get(key, column(key).title).format(unit=unit))
                 for key in given

@@ -155,7 +155,7 @@ def _domain_layers(answer: Answer, first: int, last: int, x: alt.X) -> list[alt.
         base.mark_rule(color=FAINT, strokeWidth=1.2, strokeDash=[4, 3]),
         base.mark_text(
             align="left" if left else "right", dx=6 if left else -6, baseline="top", color=FAINT, fontSize=12
-        ).encode(y=alt.value(4), text="label:N"),
+        ).encode(y=alt.YValue(4), text=alt.Text("label:N")),
     ]
 
 
@@ -189,17 +189,17 @@ def _names(curves: Sequence[_Curve], x: alt.X, y: alt.Y) -> list[alt.Chart]:
         layers.append(
             alt.Chart(chart_data([{"label": curve.name}]))
             .mark_rule(color=curve.color, strokeDash=curve.dash, strokeWidth=curve.width)
-            .encode(x=alt.value(left), x2=alt.value(left + SAMPLE), y=alt.value(at), y2=alt.value(at))
+            .encode(x=alt.XValue(left), x2=alt.X2Value(left + SAMPLE), y=alt.YValue(at), y2=alt.Y2Value(at))
         )
         name: alt.Chart = (
             alt.Chart(chart_data([{"label": curve.name}]))
             .mark_text(align="left", baseline="middle", color=curve.color, fontSize=12, fontWeight="bold")
-            .encode(x=alt.value(left + SAMPLE + 8), y=alt.value(at), text="label:N")
+            .encode(x=alt.XValue(left + SAMPLE + 8), y=alt.YValue(at), text=alt.Text("label:N"))
         )
         best: alt.Chart = (
             alt.Chart(chart_data([{"label": where}]))
             .mark_text(align="left", baseline="middle", color=FAINT, fontSize=12)
-            .encode(x=alt.value(left + SAMPLE + 8), y=alt.value(at + 16), text="label:N")
+            .encode(x=alt.XValue(left + SAMPLE + 8), y=alt.YValue(at + 16), text=alt.Text("label:N"))
         )
         layers += [name, best]
     return layers
@@ -238,7 +238,7 @@ def _simulated(rows: list[dict[str, Any]], best: int, x: alt.X, y: alt.Y) -> lis
             fontSize=12,
             fontWeight="bold",
         )
-        .encode(x, y=alt.value(RATE_HEIGHT - 12), text="label:N"),
+        .encode(x, y=alt.YValue(RATE_HEIGHT - 12), text=alt.Text("label:N")),
     ]
 
 
@@ -269,6 +269,6 @@ def _idle(rows: list[dict[str, Any]], first: int, last: int) -> alt.LayerChart:
         layers.append(
             alt.Chart(chart_data([{"label": f"{name} idle {end[key]:.0%}"}]))
             .mark_text(align="left", color=color, fontSize=12, fontWeight="bold")
-            .encode(x=alt.value(WIDTH - NAMES + 12), y=alt.value(heights[key]), text="label:N")
+            .encode(x=alt.XValue(WIDTH - NAMES + 12), y=alt.YValue(heights[key]), text=alt.Text("label:N"))
         )
     return alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=IDLE_HEIGHT)

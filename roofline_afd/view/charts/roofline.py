@@ -114,7 +114,7 @@ def roofline_chart(answer: Answer) -> alt.LayerChart:
             .mark_text(
                 angle=360 - slope, align="left", dy=-9, color=level.color, fontSize=12, fontWeight="bold"
             )
-            .encode(x, y, text="label:N")
+            .encode(x, y, text=alt.Text("label:N"))
         )
     top = [{"intensity": low_x, "rate": peak}, {"intensity": high_x, "rate": peak}]
     layers.append(
@@ -126,7 +126,7 @@ def roofline_chart(answer: Answer) -> alt.LayerChart:
     layers.append(
         alt.Chart(chart_data([{**top[0], "label": compute}]))
         .mark_text(align="left", dx=6, dy=-9, color=INK, fontSize=12, fontWeight="bold")
-        .encode(x, y, text="label:N")
+        .encode(x, y, text=alt.Text("label:N"))
     )
     layers += _point_layers(points, levels, x, y)
     unless = ", or none where the attention side cannot fill the links" if about["attention_devices"] else ""
@@ -205,7 +205,7 @@ def _point_layers(points: list[dict[str, Any]], levels: list[_Level], x: alt.X, 
         named = _spread([point for point in points if point["level"] == levels[0].name])
     flat = max(point["rate"] for point in named) <= FLAT * min(point["rate"] for point in named)
     place: dict[str, Any] = {"align": "center", "dy": -13} if flat else {"align": "left", "dx": 8, "dy": 10}
-    base = alt.Chart(chart_data(named)).encode(x, y, text="label:N")
+    base = alt.Chart(chart_data(named)).encode(x, y, text=alt.Text("label:N"))
     layers += [
         base.mark_text(**place, color=GROUND, stroke=GROUND, strokeWidth=3.5, fontSize=11),
         base.mark_text(**place, color=INK, fontSize=11),

@@ -200,13 +200,13 @@ def _upper(rows: list[dict[str, Any]], places: Places, *, priced: bool) -> list[
         .encode(
             y,
             x,
-            x2="to:Q",
+            x2=alt.X2("to:Q"),
             fill=alt.Fill("fill:N", scale=None),
             fillOpacity=alt.FillOpacity("faint:Q", scale=None),
         ),
         alt.Chart(chart_data(totals))
         .mark_text(align="left", dx=5, fontSize=12, color=INK)
-        .encode(y, x=alt.X("to:Q", scale=scale, axis=axis), text="text:N"),
+        .encode(y, x=alt.X("to:Q", scale=scale, axis=axis), text=alt.Text("text:N")),
         *_columns(rows, places, y),
         _hover(rows, places, y),
     ]
@@ -215,7 +215,7 @@ def _upper(rows: list[dict[str, Any]], places: Places, *, priced: bool) -> list[
             1,
             alt.Chart(chart_data(edges))
             .mark_bar(filled=False, stroke=INK, strokeWidth=1.2, strokeDash=ESTIMATED_DASH)
-            .encode(y, x, x2="to:Q"),
+            .encode(y, x, x2=alt.X2("to:Q")),
         )
     refused = [
         {"place": row["place"], "text": f"no: {row['binding'].partition(',')[0]}"}
@@ -226,7 +226,7 @@ def _upper(rows: list[dict[str, Any]], places: Places, *, priced: bool) -> list[
         layers.append(
             alt.Chart(chart_data(refused))
             .mark_text(align="left", fontSize=12, fontStyle="italic", color=FAINT)
-            .encode(y, x=alt.value(places.bars + 6), text="text:N")
+            .encode(y, x=alt.XValue(places.bars + 6), text=alt.Text("text:N"))
         )
     return layers
 
@@ -264,12 +264,12 @@ def _columns(rows: Sequence[Mapping[str, Any]], places: Places, y: alt.Y) -> lis
                 layers.append(
                     alt.Chart(chart_data(own))
                     .mark_text(align=align, fontSize=12, color=INK, fontWeight="bold" if best else "normal")  # type: ignore[arg-type]
-                    .encode(y, x=alt.value(at), text="text:N")
+                    .encode(y, x=alt.XValue(at), text=alt.Text("text:N"))
                 )
         layers.append(
             alt.Chart(chart_data([{"text": title}]))
             .mark_text(align=align, baseline="bottom", fontSize=12, color=FAINT)  # type: ignore[arg-type]
-            .encode(x=alt.value(at), y=alt.value(-HEADER), text="text:N")
+            .encode(x=alt.XValue(at), y=alt.YValue(-HEADER), text=alt.Text("text:N"))
         )
     return layers
 
@@ -294,8 +294,8 @@ def _hover(rows: Sequence[Mapping[str, Any]], places: Places, y: alt.Y) -> alt.C
         .mark_rect(fillOpacity=0)
         .encode(
             y,
-            x=alt.value(0),
-            x2=alt.value(places.end),
+            x=alt.XValue(0),
+            x2=alt.X2Value(places.end),
             tooltip=[alt.Tooltip(f"{key}:N", title=column(key).title) for key in given],
         )
     )
@@ -359,12 +359,12 @@ def _racks(fleets: Sequence[_Row], places: Places, per_line: int) -> tuple[list[
     boxes = [
         alt.Chart(chart_data(rows))
         .mark_rect()
-        .encode(x, y, x2="x2:Q", y2="y2:Q", fill=alt.Fill("fill:N", scale=None))
+        .encode(x, y, x2=alt.X2("x2:Q"), y2=alt.Y2("y2:Q"), fill=alt.Fill("fill:N", scale=None))
         for rows in (frames, filled)
     ]
     texts = (
         alt.Chart(chart_data(names))
         .mark_text(align="left", fontSize=12)
-        .encode(x, y, text="text:N", color=alt.Color("color:N", scale=None))
+        .encode(x, y, text=alt.Text("text:N"), color=alt.Color("color:N", scale=None))
     )
     return [*boxes, texts], top

@@ -11,6 +11,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 from roofline_afd.view.words import worded
 
@@ -102,7 +103,8 @@ class Rows(alt.InlineData):
 
 def chart_data(values: list[dict[str, Any]]) -> Rows:
     """Return rows as the data of a layer."""
-    return Rows(values=values)
+    with debug_mode(False):  # noqa: FBT003 - rows are not held against the schema one by one
+        return Rows(values=values)
 
 
 def house_style(
@@ -208,13 +210,15 @@ def _with_caption(chart: Any, parts: Sequence[str], *, below: int, left: int) ->
     }
     if isinstance(chart, alt.LayerChart):
         text = words.mark_text(**style).encode(
-            x=alt.value(-left), y=alt.value(chart.height + below), text="label:N"
+            x=alt.XValue(-left), y=alt.YValue(chart.height + below), text=alt.Text("label:N")
         )
         layered = chart.copy(deep=False)
         layered.layer = [*chart.layer, text]
         return layered
     under = alt.LayerChart(
-        layer=[words.mark_text(**style).encode(x=alt.value(-left), y=alt.value(0), text="label:N")]
+        layer=[
+            words.mark_text(**style).encode(x=alt.XValue(-left), y=alt.YValue(0), text=alt.Text("label:N"))
+        ]
     ).properties(width=WIDTH - left, height=SMALL_LINE * len(lines))
     if isinstance(chart, alt.VConcatChart):
         captioned = chart.copy(deep=False)

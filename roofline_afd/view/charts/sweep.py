@@ -132,6 +132,6 @@ def _lines(rows: list[dict[str, Any]], picture: dict[str, Any]) -> tuple[list[al
         layers.append(
             alt.Chart(chart_data([{**own[-1], "name": name}]))
             .mark_text(align="left", dx=6, color=color, fontSize=12)
-            .encode(x, y, text="name:N")
+            .encode(x, y, text=alt.Text("name:N"))
         )
     return layers, {"width": WIDTH - SIDE, "height": 360}

@@ -161,12 +161,12 @@ def _bar_layers(bars: list[dict[str, Any]], x: alt.X, top: alt.Y, middle: alt.Y)
         layers.append(
             alt.Chart(chart_data(own))
             .mark_rect(color=color, stroke=INK, strokeWidth=0.6)
-            .encode(x, top, x2="base:Q", y2="bottom:Q", tooltip=tooltip)
+            .encode(x, top, x2=alt.X2("base:Q"), y2=alt.Y2("bottom:Q"), tooltip=tooltip)
         )
     for right in (False, True):
         own = [bar for bar in bars if bar["right"] == right]
         place: dict[str, Any] = {"align": "left" if right else "right", "dx": 11 if right else -11}
-        base = alt.Chart(chart_data(own)).encode(x, y=middle, text="label:N")
+        base = alt.Chart(chart_data(own)).encode(x, y=middle, text=alt.Text("label:N"))
         layers.insert(0, base.mark_text(**place, fontSize=11, color=GROUND, stroke=GROUND, strokeWidth=4))
         layers.append(base.mark_text(**place, fontSize=11, color=FAINT))
     return layers
@@ -205,7 +205,7 @@ def _line(at: float, label: str, x: alt.X, *, dash: list[int], right: bool) -> l
         fontSize=12,
         fontWeight="bold",
         color=INK,
-    ).encode(x, y=alt.value(0), text="label:N")
+    ).encode(x, y=alt.YValue(0), text=alt.Text("label:N"))
     return [one.mark_rule(color=INK, strokeWidth=1.6, strokeDash=dash).encode(x), name]
 
 
@@ -230,12 +230,12 @@ def _names(rows: list[dict[str, Any]], middle: alt.Y) -> list[alt.Chart]:
         names: alt.Chart = (
             alt.Chart(chart_data(own))
             .mark_text(align="right", dx=-10, dy=-7, fontSize=12, color=INK, fontWeight=weight)
-            .encode(x=alt.value(0), y=middle, text="label:N")
+            .encode(x=alt.XValue(0), y=middle, text=alt.Text("label:N"))
         )
         layers.append(names)
     values: alt.Chart = (
         alt.Chart(chart_data(named))
         .mark_text(align="right", dx=-10, dy=8, fontSize=11, color=FAINT)
-        .encode(x=alt.value(0), y=middle, text="value:N")
+        .encode(x=alt.XValue(0), y=middle, text=alt.Text("value:N"))
     )
     return [*layers, values]
