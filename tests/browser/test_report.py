@@ -24,7 +24,7 @@ NAME = "<img src=x onerror=document.body.id='caught'>"
 TITLE = '<script>document.body.id="caught"</script> & "quoted" <b>bold</b>'
 QUESTION = (
     *("--systems", "h800,h20,gb200-nvl72,cloudmatrix384", "--model", "deepseek-v3"),
-    *("--demand", "1e6", "--tpot-ms", "50", "--price", "h800=1.5", "--max-devices", "96"),
+    *("--demand", "1e6", "--tpot-ms", "50", "--price", "h800=1.5", "--max-devices", "96", "--samples", "20"),
     *ONE_PLAN_OPTIONS,
 )
 MOVED = """<script>

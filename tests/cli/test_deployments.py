@@ -22,7 +22,7 @@ PREDICT = ("predict", *BASE, "--devices", "128", "--batch", "96")
 AFD = ("predict", *BASE, "--attention-devices", "96", "--ffn-devices", "64", "--batch", "96")
 PLUGIN = ("--deployable-with", "vllm-afd-plugin")
 COMPARE = ("compare", *BASE, "--tpot-ms", "50")
-WHAT_IF = ("what-if", *BASE, "--change", "tpot_ms=80")
+WHAT_IF = ("what-if", *BASE, "--change", "tpot_ms=80", "--max-devices", "48")
 COMMANDS = {"predict": PREDICT, "compare": COMPARE, "what-if": WHAT_IF}
 PREDICT_KEYS = {
     "mode",
@@ -405,9 +405,16 @@ def test_scenario_files_give_options(tmp_path: Path) -> None:
     assert answer["results"] == ask(*PREDICT, *flags)["results"]
     assert answer["inputs"]["values"]["fp8_tflops"]["kind"] == GIVEN
     changed = ask(
-        "what-if", *_file(tmp_path, 'system = "h800"\nmodel = "step-3"\n'), "--change", "tpot_ms=80"
+        "what-if",
+        *_file(tmp_path, 'system = "h800"\nmodel = "step-3"\nmax-devices = 32\n'),
+        "--change",
+        "tpot_ms=80",
     )
-    same = ask("what-if", "--system", "h800", "--model", "step-3", "--change", "tpot_ms=80")
+    same = ask(
+        "what-if",
+        *("--system", "h800", "--model", "step-3", "--max-devices", "32"),
+        *("--change", "tpot_ms=80"),
+    )
     assert changed["results"] == same["results"]
     base = _file(tmp_path, QUESTION + "[set]\nscale_out_gb_per_s = 100\n")  # of the baseline, not the change
     found = ask("what-if", *base, "--change", "batch=64")

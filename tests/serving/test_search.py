@@ -183,7 +183,7 @@ def _brute(scenario: Scenario, mode: str) -> float:
         }
     )
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_search_finds_the_best_there_is(question: dict[str, Any]) -> None:
     """Over batch, devices, groups, micro-batches, transports, sharing, cuts: none is better."""
     scenario = Scenario(**question, granularity="device")
@@ -245,7 +245,7 @@ def test_search_is_deterministic() -> None:
     st.integers(24, 120),
     st.integers(1, 200),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_more_time_or_more_devices_never_hurt(  # noqa: PLR0917 - drawn in order
     system: str, model: str, tpot: float, factor: float, budget: int, more: int
 ) -> None:

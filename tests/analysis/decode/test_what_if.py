@@ -17,7 +17,7 @@ from roofline_afd.serving.scenario import Scenario
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
 
-H800: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "tpot_ms": 50}
+H800: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "tpot_ms": 50, "max_devices": 64}
 
 
 def _rows(answer: Answer) -> dict[str, dict[str, Any]]:
@@ -48,7 +48,7 @@ def test_metrics_are_those_of_two_comparisons() -> None:
 
 def test_what_binds_before_and_after() -> None:
     """Without a latency that matters memory binds, and the summary says both."""
-    summary = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 1000})).summary
+    summary = what_if(WhatIf(Scenario(**H800 | {"max_devices": 256}), {"tpot_ms": 1000})).summary
     assert summary["binding_before"].startswith("latency target")
     assert summary["binding_after"].startswith("HBM capacity")
     assert summary["winner_flips"] == (summary["winner_before"] != summary["winner_after"])
@@ -74,7 +74,7 @@ FLIPS: dict[str, tuple[dict[str, Any], str, float]] = {
 def test_break_even(name: str) -> None:
     """At the value named AFD and EP are within 1 % of each other, or winners differ 1 % on either side."""
     question, key, value = FLIPS[name]
-    scenario = Scenario(**{"max_devices": 128, **question})
+    scenario = Scenario(**{"max_devices": 72, **question})
     summary = what_if(WhatIf(scenario, {key: value})).summary
     flip = summary["break_even"]
     assert flip is not None
@@ -150,7 +150,7 @@ def test_nothing_to_say() -> None:
 
 def test_a_mode_that_drops_out() -> None:
     """Its numbers end with the change: nothing after, no difference, no ratio; the other mode stays."""
-    answer = what_if(WhatIf(Scenario(**H800), {"tpot_ms": 11.4}))
+    answer = what_if(WhatIf(Scenario(**H800 | {"max_devices": 256}), {"tpot_ms": 11.4}))
     rows = _rows(answer)
     assert rows["afd_over_ep"]["after"] is None
     gone = rows["afd.tokens_per_s_per_device"]

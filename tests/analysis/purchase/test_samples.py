@@ -34,7 +34,7 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
     scenario = Scenario(**CLOSE_CALL)
     given = pinned(scenario, "fp8_tflops", "context")
     one, same, other = (
-        moved(scenario, samples=20, seed=seed, uncertainty=given).summary for seed in (3, 3, 4)
+        moved(scenario, samples=20, seed=seed, uncertainty=given, break_evens=0).summary for seed in (3, 3, 4)
     )
     assert one == same
     assert one["intervals"] != other["intervals"]
@@ -59,7 +59,7 @@ def test_clear_cases_leave_the_error_of_the_model() -> None:
     its distribution, widened by what was never measured.
     """
     scenario = Scenario(**H800 | {"system": "mi355x", "max_devices": 32})
-    summary = moved(scenario, samples=100, uncertainty=pinned(scenario)).summary
+    summary = moved(scenario, samples=100, uncertainty=pinned(scenario), break_evens=0).summary
     verdict = compare(scenario).summary
     for key in ("probability_afd_wins", "afd_over_ep_low", "afd_over_ep_high", "estimated_share"):
         assert summary[key] == verdict[key] > 0

@@ -63,14 +63,14 @@ def test_a_range_without_width_moves_nothing_and_a_wider_one_no_less() -> None:
     swings = []
     for text in ("0%", "5%", "20%"):
         given = pinned(scenario) | dict.fromkeys(keys, text)
-        rows = singles_of(moved(scenario, uncertainty=given, metric=EP, samples=0))
+        rows = singles_of(moved(scenario, uncertainty=given, metric=EP, samples=0, break_evens=0))
         swings.append([rows[key]["swing"] for key in keys])
     assert swings[0] == [0, 0]
     for narrow, wide in itertools.pairwise(swings):
         assert all(one <= other for one, other in zip(narrow, wide, strict=True))
     assert all(value > 0 for value in swings[-1])
     given = pinned(scenario) | {"context": "4096:4096"}
-    same = singles_of(moved(scenario, uncertainty=given, samples=0))["context"]
+    same = singles_of(moved(scenario, uncertainty=given, samples=0, break_evens=0))["context"]
     assert (same["low"], same["high"], same["swing"]) == (4096, 4096, 0)
 
 
@@ -221,7 +221,7 @@ def test_pairs() -> None:
     """Each pair once, at its four corners; what exceeds the sum of both alone is the interaction."""
     scenario = Scenario(**CLOSE_CALL)
     free = ("fp8_tflops", "scale_out_gb_per_s", "service.communication_slowdown")
-    answer = moved(scenario, pairs=3, samples=0, uncertainty=pinned(scenario, *free))
+    answer = moved(scenario, pairs=3, samples=0, uncertainty=pinned(scenario, *free), break_evens=0)
     single = singles_of(answer)
     pairs = [row for row in answer.rows() if row.get("other_input")]
     assert len(pairs) == 3

@@ -20,7 +20,7 @@ from roofline_afd.view.words import in_words
 from tests.conftest import ONE_PLAN, command
 
 SCENARIO = Scenario(system="h20", model="kimi-k2", tpot_ms=50, max_devices=128, **ONE_PLAN)
-QUESTION: dict[str, Any] = {"samples": 20, "uncertainty": {"fp8_tflops": "30%"}}
+QUESTION: dict[str, Any] = {"samples": 20, "break_evens": 8, "uncertainty": {"fp8_tflops": "30%"}}
 
 
 @pytest.fixture(scope="module")
