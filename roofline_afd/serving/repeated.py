@@ -200,7 +200,8 @@ class RepeatedSearch:
         better = others.rate > best
         reached = Reached(*(np.where(better, new, old) for new, old in zip(others, guessed, strict=True)))
         winners = rows[(rates > best[which]) & (rates == reached.rate[which])]
-        self.first = np.array(list(dict.fromkeys([*winners.tolist(), *self.first.tolist()]))[:GUESSES])
+        tried = list(dict.fromkeys([*winners.tolist(), *self.first.tolist()]))[:GUESSES]
+        self.first = np.array(tried, dtype=np.intp)
         return reached
 
     def _guess(self, asked: Stack) -> tuple[Numbers, Reached]:

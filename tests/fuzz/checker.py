@@ -89,6 +89,8 @@ def _why_not(errors: Sequence[str], outcome: Outcome) -> bool:
     """Return whether a "no" says why: in one line, or in an answer that names what is faulty."""
     if outcome.out:
         return "fault" in outcome.out or "binding" in outcome.out
+    if outcome.err.startswith("wrote "):  # the answer, which says it
+        return True
     return len(errors) == 1 and bool(re.match(ERROR + r".{20}", errors[0]))
 
 
@@ -242,15 +244,25 @@ def formats(found: Findings, answer: Mapping[str, Any], texts: Mapping[str, str]
     for row, line in zip(rows, body, strict=False):
         wrong = [key for key, cell in zip(keys, line, strict=True) if not _cell_is(cell, row.get(key))]
         found.expect("csv carries the figures of JSON", not wrong, f"{wrong}: {line}"[:300])
-    shown = [[column(key).show(row.get(key)) for key in keys] for row in rows]
+    shown = [[_shown(row, key) for key in keys] for row in rows]
     plain = [[_bare(cell) for cell in line] for line in shown]
     lines = [line for line in texts["markdown"].splitlines() if line.startswith("| ")][1:]
     cells = [[_bare(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    if answer["command"] == "what-if":  # a metric a row, in words
+        cells = [["", *line[1:]] for line in cells]
+        plain = [["", *line[1:]] for line in plain]
     strange = [line for line in cells if line not in plain]
     found.expect("markdown carries the figures of JSON", not strange, str(strange[:1]))
     table = _bare(texts["table"])
     absent = [cell for line in cells for cell in line if cell and cell not in table]
     found.expect("the table carries the figures of markdown", not absent, str(absent[:3]))
+
+
+def _shown(row: Mapping[str, Any], key: str) -> str:
+    """Return a cell as it is shown: numbers of a metric that stands in the row as those of the metric."""
+    metric = str(row["metric"]).partition(".")[2] or str(row["metric"]) if "metric" in row else ""
+    named = metric if metric and key in {"before", "after", "change"} else key
+    return str(column(named).show(row.get(key)))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

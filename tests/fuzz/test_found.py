@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ask, command
+from roofline_afd import Scenario
+from roofline_afd.analysis.decode.sides import Successive
+from tests.conftest import ONE_PLAN, ask, command
 from tests.fuzz import samples
 
 if TYPE_CHECKING:
@@ -68,3 +70,24 @@ def test_memory_that_is_held_is_the_sum_of_its_parts() -> None:
         held = memory.pop("driver_gb") - memory.pop("reserve_gb") - memory.pop("free_gb")
         assert row["memory_gb"] == pytest.approx(held)
         assert held == pytest.approx(sum(memory.values()))
+
+
+def test_a_mode_without_any_shape_is_searched_again_and_again() -> None:
+    """One device is no pair: nothing to search, whatever question comes next."""
+    asked = [
+        Scenario(system="h20", model="qwen3-30b-a3b", devices=1, tpot_ms=tpot_ms, **ONE_PLAN)
+        for tpot_ms in (50.0, 60.0)
+    ]
+    successive = Successive()
+    for _ in range(4):
+        found = successive.every(asked)
+        assert [afd for _, afd in found] == [0.0, 0.0]
+        assert all(ep > 0 for ep, _ in found)
+
+
+def test_a_file_without_end_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text("context,hfu\n1024,.5\ninf,.4\n", "utf-8")
+    found = command("plot", "sweep", "--file", str(path), "--metric", "hfu", "--x", "context")
+    assert (found.status, found.out) == (2, "")
+    assert "context of row 2 is not a finite number" in found.complaint

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from roofline_afd.analysis.answer import Answer, object_columns
 from roofline_afd.analysis.sweep.metrics import LOW, METRICS
 from roofline_afd.errors import InputError, nearest, shown, shown_path
@@ -48,6 +50,12 @@ def swept(question: Swept) -> Answer:
     if y is not None and by is not None:
         raise InputError("--y and --by exclude each other: cells over two axes, or lines over one")
     keys = [key for key in (x, y, by) if key is not None]
+    for key in (metric, *keys):
+        if table[key].dtype.kind == "f" and np.isinf(table[key]).any():
+            place = int(np.flatnonzero(np.isinf(table[key]))[0]) + 1
+            raise InputError(
+                f"--file {shown_path(Path(question.file))}: {key} of row {place} is not a finite number"
+            )
     if len(set(keys)) < len(keys):
         raise InputError("axes of a picture differ from each other")
     grouped = table.groupby(keys, sort=False)[metric]
