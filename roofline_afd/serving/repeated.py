@@ -19,6 +19,7 @@ from roofline_afd.serving.candidates import (
 )
 from roofline_afd.serving.deployment import EP
 from roofline_afd.serving.plans import plans_of
+from roofline_afd.serving.search import deployment_at
 from roofline_afd.serving.stacked import Stack
 
 if TYPE_CHECKING:
@@ -169,15 +170,9 @@ class RepeatedSearch:
         )
 
     def _deployment(self, deployments: Deployments, row: int, batch: float) -> Deployment:
-        shapes, plans = self.shapes, self.plans
-        return deployments.deployment_of(
-            int(shapes.attention_devices[row]),
-            int(shapes.ffn_devices[row]),
-            batch=int(batch),
-            microbatches=int(shapes.microbatches[row]),
-            plan=plans[int(shapes.plan[row])],
-            redundant_experts=int(shapes.redundant_experts[row]),
-        )
+        """Return a shape with a batch as plain numbers."""
+        one = taken(self.shapes, np.array([row]))._replace(batch=np.array([batch]))
+        return deployment_at(deployments, one, 0, plans=self.plans)
 
     def _stacks(self, questions: Sequence[Deployments]) -> Iterator[tuple[list[int], Stack]]:
         """Yield questions as many together as pairs may be held, with their places."""
