@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
     from roofline_afd.physics.arrays import Count, FloatArray, FloatLike
 
+    State = list[NDArray[np.float64]]
+
+AT_ONCE = 8192
+"""Deployments that are followed together, so that their times stay in the cache [1]."""
 LONGEST_PERIOD = 16
 """Layers of the longest pattern that is looked for [1]."""
-WARM = 3
+WARM = 2
 """Repeats of a pattern that are followed one by one at least [1]."""
 STEADY = 1e-9
 """Difference between what stages gain by a repeat, over the gain, where all go on alike [1]."""
@@ -182,8 +187,9 @@ def ordered_layers_time(
     attention, dispatch, experts, combine, u its turns; the first waits for the last of the layer before, and
     micro-batch 0 for the last micro-batch of that layer. Each stage serves first who comes first, which is
     layer by layer and micro-batch by micro-batch; links carry both directions at once. Layers alike, one
-    after another, are passed at once (`pass_alike`). A longer pattern that repeats is followed until every
-    stage and micro-batch gains the same from one repeat to the next: from there on all repeats do.
+    after another, are passed at once (`pass_alike`). A longer pattern that repeats is followed, deployment by
+    deployment, until every stage and micro-batch gains the same from one repeat to the next: from there on
+    all repeats do, since a beginning of all that is later by so much makes every end so much later.
 
     References
     ----------
@@ -196,34 +202,74 @@ def ordered_layers_time(
     >>> round(float(t) * 1e3, 3)
     54.4
     """
-    shape = np.broadcast_shapes(*(np.shape(time) for kind in kinds for time in kind))
-    ready: list[NDArray[np.float64]] = [np.zeros(shape)] * microbatches
-    free: list[NDArray[np.float64]] = [np.zeros(shape)] * len(LayerTimes._fields)
-    prefix, pattern, repeats, rest = repeated(order)
-    if len(set(prefix)) == 1 < len(prefix) and turns is ONE_GROUP:
-        ready, free = begin_alike(kind=kinds[prefix[0]], layers=len(prefix), microbatches=microbatches)
-    else:
-        _follow(kinds, prefix, turns, ready, free)
+    shape = np.broadcast_shapes(*(np.shape(time) for kind in (turns, *kinds) for time in kind))
+    repeating = repeated(order)
+    prefix, pattern, repeats, rest = repeating
     if len(pattern) == 1 and repeats >= FEWEST and turns is ONE_GROUP:
+        ready, free = _begun(shape, microbatches)
+        if len(set(prefix)) == 1 < len(prefix):
+            ready, free = begin_alike(kind=kinds[prefix[0]], layers=len(prefix), microbatches=microbatches)
+        else:
+            _follow(kinds, prefix, turns, ready, free)
         pass_alike(kind=kinds[pattern[0]], layers=repeats, ready=ready, free=free, last=not rest)
         _follow(kinds, rest, turns, ready, free)
         return ready[-1][()]
-    followed, steady = 0, False
-    while followed < repeats and not steady:
-        before = [*ready, *free]
-        _follow(kinds, pattern, turns, ready, free)
-        followed += 1
-        if followed >= WARM:
-            with np.errstate(invalid="ignore"):  # where no link connects the groups, every time is infinite
-                grown = np.array([after - each for after, each in zip((*ready, *free), before, strict=True)])
-                spread = np.max(grown, axis=0) - np.min(grown, axis=0)
-                steady = bool(np.all(~(spread > STEADY * np.max(grown, axis=0))))
-    if followed < repeats:
-        more = np.where(np.isfinite(grown[0]), (repeats - followed) * grown[0], 0.0)
-        ready[:] = [each + more for each in ready]
-        free[:] = [each + more for each in free]
+    every = [[np.broadcast_to(time, shape or (1,)) for time in kind] for kind in (turns, *kinds)]
+    found = np.empty(shape or (1,))
+    rows = max(AT_ONCE // max(math.prod(shape[1:]), 1), 1)
+    for start in range(0, len(found), rows):
+        part = slice(start, start + rows)
+        own, *some = (LayerTimes(*(time[part].ravel() for time in kind)) for kind in every)
+        taken = ONE_GROUP if turns is ONE_GROUP else own
+        end = _followed(some, repeating, taken, microbatches)
+        found[part] = end.reshape(found[part].shape)
+    return found.reshape(shape)[()]
+
+
+def _begun(shape: tuple[int, ...], microbatches: int) -> tuple[State, State]:
+    """Return micro-batches and stages before anything began."""
+    return [np.zeros(shape)] * microbatches, [np.zeros(shape)] * len(LayerTimes._fields)
+
+
+def _followed(
+    kinds: Sequence[LayerTimes],
+    repeating: tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, ...]],
+    turns: LayerTimes,
+    microbatches: int,
+) -> NDArray[np.float64]:
+    """Return the time of all layers of some deployments, each followed until it goes on steadily [s]."""
+    prefix, pattern, repeats, rest = repeating
+    ready, free = _begun(np.shape(kinds[0].attention), microbatches)
+    _follow(kinds, prefix, turns, ready, free)
+    state = np.array([*ready, *free])
+    moving = np.arange(state.shape[1])
+    own, own_turns = kinds, turns
+    for followed in range(1, repeats + 1):
+        before = np.array([*ready, *free])
+        _follow(own, pattern, own_turns, ready, free)
+        if followed < min(WARM, repeats):
+            continue
+        after = np.array([*ready, *free])
+        with np.errstate(invalid="ignore"):  # where no link connects the groups, every time is infinite
+            grown = after - before
+            most = np.max(grown, axis=0)
+            steady = ~(most - np.min(grown, axis=0) > STEADY * most)
+        steady |= followed == repeats
+        if not steady.any():
+            continue
+        more = np.where(np.isfinite(most[steady]), (repeats - followed) * most[steady], 0.0)
+        state[:, moving[steady]] = after[:, steady] + more
+        on = ~steady
+        if not on.any():
+            break
+        moving, after = moving[on], after[:, on]
+        ready, free = list(after[:microbatches]), list(after[microbatches:])
+        own = [LayerTimes(*(np.asarray(time)[on] for time in kind)) for kind in own]
+        if turns is not ONE_GROUP:
+            own_turns = LayerTimes(*(np.asarray(turn)[on] for turn in own_turns))
+    ready, free = list(state[:microbatches]), list(state[microbatches:])
     _follow(kinds, rest, turns, ready, free)
-    return ready[-1][()] if turns is ONE_GROUP else np.max([ready[-1], *free], axis=0)[()]
+    return ready[-1] if turns is ONE_GROUP else np.max([ready[-1], *free], axis=0)
 
 
 def _follow(

@@ -40,6 +40,8 @@ from roofline_afd.serving.uneven import expert_load
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from roofline_afd.catalogue.calibration import ServiceConstants
     from roofline_afd.physics.arrays import Count, FloatArray
     from roofline_afd.physics.schedule import LayerTimes
@@ -376,10 +378,12 @@ class Deployments:
         *,
         microbatches: Count | None = None,
         least: bool = False,
+        where: NDArray[np.bool_] | None = None,
     ) -> Step:
         """Return the time of a step of micro-batches alike, so many or a deployment's, and of the host [s].
 
-        Where layers differ `least` spares following them: the time is then one that none is below.
+        Where layers differ `least` spares following them: the time is then one that none is below. So does
+        `where` for steps whose time is not wanted.
         """
         m = np.multiply(deployment.microbatches if microbatches is None else microbatches, 1.0)
         if self.scenario.transfer_share:
@@ -393,7 +397,8 @@ class Deployments:
         elif not self.full_duplex:
             layers = steps.sharing_layers(blocks, m, turns)
         else:
-            layers = steps.afd_layers(blocks, m, layer_order(self.scenario.model), turns, least=least)
+            order = layer_order(self.scenario.model)
+            layers = steps.afd_layers(blocks, m, order, turns, least=least, where=where)
         return Step(once + layers, once, tuple(blocks))
 
     def _beside_transfers(self, block: Block, microbatches: FloatArray) -> Block:

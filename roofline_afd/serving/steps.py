@@ -13,6 +13,8 @@ from roofline_afd.physics import pipeline, schedule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from roofline_afd.physics.arrays import FloatArray
     from roofline_afd.serving.order import Order
 
@@ -88,6 +90,7 @@ def afd_layers(
     turns: schedule.LayerTimes = schedule.ONE_GROUP,
     *,
     least: bool = False,
+    where: NDArray[np.bool_] | None = None,
 ) -> FloatArray:
     """Return the time of all layers of two groups, in their order; layers that draft come last [s].
 
@@ -103,6 +106,8 @@ def afd_layers(
         How long each stage is taken over its time [1].
     least : bool
         Whether layers that differ are not followed: the time is then one that none is below.
+    where : array of bool, optional
+        Steps whose time is wanted; others may be infinite.
 
     Returns
     -------
@@ -128,13 +133,13 @@ def afd_layers(
     if least:
         return schedule.least_layers_time(kinds=kinds, order=every, microbatches=microbatches, turns=turns)
     values = np.unique(microbatches).astype(int).tolist()
-    if len(values) == 1:
+    if len(values) == 1 and where is None:
         return schedule.ordered_layers_time(kinds=kinds, order=every, microbatches=values[0], turns=turns)
     every_time = (time for kind in (turns, *kinds) for time in kind)
-    whole_m, *times = np.broadcast_arrays(microbatches, *every_time)
-    found = np.empty(whole_m.shape)
+    wanted, whole_m, *times = np.broadcast_arrays(where is None or where, microbatches, *every_time)
+    found = np.full(whole_m.shape, np.inf)
     for value in values:
-        rows = whole_m == value
+        rows = (whole_m == value) & wanted
         part = [each[rows] for each in times]
         own, *some = (schedule.LayerTimes(*part[start : start + 4]) for start in range(0, len(part), 4))
         found[rows] = schedule.ordered_layers_time(

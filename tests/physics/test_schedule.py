@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.physics.schedule import (
+    AT_ONCE,
+    ONE_GROUP,
     LayerTimes,
     even_order,
     least_layers_time,
@@ -102,17 +104,24 @@ def test_a_slower_stage_never_makes_a_step_quicker(step: Asked, stage: int, fact
     assert after >= before * (1 - 1e-9)
 
 
-def test_arrays_are_followed_element_by_element() -> None:
+@pytest.mark.parametrize("shape", [(7,), (2, 5), (AT_ONCE + 3,), (3, AT_ONCE)])
+@pytest.mark.parametrize("taking_turns", [False, True])
+def test_arrays_are_followed_element_by_element(shape: tuple[int, ...], *, taking_turns: bool) -> None:
     generator = np.random.default_rng(3)
-    kinds = [LayerTimes(*generator.random((4, 7))) for _ in range(2)]
+    kinds = [LayerTimes(*generator.random((4, *shape))) for _ in range(2)]
     order = even_order(counts=[30, 10])
-    together = np.asarray(ordered_layers_time(kinds=kinds, order=order, microbatches=3))
-    for place in range(7):
+    turns = ONE_GROUP
+    if taking_turns:
+        turns = turns_of(groups=3, attention_devices=generator.integers(1, 99, shape), ffn_devices=32)
+    together = ordered_layers_time(kinds=kinds, order=order, microbatches=3, turns=turns)
+    assert np.shape(together) == shape
+    for place in [*np.ndindex(shape)][:: max(together.size // 7, 1)]:
         one = [LayerTimes(*(float(np.asarray(time)[place]) for time in kind)) for kind in kinds]
-        # elements of an array are steady together, so that one alone may stop following earlier
-        assert together[place] == pytest.approx(
-            float(ordered_layers_time(kinds=one, order=order, microbatches=3)), rel=1e-6
-        )
+        own = turns
+        if taking_turns:
+            own = LayerTimes(*(float(np.broadcast_to(turn, shape)[place]) for turn in turns))
+        alone = ordered_layers_time(kinds=one, order=order, microbatches=3, turns=own)
+        assert together[place] == pytest.approx(float(alone), rel=1e-12)  # rounding of another order
 
 
 def test_groups_that_no_link_connects_never_end() -> None:

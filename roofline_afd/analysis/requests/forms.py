@@ -168,7 +168,7 @@ def seconds(value: object, per_second: float | None) -> float:
 
 def _date(text: str) -> float:
     """Return the time of a date, with an offset or in UTC, whose second may have any number of digits [s]."""
-    found = re.fullmatch(r"(.*?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?", text)
+    found = re.fullmatch(r"(.*?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?", text, re.DOTALL)
     assert found is not None  # noqa: S101 - every text matches
     whole, part, offset = found.groups()
     zone = offset.replace("Z", "+00:00") if offset else ""

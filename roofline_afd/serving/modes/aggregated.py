@@ -125,7 +125,8 @@ class Aggregated:
         grid = np.unique(np.concatenate([batch_grid(most), slots[slots <= most]]))[None, :]
         decoding = workers.deployment(replicas, batch=grid)
         least, nothing = (workers.micro(decoding, each) for each in (np.asarray(LEAST_TOKENS), None))
-        pure = {m: workers.step_of(decoding, nothing, float(m)) for m in batches}
+        held = room[keep, None]
+        pure = {m: workers.step_of(decoding, nothing, float(m), grid * m <= held) for m in batches}
         known: dict[float, tuple[list[Block], FloatArray]] = {}
         for chunk in chunks:
             room = workers.memory_left(replicas, tokens=chunk)
@@ -152,11 +153,12 @@ class Aggregated:
         decoding, mixed, least, pure = timed
         shape = np.broadcast_shapes(case["attention"].shape, grid.shape)
         groups = case["attention"] / case["tp"]
+        held = (grid * case["m"] <= most) & (self._share(grid * case["m"], case["chunk"]) <= 1.0 + SAME)
         times = Steps(
             *(
                 np.broadcast_to(each, shape)
                 for each in (
-                    workers.step_of(decoding, mixed, case["m"]),
+                    workers.step_of(decoding, mixed, case["m"], held),
                     workers.one_of(decoding, mixed, least, case["m"], groups),
                     pure,
                 )
@@ -206,13 +208,7 @@ class Aggregated:
         question, work = self.question, self.question.workload
         accept = self.workers.scenario.accept_length
         batch = micro * case["m"]
-        share = serving_modes.mixed_share(
-            batch=batch,
-            accept_length=accept,
-            prompt_tokens=work.isl,
-            output_tokens=work.osl,
-            chunk_tokens=case["chunk"],
-        )
+        share = self._share(batch, case["chunk"])
         groups = case["attention"] / case["tp"]
         replicas = self.workers.replicas(case["attention"], case["ffn"])
         soonest, rhythm = self._rhythm(case["chunk"], times, share=share, groups=groups, replicas=replicas)
@@ -253,6 +249,17 @@ class Aggregated:
             "feasible": feasible & np.isfinite(step) & (replicas >= 1),
             "enough": (tokens / work.osl >= (question.request_rate or 0.0)) & admitted,
         }
+
+    def _share(self, batch: FloatArray, chunk: float | FloatArray) -> FloatArray:
+        """Return the share of steps' chunks that prompts fill, for as many as outputs end [1]."""
+        work = self.question.workload
+        return serving_modes.mixed_share(
+            batch=batch,
+            accept_length=self.workers.scenario.accept_length,
+            prompt_tokens=work.isl,
+            output_tokens=work.osl,
+            chunk_tokens=chunk,
+        )
 
     def _rhythm(
         self,

@@ -156,10 +156,14 @@ class Workers:
         return dataclasses.replace(deployment, transport=self.prompt_transport)
 
     def step_of(
-        self, deployment: Deployment, micro: tuple[list[Block], FloatArray], microbatches: FloatArray
+        self,
+        deployment: Deployment,
+        micro: tuple[list[Block], FloatArray],
+        microbatches: FloatArray,
+        where: NDArray[np.bool_] | None = None,
     ) -> FloatArray:
-        """Return the time of a step of so many micro-batches alike [s]."""
-        return self.deployments.step_of(*micro, deployment, microbatches=microbatches).time
+        """Return the time of a step of so many micro-batches alike; where it is wanted, or everywhere [s]."""
+        return self.deployments.step_of(*micro, deployment, microbatches=microbatches, where=where).time
 
     def one_of(
         self,

@@ -215,6 +215,12 @@ def test_times_of_every_kind(tmp_path: Path, text: str, column: str | None) -> N
     assert arrival_rate(_file(tmp_path, text), time_column=column) == pytest.approx(1.0)
 
 
+def test_a_time_of_two_lines_is_none(tmp_path: Path) -> None:
+    file = _file(tmp_path, 'TIMESTAMP,ContextTokens\n0,1\n"a\nb",1\n')
+    with pytest.raises(InputError, match="row 4: its time cannot be read"):
+        arrival_rate(file)
+
+
 def test_texts_are_estimated_and_said_to_be(tmp_path: Path) -> None:
     """A conversation has a request for each answer, with all that was said before it as its prompt."""
     turns = [("human", "x" * 40), ("gpt", "y" * 20), ("human", "z" * 8), ("gpt", "w" * 3)]
