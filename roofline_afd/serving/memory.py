@@ -41,8 +41,10 @@ PARTS = (*WEIGHTS, *PER_SEQUENCE, *BESIDE)
 """Everything that a device holds."""
 NARROW_BYTES = 1.0
 """Formats of fewer bytes an element are held in columns that are filled up."""
-ROUNDS = 64
-"""More halvings than a number of sequences has digits."""
+HALVED = 4
+"""Of so many trials of a number of sequences one halves what is left of them [1]."""
+ROUNDS = 64 * HALVED
+"""More of these than a number of sequences has binary digits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -427,11 +429,20 @@ class DeviceMemory:
         if not self.grows:
             return most * 1.0
         low, high = np.minimum(most, 0.0), most * 1.0
-        for _ in range(ROUNDS):
+        left_below = left_above = np.minimum(mine, theirs)
+        for turn in range(ROUNDS):
             if not np.any(high > low):
                 break
-            middle = np.ceil((low + high) / 2.0)
-            mine, theirs = left(np.maximum(middle, 0.0))
-            fits = (mine >= 0.0) & (theirs >= 0.0)
-            low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1.0)
+            if turn == 0:
+                middle = high
+            elif turn % HALVED:  # what is held grows in lines, or nearly
+                share = left_below / np.maximum(left_below - left_above, 1.0)
+                middle = np.floor(low + (high + 1.0 - low) * share)
+                middle = np.clip(middle, np.minimum(low + 1.0, high), high)
+            else:
+                middle = np.ceil((low + high) / 2.0)
+            found = np.minimum(*left(np.maximum(middle, 0.0)))
+            fits = found >= 0.0
+            low, left_below = np.where(fits, middle, low), np.where(fits, found, left_below)
+            high, left_above = np.where(fits, high, middle - 1.0), np.where(fits, left_above, found)
         return low * 1.0

@@ -69,7 +69,8 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
     verdict = verdict_of(sides)
     ratio = afd.rate / ep.rate if ep.rate and afd.rate else None
     winner = AFD if ep.rate is None or (ratio is not None and ratio > 1) else EP
-    verdict_said, why = _verdict(sides, winner, ratio, verdict)
+    lacking = {mode: why_not(side) for mode, side in sides.items() if side.rate is None}
+    verdict_said, why = _verdict(sides, winner, verdict, lacking)
     quantities = quantities_of(*(side.deployments for side in sides.values()))
     rows = [side.row for side in sides.values()]
     examined = sum(side.found.examined for side in sides.values())
@@ -82,9 +83,8 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
         *([Decisive(why.lstrip(":; "))] if why else []),
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
         *(
-            Decisive(f"{NAMES[mode]}: no feasible deployment: {why_not(side)}")
-            for mode, side in sides.items()
-            if side.rate is None
+            Decisive(f"{NAMES[mode]}: no feasible deployment: {reason}")
+            for mode, reason in lacking.items()
         ),
         *_sure(scenario, verdict),
         *_validated(constants),
@@ -116,13 +116,14 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
 
 
 def _verdict(
-    sides: Mapping[str, Side], winner: str, ratio: float | None, verdict: Verdict
+    sides: Mapping[str, Side], winner: str, verdict: Verdict, lacking: Mapping[str, str]
 ) -> tuple[str, str]:
     """Return who wins and by how much, and what goes on from there: why."""
     loser = EP if winner == AFD else AFD
-    if ratio is None or verdict.odds is None:
-        return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {why_not(sides[loser])}", ""
-    gain = max(ratio, 1 / ratio) - 1
+    if loser in lacking or verdict.odds is None:
+        return f"{NAMES[winner]} wins: {NAMES[loser]} has no feasible deployment, {lacking[loser]}", ""
+    ahead, behind = (sides[mode].rate or 0.0 for mode in (winner, loser))
+    gain = ahead / behind - 1
     first, second = sides[winner].row, sides[loser].row
     why = (
         f"{_pace(second)}; {_pace(first)} ({NAMES[loser]} bound by {second['binding']}, {NAMES[winner]} by "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -22,8 +23,9 @@ from roofline_afd.serving.search import Found, search
 from roofline_afd.units import rounded_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from roofline_afd.serving.candidates import Candidates
     from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
 
@@ -38,6 +40,8 @@ REFUSALS = {
 """Why no deployment of a mode is feasible, by its binding constraint."""
 MOST_DEVICES = 1024
 """Devices up to which an infeasible question looks for a feasible size."""
+FEWEST_WIDER = 64
+"""Devices up to which it looks first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,14 +191,24 @@ def _ratio_hint(scenario: Scenario, deployments: Deployments) -> str:
     senders, receivers = scenario.attention_devices, scenario.ffn_devices
     if senders and receivers and scenario.deployable_with == PLUGIN and senders < receivers:
         return f"; nearest: --attention-devices {receivers} --ffn-devices {receivers}"
-    wider = attrs.evolve(scenario, devices=None, max_devices=max(scenario.max_devices, MOST_DEVICES))
-    candidates = shapes_in_memory(Deployments(wider, deployments.mode))
-    sizes = np.unique(candidates.attention_devices + candidates.ffn_devices)
-    if not sizes.size:
-        return ""
     wanted = scenario.devices or scenario.max_devices
-    nearest = int(sizes[np.argmin(np.abs(sizes - wanted))])
-    return f"; nearest: {'--devices' if scenario.devices else '--max-devices'} {nearest}"
+    for looked_at, found in _wider(attrs.evolve(scenario, devices=None), deployments.mode):
+        sizes = np.unique(found.attention_devices + found.ffn_devices)
+        away = np.abs(sizes - wanted)
+        if sizes.size and np.min(away) <= looked_at - wanted:
+            option = "--devices" if scenario.devices else "--max-devices"
+            return f"; nearest: {option} {int(sizes[np.argmin(away)])}"
+    return ""
+
+
+def _wider(scenario: Scenario, mode: str) -> Iterator[tuple[float, Candidates]]:
+    """Yield what memory holds on ever more devices, with how many were looked at: most answers need few."""
+    last = max(scenario.max_devices, MOST_DEVICES)
+    most = max(scenario.max_devices, FEWEST_WIDER)
+    while most < last:
+        yield most, shapes_in_memory(Deployments(attrs.evolve(scenario, max_devices=most), mode))
+        most *= 2
+    yield math.inf, shapes_in_memory(Deployments(attrs.evolve(scenario, max_devices=last), mode))
 
 
 def _kernel_terms(deployments: Deployments) -> str:
@@ -242,14 +256,12 @@ def _memory_hint(scenario: Scenario, deployments: Deployments) -> str:
     most = float(np.max(shapes_in_memory(deployments).most, initial=-1.0))
     if most >= 1:
         return f"; --batch {most:.0f} fits"
-    free = attrs.evolve(
-        scenario, devices=None, attention_devices=None, ffn_devices=None, max_devices=MOST_DEVICES
-    )
-    found = shapes_in_memory(Deployments(free, deployments.mode))
-    sizes = (found.attention_devices + found.ffn_devices)[found.most >= wanted]
-    if sizes.size:
-        given = scenario.devices or scenario.attention_devices or scenario.ffn_devices
-        return f"; {np.min(sizes):.0f} devices hold it ({'--devices' if given else '--max-devices'})"
+    free = attrs.evolve(scenario, devices=None, attention_devices=None, ffn_devices=None)
+    for _, found in _wider(free, deployments.mode):
+        sizes = (found.attention_devices + found.ffn_devices)[found.most >= wanted]
+        if sizes.size:
+            given = scenario.devices or scenario.attention_devices or scenario.ffn_devices
+            return f"; {np.min(sizes):.0f} devices hold it ({'--devices' if given else '--max-devices'})"
 
     def fits(context: int) -> bool:
         shorter = Deployments(attrs.evolve(scenario, context=context), deployments.mode)

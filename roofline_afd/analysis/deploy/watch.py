@@ -27,6 +27,8 @@ MOST = 16.0
 """Factor within which a threshold is looked for."""
 ROUNDS, FINE_ROUNDS = 16, 40
 """Halvings until a threshold is settled, to 4e-5 of it; to rounding where each costs next to nothing."""
+CLOSE = 1e-3
+"""How closely one is settled where each trial is a search of its own [1]."""
 MOST_UNEVEN = 8.0
 """The same of the load of the fullest device."""
 QUANTITIES = {
@@ -269,7 +271,7 @@ def _other_mode_wins(even: Scenario, mode: str, expected: float) -> float | None
     low, high = expected, MOST_UNEVEN * expected
     if not lead(high) < 0:
         return None
-    for _ in range(ROUNDS):
+    while high > low * (1.0 + CLOSE):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if lead(middle) > 0 else (low, middle)
     return high
