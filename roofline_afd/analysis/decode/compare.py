@@ -82,10 +82,7 @@ def compare(scenario: Scenario, *, levers: bool = False) -> Answer:
     notes = [
         *([Decisive(why.lstrip(":; "))] if why else []),
         f"{examined:,} deployments examined exhaustively: batch, devices, groups, micro-batches, overlap",
-        *(
-            Decisive(f"{NAMES[mode]}: no feasible deployment: {reason}")
-            for mode, reason in lacking.items()
-        ),
+        *(Decisive(f"{NAMES[mode]}: no feasible deployment: {reason}") for mode, reason in lacking.items()),
         *_sure(scenario, verdict),
         *_validated(constants),
         *lever_notes(moved or []),
