@@ -6,13 +6,19 @@ linear in points, and memory flat, does not.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 STAGE = """
@@ -39,9 +45,10 @@ import numpy as np
 from roofline_afd import Scenario, sweep
 if __name__ == "__main__":
     {asked}
-    sweep(scenario, **{{**question, "axes": {{key: list(values)[:2] for key, values in axes.items()}}}})
+    few = {{key: list(values)[:2] for key, values in axes.items()}}
+    sweep(scenario, **{{**question, "axes": few}})
     begun = time.perf_counter()
-    found = sweep(scenario, **question, runner={runner!r}, workers={workers})
+    found = sweep(scenario, **question, runner={runner!r}, workers={workers}, scheduler={scheduler!r})
     seconds = time.perf_counter() - begun
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     memory = max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1e3
@@ -68,6 +75,10 @@ for _ in range(10):
     compare(scenario)
 print(json.dumps({"seconds": (time.perf_counter() - begun) / 10}))
 """
+CLUSTERED = 8000
+"""Comparisons that clusters are measured with."""
+SETTLED_S = 8.0
+"""What a cluster is given to start [s]."""
 CASES = (
     ("roofline, the best", STAGE.replace("REDUCE", "best:hfu"), (10**6, 10**7, 10**8, 10**9), 9),
     ("roofline, Pareto of two", STAGE.replace("REDUCE", "pareto:hfu,active_time_us"), (10**8, 10**9), 17),
@@ -83,9 +94,65 @@ def _run(script: str) -> dict[str, Any]:
     return found
 
 
-def _timed(asked: str, points: int, runner: str, workers: int) -> dict[str, Any]:
+def _timed(
+    asked: str, points: int, runner: str, workers: int, scheduler: str | None = None
+) -> dict[str, Any]:
     held = asked.replace("POINTS", str(points)).strip().replace("\n", "\n    ")
-    return _run(TIMED.format(asked=held, runner=runner, workers=workers))
+    return _run(TIMED.format(asked=held, runner=runner, workers=workers, scheduler=scheduler))
+
+
+@contextlib.contextmanager
+def _dask(workers: int) -> Iterator[str]:
+    """Start a scheduler and workers on loopback, as its documentation has it, and give its address."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        file = Path(folder) / "scheduler.json"
+        alone = ("--no-dashboard", "--scheduler-file", str(file))
+        _begin(running, "dask_scheduler", "--host", "127.0.0.1", "--port", "0", *alone)
+        for _ in range(workers):
+            _begin(running, "dask_worker", "--nthreads", "1", "--no-nanny", *alone)
+        time.sleep(SETTLED_S)
+        yield json.loads(file.read_text("utf-8"))["address"]
+
+
+@contextlib.contextmanager
+def _ray(workers: int) -> Iterator[str]:
+    """Start a node of Ray that has so many processors, and give its address."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    node = ("--head", "--num-cpus", str(workers), "--include-dashboard", "false", "--port", "6399")
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([ray, "start", *node], check=True, **quiet)
+    try:
+        yield "127.0.0.1:6399"
+    finally:
+        subprocess.run([ray, "stop", "--force"], check=True, **quiet)
+
+
+def _begin(running: contextlib.ExitStack, command: str, *words: str) -> None:
+    """Start a part of a cluster, which ends with what runs."""
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-m", f"distributed.cli.{command}", *words], **quiet)
+    running.callback(process.wait)
+    running.callback(process.terminate)
+
+
+def _clusters() -> list[str]:
+    """Return how much quicker two workers of a cluster are than one."""
+    lines = [
+        "",
+        f"Clusters on the same machine, already started: comparisons, {CLUSTERED:,} of them, with the",
+        "process that asks and the scheduler beside the workers on its cores.",
+        "",
+        "| runner | workers | seconds | times one worker |",
+        "|---|---:|---:|---:|",
+    ]
+    for runner, cluster in (("processes", None), ("dask", _dask), ("ray", _ray)):
+        first = 0.0
+        for workers in (1, 2):
+            with cluster(workers) if cluster else contextlib.nullcontext() as address:
+                seconds = _timed(SEARCHES, CLUSTERED, runner, workers, address)["seconds"]
+            first = first or seconds
+            lines.append(f"| {runner} | {workers} | {seconds:.1f} | {first / seconds:.2f} |")
+    return lines
 
 
 def main() -> None:
@@ -124,6 +191,7 @@ def main() -> None:
         f"processes is {rate * loop:.1f} times as quick. Time is linear in points, and memory flat: points",
         "exist in chunks, terms on the axes that move them, and reductions keep what they need.",
         "Of predictions only those are timed that memory holds; here it holds all of them.",
+        *_clusters(),
         "",
     ]
     PAGE.write_text("\n".join(lines), encoding="utf-8")

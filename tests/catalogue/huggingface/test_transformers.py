@@ -18,7 +18,7 @@ from roofline_afd.catalogue.models import Model, model_of
 from roofline_afd.catalogue.reading import parse_record
 from roofline_afd.errors import InputError
 
-transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+transformers.logging.set_verbosity_error()
 _ROWS = Path(__file__).with_name("totals.csv").read_text("utf-8").splitlines()
 TOTALS = {row["model_type"]: row for row in csv.DictReader(_ROWS)}
 """Parameters of the models that the code of transformers 5.24 makes of each type's default configuration (on
