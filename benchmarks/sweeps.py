@@ -118,11 +118,11 @@ def _dask(workers: int) -> Iterator[str]:
 def _ray(workers: int) -> Iterator[str]:
     """Start a node of Ray that has so many processors, and give its address."""
     ray = str(Path(sys.executable).with_name("ray"))
-    node = ("--head", "--num-cpus", str(workers), "--include-dashboard", "false", "--port", "6399")
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([ray, "start", *node], check=True, **quiet)
+    alone = ("--num-cpus", str(workers), "--include-dashboard", "false")
+    subprocess.run([ray, "start", "--head", *alone], check=True, **quiet)
     try:
-        yield "127.0.0.1:6399"
+        yield "auto"
     finally:
         subprocess.run([ray, "stop", "--force"], check=True, **quiet)
 

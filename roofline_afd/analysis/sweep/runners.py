@@ -327,9 +327,10 @@ def _on_ray(job: Job, ray: Any) -> Iterator[tuple[int, bytes]]:  # noqa: ANN401 
         where = own if job.scheduler is None else {"address": job.scheduler}
         ray.init(**where, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError, ConnectionError) as error:
-        raise InputError(
-            f"--scheduler {shown(job.scheduler)} cannot be reached: start one with `ray start --head`"
-        ) from error
+        how = "start one with `ray start --head`"
+        if "token" in f"{error} {error.__cause__}".lower():
+            how = "it asks for a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or say auto where it runs"
+        raise InputError(f"--scheduler {shown(job.scheduler)} cannot be reached: {how}") from error
     try:
         yield from _through_ray(job, ray)
     except ray.exceptions.RayTaskError:  # what a task itself raised
