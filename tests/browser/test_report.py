@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pypdfium2
 import pytest
 
-from roofline_afd.reporting.paper import as_pdf
 from roofline_afd.reporting.pictures import LEAST_FONT
 from roofline_afd.view.pages import script_literal
 from tests.browser.test_pages import BROWSER, browse
 from tests.conftest import ONE_PLAN_OPTIONS, require
+from tests.reporting.papers import holds_the_page
 
 ROOT = Path(__file__).parents[2]
 NAME = "<img src=x onerror=document.body.id='caught'>"
@@ -247,20 +246,11 @@ def test_the_dark_is_dark(page: Path, tmp_path: Path) -> None:
 
 
 def test_paper_holds_the_page_and_no_sliders(page: Path, tmp_path: Path) -> None:
-    """A4, printed by a browser and written as pdf: pictures whole, letters legible, nothing to move."""
+    """A4, printed by a browser: pictures whole, letters legible, nothing to move."""
     require(present=BROWSER is not None, what="a Chromium browser")
     printed = tmp_path / "printed.pdf"
     browse(page, tmp_path, f"--print-to-pdf={printed}", "--no-pdf-header-footer")
-    for content in (printed.read_bytes(), as_pdf(page.read_bytes())):
-        paper = pypdfium2.PdfDocument(content)
-        assert 5 <= len(paper) <= 20
-        assert all(sheet.get_size() == pytest.approx((595, 842), abs=2) for sheet in paper)
-        text = "\n".join(sheet.get_textpage().get_text_bounded() for sheet in paper)
-        assert "What each system costs" in text
-        assert "FFN nodes [1]" in text  # the roofline where its sliders begin
-        assert "Back to" not in text
-        assert "needs JavaScript" not in text
-        assert "touch the picture" not in text
+    holds_the_page(printed.read_bytes())
 
 
 def test_hostile_texts_are_texts(page: Path, tmp_path: Path) -> None:

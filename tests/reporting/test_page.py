@@ -6,17 +6,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pypdfium2
 import pytest
 
 from roofline_afd import Scenario, report
 from roofline_afd.errors import InputError
 from tests.conftest import ONE_PLAN, command
+from tests.reporting.papers import holds_the_page
 
 
 def test_the_demand_sets_the_question() -> None:
-    """Users at a speed limit the time per token of every section; the page comes as bytes from Python too."""
-    asked = Scenario(system="h20", model="qwen3-235b-a22b", max_devices=32, **ONE_PLAN)
+    """Users at a speed limit the time per token of every section; the page comes as bytes from Python too.
+
+    The batch of a deployment that shares heads is that of a group, which need not be whole for each device.
+    """
+    asked = Scenario(system="h200", model="glm-4.5", max_devices=16, tensor_parallel=4)
     page = report([asked], users=500, user_tokens_per_s=25.0, osl=256, samples=20, title="a & b").decode()
     assert "<h1>a &amp; b</h1>" in page
     assert "TPOT at most 40 ms, context 4,096 tokens" in page
@@ -24,6 +27,7 @@ def test_the_demand_sets_the_question() -> None:
     assert "3,968 input and 256 output tokens" in page
     assert "TPOT 50 ms" not in page
     assert "No picture" not in page
+    assert "--attention-groups 2" in page
 
 
 def test_whole_requests_come_first() -> None:
@@ -50,14 +54,6 @@ def test_whole_requests_come_first() -> None:
         report([asked], demand=1e5, isl=100)
 
 
-def test_a_deployment_with_shared_heads_is_broken_down() -> None:
-    """Its batch is that of a group, which need not be whole for each device."""
-    asked = Scenario(system="h200", model="glm-4.5", max_devices=16, tensor_parallel=4)
-    page = report([asked], demand=1e5, samples=20).decode()
-    assert "No picture" not in page
-    assert "--attention-groups 2" in page
-
-
 def test_a_pdf_is_refused_before_any_work_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that says what to install; other forms are no forms."""
     asked = Scenario(system="h800", model="deepseek-v3")
@@ -72,9 +68,7 @@ def test_limits_and_growth_stand_in_the_answer() -> None:
     """The page is asked with the limits of a purchase, and answers them in names; also as pdf."""
     asked = Scenario(system="h20", model="qwen3-235b-a22b", max_devices=32, **ONE_PLAN)
     given: dict[str, Any] = {"demand": 1e4, "power_limit_kw": 1e4, "growth": 50.0, "samples": 20}
-    page = report([asked], prices={"h20": 1.0}, form="pdf", **given)
-    paper = pypdfium2.PdfDocument(page)
-    text = " ".join(paper[0].get_textpage().get_text_bounded().split())
+    text = holds_the_page(report([asked], prices={"h20": 1.0}, form="pdf", **given))
     assert "NVIDIA H20 96GB costs" in text
     assert "fits 10,000 kW; at +50% demand" in text
     assert "which still fits" in text

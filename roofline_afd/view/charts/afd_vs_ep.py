@@ -22,6 +22,7 @@ from roofline_afd.view.charts.style import (
     apart,
     chart_data,
     house_style,
+    layered,
     log_ticks,
 )
 from roofline_afd.view.columns import column
@@ -100,7 +101,7 @@ def afd_vs_ep_chart(answer: Answer) -> alt.LayerChart:
     layers += crossings
     layers.append(_end_names(rows, high, top, x, y))
     return house_style(
-        alt.LayerChart(layer=layers).properties(width=WIDTH - END_LABELS, height=HEIGHT),
+        layered(layers, width=WIDTH - END_LABELS, height=HEIGHT),
         answer.summary["answer"],
         [
             answer.picture["question"],

@@ -15,6 +15,7 @@ from roofline_afd.view.charts.style import (
     WIDTH,
     chart_data,
     house_style,
+    layered,
 )
 from roofline_afd.view.words import in_words
 
@@ -94,7 +95,7 @@ def breakdown_chart(answer: Answer) -> alt.LayerChart:
     height = max(ROW * len(rows), 5 * ROW)
     layers += _key(answer.summary["shares"], height)
     return house_style(
-        alt.LayerChart(layer=layers).properties(width=WIDTH - NAME_ROOM, height=height),
+        layered(layers, width=WIDTH - NAME_ROOM, height=height),
         answer.summary["answer"],
         [
             answer.picture["question"],

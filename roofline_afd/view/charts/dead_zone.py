@@ -19,6 +19,7 @@ from roofline_afd.view.charts.style import (
     apart,
     chart_data,
     house_style,
+    layered,
 )
 from roofline_afd.view.columns import column
 
@@ -129,7 +130,7 @@ def dead_zone_chart(answer: Answer) -> alt.LayerChart:
         "Arrow: reading the weights alone takes more than the stage." if over else "",
     ]
     return house_style(
-        alt.LayerChart(layer=layers).properties(width=WIDTH - END_LABELS, height=HEIGHT),
+        layered(layers, width=WIDTH - END_LABELS, height=HEIGHT),
         answer.summary["answer"],
         lines,
         [

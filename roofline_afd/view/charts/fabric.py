@@ -22,6 +22,7 @@ from roofline_afd.view.charts.style import (
     WIDTH,
     chart_data,
     house_style,
+    layered,
     log_ticks,
 )
 from roofline_afd.view.columns import column
@@ -98,7 +99,7 @@ def fabric_chart(answer: Answer) -> alt.LayerChart | alt.VConcatChart:
         below, beside = at >= len(edges) - ACROSS, at % ACROSS == 0
         panel = _panel(own, timed, edge, frame, titles=(below, beside))
         if panels:
-            panel = panel.properties(title=_panel_title(edge, own))
+            panel.title = _panel_title(edge, own)
         drawn.append(panel)
     whole: Any = (
         alt.ConcatChart(concat=drawn, columns=ACROSS, spacing=alt.RowColnumber(row=18, column=24))
@@ -196,7 +197,7 @@ def _panel(
         layers.append(_point_layer(points, colors, x, y))
     names = {count: _lightened(hue, NAMED * white) for count, (hue, white) in shades.items()}
     layers += _end_names(groups, edge, names, frame, (x, y))
-    return alt.LayerChart(layer=layers).properties(width=frame.width, height=frame.height)
+    return layered(layers, width=frame.width, height=frame.height)
 
 
 def _shades(groups: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[int, tuple[str, float]]:

@@ -22,6 +22,7 @@ from roofline_afd.view.charts.style import (
     chart_data,
     estimate_line,
     house_style,
+    layered,
     log_ticks,
 )
 from roofline_afd.view.words import in_words, titled
@@ -112,9 +113,7 @@ def hfu_map_chart(answer: Answer) -> alt.LayerChart:
         estimate_line(answer, "Dashed frame"),
     ]
     return house_style(
-        alt.LayerChart(layer=layers)
-        .properties(width=MAP_WIDTH, height=HEIGHT)
-        .resolve_scale(shape="independent"),
+        layered(layers).properties(width=MAP_WIDTH, height=HEIGHT).resolve_scale(shape="independent"),
         summary["answer"],
         lines,
         _values(rows, summary),

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import altair as alt
 
-from roofline_afd.view.charts.style import FAINT, GROUND, POOLS, WIDTH, apart, chart_data, house_style
+from roofline_afd.view.charts.style import (
+    FAINT,
+    GROUND,
+    POOLS,
+    WIDTH,
+    apart,
+    chart_data,
+    house_style,
+    layered,
+)
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
@@ -121,7 +130,7 @@ def _panel(rows: list[dict[str, Any]], answer: Answer, key: str, title: str, col
             .mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=FAINT, fontSize=12)
             .encode(y, x=alt.XValue(0), text=alt.Text("text:N")),
         ]
-    return alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=HEIGHT)
+    return layered(layers, width=WIDTH - NAMES, height=HEIGHT)
 
 
 def _names(names: list[dict[str, Any]], top: float, color: str) -> list[alt.Chart]:

@@ -24,7 +24,15 @@ from roofline_afd.view.charts.frontiers import (
     limit_layers,
     values_of,
 )
-from roofline_afd.view.charts.style import GROUND, HEIGHT, SERVING_MODES, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import (
+    GROUND,
+    HEIGHT,
+    SERVING_MODES,
+    WIDTH,
+    chart_data,
+    house_style,
+    layered,
+)
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
@@ -60,7 +68,7 @@ def pareto_chart(answer: Answer) -> alt.LayerChart:
         *_key_layers(drawn),
     ]
     return house_style(
-        alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
+        layered(layers, width=WIDTH, height=HEIGHT),
         _headline(drawn),
         _subtitle(drawn),
         values_of(drawn),

@@ -24,7 +24,7 @@ from roofline_afd.view.charts.frontiers import (
     system_of,
     values_of,
 )
-from roofline_afd.view.charts.style import FAINT, INK, PANE, SERVING_MODES, chart_data, house_style
+from roofline_afd.view.charts.style import FAINT, INK, PANE, SERVING_MODES, chart_data, house_style, layered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +105,8 @@ def _panel(
     second = found.second
     lead = f", {found.behind(second)}" if second else ""
     text = [f"{capital(found.names[best['mode']])}: {amount(best[found.key])}{lead}", best["deployment"]]
-    return alt.LayerChart(layer=layers).properties(
+    return layered(
+        layers,
         width=PANEL_WIDTH,
         height=PANEL_HEIGHT,
         title=_panel_title(title, text, SERVING_MODES[best["mode"]][0]),
@@ -143,9 +144,7 @@ def _empty_panel(why: str, title: str) -> alt.LayerChart:
         ),
     ]
     text = ["Nothing is feasible", "\N{NO-BREAK SPACE}"]  # as many lines as the others
-    return alt.LayerChart(layer=layers).properties(
-        width=PANEL_WIDTH, height=PANEL_HEIGHT, title=_panel_title(title, text, FAINT)
-    )
+    return layered(layers, width=PANEL_WIDTH, height=PANEL_HEIGHT, title=_panel_title(title, text, FAINT))
 
 
 def _key(modes: Sequence[str], names: Mapping[str, str]) -> alt.LayerChart:
@@ -167,7 +166,7 @@ def _key(modes: Sequence[str], names: Mapping[str, str]) -> alt.LayerChart:
             ).encode(x=alt.XValue(left + SAMPLE + 8), y=alt.YValue(8), text=alt.Text("label:N")),
         ]
         left += SAMPLE + KEY_LETTER * len(names[mode]) + 40
-    return alt.LayerChart(layer=layers).properties(width=left, height=16)
+    return layered(layers, width=left, height=16)
 
 
 def _headline(found: Sequence[Drawn | str], names: Mapping[str, str]) -> str:

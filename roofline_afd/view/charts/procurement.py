@@ -18,6 +18,7 @@ from roofline_afd.view.charts.style import (
     WIDTH,
     chart_data,
     house_style,
+    layered,
 )
 from roofline_afd.view.columns import column
 
@@ -106,9 +107,7 @@ def procurement_chart(answer: Answer) -> alt.TopLevelMixin:
     headline, _, rest = answer.summary["answer"].partition("; ")
     headline = headline.rstrip(".").replace(" x ", "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}")
     return house_style(
-        alt.LayerChart(layer=[layer for layer in layers if layer is not None]).properties(
-            width=places.end, height=ROW * len(rows)
-        ),
+        layered([layer for layer in layers if layer is not None], width=places.end, height=ROW * len(rows)),
         headline,
         [
             _about(answer),

@@ -16,6 +16,7 @@ from roofline_afd.view.charts.style import (
     apart,
     chart_data,
     house_style,
+    layered,
 )
 from roofline_afd.view.columns import column
 
@@ -97,7 +98,7 @@ def ratio_chart(answer: Answer) -> alt.VConcatChart:
     layers += _domain_layers(answer, first, last, x)
     layers += _names(curves, x, y)
     layers += _simulated(rows, answer.summary["best_r"], x, y)
-    upper = alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=RATE_HEIGHT)
+    upper = layered(layers, width=WIDTH - NAMES, height=RATE_HEIGHT)
     inputs = answer.inputs
     where = f"{inputs['system']} x {inputs['model']}" if "system" in inputs else "coefficients as given"
     batches = f"{inputs['microbatches']} micro-batch{'es' if inputs['microbatches'] > 1 else ''}"
@@ -271,4 +272,4 @@ def _idle(rows: list[dict[str, Any]], first: int, last: int) -> alt.LayerChart:
             .mark_text(align="left", color=color, fontSize=12, fontWeight="bold")
             .encode(x=alt.XValue(WIDTH - NAMES + 12), y=alt.YValue(heights[key]), text=alt.Text("label:N"))
         )
-    return alt.LayerChart(layer=layers).properties(width=WIDTH - NAMES, height=IDLE_HEIGHT)
+    return layered(layers, width=WIDTH - NAMES, height=IDLE_HEIGHT)

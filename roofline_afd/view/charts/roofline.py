@@ -18,6 +18,7 @@ from roofline_afd.view.charts.style import (
     chart_data,
     decades,
     house_style,
+    layered,
 )
 from roofline_afd.view.columns import column
 
@@ -132,7 +133,7 @@ def roofline_chart(answer: Answer) -> alt.LayerChart:
     unless = ", or none where the attention side cannot fill the links" if about["attention_devices"] else ""
     weak = about["peak_estimated"] or any(level.estimated for level in levels)
     return house_style(
-        alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT),
+        layered(layers, width=WIDTH, height=HEIGHT),
         answer.summary["answer"],
         [
             f"A marker per level at each FFN {about['node']} count; the level whose marker touches its roof "

@@ -14,6 +14,7 @@ from roofline_afd.view.charts.style import (
     WIDTH,
     chart_data,
     house_style,
+    layered,
 )
 from roofline_afd.view.columns import column
 
@@ -97,9 +98,7 @@ def service_chart(answer: Answer) -> alt.VConcatChart:
     ]
     places = _places(rows)
     priced = answer.summary["ranked_by"] != "n_devices_sold"
-    upper = alt.LayerChart(layer=_upper(rows, places, priced=priced)).properties(
-        width=places.end, height=ROW * len(rows)
-    )
+    upper = layered(_upper(rows, places, priced=priced), width=places.end, height=ROW * len(rows))
     per_line = int((places.end - places.bars) // (BOX + APART))
     fleets, scale = _fleets(rows, per_line)
     lower, height = _racks(fleets, places, per_line)
@@ -118,9 +117,7 @@ def service_chart(answer: Answer) -> alt.VConcatChart:
         f"prices: {asked['price_basis']}, {asked['price_terms']}" if priced else "no price is known",
     ]
     boxes = f"a box is {scale} nodes or racks" if scale > 1 else "a box is a node or rack"
-    chart = alt.VConcatChart(
-        vconcat=[upper, alt.LayerChart(layer=lower).properties(width=places.end, height=height)], spacing=26
-    )
+    chart = alt.VConcatChart(vconcat=[upper, layered(lower, width=places.end, height=height)], spacing=26)
     headline = answer.summary["answer"].replace("; ", ". ", 1)
     if any(map(_unmeasured, rows)):
         boxes += ". Dashed: most of decode was never measured on such parts"

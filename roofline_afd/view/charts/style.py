@@ -107,6 +107,36 @@ def chart_data(values: list[dict[str, Any]]) -> Rows:
         return Rows(values=values)
 
 
+class _Channels(alt.FacetedEncoding):
+    """What layers encode, which copies of a chart share too."""
+
+    def __deepcopy__(self, memo: object) -> _Channels:
+        """Return these channels."""
+        return self
+
+
+def layered(layers: Sequence[alt.Chart], **size: Any) -> alt.LayerChart:  # noqa: ANN401 - properties
+    """Return a chart of layers.
+
+    Parameters
+    ----------
+    layers : sequence of altair chart
+        The layers, those below first. Their channels are not changed afterwards: copies share them.
+    **size : object
+        Properties of the chart.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart.
+    """
+    with debug_mode(False):  # noqa: FBT003 - looked at when they were made, and when the chart is written
+        for layer in layers:
+            if isinstance(layer.encoding, alt.FacetedEncoding):
+                layer.encoding = _Channels(**layer.encoding._kwds)  # noqa: SLF001 - its parts, as they are
+        return alt.LayerChart(layer=layers, **size)
+
+
 def house_style(
     chart: alt.LayerChart,
     title: str,
@@ -121,7 +151,7 @@ def house_style(
     Parameters
     ----------
     chart : altair chart
-        The chart: of layers, or of charts one below the other.
+        The chart: of layers, or of charts one below the other. It is changed.
     title : str
         The answer. Its first sentence is the headline.
     lines : iterable of str
@@ -140,8 +170,9 @@ def house_style(
     headline, _, rest = worded(title).partition(". ")
     said = [worded(line) for line in (*lines, rest) if line]
     above, under = _places(said)
-    styled: alt.LayerChart = _with_caption(chart, under, below=below, left=left).properties(
-        title=alt.TitleParams(
+    styled: alt.LayerChart = _with_caption(chart, under, below=below, left=left)
+    look = {
+        "title": alt.TitleParams(
             _wrap(headline, TITLE_LETTERS),
             subtitle=above,
             anchor="start",
@@ -149,11 +180,13 @@ def house_style(
             subtitleColor=FAINT,
             offset=16,
         ),
-        description=" ".join(_sentence(part) for part in (headline, *said, *values) if part),
-        background=GROUND,
-        padding=16,
-        config=house_config(),  # all at once: each change of a chart copies it with its data
-    )
+        "description": " ".join(_sentence(part) for part in (headline, *said, *values) if part),
+        "background": GROUND,
+        "padding": 16,
+        "config": house_config(),
+    }
+    for name, value in look.items():  # in place: whatever returns another chart copies all layers many times
+        styled[name] = value
     return styled
 
 
@@ -212,18 +245,13 @@ def _with_caption(chart: Any, parts: Sequence[str], *, below: int, left: int) ->
         text = words.mark_text(**style).encode(
             x=alt.XValue(-left), y=alt.YValue(chart.height + below), text=alt.Text("label:N")
         )
-        layered = chart.copy(deep=False)
-        layered.layer = [*chart.layer, text]
-        return layered
-    under = alt.LayerChart(
-        layer=[
-            words.mark_text(**style).encode(x=alt.XValue(-left), y=alt.YValue(0), text=alt.Text("label:N"))
-        ]
-    ).properties(width=WIDTH - left, height=SMALL_LINE * len(lines))
+        chart.layer = [*chart.layer, text]
+        return chart
+    text = words.mark_text(**style).encode(x=alt.XValue(-left), y=alt.YValue(0), text=alt.Text("label:N"))
+    under = layered([text], width=WIDTH - left, height=SMALL_LINE * len(lines))
     if isinstance(chart, alt.VConcatChart):
-        captioned = chart.copy(deep=False)
-        captioned.vconcat = [*chart.vconcat, under]
-        return captioned
+        chart.vconcat = [*chart.vconcat, under]
+        return chart
     return alt.VConcatChart(vconcat=[chart, under], spacing=12)
 
 

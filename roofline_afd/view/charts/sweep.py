@@ -18,6 +18,7 @@ from roofline_afd.view.charts.style import (
     Look,
     chart_data,
     house_style,
+    layered,
 )
 from roofline_afd.view.columns import column
 from roofline_afd.view.words import titled
@@ -50,7 +51,7 @@ def sweep_chart(answer: Answer) -> alt.LayerChart:
     picture = answer.picture
     rows = answer.rows()
     layers, size = (_cells if picture["y"] else _lines)(rows, picture)
-    chart = alt.LayerChart(layer=layers).properties(**size)
+    chart = layered(layers, **size)
     headline = f"{column(picture['metric']).title}{answer.summary['answer'].removeprefix(picture['metric'])}"
     values = [
         f"{row['x']}, {row['y'] if picture['y'] else row['by']}: "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from roofline_afd.view.charts.style import ENDS, FAINT, GROUND, INK, WIDTH, chart_data, house_style
+from roofline_afd.view.charts.style import ENDS, FAINT, GROUND, INK, WIDTH, chart_data, house_style, layered
 from roofline_afd.view.words import in_words
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def tornado_chart(answer: Answer) -> alt.LayerChart:
         " Half bars: both ends move it the same way." if any(bar["split"] for bar in bars) else ""
     )
     styled: alt.LayerChart = house_style(
-        alt.LayerChart(layer=layers).properties(width=width, height=height),
+        layered(layers, width=width, height=height),
         answer.summary["answer"],
         [" · ".join(about), how, marks.strip()],
         [_told(row) for row in rows],

@@ -15,9 +15,10 @@ from roofline_afd.analysis.purchase.variation import Rates
 from roofline_afd.catalogue.ratio_error import RatioError, load_ratio_error
 from roofline_afd.catalogue.store import Catalogue
 from roofline_afd.physics.confidence import probability_ahead, ratio_interval
-from roofline_afd.serving.deployment import EP
+from roofline_afd.serving.deployment import AFD
 from roofline_afd.serving.scenario import Scenario
 from tests.analysis.purchase.conftest import CLOSE_CALL, H800, moved, pinned
+from tests.conftest import ONE_PLAN
 
 if TYPE_CHECKING:
     from roofline_afd.analysis.answer import Answer
@@ -42,8 +43,9 @@ def test_samples_repeat_and_hold_the_answer(close_call: Answer) -> None:
 
 def test_samples_that_nothing_serves_are_told() -> None:
     """The probability counts samples that either mode serves, and the sentence says of how many."""
-    scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=8.05, max_devices=16, afd_cut="attention")
-    answer = moved(scenario, metric=EP, samples=40, break_evens=0)
+    scenario = Scenario(system="b200", model="deepseek-v3", tpot_ms=11.8, max_devices=16, **ONE_PLAN)
+    free = ("memory_gb_per_s", "scale_up_gb_per_s", "context", "service.other_us", "sigma_ep")
+    answer = moved(scenario, metric=AFD, samples=40, uncertainty=pinned(scenario, *free), break_evens=0)
     summary = answer.summary
     assert 0 < summary["feasible_samples"] < 40
     assert f"of the {summary['feasible_samples']} of 40 samples that either serves" in summary["answer"]

@@ -35,7 +35,7 @@ def test_a_repeated_search_finds_what_a_search_finds(question: dict[str, Any]) -
     scenario = Scenario(**question)
     inputs, _ = uncertain_inputs(scenario)
     model = Variation(scenario, inputs)
-    asked = draws(inputs, 4, seed=1)
+    asked = draws(inputs, 2, seed=1)
     for key, factor in (("memory_gb_per_s", 0.25), ("memory_gb", 0.5), ("scale_up_gb_per_s", 8.0)):
         asked.append({key: scenario.system.quantities[key].value * factor})
     for values in asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline_afd.serving.limits import SAME
@@ -24,6 +24,7 @@ def plain(tpot: list[float], rate: list[float]) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("count", [1, 50, MANY + 1, 5 * MANY])
 @given(seed=st.integers(0, 1000), digits=st.integers(0, 4))
+@settings(max_examples=20)
 def test_what_no_other_beats(count: int, seed: int, digits: int) -> None:
     """Ties are many with few digits."""
     random = np.random.default_rng(seed)
