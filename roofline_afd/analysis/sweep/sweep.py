@@ -340,7 +340,7 @@ def _notes(spec: Spec, told: Mapping[str, Any]) -> list[str]:
     ]
     out = told["points"] - told.get("points_counted", told["points"])
     if out:
-        notes.append(Decisive(f"{out:,} points are infeasible: left out"))
+        notes.append(Decisive(f"{out:,} of {told['points']:,} points infeasible: left out"))
     if spec.of == "predict":
         notes.append(
             "heads, caches and experts are not shared but as options say; where micro-batches are not given: "
@@ -361,7 +361,8 @@ def _sentence(spec: Spec, rows: list[dict[str, Any]], told: Mapping[str, Any]) -
     if name in {BEST, TOP}:
         key, first = spec.reduce[1], rows[0]
         at = ", ".join(f"{axis.key} {_short(first[axis.key])}" for axis in spec.axes)
-        return f"Of {points} {at} has the {better(spec.of, key)} {key}, {_short(first[key])}."
+        most = {"most": "highest", "least": "lowest"}[better(spec.of, key)]
+        return f"The {most} {key} of {points} is {_short(first[key])}, at {at}."
     if name == PARETO:
         return f"{len(rows):,} of {points} are on the frontier of {spec.reduce[1]} and {spec.reduce[2]}."
     key = spec.reduce[1]
