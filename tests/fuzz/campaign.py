@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import random
 import re
@@ -324,7 +325,7 @@ def blocks(shares: Sequence[tuple[str, float]], count: int, *, files: bool, begi
     """Return blocks that ask so many questions, by shares."""
     made = []
     for index, (about, share) in enumerate(shares):
-        left = max(round(count * share), 1)
+        left = math.ceil(count * share)
         part = 0
         while left > 0:
             number = begin * 100_003 + index * 1009 + part * 7 + (500_000 if files else 0)
