@@ -60,8 +60,10 @@ def mean_step_time(
 
     Parameters
     ----------
-    mixed, pure : float or array
-        Time of a step in which every group carries a chunk, and in which none does [s].
+    mixed : float or array
+        Time of a step in which every group carries a chunk [s].
+    pure : float or array
+        Time of a step in which none does [s].
     one : float or array
         Time of a step in which one group alone does: all wait for its attention [s].
     share : float or array

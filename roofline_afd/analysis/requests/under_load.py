@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roofline_afd.analysis.answer import Answer, object_columns, provenance_notes, with_formats
+from roofline_afd.analysis.answer import Answer, Decisive, object_columns, provenance_notes, with_formats
 from roofline_afd.analysis.decode.notes import notes_of, quantities_of, serving_inputs
 from roofline_afd.analysis.requests.deployed import deployed
 from roofline_afd.analysis.requests.load import Arrivals, Load, enough, loaded, summary_of
@@ -178,7 +178,12 @@ def _answer(question: UnderLoad, chosen: Deployed, rows: list[dict[str, Any]]) -
                 "widths of their 95 % intervals are in the other formats"
             ),
             *(
-                [f"too few requests to be steady at {', '.join(unsteady)} a second: --requests asks for more"]
+                [
+                    Decisive(
+                        f"too few requests to be steady at {', '.join(unsteady)} a second, so that their "
+                        "goodput is too low: --requests asks for more"
+                    )
+                ]
                 if unsteady
                 else []
             ),
