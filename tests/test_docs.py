@@ -46,7 +46,7 @@ def _part(path: Path, number: int) -> str:
 
 def _lighter(words: list[str]) -> Sequence[str] | None:
     """Return a command whose answer is not shown, as it is run here: those that search most search less."""
-    if words[0] in {"report", "deploy"}:  # made in their own tests, and by `make demo`
+    if words[0] in {"report", "deploy"}:  # made in their own tests, from the wheel, and by `make demo`
         return None
     one_plan = ONE_PLAN_OPTIONS if {"explore", "pareto"} & set(words) else ()
     small = () if "--devices" in words else ("--max-devices", "16")

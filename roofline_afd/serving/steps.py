@@ -135,19 +135,16 @@ def afd_layers(
     values = np.unique(microbatches).astype(int).tolist()
     if len(values) == 1 and where is None:
         return schedule.ordered_layers_time(kinds=kinds, order=every, microbatches=values[0], turns=turns)
-    every_time = (time for kind in (turns, *kinds) for time in kind)
+    alone = turns is schedule.ONE_GROUP  # whose factors of one are not spread over all steps
+    every_time = (time for kind in (kinds if alone else (turns, *kinds)) for time in kind)
     wanted, whole_m, *times = np.broadcast_arrays(where is None or where, microbatches, *every_time)
     found = np.full(whole_m.shape, np.inf)
     for value in values:
         rows = (whole_m == value) & wanted
         part = [each[rows] for each in times]
-        own, *some = (schedule.LayerTimes(*part[start : start + 4]) for start in range(0, len(part), 4))
-        found[rows] = schedule.ordered_layers_time(
-            kinds=some,
-            order=every,
-            microbatches=value,
-            turns=schedule.ONE_GROUP if turns is schedule.ONE_GROUP else own,
-        )
+        some = [schedule.LayerTimes(*part[start : start + 4]) for start in range(0, len(part), 4)]
+        own = turns if alone else some.pop(0)
+        found[rows] = schedule.ordered_layers_time(kinds=some, order=every, microbatches=value, turns=own)
     return found
 
 

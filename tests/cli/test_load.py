@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ask, command
+from tests.conftest import ONE_PLAN_OPTIONS, ask, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,3 +154,14 @@ def test_either_name_of_the_rate_is_taken() -> None:
     explored = ("explore", *BASE, "--modes", "pd")
     one, other = (ask(*explored, name, "5") for name in ("--requests-per-s", "--request-rate"))
     assert one == other
+
+
+def test_too_few_requests_are_said_first() -> None:
+    """Their goodput is no answer: among the notes that a screen shows, not among the rest."""
+    asked = ("--system", "h800", "--model", "mixtral-8x7b", "--devices", "8", "--isl", "512", "--osl", "256")
+    done = command("load", *asked, "--requests", "40", "--format", "table", *ONE_PLAN_OPTIONS)
+    assert done.status == 0, done.err
+    said = " ".join((done.out + done.err).split())
+    assert re.search(
+        r"too few requests to be steady at [\d., ]+ a second, so that their goodput is too low", said
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ONE_PLAN_OPTIONS, ROOT
 
 CALLER = """
 import pandas as pd
@@ -125,7 +125,7 @@ def test_callers_of_the_wheel_are_checked_by_mypy(wheel: Path, tmp_path: Path) -
 
 
 def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed with its own dependencies only the answer; with the extra plots a picture too."""
+    """Installed with its own dependencies only the answer; with the extra plots a picture, and a report."""
     venv.create(tmp_path / "env")
     binaries = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     python = binaries / "python"
@@ -142,6 +142,11 @@ def test_wheel_answers_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> No
     picture = tmp_path / "zone.svg"
     _run(binaries / "roofline-afd", "plot", "dead-zone", *question, "--output", picture, cwd=tmp_path)
     assert picture.read_bytes().startswith(b"<svg")
+    page = tmp_path / "report.html"
+    fleet = ("--systems", "b200,h200", "--model", "qwen3-235b-a22b", "--demand", "1e5")
+    fewer = ("--max-devices", "16", "--samples", "20", *ONE_PLAN_OPTIONS)
+    _run(binaries / "roofline-afd", "report", *fleet, *fewer, "--output", page, cwd=tmp_path)
+    assert page.read_text("utf-8").startswith("<!doctype html>")
     script = (
         "from roofline_afd import Scenario, roofline\n"
         "print(roofline(Scenario(system='b200', model='kimi-k2')).attrs['summary']['hfu_floor'])"

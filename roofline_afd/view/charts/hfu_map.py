@@ -113,7 +113,7 @@ def hfu_map_chart(answer: Answer) -> alt.LayerChart:
         estimate_line(answer, "Dashed frame"),
     ]
     return house_style(
-        layered(layers).properties(width=MAP_WIDTH, height=HEIGHT).resolve_scale(shape="independent"),
+        layered(layers, width=MAP_WIDTH, height=HEIGHT).resolve_scale(shape="independent"),
         summary["answer"],
         lines,
         _values(rows, summary),
