@@ -74,11 +74,15 @@ class Module(NamedTuple):
 
     def times(self, found: OperatorEfficiency) -> FloatArray:
         """Return the time of whole modules under efficiencies of whole modules [s]."""
-        halves = (work.times(of_product(found)) for _, work, _ in self.products())
+        halves = (work.times(_half(found)) for _, work, _ in self.products())
         return sum(halves) + operators.expert_handling_time(**self.handling(found))
+
+
+def _half(found: OperatorEfficiency) -> OperatorEfficiency:
+    return dataclasses.replace(found, launch_s=found.launch_s / 2.0) if found.module else found
 
 
 @functools.lru_cache(maxsize=1 << 8)
 def of_product(found: OperatorEfficiency) -> OperatorEfficiency:
     """Return the efficiencies of one of both products of experts: half the fixed time of a whole module."""
-    return dataclasses.replace(found, launch_s=found.launch_s / 2.0) if found.module else found
+    return _half(found)

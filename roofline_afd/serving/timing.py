@@ -61,6 +61,11 @@ class Operator(NamedTuple):
         return weakest(set(np.ravel(work.kinds(found)).tolist()))
 
 
+def stated(value: FloatLike) -> bool:
+    """Whether a table states a term of a kernel's law: arrays of values always do."""
+    return not isinstance(value, float) or value != 0.0
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What a kernel computes and moves, whatever it reaches of the peaks: numbers, or arrays of rows."""
@@ -110,7 +115,7 @@ class Work:
         }
         if found.core_in_cache_format and self.is_core:
             arguments["peak"] = np.maximum(self.peak, self.cache_peak)
-        if found.compute_efficiency_wide:
+        if stated(found.compute_efficiency_wide):
             arguments["compute_efficiency"] = filling.wide_share(
                 rows=self.rows,
                 tile_rows=found.tile_rows,
@@ -120,14 +125,14 @@ class Work:
         padding = self._padding(found)
         if padding is not None:
             arguments["padding"] = padding
-        if found.half_saturation_tokens:
+        if stated(found.half_saturation_tokens):
             arguments["half_saturation_tokens"] = found.half_saturation_tokens
-        if found.depth_time_s:
+        if stated(found.depth_time_s):
             arguments["depth_time"] = found.depth_time_s
-        if found.few_items_s and self.is_core:
+        if self.is_core and stated(found.few_items_s):
             arguments["growth"] = filling.few_items_growth(items=self.items, entries=self.entries)
             arguments["growth_time"] = found.few_items_s
-        if found.vector_efficiency and self.is_core:
+        if self.is_core and stated(found.vector_efficiency):
             arguments["vector_bytes"] = self.vector_bytes
             arguments["vector_efficiency"] = found.vector_efficiency
         return arguments

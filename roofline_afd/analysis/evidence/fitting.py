@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Times = Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]]
-    """Predicted times [s] of the rows with these indices, given parameters."""
+    Array = NDArray[np.float64]
+    Times = Callable[[Array], Array]
+    """Predicted times [s] of all rows under sets of parameters: (sets, parameters) to (sets, rows)."""
 
 FOLDS = 5
 SPLITS = 4
@@ -28,6 +29,10 @@ SETTLED = 1e-12
 """Relative fall of the cost below which a search has arrived."""
 DIFFERENCE = 1e-6
 """Step of a numerical derivative, as a share of a parameter's range."""
+STUCK = 1e9
+"""Damping beyond which no step, however small, goes down: this is a minimum."""
+AT_ONCE = 1 << 16
+"""Slopes of searches that go on side by side: more of them no longer fit the cache."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,143 +73,153 @@ class Fit:
         return float(np.median(np.abs(known))) if known.size else None
 
 
-def fit(
-    times: Times,
-    measured: NDArray[np.float64],
-    bounds: tuple[Bounds, ...],
-    shapes: Sequence[str] = (),
-    *,
-    stacks: bool = False,
-) -> Fit:
+def fit(times: Times, measured: Array, bounds: tuple[Bounds, ...], shapes: Sequence[str] = ()) -> Fit:
     """Fit parameters to measured times, and again with each fifth of the rows held out, in several splits.
 
     Parameters
     ----------
     times : callable
-        Predicted times of chosen rows, given parameters [s].
+        Predicted times of all rows [s] under sets of parameters: (sets, parameters) to (sets, rows).
     measured : array
         Measured times, all above 0 [s].
     bounds : tuple of Bounds
         One per parameter.
     shapes : sequence of str
         Name of each row's shape: each is held out whole, once; none where absent.
-    stacks : bool
-        Whether `times` takes several sets of parameters, (sets, parameters), and returns (sets, rows).
 
     Returns
     -------
     Fit
         Parameters and signed errors; the same rows in the same order always give the same.
     """
-    rows = np.arange(measured.size)
-    parameters = best(times, measured, bounds, rows, stacks=stacks)
-    held_out = np.empty((SPLITS, measured.size))
+    (parameters,) = best(times, measured, bounds, np.ones((1, measured.size)))
     shuffle = np.random.default_rng(0)
-    for split in held_out:
-        order = shuffle.permutation(rows)
-        for fold in range(min(FOLDS, measured.size)):
-            out = order[fold::FOLDS]
-            split[out] = _unseen(times, measured, bounds, out, parameters, stacks=stacks)
-    unseen = np.full(measured.size, np.nan)
+    folds = min(FOLDS, measured.size)
+    fold_of = np.empty((SPLITS, measured.size), dtype=int)
+    for split in fold_of:
+        split[shuffle.permutation(measured.size)] = np.arange(measured.size) % folds
+    out = [split == fold for split in fold_of for fold in range(folds)]
     names = np.array(list(shapes))
-    for name in sorted(set(shapes)):
-        out = np.flatnonzero(names == name)
-        if measured.size - out.size > len(bounds):
-            unseen[out] = _unseen(times, measured, bounds, out, parameters, stacks=stacks)
-    errors = times(parameters, rows) / measured - 1
-    return Fit(tuple(map(float, parameters)), errors, held_out, unseen)
-
-
-def _unseen(
-    times: Times,
-    measured: NDArray[np.float64],
-    bounds: tuple[Bounds, ...],
-    out: NDArray[np.intp],
-    start: NDArray[np.float64],
-    *,
-    stacks: bool,
-) -> NDArray[np.float64]:
-    """Return the errors on some rows of a fit to all others."""
-    kept = np.setdiff1d(np.arange(measured.size), out)
-    found = best(times, measured, bounds, kept, start=start, stacks=stacks)
-    return times(found, out) / measured[out] - 1
+    whole = [names == name for name in sorted(set(shapes))]
+    out += [rows for rows in whole if measured.size - np.count_nonzero(rows) > len(bounds)]
+    unseen = np.array(out)
+    found = best(times, measured, bounds, np.where(unseen, 0.0, 1.0), start=parameters)
+    errors = times(found) / measured - 1
+    parts = np.where(unseen, errors, 0.0)
+    held_out = parts[: SPLITS * folds].reshape(SPLITS, folds, -1).sum(axis=1)
+    of_shapes = unseen[SPLITS * folds :].any(axis=0)
+    shape_errors = np.where(of_shapes, parts[SPLITS * folds :].sum(axis=0), np.nan)
+    trained = (times(parameters[None]) / measured - 1)[0]
+    return Fit(tuple(map(float, parameters)), trained, held_out, shape_errors)
 
 
 def best(
     times: Times,
-    measured: NDArray[np.float64],
+    measured: Array,
     bounds: tuple[Bounds, ...],
-    rows: NDArray[np.intp],
+    weights: Array,
     *,
-    start: NDArray[np.float64] | None = None,
-    stacks: bool = False,
-) -> NDArray[np.float64]:
-    """Return the parameters of the least cost that searches from several places find, `start` first."""
+    start: Array | None = None,
+) -> Array:
+    """Return the parameters of the least cost that searches from several places find.
+
+    Parameters
+    ----------
+    times, measured, bounds
+        As in `fit`.
+    weights : array
+        How much each row counts, (fits, rows): 0 where it is held out [1].
+    start : array, optional
+        Parameters that the first search begins with; few others are then made.
+
+    Returns
+    -------
+    array
+        Parameters of each fit, (fits, parameters).
+    """
     low = np.array([bound.low for bound in bounds])
     span = np.array([bound.high for bound in bounds]) - low
-
-    def misfit(position: NDArray[np.float64]) -> NDArray[np.float64]:
-        parameters = low + span * position
-        if parameters.ndim == 1 or stacks:
-            predicted = times(parameters, rows)
-        else:
-            predicted = np.stack([times(each, rows) for each in parameters])
-        return np.log(predicted / measured[rows])
-
     first = (np.array([bound.start for bound in bounds]) if start is None else start) - low
-    first, starts = first / span, STARTS if start is None else AGAIN
+    starts = STARTS if start is None else AGAIN
     others = np.random.default_rng(0).random((starts - 1, len(bounds)))
-    found = [_search(misfit, start) for start in (first, *others)]
-    position = min(found, key=lambda pair: pair[0])[1]
-    return np.asarray(low + span * position)
+    begun = np.tile(np.vstack([first / span, others]), (len(weights), 1))
+    weighed = np.repeat(weights, starts, axis=0)
+
+    def misfit(position: Array) -> Array:
+        return np.log(times(low + span * position) / measured)
+
+    together = max(AT_ONCE // max(measured.size * len(bounds), 1), 1)
+    found = [
+        _search(misfit, begun[block : block + together], weighed[block : block + together])
+        for block in range(0, len(begun), together)
+    ]
+    costs = np.concatenate([cost for cost, _ in found]).reshape(-1, starts)
+    positions = np.concatenate([position for _, position in found]).reshape(-1, starts, len(bounds))
+    return np.asarray(low + span * positions[np.arange(len(weights)), np.argmin(costs, axis=1)])
 
 
-def _cost(misfit: NDArray[np.float64]) -> float:
+def _cost(misfit: Array, weights: Array) -> Array:
     """Return the sum of a loss that is quadratic for small misfits and linear for large ones."""
-    return float(np.sum(np.sqrt(1 + (misfit / OUTLIER) ** 2) - 1))
+    return np.asarray(np.sum(weights * (np.sqrt(1 + (misfit / OUTLIER) ** 2) - 1), axis=-1))
 
 
-def _search(
-    misfit: Callable[[NDArray[np.float64]], NDArray[np.float64]], start: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Levenberg-Marquardt within the unit cube, rows reweighted at every step."""
-    position, damping = start, 1e-2
-    current = misfit(position)
-    cost = _cost(current)
-    slopes = None
+def _search(misfit: Callable[[Array], Array], start: Array, weights: Array) -> tuple[Array, Array]:
+    """Levenberg-Marquardt within the unit cube, rows reweighted at every step: searches side by side.
+
+    Positions (searches, parameters), weights of rows (searches, rows) [1].
+    """
+    position, current = start.copy(), misfit(start)
+    cost = _cost(current, weights)
+    damping = np.full(cost.size, 1e-2)
+    slopes = np.empty((*current.shape, position.shape[1]))
+    stale = np.ones(cost.size, dtype=bool)
+    going = np.arange(cost.size)
     for _ in range(STEPS):
-        weight = 1 / np.sqrt(1 + (current / OUTLIER) ** 2)
-        if slopes is None:
-            slopes = _slopes(misfit, position, current)
-        gradient = slopes.T @ (weight * current)
-        free = ~(((position <= 0) & (gradient > 0)) | ((position >= 1) & (gradient < 0)))
-        if not free.any():
+        anew = going[stale[going]]
+        if anew.size:
+            slopes[anew] = _slopes(misfit, position[anew], current[anew])
+            stale[anew] = False
+        step, moves = _step(slopes[going], current[going], weights[going], position[going], damping[going])
+        going, step = going[moves], step[moves]
+        if not going.size:
             break
-        normal = (slopes[:, free].T * weight) @ slopes[:, free]
-        step = np.zeros_like(position)
-        scaled = normal + damping * np.diag(np.diag(normal) + 1e-9)
-        step[free] = -np.linalg.solve(scaled, gradient[free])
-        moved = np.clip(position + step, 0, 1)
+        moved = np.clip(position[going] + step, 0, 1)
         after = misfit(moved)
-        lower = _cost(after)
-        if lower < cost:
-            fall = (cost - lower) / max(cost, 1e-300)
-            position, current, cost, damping = moved, after, lower, max(damping / 4, 1e-9)
-            slopes = None
-            if fall < SETTLED:
-                break
-        elif damping > 1e9:  # noqa: PLR2004 - no step, however small, goes down: this is a minimum
+        lower = _cost(after, weights[going])
+        better = lower < cost[going]
+        fall = (cost[going] - lower) / np.maximum(cost[going], 1e-300)
+        ended = np.where(better, fall < SETTLED, damping[going] > STUCK)
+        taken = going[better]
+        position[taken], current[taken], cost[taken] = moved[better], after[better], lower[better]
+        stale[taken] = True
+        damping[going] = np.where(better, np.maximum(damping[going] / 4, 1e-9), damping[going] * 4)
+        going = going[~ended]
+        if not going.size:
             break
-        else:
-            damping *= 4
     return cost, position
 
 
-def _slopes(
-    misfit: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    position: NDArray[np.float64],
-    current: NDArray[np.float64],
-) -> NDArray[np.float64]:
+def _step(
+    slopes: Array, current: Array, weights: Array, position: Array, damping: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the step of each search, and whether any of its parameters is free to move."""
+    weighed = weights / np.sqrt(1 + (current / OUTLIER) ** 2)
+    scaled = slopes * weighed[..., None]
+    gradient = np.einsum("srp,sr->sp", scaled, current)
+    free = ~(((position <= 0) & (gradient > 0)) | ((position >= 1) & (gradient < 0)))
+    normal = np.swapaxes(scaled, 1, 2) @ slopes
+    each = np.arange(position.shape[1])
+    normal[:, each, each] += damping[:, None] * (normal[:, each, each] + 1e-9)
+    held = ~(free[:, :, None] & free[:, None, :])
+    normal[held] = 0.0
+    normal[:, each, each] += ~free
+    step = np.linalg.solve(normal, np.where(free, -gradient, 0.0)[..., None])[..., 0]
+    return np.asarray(step, dtype=float), np.asarray(free.any(axis=1))
+
+
+def _slopes(misfit: Callable[[Array], Array], position: Array, current: Array) -> Array:
+    """Return how each misfit changes with each parameter, (searches, rows, parameters)."""
     steps = np.where(position > 1 / 2, -DIFFERENCE, DIFFERENCE)
-    moved = misfit(position + np.diag(steps))
-    return np.ascontiguousarray(((moved - current) / steps[:, None]).T)
+    moved = position[:, None, :] + np.eye(position.shape[1]) * steps[:, None, :]
+    found = misfit(moved.reshape(-1, position.shape[1])).reshape(*moved.shape[:2], current.shape[1])
+    return np.swapaxes((found - current[:, None, :]) / steps[..., None], 1, 2)

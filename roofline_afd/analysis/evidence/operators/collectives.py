@@ -209,13 +209,9 @@ def _fitted(table: str, keys: tuple[str, ...], rows: Sequence[Measurement]) -> F
     )
     measured = np.array([row.numbers["latency_us"] for row in rows]) * 1e-6
 
-    def times(parameters: Array, chosen: NDArray[np.intp]) -> Array:
-        values = dict(zip(keys, parameters.tolist(), strict=True))
-        group = {
-            "message_bytes": sent[chosen],
-            "devices": devices[chosen],
-            "bandwidth": peaks[chosen] * values["efficiency"],
-        }
+    def times(parameters: Array) -> Array:
+        values = dict(zip(keys, parameters.T[..., None], strict=True))
+        group = {"message_bytes": sent, "devices": devices, "bandwidth": peaks * values["efficiency"]}
         if table == ALL_REDUCE:
             two_shot = values["two_shot_us"] * 1e-6
             one_shot = values.get("one_shot_us", values["two_shot_us"]) * 1e-6

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.operators.rows import Measurement
     from roofline_afd.catalogue.records import Quantity
     from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.physics.arrays import FloatLike
 
     RowWork = TimedRows | ExpertRows | Exchange
 
@@ -172,7 +173,7 @@ class FittedTable:
 
 
 def efficiency_of(
-    table: str, values: Mapping[str, float], *, core_in_cache_format: bool = False
+    table: str, values: Mapping[str, FloatLike], *, core_in_cache_format: bool = False
 ) -> OperatorEfficiency | LinkEfficiency:
     """Return efficiencies in SI from the values of a table.
 
@@ -180,7 +181,7 @@ def efficiency_of(
     ----------
     table : str
         A member of `OPERATOR_TABLES`, or `link`.
-    values : mapping of str to float
+    values : mapping of str to float or array
         Values in the units the keys name.
     core_in_cache_format : bool
         Whether a core multiplies in the format of its cache.
@@ -192,10 +193,10 @@ def efficiency_of(
     """
     if table == "link":
         of_links = table_units("calibration", "link")
-        si = {key: to_si(value, of_links[key]) for key, value in values.items()}
+        si: dict[str, Any] = {key: value * to_si(1.0, of_links[key]) for key, value in values.items()}
         return LinkEfficiency(up=leg_from(si, UP), out=leg_from(si, OUT))
     units = table_units("calibration", "gemm")
-    fields: dict[str, Any] = {LAW_UNITS[key]: to_si(value, units[key]) for key, value in values.items()}
+    fields: dict[str, Any] = {LAW_UNITS[key]: value * to_si(1.0, units[key]) for key, value in values.items()}
     return OperatorEfficiency(
         **fields,
         module=table.startswith("experts"),
@@ -203,10 +204,10 @@ def efficiency_of(
     )
 
 
-def times_of(group: Group, work: RowWork, values: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return the time of each row under the values of a group's table [s]."""
+def times_of(group: Group, values: Mapping[str, FloatLike]) -> NDArray[np.float64]:
+    """Return the time of each row under the values of a group's table [s]; of sets of these, (sets, rows)."""
     found = efficiency_of(group.table, values, core_in_cache_format=group.core_in_cache_format)
-    return work.times(found)  # type: ignore[arg-type]  # table and work belong together
+    return group.work.times(found)  # type: ignore[arg-type]  # table and work belong together
 
 
 def groups_of(rows: Iterable[Measurement], *, catalogue: Catalogue) -> tuple[list[Group], list[str]]:
@@ -339,16 +340,13 @@ def fit_group(
             if key not in {*fitted, *held}:
                 estimated.setdefault(key, f"no row fixes it: {FROM_DEFAULT}")
 
-    last: list[Any] = [None, None]  # a search asks about the same rows again and again
-
-    def times(parameters: NDArray[np.float64], rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        if last[0] is not rows:
-            last[:] = rows, _subset(group.work, rows)
-        each = parameters.tolist() if parameters.ndim == 1 else parameters.T[..., None, None]
-        return times_of(group, last[1], {**base, **dict(zip(fitted, each, strict=True))})
+    def times(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        aside = (slice(None), *(None,) * (2 if link else 1))  # rows of links have two parts
+        each = (values[aside] for values in parameters.T)
+        return times_of(group, {**base, **dict(zip(fitted, each, strict=True))})
 
     bounds = tuple(BOUNDS[key] for key in fitted)
-    found = fit(times, group.measured, bounds, [] if link else shapes_of(group.rows), stacks=link)
+    found = fit(times, group.measured, bounds, [] if link else shapes_of(group.rows))
     values = {**base, **dict(zip(fitted, found.parameters, strict=True))}
     if link and len(group.rows) < MEASURED_ROWS:
         few = f"{FITTED}, {len(group.rows)} of them: fewer than {MEASURED_ROWS} make an estimate"
@@ -406,17 +404,10 @@ def _parameters(group: Group, wanted: tuple[str, ...]) -> tuple[tuple[str, ...],
     return tuple(fitted), estimated
 
 
-def _subset(work: RowWork, rows: NDArray[np.intp]) -> RowWork:
-    columns: dict[str, Any] = {field.name: getattr(work, field.name) for field in dataclasses.fields(work)}
-    return type(work)(
-        **{key: value[rows] if isinstance(value, np.ndarray) else value for key, value in columns.items()}
-    )
-
-
 def _matters(group: Group, values: Mapping[str, float], key: str) -> bool:
     """Whether any predicted time changes when a parameter does."""
     moved = {**values, key: values[key] * 1.1 if values[key] else BOUNDS[key].start}
-    before, after = (times_of(group, group.work, each) for each in (values, moved))
-    less = times_of(group, group.work, {**values, key: values[key] * 0.9})
+    before, after = (times_of(group, each) for each in (values, moved))
+    less = times_of(group, {**values, key: values[key] * 0.9})
     change = np.maximum(np.abs(after / before - 1), np.abs(less / before - 1))
     return bool(np.max(change) > UNMOVED)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.operators.rows import Measurement
     from roofline_afd.catalogue.links import LinkEfficiency
     from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.physics.arrays import FloatLike
 
     Array = NDArray[np.float64]
 
@@ -124,7 +125,7 @@ def traffic_seconds(rows: Sequence[Measurement]) -> Array:
     )
 
 
-def conversion_times(seconds: Array, values: Mapping[str, float]) -> Array:
+def conversion_times(seconds: Array, values: Mapping[str, FloatLike]) -> Array:
     """Return the time of changes of number format that move so much at peak bandwidth [s]."""
     return np.asarray(values["launch_us"] * 1e-6 + seconds / values["memory_efficiency"])
 
@@ -146,8 +147,8 @@ def fit_conversions(rows: Sequence[Measurement]) -> tuple[dict[str, float], Fit]
     """
     seconds = traffic_seconds(rows)
 
-    def times(parameters: Array, chosen: NDArray[np.intp]) -> Array:
-        return conversion_times(seconds[chosen], dict(zip(BOUNDS, parameters.tolist(), strict=True)))
+    def times(parameters: Array) -> Array:
+        return conversion_times(seconds, dict(zip(BOUNDS, parameters.T[..., None], strict=True)))
 
     measured = np.array([row.numbers["latency_us"] for row in rows]) * 1e-6
     found = fit(times, measured, tuple(BOUNDS.values()))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.evidence.operators.rows import Measurement
     from roofline_afd.catalogue.links import LinkEfficiency
     from roofline_afd.catalogue.store import Catalogue
+    from roofline_afd.physics.arrays import FloatLike
 
     Array = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ class Stage:
     apart: NDArray[np.bool_]
     several: NDArray[np.bool_]
 
-    def times(self, values: Mapping[str, float]) -> Array:
+    def times(self, values: Mapping[str, FloatLike]) -> Array:
         """Return the time of each row under the values of a table, in the units of its keys [s]."""
         hidden = np.where(self.apart & self.several, values["hidden_share"], 0.0)
         return np.asarray(
@@ -251,14 +252,13 @@ def fit_stages(
     Fit
         The fit, with errors on rows fitted and on rows held out.
     """
-    known = {"compute_efficiency": COMPUTE_SHARE, **(held or {})}
+    known: dict[str, float] = {"compute_efficiency": COMPUTE_SHARE, **(held or {})}
     free = [key for key in BOUNDS if key not in known]
     measured = np.array([row.numbers["latency_us"] for row in rows]) * 1e-6
     work = stage_of(rows)
 
-    def times(parameters: Array, chosen: NDArray[np.intp]) -> Array:
-        some = {field.name: getattr(work, field.name)[chosen] for field in dataclasses.fields(work)}
-        return Stage(**some).times(known | dict(zip(free, parameters.tolist(), strict=True)))
+    def times(parameters: Array) -> Array:
+        return work.times(known | dict(zip(free, parameters.T[..., None], strict=True)))
 
     found = fit(times, measured, tuple(BOUNDS[key] for key in free))
     return known | dict(zip(free, found.parameters, strict=True)), found

@@ -15,7 +15,7 @@ from roofline_afd.analysis.evidence.operators.transfers import copies_bytes
 from roofline_afd.errors import InputError
 from roofline_afd.physics import operators
 from roofline_afd.serving.sizes import ACTIVATION_BYTES
-from roofline_afd.serving.timing import Work
+from roofline_afd.serving.timing import Work, stated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,10 @@ class TimedRows(Work):
     def times(self, found: OperatorEfficiency) -> Array:
         """Return the time of each row [s]: as it was timed, not as a service runs it."""
         arguments = self.arguments(found)
-        if found.warm_memory_efficiency:
+        if stated(found.warm_memory_efficiency):
             shares = (found.warm_memory_efficiency, found.memory_efficiency)
             arguments["memory_efficiency"] = np.where(self.warm, *shares)
-        if found.cold_s:
+        if stated(found.cold_s):
             fits = np.less_equal(self.bytes_moved, found.cache_bytes)
             arguments["launch"] = arguments["launch"] - np.where(fits, found.cold_s, 0.0)
         time = operators.operator_time(**arguments)

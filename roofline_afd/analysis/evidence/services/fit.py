@@ -113,18 +113,15 @@ def fit_service_constants(rows: Sequence[ServiceMeasurement]) -> ServiceFit:
     varied = [_Varied(row, popularity) for row in used]
     measured = np.array([1.0 / (row.throughput or np.nan) for row in used])
 
-    def times(parameters: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-        values = dict(zip(CONSTANTS, parameters.tolist(), strict=True))
-        return np.array([varied[index].seconds_per_token(values) for index in chosen])
+    def times(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        every = [dict(zip(CONSTANTS, each, strict=True)) for each in parameters.tolist()]
+        return np.array([[one.seconds_per_token(values) for one in varied] for values in every])
 
-    def found(chosen: NDArray[np.intp]) -> dict[str, float]:
-        parameters = best(times, measured, tuple(CONSTANTS.values()), chosen)
-        return dict(zip(CONSTANTS, parameters.tolist(), strict=True))
-
-    every = np.arange(len(used))
-    values = found(every)
-    errors = times(np.array(list(values.values())), every) / measured - 1
-    without = {row.id: found(np.delete(every, index)) for index, row in enumerate(used)}
+    one_left_out = np.vstack([np.ones(len(used)), 1.0 - np.eye(len(used))])
+    found = best(times, measured, tuple(CONSTANTS.values()), one_left_out)
+    values, *others = (dict(zip(CONSTANTS, each, strict=True)) for each in found.tolist())
+    errors = times(found[:1])[0] / measured - 1
+    without = dict(zip((row.id for row in used), others, strict=True))
     constants = _constants(values, varied[0].constants)
     answers = [answer_of(row, constants) for row in rows if row.headline]
     unseen = [answer["error"] for answer in answers if answer["error"] is not None]
