@@ -14,6 +14,7 @@ import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from roofline_afd.cli import run
+from tests.once import answer_once
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -125,6 +126,12 @@ def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = {"XDG_CONFIG_HOME": "/nonexistent", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "120"}
     for name, value in plain.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each question of a test file be answered once, however often its answer is shown."""
+    answer_once(monkeypatch)
 
 
 class Outcome(NamedTuple):

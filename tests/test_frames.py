@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 SMALL: dict[str, Any] = {"system": "b200", "model": "gpt-oss-20b", "max_devices": 8, **ONE_PLAN}
 PAIR: dict[str, Any] = {"system": "h800", "model": "deepseek-v3", "batch": 64}
 CONFIG = {

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from roofline_afd.catalogue.calibration import ServiceConstants
+    from roofline_afd.catalogue.hardware import System
     from roofline_afd.physics.arrays import Count, FloatArray
     from roofline_afd.physics.schedule import LayerTimes
     from roofline_afd.serving.scenario import Scenario
@@ -80,12 +81,16 @@ class Deployments:
     @cached_property
     def attention_scenario(self) -> Scenario:
         """The scenario as the attention side sees it: defaults of formats are those of its accelerator."""
-        return attrs.evolve(self.scenario, system=self.attention)
+        return self._on(self.attention)
 
     @cached_property
     def ffn_scenario(self) -> Scenario:
         """The scenario as the FFN side sees it."""
-        return attrs.evolve(self.scenario, system=self.ffn)
+        return self._on(self.ffn)
+
+    def _on(self, system: System) -> Scenario:
+        scenario = self.scenario
+        return scenario if system is scenario.system else attrs.evolve(scenario, system=system)
 
     @cached_property
     def constants(self) -> ServiceConstants:

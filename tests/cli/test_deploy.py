@@ -14,6 +14,8 @@ from tests.conftest import ask, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 BASE = ("--system", "h200", "--model", "deepseek-v3", "--devices", "16", "--batch", "32")
 DEPLOY = ("deploy", "--for", "sglang", *BASE)
 

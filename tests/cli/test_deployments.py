@@ -17,6 +17,8 @@ from roofline_afd import __version__
 from roofline_afd.catalogue.records import GIVEN, KINDS
 from tests.conftest import Outcome, ask, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 BASE = ("--system", "h800", "--model", "deepseek-v3")
 PREDICT = ("predict", *BASE, "--devices", "128", "--batch", "96")
 AFD = ("predict", *BASE, "--attention-devices", "96", "--ffn-devices", "64", "--batch", "96")

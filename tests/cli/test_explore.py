@@ -16,6 +16,8 @@ from tests.conftest import ask, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 BASE = ("explore", "--system", "b200", "--model", "gpt-oss-20b", "--devices", "4", "--chunk-tokens", "512")
 CHAT = (*BASE, "--workload", "chat", "--tpot-ms", "30", "--ttft-ms", "500")
 KEYS = {

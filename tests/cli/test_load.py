@@ -13,6 +13,8 @@ from tests.conftest import ONE_PLAN_OPTIONS, ask, command
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 BASE = ("--system", "b200", "--model", "gpt-oss-20b", "--devices", "4", "--isl", "512", "--osl", "64")
 LOAD = ("load", *BASE, "--mode", "pd", "--ttft-ms", "500", "--tpot-ms", "30", "--requests-per-s", "5,50")
 

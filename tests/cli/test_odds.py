@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import ask, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 QUESTION = ("--system", "h800", "--model", "deepseek-v3", "--tpot-ms", "50", "--max-devices", "64")
 KEYS = (
     *("probability_afd_wins", "afd_over_ep", "afd_over_ep_low", "afd_over_ep_high"),

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import ONE_PLAN_OPTIONS, ask, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 QUESTION = ("--model", "deepseek-v3", "--tpot-ms", "50", "--max-devices", "64", *ONE_PLAN_OPTIONS)
 BASE = ("procure", "--systems", "h800,h20", *QUESTION, "--demand", "30000")
 PRICES = ("--price", "h800=2", "--price", "h20=0.9")

@@ -17,6 +17,8 @@ import pytest
 from roofline_afd.cli import progress, run
 from tests.conftest import ONE_PLAN_OPTIONS, ROOT, Outcome, ask, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 H800 = ("-s", "h800", "-m", "deepseek-v3")
 SMALL = (*H800, "--max-devices", "48", *ONE_PLAN_OPTIONS)
 LENGTHS = ("--prompt-mean", "1000", "--decode-mean", "300")
@@ -201,12 +203,13 @@ def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SILENT_S", 0.0)
     monkeypatch.setattr(progress, "BETWEEN_S", 0.0)
     both = Terminal()
+    asked = [*SCREENS["what-if"][:-1], "scale_out_gb_per_s=100.5"]  # of no other test: it was not answered
     with redirect_stdout(both), redirect_stderr(both):
-        assert run(list(SCREENS["what-if"])) == 0
+        assert run(asked) == 0
     *before, after = both.getvalue().split("\r\033[K")
     assert re.search(r"\r#+\.+ +\d+%  [\d,]+ s left", before[0])
     assert "left" not in after
-    assert after.startswith("scale_out_gb_per_s from 50 to 100")
+    assert after.startswith("scale_out_gb_per_s from 50 to 100.5")
     assert "\r" not in command(*SCREENS["what-if"]).err
 
 

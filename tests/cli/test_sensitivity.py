@@ -16,6 +16,8 @@ from roofline_afd.analysis.purchase.uncertainty import SPREADS, uncertain_inputs
 from roofline_afd.api import sensitivity
 from tests.conftest import ONE_PLAN, ONE_PLAN_OPTIONS, ask, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 BASE = ("--system", "h800", "--model", "deepseek-v3", "--max-devices", "48", *ONE_PLAN_OPTIONS)
 FREE = ("context", "scale_out_gb_per_s", "memory_gb_per_s", "gap_ms")
 GIVEN = {"context": "25%", "scale-out-gb-per-s": "40:50"} | {

@@ -12,6 +12,8 @@ from roofline_afd.analysis.evidence.services.rows import FOLDER
 from tests.analysis.evidence.points.given import PROMPTS, ROW, written
 from tests.conftest import ROOT, ask, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 SHIPPED = str(ROOT / FOLDER / SHIPPED_FILE)
 
 

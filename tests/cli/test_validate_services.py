@@ -9,6 +9,8 @@ import pytest
 from tests.analysis.evidence.services.given import GROUPS, ROW, SHIPPED, told, written
 from tests.conftest import ask, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 
 def test_shipped_services_are_validated_by_default() -> None:
     answer = ask("validate")

@@ -27,6 +27,8 @@ from roofline_afd.view.tables import as_csv, choose_format
 from roofline_afd.view.workbook import as_xlsx, plain_text
 from tests.conftest import ONE_PLAN, command
 
+pytestmark = pytest.mark.usefixtures("answered_once")
+
 ANSWER = roofline(Roofline(Scenario(system="h800", model="deepseek-v3"), ffn_nodes=range(1, 6)))
 HOSTILE = (
     "=1+1",
