@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 NAME = "<img src=x onerror=document.body.id='caught'>"
 TITLE = '<script>document.body.id="caught"</script> & "quoted" <b>bold</b>'
 QUESTION = (
-    *("--systems", "h800,h20,gb200-nvl72,cloudmatrix384", "--model", "deepseek-v3"),
+    *("--systems", "h800,gb200-nvl72,cloudmatrix384", "--model", "deepseek-v3"),
     *("--demand", "1e6", "--tpot-ms", "50", "--price", "h800=1.5", "--max-devices", "96", "--samples", "20"),
     *ONE_PLAN_OPTIONS,
 )
@@ -128,7 +128,7 @@ SECTIONS = (
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the report of four systems, made by a process of its own as users make it."""
+    """Return the report of three systems, made by a process of its own as users make it."""
     folder = tmp_path_factory.mktemp("report")
     path, overlay = folder / "report.html", folder / "gb200-nvl72.toml"
     record = (ROOT / "hardware_db" / "systems" / "gb200-nvl72.toml").read_text("utf-8")

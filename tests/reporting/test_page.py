@@ -10,8 +10,15 @@ import pytest
 
 from roofline_afd import Scenario, report
 from roofline_afd.errors import InputError
+from roofline_afd.view.pages import script_bundle
 from tests.conftest import ONE_PLAN, command
 from tests.reporting.papers import holds_the_page
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _scripts_are_made() -> None:
+    """Put the scripts of pages together once for all: each report would by itself."""
+    script_bundle()
 
 
 def test_the_demand_sets_the_question() -> None:

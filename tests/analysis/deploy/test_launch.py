@@ -19,6 +19,7 @@ from roofline_afd.analysis.decode.compare import compare
 from roofline_afd.analysis.deploy.deploy import deploy
 from roofline_afd.analysis.deploy.questions import Launch
 from roofline_afd.analysis.deploy.targets import TARGETS
+from roofline_afd.analysis.deploy.watch import watch_list
 from roofline_afd.analysis.kept import scenario_of
 from roofline_afd.catalogue.hardware import load_system
 from roofline_afd.errors import InfeasibleError, InputError
@@ -45,6 +46,12 @@ KUBERNETES = {
 """Last names of keys that Kubernetes itself documents: pods, their containers, and maps of configurations."""
 BESIDE = {"afd-plugin": ("vllm",), "llm-d": ("vllm",), "dynamo": ("vllm", "sglang", "trtllm")}
 """Software whose names another passes on."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what to watch, which takes longer than the files: `test_watch` is about it."""
+    monkeypatch.setattr("roofline_afd.analysis.deploy.deploy.watch_list", lambda _: [])
 
 
 def documented(target: str) -> dict[str, str]:
@@ -284,7 +291,7 @@ def test_what_cannot_be_expressed_is_said() -> None:
     assert any("2 devices that share each expert" in each for each in shared.summary["unexpressed"])
 
 
-def test_a_kept_answer_is_launched_as_it_stands() -> None:
+def test_a_kept_answer_is_launched_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """The question is read from it, overrides of the catalogue among it."""
     system = load_system("h200", overrides={"scale_out_gb_per_s": 100.0})
     asked = Scenario(system=system, model="deepseek-v3", tpot_ms=40.0, engine="sglang")
@@ -292,6 +299,7 @@ def test_a_kept_answer_is_launched_as_it_stands() -> None:
     again = scenario_of(kept)
     assert again.system.quantities["scale_out_gb_per_s"].value == 100
     assert compare(again).rows() == kept.rows()
+    monkeypatch.setattr("roofline_afd.analysis.deploy.deploy.watch_list", watch_list)
     answer = deploy(Launch(again, target="sglang", answer=kept))
     row = kept.rows()[0]
     assert row["mode"] == "ep"

@@ -145,7 +145,7 @@ def test_a_row_is_what_predicting_its_deployment_says(answer: Answer) -> None:
 
 def test_users_served_at_once_all_have_a_place() -> None:
     """Slow users take few tokens and many places: the fleet holds them all, and no replica more than that."""
-    asked = [Scenario(system=name, model="deepseek-v3") for name in ("h200", "h800")]
+    asked = [Scenario(system=name, model="deepseek-v3", max_devices=64) for name in ("h200", "h800")]
     answer = procure(asked, users=20_000, user_tokens_per_s=5.0)
     assert (answer.inputs["demand_tokens_per_s"], answer.inputs["demand_users"]) == (100_000, 20_000)
     for row in answer.rows():

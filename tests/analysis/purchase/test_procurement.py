@@ -64,15 +64,18 @@ def test_notes_say_what_is_left_out() -> None:
 def test_refusals_name_what_is_nearest() -> None:
     """The least it names for a mode is served, and a little less is not, whatever kernels reach."""
 
+    def asked_at(tpot_ms: float) -> Scenario:
+        return Scenario(system="h800", model="deepseek-v3", tpot_ms=tpot_ms, max_devices=64)
+
     def refusal(tpot_ms: float) -> str:
         with pytest.raises(InfeasibleError, match=r"h800, EP: .*; the least is .* ms per token") as caught:
-            procure([Scenario(system="h800", model="deepseek-v3", tpot_ms=tpot_ms)], demand=1e4)
+            procure([asked_at(tpot_ms)], demand=1e4)
         return str(caught.value)
 
     least = min(map(float, re.findall(r"the least is (\d+\.\d+) ms", refusal(5.0))))
     assert least > 5.0
     refusal(least - 0.01)
-    served = procure([Scenario(system="h800", model="deepseek-v3", tpot_ms=least + 0.01)], demand=1e4)
+    served = procure([asked_at(least + 0.01)], demand=1e4)
     assert served.rows()[0]["feasible"]
 
 
