@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.deployment import Deployment, Deployments
     from roofline_afd.serving.search import Found
     from roofline_afd.serving.sizes import Plan
+    from roofline_afd.serving.uneven import ExpertLoad
 
     Pairs = tuple[Rows, Rows]
     """Questions of a stack, and shapes of each, by their places."""
@@ -94,6 +95,10 @@ class RepeatedSearch:
         """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
         self._guessed: tuple[tuple[Deployments, ...], Numbers, Reached] | None = None
+        self._held: list[tuple[tuple[object, ...], Numbers, Numbers]] = []
+        """What memory held of the latest questions, what it rests on, and experts held twice, first."""
+        self._load: ExpertLoad | None = None
+        """How the experts of the latest question were loaded."""
         self._layouts: list[tuple[tuple[object, ...], bool]] = []
         """What the latest questions were laid out from, and whether their shapes were those of the first."""
 
@@ -186,10 +191,13 @@ class RepeatedSearch:
         most, guessed = self._guess(asked)
         best = guessed.rate
         floor = np.maximum(best, at_least)
-        possible = (self._bounds(asked, most) > floor[:, None]) & (most >= 1)
+        load, self._load = self._load, asked.first.load
+        # placing experts by another popularity takes longer than all else: only those that may win are placed
+        least = asked if load == self._load else asked.by_chance()
+        possible = (self._bounds(least, most) > floor[:, None]) & (most >= 1)
         possible[:, self.first] = False
         which, rows = np.nonzero(possible)
-        which, rows = self._rivals(asked, (which, rows), most, floor)
+        which, rows = self._rivals(least, (which, rows), most, floor)
         rates, batches = self._reached(asked, (which, rows), most)
         others = _most_of(len(best), which, rows, rates, batches)
         better = others.rate > best
@@ -211,7 +219,7 @@ class RepeatedSearch:
         known: dict[float, Numbers] = {}
         for each in asked.questions:
             if each.held_tokens not in known:
-                known[each.held_tokens] = largest_batches(each, self.shapes, plans)
+                known[each.held_tokens] = self._largest(each, plans)
         most = np.array([known[each.held_tokens] for each in asked.questions])
         fixed = deployments.scenario.batch
         if fixed is not None:
@@ -221,6 +229,18 @@ class RepeatedSearch:
         best = _most_of(len(asked.questions), which, rows, *self._reached(asked, (which, rows), most))
         self._guessed = asked.questions, most, best
         return most, best
+
+    def _largest(self, question: Deployments, plans: tuple[Plan, ...]) -> Numbers:
+        """Return the batch that memory allows each shape: of most inputs that vary it does not depend."""
+        sides = question.attention, question.ffn
+        key = (*_layout(question), *(side.accelerator.memory_bytes for side in sides))
+        twice = self.shapes.redundant_experts
+        for known, before, most in self._held:
+            if known == key and np.array_equal(before, twice):
+                return most
+        most = largest_batches(question, self.shapes, plans)
+        self._held = [(key, twice, most), *self._held[: LAYOUTS - 1]]
+        return most
 
     def _bounds(self, asked: Stack, most: Numbers) -> Numbers:
         """Return what shapes cannot exceed, a row per question: of those that hold as much the quickest's."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from roofline_afd.serving.batches import Numbers, Rows
     from roofline_afd.serving.scenario import Scenario
     from roofline_afd.serving.sizes import Layers
+    from roofline_afd.serving.uneven import ExpertLoad
 
 NUMBERS = (
     *("tpot_ms", "context", "gap_ms"),
@@ -50,6 +51,12 @@ class Stack:
         }
         self._attention = _rates([each.attention for each in questions])
         self._ffn = _rates([each.ffn for each in questions])
+
+    def by_chance(self) -> Stack:
+        """Return the same questions with experts that chance alone loads unevenly: no step is quicker."""
+        found = copy.copy(self)
+        found.first = _ByChance(self.first)
+        return found
 
     def of(self, which: Rows) -> Deployments:
         """Return deployments each element of which is of the question at a place.
@@ -101,6 +108,20 @@ class _Elementwise(Deployments):
         """Return the layers under a plan, on systems whose rates may be arrays."""
         apart = self.ffn if self.mode == AFD else None
         return self.like.layers(transport, *others).on(self.attention, apart)
+
+
+class _ByChance(Deployments):
+    """Deployments like those of a question, but for how uneven experts are."""
+
+    def __init__(self, like: Deployments) -> None:
+        self.__dict__.update(vars(like))
+        self._layers = {}
+
+    @property
+    def load(self) -> ExpertLoad | None:
+        """Popularity that is not looked at."""
+        found = super().load
+        return found and dataclasses.replace(found, by_chance=True)
 
 
 def _moved(values: Sequence[float | None]) -> Numbers | None:

@@ -40,6 +40,8 @@ class ExpertLoad:
         Exponent s of the law of popularity [1].
     placement : str
         `plain`: whatever their load; `levelled`: replicated and placed by it.
+    by_chance : bool
+        Whether chance alone makes devices uneven: no more than they are, and quicker to tell.
     """
 
     experts: int
@@ -47,6 +49,7 @@ class ExpertLoad:
     counts: tuple[float, ...] = ()
     exponent: float = 0.0
     placement: str = LEVELLED
+    by_chance: bool = False
 
     def imbalance(self, places: FloatLike, redundant_experts: FloatLike) -> FloatArray:
         """Return what the fullest device gets over the mean by popularity and placement, elementwise [1]."""
@@ -88,7 +91,11 @@ class ExpertLoad:
         float or array
             Imbalance, at least 1 [1].
         """
-        known, kappa = _both(self, places, redundant_experts)
+        known: FloatArray
+        if self.by_chance:
+            known, kappa = 1.0, _elementwise(lambda number, _: _kappa(number), places, 0.0)
+        else:
+            known, kappa = _both(self, places, redundant_experts)
         by_chance = uneven.chance_imbalance(devices=places, tokens=tokens, top_k=self.top_k, kappa=kappa)
         return np.maximum(known, by_chance)
 
