@@ -157,7 +157,7 @@ def test_rows_and_summary() -> None:
 @settings(max_examples=10, deadline=None)
 def test_verdict_follows_from_the_ratio(system: str, model: str, tpot: float) -> None:
     """AFD wins above one; where either may be ahead it is too close to call, and the answer says so."""
-    question = Scenario(system=system, model=model, tpot_ms=tpot, max_devices=128)
+    question = Scenario(system=system, model=model, tpot_ms=tpot, max_devices=64)
     try:
         summary = compare(question).summary
     except InfeasibleError:
