@@ -115,8 +115,9 @@ class Store:
             half.write_bytes(part)
             half.replace(path)
         except OSError as error:
-            half.unlink(missing_ok=True)
             raise self._unwritable(error) from error
+        finally:  # whatever ends it, an asked for end too
+            half.unlink(missing_ok=True)
 
     def read(self, number: int) -> bytes:
         """Return what a task gave."""
@@ -135,8 +136,9 @@ class Store:
                 _parquet(half, (self.read(number) for number in range(tasks)))
             half.replace(self.output)
         except OSError as error:
-            half.unlink(missing_ok=True)
             raise self._unwritable(error) from error
+        finally:
+            half.unlink(missing_ok=True)
         self.drop()
 
     def drop(self) -> None:

@@ -479,6 +479,25 @@ def test_a_full_disk_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.Monk
     assert store.done() == {0}
 
 
+def test_an_end_while_a_file_is_written_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for by the user or whoever ends processes, at the worst moment: whole, but not in its place."""
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path / "x.csv", "a sweep", resume=False)
+    store.keep(0, b"1\n")
+    monkeypatch.setattr(Path, "replace", ended)
+    with pytest.raises(KeyboardInterrupt):
+        store.keep(1, b"2\n")
+    with pytest.raises(KeyboardInterrupt):
+        store.assemble("csv", ["metric"], 1)
+    assert not list(tmp_path.rglob("*.half"))
+    assert store.done() == {0}
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
