@@ -99,7 +99,9 @@ def search(deployments: Deployments, *, plans: Sequence[Plan] | None = None, at_
     return Found(pick(np.array([best])), pick(others), pick(fewest), examined, found)
 
 
-def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidates:
+def every_shape(
+    deployments: Deployments, *, at_least: float = 0.0, known: Candidates | None = None
+) -> Candidates:
     """Return every shape a question admits with its best batch; `search` settles only those that matter.
 
     Parameters
@@ -109,6 +111,8 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
     at_least : float
         Rate that matters: shapes that cannot reach it are left out, but where the question gives the batch
         [tokens/s per device].
+    known : Candidates, optional
+        What `search` examined of the question: what it settled, and ruled out, is not done again.
 
     Returns
     -------
@@ -117,6 +121,8 @@ def every_shape(deployments: Deployments, *, at_least: float = 0.0) -> Candidate
     """
     scenario = deployments.scenario
     plans = plans_of(deployments)
+    if known is not None and scenario.batch is None:
+        return _Search(deployments, plans).rest(known, at_least * (1.0 - SAME))
     found = shapes_in_memory(deployments, plans)
     searching = _Search(deployments, plans)
     found = taken(found, np.flatnonzero(found.most >= (scenario.batch or 1)))
@@ -279,6 +285,17 @@ class _Search:
                     column[chosen] = value
                 best = max(best, float(np.max(rate[chosen], initial=0.0)))
         return Candidates(*columns)
+
+    def rest(self, known: Candidates, at_least: float) -> Candidates:
+        """Return all that may reach a throughput settled, of candidates that `exhaust` settled in part."""
+        open_ = np.flatnonzero(~known.exact & (known.most >= 1) & (known.rate >= at_least))
+        open_ = open_[self.rivals(taken(known, open_), at_least)] if open_.size else open_
+        part = taken(known, open_)
+        columns = [np.array(column) for column in known]
+        for column, value in zip(columns, self.settle(part) if open_.size else part, strict=True):
+            column[open_] = value
+        every = Candidates(*columns)
+        return taken(every, np.flatnonzero(every.exact & (every.rate >= at_least)))
 
     def _leaders(self, part: Candidates, apart: Numbers) -> float:
         """Return what the most promising shapes reach: as two groups do apart, or the plainest plan."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from roofline_afd.analysis.purchase.costs import Buyer, Device
     from roofline_afd.analysis.purchase.demand import Demand
     from roofline_afd.physics.arrays import FloatArray
+    from roofline_afd.serving.candidates import Candidates
     from roofline_afd.serving.deployment import Deployment
     from roofline_afd.serving.scenario import Scenario
 
@@ -77,7 +78,13 @@ def fleet_of(
     Fleet or None
         Those that cost least: of devices that all cost the same, the fewest.
     """
-    found = every_shape(deployments, at_least=at_least or _least_rate(deployments, wanted, weights))
+    known: Candidates | None = None
+    if not at_least:
+        first = search(deployments)
+        if first.best is None:
+            return None
+        known, at_least = first.candidates, _least_rate(deployments, first.best, wanted, weights)
+    found = every_shape(deployments, at_least=at_least, known=known)
     if not found.rate.size or not np.any(found.rate > 0):
         return None
     devices = found.attention_devices + found.ffn_devices
@@ -150,14 +157,13 @@ def _priced(  # noqa: PLR0917 - in the order of a shape
     return replicas, np.where(np.isfinite(replicas), total, np.inf)
 
 
-def _least_rate(deployments: Deployments, wanted: Demand, weights: tuple[float, float] | None) -> float:
+def _least_rate(
+    deployments: Deployments, best: Deployment, wanted: Demand, weights: tuple[float, float] | None
+) -> float:
     """Return the tokens/s per device below which no shape makes a cheaper fleet than the best one.
 
     A fleet of shapes that have r per device has demand / r devices at least.
     """
-    best = search(deployments).best
-    if best is None:
-        return 0.0
     step = deployments.step(best).time
     attention, ffn = float(np.asarray(best.attention_devices)), float(np.asarray(best.ffn_devices or 0))
     tokens = deployments.tokens_per_s_per_device(best, step) * (attention + ffn)
