@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _COARSE, _CELLS = 64, 12
 """Places of the first round of the search for an optimum, and of each that follows."""
-_CLOSE = 1e-9
-"""Share of an optimum to which it is found: a function is flatter there than numbers tell apart."""
+_ROUNDS = 14
+"""Rounds, which find it to 1e-10 of it: a function is flatter there than numbers tell apart."""
 _NOTHING = 1e-200
 """A standard deviation [s] that no load has, and that can be divided by."""
 _NEGLIGIBLE = 1e-13
@@ -401,9 +401,8 @@ def _largest(coefficients: Coefficients, batch: float, mean: float, sd: float, s
 def _argmax(rate: Callable[[NDArray[np.float64]], FloatArray], most: float) -> float:
     """Return where a function of one maximum, on (0, most], is largest."""
     grid = np.geomspace(most * 1e-9, most, _COARSE)
-    while True:
+    for _ in range(_ROUNDS):
         at = int(np.argmax(rate(grid)))
         low, high = float(grid[max(at - 1, 0)]), float(grid[min(at + 1, grid.size - 1)])
-        if high - low <= _CLOSE * high:
-            return float(grid[at])
         grid = np.linspace(low, high, _CELLS)
+    return float(grid[int(np.argmax(rate(grid)))])

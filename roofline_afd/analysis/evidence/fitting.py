@@ -94,23 +94,26 @@ def fit(times: Times, measured: Array, bounds: tuple[Bounds, ...], shapes: Seque
     """
     (parameters,) = best(times, measured, bounds, np.ones((1, measured.size)))
     shuffle = np.random.default_rng(0)
-    folds = min(FOLDS, measured.size)
-    fold_of = np.empty((SPLITS, measured.size), dtype=int)
-    for split in fold_of:
-        split[shuffle.permutation(measured.size)] = np.arange(measured.size) % folds
-    out = [split == fold for split in fold_of for fold in range(folds)]
+    held_out, unseen = np.empty((SPLITS, measured.size)), np.full(measured.size, np.nan)
+    apart = [
+        (split, order[fold::FOLDS])
+        for split, order in ((split, shuffle.permutation(measured.size)) for split in held_out)
+        for fold in range(min(FOLDS, measured.size))
+    ]
     names = np.array(list(shapes))
-    whole = [names == name for name in sorted(set(shapes))]
-    out += [rows for rows in whole if measured.size - np.count_nonzero(rows) > len(bounds)]
-    unseen = np.array(out)
-    found = best(times, measured, bounds, np.where(unseen, 0.0, 1.0), start=parameters)
-    errors = times(found) / measured - 1
-    parts = np.where(unseen, errors, 0.0)
-    held_out = parts[: SPLITS * folds].reshape(SPLITS, folds, -1).sum(axis=1)
-    of_shapes = unseen[SPLITS * folds :].any(axis=0)
-    shape_errors = np.where(of_shapes, parts[SPLITS * folds :].sum(axis=0), np.nan)
+    whole = [np.flatnonzero(names == name) for name in sorted(set(shapes))]
+    apart += [(unseen, out) for out in whole if measured.size - out.size > len(bounds)]
+    together = max(AT_ONCE // measured.size, 1)
+    for start in range(0, len(apart), together):
+        block = apart[start : start + together]
+        weights = np.ones((len(block), measured.size))
+        for weight, (_, out) in zip(weights, block, strict=True):
+            weight[out] = 0.0
+        errors = times(best(times, measured, bounds, weights, start=parameters)) / measured - 1
+        for error, (column, out) in zip(errors, block, strict=True):
+            column[out] = error[out]
     trained = (times(parameters[None]) / measured - 1)[0]
-    return Fit(tuple(map(float, parameters)), trained, held_out, shape_errors)
+    return Fit(tuple(map(float, parameters)), trained, held_out, unseen)
 
 
 def best(
