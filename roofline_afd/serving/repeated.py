@@ -95,8 +95,8 @@ class RepeatedSearch:
         """As the first question has them: others differ in numbers alone."""
         self.first: Rows = np.argsort(-self.shapes.rate, kind="stable")[:GUESSES]
         self._guessed: tuple[tuple[Deployments, ...], Numbers, Reached] | None = None
-        self._held: list[tuple[tuple[object, ...], Numbers, Numbers]] = []
-        """What memory held of the latest questions, what it rests on, and experts held twice, first."""
+        self._held: list[tuple[tuple[object, ...], Numbers]] = []
+        """What memory held of the latest questions, and first what that rests on."""
         self._load: ExpertLoad | None = None
         """How the experts of the latest question were loaded."""
         self._layouts: list[tuple[tuple[object, ...], bool]] = []
@@ -234,12 +234,11 @@ class RepeatedSearch:
         """Return the batch that memory allows each shape: of most inputs that vary it does not depend."""
         sides = question.attention, question.ffn
         key = (*_layout(question), *(side.accelerator.memory_bytes for side in sides))
-        twice = self.shapes.redundant_experts
-        for known, before, most in self._held:
-            if known == key and np.array_equal(before, twice):
+        for known, most in self._held:
+            if known == key:
                 return most
         most = largest_batches(question, self.shapes, plans)
-        self._held = [(key, twice, most), *self._held[: LAYOUTS - 1]]
+        self._held = [(key, most), *self._held[: LAYOUTS - 1]]
         return most
 
     def _bounds(self, asked: Stack, most: Numbers) -> Numbers:

@@ -94,11 +94,18 @@ class Stack:
         return _Elementwise(self.first, scenario, *sides)
 
 
-class _Elementwise(Deployments):
-    """Deployments like those of a question, but for numbers that may be arrays."""
+class _Like(Deployments):
+    """Deployments like those of a question, with all that was looked up for it."""
+
+    def __init__(self, like: Deployments) -> None:
+        self.__dict__.update(vars(like))
+
+
+class _Elementwise(_Like):
+    """The same, but for numbers that may be arrays: what was looked up rests on other inputs."""
 
     def __init__(self, like: Deployments, scenario: Scenario, attention: System, ffn: System) -> None:
-        self.__dict__.update(vars(like))  # what was looked up for it rests on other inputs
+        super().__init__(like)
         self.like = like
         self.scenario = scenario
         self.attention = attention
@@ -110,11 +117,11 @@ class _Elementwise(Deployments):
         return self.like.layers(transport, *others).on(self.attention, apart)
 
 
-class _ByChance(Deployments):
-    """Deployments like those of a question, but for how uneven experts are."""
+class _ByChance(_Like):
+    """The same, but for how uneven experts are, which layers rest on."""
 
     def __init__(self, like: Deployments) -> None:
-        self.__dict__.update(vars(like))
+        super().__init__(like)
         self._layers = {}
 
     @property

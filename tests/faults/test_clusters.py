@@ -33,7 +33,7 @@ class Future:
         if self.client.answers:
             tell(self)
 
-    def result(self) -> bytes:  # noqa: D102
+    def result(self) -> bytes:  # noqa: D102 - as of Dask
         if self.client.deaths:
             self.client.deaths -= 1
             raise CancelledError
@@ -48,13 +48,13 @@ class Client:
         self.answers = workers > 0
         self.asked = 0
 
-    def scheduler_info(self) -> dict[str, Any]:  # noqa: D102
+    def scheduler_info(self) -> dict[str, Any]:  # noqa: D102 - as of Dask
         return {"workers": dict.fromkeys(range(self.workers))}
 
-    def scatter(self, packed: bytes, **_: object) -> bytes:  # noqa: D102
+    def scatter(self, packed: bytes, **_: object) -> bytes:  # noqa: D102 - as of Dask
         return packed
 
-    def submit(self, *_: object, **__: object) -> Future:  # noqa: D102
+    def submit(self, *_: object, **__: object) -> Future:  # noqa: D102 - as of Dask
         self.asked += 1
         return Future(self, self.asked)
 
@@ -89,7 +89,7 @@ def test_what_is_lost_of_dask_is_told(client: Client, says: str) -> None:
 
 
 @pytest.mark.parametrize(("alive", "cpus"), [(False, 2), (True, 0)])
-def test_a_cluster_of_ray_without_a_node_that_works(alive: bool, cpus: int) -> None:  # noqa: FBT001
+def test_a_cluster_of_ray_without_a_node_that_works(alive: bool, cpus: int) -> None:  # noqa: FBT001 - a case
     """It would be waited for for ever."""
     ray = SimpleNamespace(
         remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),

@@ -167,7 +167,7 @@ def test_python_is_told_alike(hardware: Path, models: Path) -> None:
 
 def test_another_process_knows_it_too(hardware: Path) -> None:
     """Workers of a sweep are handed the catalogue."""
-    system = pickle.loads(pickle.dumps(load_system("my-node", catalogue=Catalogue([hardware]))))  # noqa: S301
+    system = pickle.loads(pickle.dumps(load_system("my-node", catalogue=Catalogue([hardware]))))  # noqa: S301 - our own
     catalogue = system.parts.catalogue
     assert len(catalogue.faults) == 6
     with pytest.raises(RecordError, match="bad-node"):
